@@ -1,0 +1,299 @@
+"""Every kernel in plain NumPy: the specification, and the fallback where the native part is missing.
+
+All arithmetic is modulo 2^64 on ``uint64`` arrays and modulo 2^128 on ``U128`` arrays; masking to narrower
+rings is the caller's. Functions return new arrays. Bit planes hold one bit of 64 elements per word: bit ``i``
+of word ``j`` of plane ``b`` is bit ``b`` of element ``64*j + i``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tacit.kernels import shapes
+from tacit.kernels.reference_aes import prg
+from tacit.kernels.shapes import U128, Array
+
+__all__ = [
+    "add", "add_planes", "block_select", "block_table", "from_planes", "matmul", "mul", "neg", "pack_bool",
+    "pack_words", "prg", "rep3_and", "rep3_dot", "rep3_matmul", "rep3_mul", "shl", "shr", "sub", "to_planes",
+    "unpack_bool", "unpack_words",
+]  # fmt: skip
+
+_ONES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+_LOW32 = np.uint64(0xFFFF_FFFF)
+_32 = np.uint64(32)
+_SMALL_PRODUCT = 4096  # multiply-adds below which NumPy's own integer product is quicker than the limbs
+_EXACT_TERMS = 1 << 20  # 2^20 products of 16-bit limbs stay below 2^53, so float64 sums are exact
+
+
+def _wide(lo: Array, hi: Array) -> Array:
+    out = np.empty(np.shape(lo), U128)
+    out["lo"], out["hi"] = lo, hi
+    return out
+
+
+def _split(a: Array) -> tuple[Array, Array]:
+    return a["lo"], a["hi"]
+
+
+def _fresh(a: Array) -> Array:
+    return np.empty(a.shape, a.dtype)
+
+
+# --- element-wise -------------------------------------------------------------------------------------------
+
+
+def add(a: Array, b: Array) -> Array:
+    """Return ``a + b``."""
+    if not shapes.element_wise(a, b):
+        return np.add(a, b, out=_fresh(a))
+    (alo, ahi), (blo, bhi) = _split(a), _split(b)
+    lo = alo + blo
+    return _wide(lo, ahi + bhi + (lo < alo))
+
+
+def sub(a: Array, b: Array) -> Array:
+    """Return ``a - b``."""
+    if not shapes.element_wise(a, b):
+        return np.subtract(a, b, out=_fresh(a))
+    (alo, ahi), (blo, bhi) = _split(a), _split(b)
+    return _wide(alo - blo, ahi - bhi - (alo < blo))
+
+
+def neg(a: Array) -> Array:
+    """Return ``-a``."""
+    return sub(np.zeros(a.shape, a.dtype), a)
+
+
+def _mul_64_64(a: Array, b: Array) -> tuple[Array, Array]:
+    """Return the 128-bit product of 64-bit words as (low, high), by 32-bit halves."""
+    a0, a1, b0, b1 = a & _LOW32, a >> _32, b & _LOW32, b >> _32
+    middle = a1 * b0 + (a0 * b0 >> _32)  # at most (2^32-1)^2 + 2^32 - 1 < 2^64
+    other = a0 * b1 + (middle & _LOW32)
+    return a * b, a1 * b1 + (middle >> _32) + (other >> _32)
+
+
+def mul(a: Array, b: Array) -> Array:
+    """Return ``a * b``."""
+    if not shapes.element_wise(a, b):
+        return np.multiply(a, b, out=_fresh(a))
+    # At least one dimension, because NumPy warns of overflow on scalars only.
+    (alo, ahi), (blo, bhi) = _split(np.atleast_1d(a)), _split(np.atleast_1d(b))
+    lo, hi = _mul_64_64(alo, blo)
+    return _wide(lo, hi + alo * bhi + ahi * blo).reshape(a.shape)
+
+
+def shl(a: Array, s: int) -> Array:
+    """Return ``a << s`` for ``0 <= s <= width``; the full width gives zero."""
+    if not shapes.shift(a, s):
+        return np.zeros_like(a) if s == 64 else np.left_shift(a, np.uint64(s), out=_fresh(a))
+    lo, hi = _split(a)
+    if s >= 64:
+        return _wide(np.zeros_like(lo), shl(lo, s - 64))
+    return _wide(shl(lo, s), shl(hi, s) | shr(lo, 64 - s))
+
+
+def shr(a: Array, s: int) -> Array:
+    """Return the logical shift ``a >> s`` for ``0 <= s <= width``; the full width gives zero."""
+    if not shapes.shift(a, s):
+        return np.zeros_like(a) if s == 64 else np.right_shift(a, np.uint64(s), out=_fresh(a))
+    lo, hi = _split(a)
+    if s >= 64:
+        return _wide(shr(hi, s - 64), np.zeros_like(hi))
+    return _wide(shr(lo, s) | shl(hi, 64 - s), shr(hi, s))
+
+
+# --- products -----------------------------------------------------------------------------------------------
+
+
+def _limbs(a: Array) -> list[Array]:
+    """Return the 16-bit limbs of every element, low to high, as float64 arrays."""
+    words = _split(a) if a.dtype == U128 else (a,)
+    return [((w >> np.uint64(s)) & np.uint64(0xFFFF)).astype(np.float64) for w in words for s in (0, 16, 32, 48)]
+
+
+def _limb_product(a: Array, b: Array) -> Array:
+    """Multiply with at most 2^20 inner terms: sum over i+j=s of 2^(16 s) A_i B_j, each exact in float64."""
+    wide = a.dtype == U128
+    xs, ys = _limbs(a), _limbs(b)
+    out = np.zeros((*a.shape[:-1], b.shape[-1]), a.dtype)
+    for s in range(len(xs)):
+        diagonal = sum(np.matmul(xs[i], ys[s - i]).astype(np.uint64) for i in range(s + 1))  # below 2^55
+        column = np.asarray(diagonal, np.uint64)
+        out = add(out, shl(_wide(column, np.zeros_like(column)) if wide else column, 16 * s))
+    return out
+
+
+def matmul(a: Array, b: Array) -> Array:
+    """Return the matrix product ``(m,k)@(k,n)`` or, batched, ``(B,m,k)@(B,k,n)``."""
+    wide, shape = shapes.product(a, b)
+    k = a.shape[-1]
+    if not wide and np.prod(shape) * k <= _SMALL_PRODUCT:
+        return np.matmul(a, b)
+    out = np.zeros(shape, a.dtype)
+    for low in range(0, k, _EXACT_TERMS):
+        high = low + _EXACT_TERMS
+        out = add(out, _limb_product(a[..., low:high], b[..., low:high, :]))
+    return out
+
+
+def _sum_last(a: Array) -> Array:
+    """Sum over the last axis (of fewer than 2^32 elements)."""
+    if not shapes.is_wide(a):
+        return np.asarray(a.sum(axis=-1, dtype=np.uint64))
+    lo, hi = _split(a)
+    zero = np.zeros(a.shape[:-1], np.uint64)
+    # Halves of 32 bits cannot overflow a 64-bit sum.
+    low, high = (np.asarray(h.sum(axis=-1, dtype=np.uint64)) for h in (lo & _LOW32, lo >> _32))
+    total = add(_wide(low, zero), shl(_wide(high, zero), 32))
+    return add(total, _wide(zero, np.asarray(hi.sum(axis=-1, dtype=np.uint64))))
+
+
+def rep3_mul(x0: Array, x1: Array, y0: Array, y1: Array, z: Array) -> Array:
+    """Return ``x0*(y0+y1) + x1*y0 + z``: a party's part of a replicated product, masked by ``z``."""
+    shapes.element_wise(x0, x1, y0, y1, z)
+    return add(add(mul(x0, add(y0, y1)), mul(x1, y0)), z)
+
+
+def rep3_dot(x0: Array, x1: Array, y0: Array, y1: Array, z: Array) -> Array:
+    """Return the sum of ``x0*(y0+y1) + x1*y0`` over the last axis, plus ``z``: ``(..., m) -> (...)``."""
+    shapes.replicated_dot(x0, x1, y0, y1, z)
+    return add(_sum_last(add(mul(x0, add(y0, y1)), mul(x1, y0))), z)
+
+
+def rep3_matmul(x0: Array, x1: Array, y0: Array, y1: Array, z: Array) -> Array:
+    """Return ``x0@(y0+y1) + x1@y0 + z`` (two dimensions, or batched)."""
+    shapes.replicated_product(x0, x1, y0, y1, z)
+    return add(add(matmul(x0, add(y0, y1)), matmul(x1, y0)), z)
+
+
+def rep3_and(x0: Array, x1: Array, y0: Array, y1: Array, z: Array) -> Array:
+    """Return ``(x0 & (y0^y1)) ^ (x1 & y0) ^ z`` on ``uint64`` words of bits."""
+    shapes.only_u64(x0, x1, y0, y1, z)
+    return np.asarray((x0 & (y0 ^ y1)) ^ (x1 & y0) ^ z)
+
+
+# --- bits and planes ----------------------------------------------------------------------------------------
+
+
+def _bits_of(words: Array) -> Array:
+    """Return ``uint8[N, width]``: the bits of flat elements, low to high."""
+    data = np.ascontiguousarray(words).view(np.uint8).reshape(words.size, words.dtype.itemsize)
+    return np.unpackbits(data, axis=1, bitorder="little")
+
+
+def _from_bits(bits: Array, wide: bool) -> Array:
+    """Return the elements of ``uint8[N, b]`` bits, low to high, zero above ``b``."""
+    dtype = U128 if wide else shapes.U64
+    data = np.zeros((bits.shape[0], dtype.itemsize), np.uint8)
+    octets = np.packbits(bits, axis=1, bitorder="little")
+    data[:, : octets.shape[1]] = octets
+    return data.reshape(-1).view(dtype)
+
+
+def pack_bool(a: Array) -> Array:
+    """Pack flat ``uint8`` zeros and ones into ``uint64[ceil(N/64)]``, low bit first; padding is zero."""
+    shapes.flat_bytes(a)
+    out = np.zeros((a.size + 63) // 64 * 8, np.uint8)
+    octets = np.packbits(a & np.uint8(1), bitorder="little")
+    out[: octets.size] = octets
+    return out.view(np.uint64)
+
+
+def unpack_bool(words: Array, n: int) -> Array:
+    """Return the first ``n`` bits of flat ``uint64`` words as ``uint8`` zeros and ones."""
+    shapes.only_u64(words)
+    shapes.flat(words, 64)
+    shapes.lanes(n, words.size)
+    return np.unpackbits(np.ascontiguousarray(words).view(np.uint8), count=n, bitorder="little")
+
+
+def to_planes(words: Array, bits: int) -> Array:
+    """Return ``uint64[bits, ceil(N/64)]``, the low ``bits`` bit planes of flat elements; padding lanes are zero."""
+    shapes.flat(words, bits)
+    columns = np.zeros((bits, (words.size + 63) // 64 * 64), np.uint8)
+    columns[:, : words.size] = _bits_of(words)[:, :bits].T
+    return np.packbits(columns, axis=1, bitorder="little").view(np.uint64)
+
+
+def from_planes(planes: Array, n: int, wide: bool = False) -> Array:
+    """Return the ``n`` elements (``U128`` if ``wide``) with the bit planes ``uint64[m, L]``, zero above."""
+    m, length = shapes.planes(planes)
+    shapes.check_bits(m, wide)
+    shapes.lanes(n, length)
+    octets = np.ascontiguousarray(planes).view(np.uint8)
+    return _from_bits(np.unpackbits(octets, axis=1, count=n, bitorder="little").T, wide)
+
+
+def pack_words(words: Array, bits: int) -> Array:
+    """Return ``uint8[ceil(N*bits/8)]``: the low ``bits`` bits of flat elements, concatenated low bit first."""
+    shapes.flat(words, bits)
+    return np.packbits(_bits_of(words)[:, :bits].reshape(-1), bitorder="little")
+
+
+def unpack_words(buf: Array, bits: int, n: int, wide: bool = False) -> Array:
+    """Return the ``n`` elements that ``pack_words`` packed into ``buf``."""
+    shapes.packed(buf, bits, n, wide)
+    return _from_bits(np.unpackbits(buf, count=n * bits, bitorder="little").reshape(n, bits), wide)
+
+
+# --- addition of a secret-shared and a clear operand, bit-sliced --------------------------------------------
+
+
+def add_planes(a: Array, b: Array) -> Array:
+    """Return the planes of ``A + B mod 2^m`` for planes ``uint64[m, L]``: a ripple adder in the clear."""
+    shapes.planes(a, b)
+    out = a ^ b
+    carry = np.zeros(a.shape[1], np.uint64)
+    for i in range(a.shape[0]):
+        both, either = a[i] & b[i], a[i] ^ b[i]
+        out[i] ^= carry
+        carry = both | (carry & either)
+    return out
+
+
+def block_table(a_planes: Array, radix: int) -> Array:
+    """Return ``uint64[T, L]``: for each block of ``radix`` planes with value A, the planes ``[A >= j]``.
+
+    A block of v bits gives the 2^v - 1 planes j = 1..2^v - 1; blocks follow one another from low to high, the
+    last one may be shorter.
+    """
+    m, length = shapes.planes(a_planes)
+    rows: list[Array] = []
+    for low, v in zip(range(0, m, radix), shapes.blocks(m, radix), strict=True):
+        table: list[Array] = []
+        for h in a_planes[low : low + v]:  # h is the top bit so far: A = 2^i h + (value below)
+            table = [h | t for t in table] + [h] + [h & t for t in table]
+        rows += table
+    return np.array(rows, np.uint64).reshape(len(rows), length)
+
+
+def _choose(options: list[Array], bits: Array) -> Array:
+    """Return option B, for B in bit planes from low to high, by a tree that is linear in the options."""
+    for bit in bits:
+        options = [even ^ (bit & (even ^ odd)) for even, odd in zip(options[::2], options[1::2], strict=True)]
+    return options[0]
+
+
+def block_select(t: Array, b_planes: Array, radix: int, lead: bool) -> tuple[Array, Array]:
+    """Return (G, P), ``uint64[blocks, L]`` each: carry out of A + B, and [A + B = 2^v - 1], for every block.
+
+    ``t`` is an XOR share of ``block_table(A)``, ``b_planes`` are the planes of B in the clear; with T_0 the
+    public constant 1, which only the leading party adds, and T_{2^v} = 0: G = T_{2^v - B}, P = T_{2^v - 1 - B} ^ G.
+    Both are XOR shares, because the selection is linear over XOR in (t, lead). Padding lanes hold no meaning.
+    """
+    sizes = shapes.select(t, b_planes, radix)
+    length = b_planes.shape[1]
+    zero = np.zeros(length, np.uint64)
+    first = np.full(length, _ONES) if lead else zero
+    g = np.empty((len(sizes), length), np.uint64)
+    p = np.empty_like(g)
+    row = 0
+    for block, v in enumerate(sizes):
+        last = (1 << v) - 1
+        below = [first, *t[row : row + last]]  # T_0 .. T_{2^v - 1}
+        bits = b_planes[block * radix : block * radix + v]
+        g[block] = _choose([zero, *below[:0:-1]], bits)  # option B is T_{2^v - B}
+        p[block] = _choose(below[::-1], bits) ^ g[block]  # option B is T_{2^v - 1 - B}
+        row += last
+    return g, p

@@ -1,0 +1,155 @@
+"""The argument rules that the NumPy reference and the native kernels share.
+
+Ring elements of width up to 64 are ``uint64``; of width 65..128 they have the dtype ``U128``, whose memory is
+that of a little-endian unsigned 128-bit integer.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from tacit.errors import ShapeError
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+U64 = np.dtype(np.uint64)
+U128 = np.dtype([("lo", "<u8"), ("hi", "<u8")])
+U8 = np.dtype(np.uint8)
+
+
+def is_wide(a: Array) -> bool:
+    """Return whether ``a`` holds 128-bit elements; refuse any dtype but ``uint64`` and ``U128``."""
+    if a.dtype is U64 or a.dtype == U64:
+        return False
+    if a.dtype == U128:
+        return True
+    raise TypeError(f"kernels take uint64 or U128 arrays, not {a.dtype}")
+
+
+def element_wise(*arrays: Array) -> bool:
+    """Check that all dtypes and shapes are equal; return whether the elements are 128 bits wide."""
+    wide = is_wide(arrays[0])
+    for other in arrays[1:]:
+        if is_wide(other) != wide:
+            raise TypeError("a kernel's operands mix uint64 and U128 elements")
+        if other.shape != arrays[0].shape:
+            raise ShapeError(f"element-wise kernel on shapes {arrays[0].shape} and {other.shape}")
+    return wide
+
+
+def shift(a: Array, s: int) -> bool:
+    """Check a shift by ``0 <= s <= width``; return whether the elements are 128 bits wide."""
+    wide = is_wide(a)
+    if not 0 <= s <= (128 if wide else 64):
+        raise ValueError(f"cannot shift a {128 if wide else 64}-bit element by {s}")
+    return wide
+
+
+def product(a: Array, b: Array) -> tuple[bool, tuple[int, ...]]:
+    """Check ``(m,k)@(k,n)`` or ``(B,m,k)@(B,k,n)``; return (wide, shape of the result)."""
+    wide = is_wide(a)
+    if is_wide(b) != wide:
+        raise TypeError("a kernel's operands mix uint64 and U128 elements")
+    if a.ndim not in (2, 3) or a.ndim != b.ndim or a.shape[-1] != b.shape[-2] or a.shape[:-2] != b.shape[:-2]:
+        raise ShapeError(f"matrix product of shapes {a.shape} and {b.shape}")
+    return wide, (*a.shape[:-1], b.shape[-1])
+
+
+def replicated_product(x0: Array, x1: Array, y0: Array, y1: Array, z: Array) -> tuple[bool, tuple[int, ...]]:
+    """Check the operands of ``rep3_matmul``; return (wide, shape of the result)."""
+    element_wise(x0, x1)
+    element_wise(y0, y1)
+    wide, shape = product(x0, y0)
+    if z.shape != shape:
+        raise ShapeError(f"mask of shape {z.shape} for a product of shape {shape}")
+    if is_wide(z) != wide:
+        raise TypeError("a kernel's operands mix uint64 and U128 elements")
+    return wide, shape
+
+
+def replicated_dot(x0: Array, x1: Array, y0: Array, y1: Array, z: Array) -> bool:
+    """Check the operands of ``rep3_dot``: ``(..., m)`` with a mask ``(...)``; return whether wide."""
+    wide = element_wise(x0, x1, y0, y1)
+    if x0.ndim == 0 or z.shape != x0.shape[:-1]:
+        raise ShapeError(f"dot product of shapes {x0.shape} with a mask of shape {z.shape}")
+    if is_wide(z) != wide:
+        raise TypeError("a kernel's operands mix uint64 and U128 elements")
+    return wide
+
+
+def only_u64(*arrays: Array) -> None:
+    """Check that all arrays are ``uint64`` and of one shape."""
+    if element_wise(*arrays):
+        raise TypeError("this kernel takes uint64 words, not U128")
+
+
+def planes(*arrays: Array) -> tuple[int, int]:
+    """Check that all arrays are ``uint64[m, L]`` of one shape; return (m, L)."""
+    only_u64(*arrays)
+    if arrays[0].ndim != 2:
+        raise ShapeError(f"bit planes have shape (bits, words), not {arrays[0].shape}")
+    return int(arrays[0].shape[0]), int(arrays[0].shape[1])
+
+
+def flat(words: Array, bits: int) -> bool:
+    """Check flat ring elements of which the low ``bits`` count; return whether they are wide."""
+    wide = is_wide(words)
+    if words.ndim != 1:
+        raise ShapeError(f"expected a flat array of elements, not shape {words.shape}")
+    check_bits(bits, wide)
+    return wide
+
+
+def check_bits(bits: int, wide: bool) -> None:
+    """Check that ``bits`` fits the element width."""
+    if not 0 <= bits <= (128 if wide else 64):
+        raise ValueError(f"{bits} bits do not fit elements of {128 if wide else 64} bits")
+
+
+def flat_bytes(a: Array) -> None:
+    """Check a flat ``uint8`` array."""
+    if a.dtype != U8:
+        raise TypeError(f"expected bytes (uint8), not {a.dtype}")
+    if a.ndim != 1:
+        raise ShapeError(f"expected a flat array of bytes, not shape {a.shape}")
+
+
+def lanes(n: int, words: int) -> None:
+    """Check that ``n`` elements fit in ``words`` 64-lane words."""
+    if not 0 <= n <= 64 * words:
+        raise ShapeError(f"{n} elements do not fit in {words} words of 64 lanes")
+
+
+def packed(buf: Array, bits: int, n: int, wide: bool) -> None:
+    """Check that ``buf`` is exactly ``n`` elements of ``bits`` bits, packed."""
+    flat_bytes(buf)
+    check_bits(bits, wide)
+    if n < 0 or buf.size != (n * bits + 7) // 8:
+        raise ShapeError(f"{buf.size} bytes are not {n} packed elements of {bits} bits")
+
+
+def blocks(m: int, radix: int) -> list[int]:
+    """Return the block sizes of ``m`` bits cut into blocks of ``radix``, the last one possibly shorter."""
+    if not 1 <= radix <= 8:
+        raise ValueError(f"radix is the number of bits in a block, 1 to 8, not {radix}")
+    return [min(radix, m - low) for low in range(0, m, radix)]
+
+
+def select(t: Array, b_planes: Array, radix: int) -> list[int]:
+    """Check the operands of ``block_select``; return the block sizes."""
+    m, length = planes(b_planes)
+    sizes = blocks(m, radix)
+    rows = sum((1 << v) - 1 for v in sizes)
+    if planes(t) != (rows, length):
+        raise ShapeError(f"table of shape {t.shape}, expected {(rows, length)}: {m} bits, radix {radix}")
+    return sizes
+
+
+def stream(key: bytes, block: int, nbytes: int) -> None:
+    """Check the arguments of ``prg``."""
+    if len(key) != 16:
+        raise ValueError(f"an AES-128 key has 16 bytes, not {len(key)}")
+    if not 0 <= block < 1 << 128 or nbytes < 0:
+        raise ValueError("the first block counts from 0 to 2**128 - 1 and the length is not negative")
