@@ -1,0 +1,1 @@
+"""Rings, fields and fixed-point numbers: exact modular arithmetic on arrays."""

@@ -1,0 +1,284 @@
+"""Arrays over the ring Z/2^k for any width k from 1 to 128.
+
+Elements of a ring of at most 64 bits are ``uint64``; wider ones are the structured type ``U128`` (low and
+high limb), whose arrays reshape, slice and concatenate like any other. Every result is reduced mod 2^k, so
+nothing overflows silently: the ring is the arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tacit import kernels
+from tacit.errors import RangeError, ShapeError
+
+Array = npt.NDArray[Any]
+U128 = kernels.U128
+_LOW32 = np.uint64(0xFFFFFFFF)
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """The ring Z/2^width; its methods take and return arrays of reduced elements."""
+
+    width: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.width <= 128:
+            raise RangeError(f"ring width {self.width} is not between 1 and 128")
+
+    @property
+    def wide(self) -> bool:
+        """Whether elements need two 64-bit limbs."""
+        return self.width > 64
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The NumPy type of one element."""
+        return U128 if self.wide else np.dtype("<u8")
+
+    # -- construction ------------------------------------------------------------------------------------
+
+    def reduce(self, a: Array) -> Array:
+        """Reduce `a` mod 2^width (in place where it owns the memory)."""
+        if self.width in (64, 128):
+            return a
+        if self.wide:
+            a["hi"] &= np.uint64((1 << (self.width - 64)) - 1)
+            return a
+        return np.asarray(a & np.uint64((1 << self.width) - 1))
+
+    def zeros(self, shape: Sequence[int]) -> Array:
+        """Return zeros of `shape`."""
+        return np.zeros(tuple(shape), self.dtype)
+
+    def encode_ints(self, values: Any) -> Array:
+        """Encode Python or NumPy integers (any size) mod 2^width."""
+        a = np.asarray(values)
+        if a.dtype.kind == "b":
+            a = a.astype(np.int64)
+        if a.dtype.kind in "iu":
+            low = a.astype(np.uint64) if a.dtype.kind == "u" else a.astype(np.int64).view(np.uint64)
+            if not self.wide:
+                return self.reduce(np.array(low))
+            out = self.zeros(a.shape)
+            out["lo"] = low
+            if a.dtype.kind == "i":
+                out["hi"] = np.where(a < 0, np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(0))
+            return self.reduce(out)
+        if a.dtype != object:
+            raise ShapeError(f"integers expected, not {a.dtype}")
+        out = self.zeros(a.shape)
+        flat, mask = out.reshape(-1), (1 << self.width) - 1
+        for i, v in enumerate(a.reshape(-1)):
+            v = int(v) & mask
+            flat[i] = (v & (2**64 - 1), v >> 64) if self.wide else v
+        return out
+
+    def encode_floats(self, values: Any, frac_bits: int) -> Array:
+        """Encode real numbers as round-to-nearest multiples of 2^-frac_bits.
+
+        Raises RangeError if a value is not finite or does not fit the signed range.
+        """
+        scaled = np.rint(np.ldexp(np.asarray(values, np.float64), frac_bits))
+        if not np.all(np.isfinite(scaled)):
+            raise RangeError("a value is NaN or infinite; clean or mask missing values first")
+        if scaled.size and np.max(np.abs(scaled)) >= 2.0 ** (self.width - 1):
+            raise RangeError(
+                f"a value does not fit {self.width} bits with {frac_bits} fractional bits; "
+                "declare its bound or choose a wider ring"
+            )
+        if not self.wide:
+            return self.reduce(np.array(scaled.astype(np.int64)).view(np.uint64))
+        hi = np.floor(np.ldexp(scaled, -64))
+        out = self.zeros(scaled.shape)
+        out["lo"] = (scaled - np.ldexp(hi, 64)).astype(np.uint64)
+        out["hi"] = hi.astype(np.int64).view(np.uint64)
+        return self.reduce(out)
+
+    def to_ints(self, a: Array) -> Array:
+        """Decode to signed integers: int64, or Python integers for rings over 64 bits."""
+        if self.wide:
+            half, full = 1 << (self.width - 1), 1 << self.width
+            flat = a.reshape(-1)
+            vals = [int(lo) | int(hi) << 64 for lo, hi in zip(flat["lo"], flat["hi"], strict=True)]
+            out = np.empty(len(vals), object)
+            out[:] = [v - full if v >= half else v for v in vals]
+            return out.reshape(a.shape)
+        shift = np.uint64(64 - self.width)
+        return (a << shift).view(np.int64) >> np.int64(shift)
+
+    def to_floats(self, a: Array, frac_bits: int) -> Array:
+        """Decode signed fixed-point elements to float64 (rounded to nearest there)."""
+        if not self.wide:
+            return np.ldexp(self.to_ints(a).astype(np.float64), -frac_bits)
+        negative = self.top_bit(a).astype(bool)
+        mag = np.where(negative, self.neg(a), a)
+        val = np.ldexp(mag["hi"].astype(np.float64), 64) + mag["lo"].astype(np.float64)
+        return np.ldexp(np.where(negative, -val, val), -frac_bits)
+
+    # -- arithmetic --------------------------------------------------------------------------------------
+
+    def add(self, a: Array, b: Array) -> Array:
+        """Return a + b, with broadcasting."""
+        if not self.wide:
+            return self.reduce(np.add(a, b))
+        return self.reduce(kernels.add(*_same(a, b)))
+
+    def sub(self, a: Array, b: Array) -> Array:
+        """Return a − b, with broadcasting."""
+        if not self.wide:
+            return self.reduce(np.subtract(a, b))
+        return self.reduce(kernels.sub(*_same(a, b)))
+
+    def neg(self, a: Array) -> Array:
+        """Return −a."""
+        if not self.wide:
+            return self.reduce(np.negative(a))
+        return self.reduce(kernels.neg(a))
+
+    def mul(self, a: Array, b: Array) -> Array:
+        """Return the elementwise product, with broadcasting."""
+        if not self.wide:
+            return self.reduce(np.multiply(a, b))
+        return self.reduce(kernels.mul(*_same(a, b)))
+
+    def matmul(self, a: Array, b: Array) -> Array:
+        """Return a @ b for matrices (..., m, k) and (..., k, n)."""
+        return self._batched(lambda x, y: kernels.matmul(x, y), a, b)
+
+    def rep3_mul(self, x0: Array, x1: Array, y0: Array, y1: Array, z: Array) -> Array:
+        """Return x0·(y0+y1) + x1·y0 + z elementwise; operands have one shape."""
+        return self.reduce(kernels.rep3_mul(x0, x1, y0, y1, z))
+
+    def rep3_matmul(self, x: tuple[Array, Array], y: tuple[Array, Array], z: Array) -> Array:
+        """Return x0@(y0+y1) + x1@y0 + z; operands (B, m, k), (B, k, n), (B, m, n) or without B."""
+        return self.reduce(kernels.rep3_matmul(x[0], x[1], y[0], y[1], z))
+
+    def _batched(self, fn: Any, a: Array, b: Array) -> Array:
+        batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        if not batch:
+            return self.reduce(fn(np.ascontiguousarray(a), np.ascontiguousarray(b)))
+        x = np.broadcast_to(a, batch + a.shape[-2:]).reshape(-1, *a.shape[-2:])
+        y = np.broadcast_to(b, batch + b.shape[-2:]).reshape(-1, *b.shape[-2:])
+        out = fn(np.ascontiguousarray(x), np.ascontiguousarray(y))
+        return self.reduce(out.reshape(*batch, a.shape[-2], b.shape[-1]))
+
+    def sum(self, a: Array, axes: tuple[int, ...]) -> Array:
+        """Return the sum over `axes`."""
+        if not self.wide:
+            return self.reduce(np.sum(a, axis=axes, dtype=np.uint64))
+        limbs = [np.sum(part, axis=axes, dtype=np.uint64) for part in _split32(a)]
+        return self.reduce(_join32(limbs))
+
+    def cumsum(self, a: Array, axis: int) -> Array:
+        """Return running sums along `axis`."""
+        if not self.wide:
+            return self.reduce(np.cumsum(a, axis=axis, dtype=np.uint64))
+        return self.reduce(_join32([np.cumsum(p, axis=axis, dtype=np.uint64) for p in _split32(a)]))
+
+    def shl(self, a: Array, s: int) -> Array:
+        """Return a·2^s."""
+        if self.wide:
+            return self.reduce(kernels.shl(a, s))
+        return self.reduce(a << np.uint64(s)) if s < 64 else np.zeros_like(a)
+
+    def shr(self, a: Array, s: int) -> Array:
+        """Return the logical shift a >> s of the reduced representative."""
+        if self.wide:
+            return np.asarray(kernels.shr(a, s))
+        return np.asarray(a >> np.uint64(s)) if s < 64 else np.zeros_like(a)
+
+    def constant(self, value: int, shape: Sequence[int] = ()) -> Array:
+        """Return an array filled with the integer `value` mod 2^width."""
+        out = self.zeros(shape)
+        value &= (1 << self.width) - 1
+        if self.wide:
+            out["lo"], out["hi"] = value & (2**64 - 1), value >> 64
+        else:
+            out[...] = value
+        return out
+
+    def top_bit(self, a: Array) -> Array:
+        """Return the most significant bit of each element as uint64 0 or 1."""
+        if self.wide:
+            return np.asarray(a["hi"] >> np.uint64(self.width - 65))
+        return np.asarray(a >> np.uint64(self.width - 1))
+
+    def low_bits(self, a: Array, bits: int) -> Array:
+        """Return a mod 2^bits."""
+        if bits >= self.width:
+            return a
+        if not self.wide:
+            return np.asarray(a & np.uint64((1 << bits) - 1))
+        out = a.copy()
+        if bits <= 64:
+            out["hi"] = 0
+            if bits < 64:
+                out["lo"] &= np.uint64((1 << bits) - 1)
+        else:
+            out["hi"] &= np.uint64((1 << (bits - 64)) - 1)
+        return out
+
+    def from_words(self, words: Array) -> Array:
+        """Lift small uint64 values into the ring."""
+        if not self.wide:
+            return self.reduce(np.asarray(words, np.uint64))
+        out = self.zeros(np.shape(words))
+        out["lo"] = words
+        return out
+
+    # -- wire ----------------------------------------------------------------------------------------------
+
+    def wire_bytes(self, n: int, bits: int | None = None) -> int:
+        """Return the bytes that `n` elements of `bits` bits (default: the width) take on the wire."""
+        return -(-n * (self.width if bits is None else bits) // 8)
+
+    def pack(self, a: Array, bits: int | None = None) -> Array:
+        """Serialise the low `bits` bits of each element, flat, to uint8."""
+        bits = self.width if bits is None else bits
+        flat = np.ascontiguousarray(a).reshape(-1)
+        if bits in (64, 128):
+            return flat.view(np.uint8)
+        return np.asarray(kernels.pack_words(flat, bits))
+
+    def unpack(self, buf: Array, shape: Sequence[int], bits: int | None = None) -> Array:
+        """Invert `pack` for `shape`."""
+        bits = self.width if bits is None else bits
+        n = int(np.prod(shape, dtype=np.int64))
+        if bits == self.width and bits in (64, 128):
+            return buf.view(self.dtype).reshape(tuple(shape))
+        return np.asarray(kernels.unpack_words(buf, bits, n, self.wide)).reshape(tuple(shape))
+
+
+def _same(a: Array, b: Array) -> tuple[Array, Array]:
+    if a.shape == b.shape:
+        return a, b
+    shape = np.broadcast_shapes(a.shape, b.shape)
+    return np.broadcast_to(a, shape), np.broadcast_to(b, shape)
+
+
+def _split32(a: Array) -> list[Array]:
+    s = np.uint64(32)
+    return [a["lo"] & _LOW32, a["lo"] >> s, a["hi"] & _LOW32, a["hi"] >> s]
+
+
+def _join32(limbs: list[Array]) -> Array:
+    # Each limb is a sum of at most 2^32 values below 2^32, so it holds in 64 bits; carries move up here.
+    s = np.uint64(32)
+    shape = np.shape(limbs[0])
+    carry = np.zeros(shape, np.uint64)
+    parts = []
+    for limb in limbs:
+        total = limb + carry
+        parts.append(total & _LOW32)
+        carry = total >> s
+    out = np.zeros(shape, U128)
+    out["lo"] = parts[0] | (parts[1] << s)
+    out["hi"] = parts[2] | (parts[3] << s)
+    return out

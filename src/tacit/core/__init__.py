@@ -1,0 +1,1 @@
+"""What every protocol shares: parties, shares, sessions, cards and the list of functionalities."""

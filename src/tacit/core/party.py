@@ -1,0 +1,150 @@
+"""One party in one session: its name, its links, its keys; and the handshake that makes them.
+
+The handshake runs inside links that already authenticate the peer (mutual TLS, or the hub of a simulation).
+Each pair agrees on a fresh key by X25519, bound to the job, the roster and both nonces; the compute parties
+then compare one session id, so that nobody can be shown another session (SECURITY.md section 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tacit.crypto.hashing import digest
+from tacit.crypto.prg import Agreement, Entropy, KeyRing, Source, system_entropy
+from tacit.errors import PeerIncompatible, PeerMisbehaved
+from tacit.net import codec
+from tacit.net.link import Mesh
+
+Array = npt.NDArray[Any]
+WIRE_VERSION = 1
+HELLO_LIMIT = 4096
+
+
+@dataclass(slots=True)
+class Party:
+    """One participant's view of a session.
+
+    `compute` names the parties that hold shares, in order; `index` is this party's place among them, or −1
+    for a participant that only provides inputs or receives results.
+    """
+
+    name: str
+    compute: tuple[str, ...]
+    mesh: Mesh
+    keys: KeyRing
+    sid: bytes = b""
+    index: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.index = self.compute.index(self.name) if self.name in self.compute else -1
+
+    @property
+    def n(self) -> int:
+        """Number of compute parties."""
+        return len(self.compute)
+
+    def peer(self, offset: int) -> str:
+        """Name of the compute party `offset` places after this one, cyclically."""
+        return self.compute[(self.index + offset) % self.n]
+
+    def common(self, offset: int, label: str) -> Source:
+        """Stream shared with the compute party `offset` places after this one."""
+        return self.keys.common(self.peer(offset), label)
+
+    def common_with(self, peer: str, label: str) -> Source:
+        """Stream shared with the participant `peer`."""
+        return self.keys.common(peer, label)
+
+    def send(self, to: str, label: str, *parts: Array) -> None:
+        """Queue `parts` for `to`, which nobody writes to again; they leave at the next receive or flush."""
+        self.mesh.send(to, label, *(np.ascontiguousarray(p) for p in parts), stable=True)
+
+    def recv(self, frm: str, label: str, nbytes: int) -> Array:
+        """Return the `nbytes` bytes that `frm` sends at this step, uint8."""
+        return self.mesh.recv(frm, label, nbytes)
+
+    def flush(self) -> None:
+        """Let queued messages leave."""
+        self.mesh.flush()
+
+
+def handshake(
+    mesh: Mesh,
+    compute: Sequence[str],
+    job: bytes,
+    roster: bytes = b"",
+    entropy: Entropy = system_entropy,
+) -> Party:
+    """Agree on keys and a session id with every linked party; return this party.
+
+    `job` and `roster` are digests of what the parties believe they run, and with whom. Raises
+    PeerIncompatible if a peer believes otherwise, before anything that depends on data is sent.
+    """
+    me = mesh.me
+    own, nonce = Agreement(entropy), entropy(32)
+    mine = {"v": WIRE_VERSION, "job": job, "roster": roster, "nonce": nonce, "key": own.public}
+    hello = codec.encode(mine)
+    for peer in mesh.peers:
+        mesh.send(peer, "hello", np.frombuffer(hello, np.uint8))
+    mesh.flush()
+    hellos: dict[str, dict[str, Any]] = {me: mine}
+    for peer in mesh.peers:
+        hellos[peer] = _read_hello(mesh, peer, mine)
+    keys = {p: own.shared(hellos[p]["key"], _pair_info(me, p, hellos, job, roster)) for p in mesh.peers}
+    sid = _agree_on_sid(mesh, tuple(compute), hellos, job, roster)
+    keys = {p: digest("pair", k, sid) for p, k in keys.items()}
+    return Party(me, tuple(compute), mesh, KeyRing(keys, digest("own", entropy(32), sid)), sid)
+
+
+def _read_hello(mesh: Mesh, peer: str, mine: dict[str, Any]) -> dict[str, Any]:
+    label, payload = mesh.recv_any(peer, HELLO_LIMIT)
+    theirs = codec.decode(bytes(payload)) if label == "hello" else None
+    if not isinstance(theirs, dict) or set(theirs) != set(mine):
+        raise PeerIncompatible(f"{peer} does not speak this version of Tacit; install the same one", peer)
+    if theirs["v"] != mine["v"]:
+        raise PeerIncompatible(f"{peer} speaks wire version {theirs['v']}, we speak {mine['v']}", peer)
+    for part, what in (("job", "another program or job"), ("roster", "another list of parties")):
+        if theirs[part] != mine[part]:
+            raise PeerIncompatible(
+                f"configuration mismatch: {peer} was given {what} "
+                f"({_short(theirs[part])}, ours {_short(mine[part])}); give every party the same files",
+                peer,
+            )
+    if not all(isinstance(theirs[f], bytes) and len(theirs[f]) == 32 for f in ("nonce", "key")):
+        raise PeerMisbehaved(f"{peer} sent a malformed hello", (peer,))
+    return theirs
+
+
+def _short(value: object) -> str:
+    return value.hex()[:12] if isinstance(value, bytes) else "malformed"
+
+
+def _pair_info(me: str, peer: str, hellos: dict[str, dict[str, Any]], job: bytes, roster: bytes) -> bytes:
+    a, b = sorted((me, peer))
+    fields = [f for p in (a, b) for f in (p.encode(), hellos[p]["nonce"], hellos[p]["key"])]
+    return digest("pair-info", job, roster, *fields)
+
+
+def _agree_on_sid(
+    mesh: Mesh, compute: tuple[str, ...], hellos: dict[str, dict[str, Any]], job: bytes, roster: bytes
+) -> bytes:
+    """Derive the session id from the compute parties' nonces and check that all hold the same one."""
+    me = mesh.me
+    if me in compute:
+        fields = [f for p in compute for f in (p.encode(), hellos[p]["nonce"])]
+        sid = digest("sid", bytes([WIRE_VERSION]), job, roster, *fields)
+        for peer in mesh.peers:
+            mesh.send(peer, "sid", np.frombuffer(sid, np.uint8))
+        mesh.flush()
+    told = {p: mesh.recv(p, "sid", 32).tobytes() for p in compute if p in mesh.peers}
+    if me not in compute:
+        sid = told[compute[0]]
+    for peer, theirs in told.items():
+        if theirs != sid:
+            raise PeerMisbehaved(f"{peer} is in another session than the other parties", (peer,))
+    return sid

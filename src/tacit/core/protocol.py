@@ -1,0 +1,218 @@
+"""The closed list of ideal functionalities, and the cards that say what realising each one costs.
+
+A protocol is a class that realises this list; `clear` is the ideal world. Arithmetic shares are `Share`s of
+ring elements, truth values are `Share`s of 0/1 bytes, words of bits are `Planes`. Operations that need no
+message are written once here, over the parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from tacit import kernels
+from tacit.algebra.ring import Ring
+from tacit.core.party import Party
+from tacit.core.share import Planes, Share
+from tacit.errors import NotRealised
+
+Array = npt.NDArray[Any]
+
+Wave = list[tuple[int, int, int]]
+"""Messages (sender, receiver, bytes) that all leave before any of them is received."""
+Pattern = Callable[..., list[Wave]]
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What one realisation promises and costs; tests hold it against the meter, docs render it.
+
+    `pattern(ring, n, **sizes)` lists the messages of one call on `n` elements, wave by wave.
+    """
+
+    functionality: str
+    protocol: str
+    source: str
+    adversary: str
+    corruptions: str
+    material: str
+    leaks: str
+    pattern: Pattern
+
+    def bits(self, ring: Ring, parties: int, n: int = 64 * 1024, **sizes: int) -> list[float]:
+        """Bits that each compute party sends for one element, amortised over `n`."""
+        sent = [0.0] * parties
+        for wave in self.pattern(ring, n, **sizes):
+            for sender, _, nbytes in wave:
+                sent[sender] += 8 * nbytes / n
+        return sent
+
+    def rounds(self, ring: Ring, **sizes: int) -> int:
+        """Rounds of one call: the number of waves."""
+        return len(self.pattern(ring, 64, **sizes))
+
+
+class Protocol:
+    """One party's realisation of the functionalities, in one session, over one ring."""
+
+    name: ClassVar[str] = ""
+    parts: ClassVar[int] = 1
+    cards: ClassVar[dict[str, Card]] = {}
+
+    def __init__(self, party: Party, ring: Ring) -> None:
+        self.party = party
+        self.ring = ring
+
+    # -- which part a public constant is added to: a protocol says for each of its parts --------------------
+
+    def holds_constant(self, part: int) -> bool:
+        """Whether this party adds public constants to its part number `part`."""
+        raise NotImplementedError
+
+    # -- no messages ----------------------------------------------------------------------------------------
+
+    def constant(self, value: Array) -> Share:
+        """Return the trivial sharing of public ring elements."""
+        zero = self.ring.zeros(value.shape)
+        return Share(tuple(value if self.holds_constant(j) else zero for j in range(self.parts)))
+
+    def add(self, x: Share, y: Share) -> Share:
+        """Return x + y."""
+        return Share(tuple(self.ring.add(a, b) for a, b in zip(x.parts, y.parts, strict=True)))
+
+    def sub(self, x: Share, y: Share) -> Share:
+        """Return x − y."""
+        return Share(tuple(self.ring.sub(a, b) for a, b in zip(x.parts, y.parts, strict=True)))
+
+    def neg(self, x: Share) -> Share:
+        """Return −x."""
+        return x.map(self.ring.neg)
+
+    def add_public(self, x: Share, c: Array) -> Share:
+        """Return x + c for public ring elements c."""
+        shape = np.broadcast_shapes(x.shape, c.shape)
+        return Share(
+            tuple(
+                self.ring.add(p, c) if self.holds_constant(j) else np.broadcast_to(p, shape)
+                for j, p in enumerate(x.parts)
+            )
+        )
+
+    def mul_public(self, x: Share, c: Array) -> Share:
+        """Return x·c for public ring elements c."""
+        return x.map(lambda p: self.ring.mul(p, c))
+
+    def matmul_public(self, x: Share, c: Array, left: bool = False) -> Share:
+        """Return x @ c, or c @ x if `left`, for a public matrix c."""
+        return x.map(lambda p: self.ring.matmul(c, p) if left else self.ring.matmul(p, c))
+
+    def shl(self, x: Share, s: int) -> Share:
+        """Return x·2^s."""
+        return x.map(lambda p: self.ring.shl(p, s))
+
+    def sum(self, x: Share, axes: tuple[int, ...]) -> Share:
+        """Return the sum over `axes`."""
+        return x.map(lambda p: self.ring.sum(p, axes))
+
+    def cumsum(self, x: Share, axis: int) -> Share:
+        """Return running sums along `axis`."""
+        return x.map(lambda p: self.ring.cumsum(p, axis))
+
+    def xor(self, x: Planes, y: Planes) -> Planes:
+        """Return x XOR y."""
+        return Planes(tuple(a ^ b for a, b in zip(x.parts, y.parts, strict=True)), x.n)
+
+    def xor_public(self, x: Planes, c: Array) -> Planes:
+        """Return x XOR c for public planes c."""
+        return Planes(
+            tuple(p ^ c if self.holds_constant(j) else p for j, p in enumerate(x.parts)),
+            x.n,
+        )
+
+    def invert(self, x: Planes) -> Planes:
+        """Return NOT x."""
+        return self.xor_public(x, np.full((1, 1), 0xFFFFFFFFFFFFFFFF, np.uint64))
+
+    def pack(self, x: Share) -> Planes:
+        """Bit-slice shared truth values into one plane."""
+        flat = (np.ascontiguousarray(p).reshape(-1) for p in x.parts)
+        return Planes(tuple(kernels.pack_bool(p)[None, :] for p in flat), x.size)
+
+    def unpack(self, x: Planes, shape: Sequence[int]) -> Share:
+        """Invert `pack`: one plane to 0/1 bytes of `shape`."""
+        return Share(tuple(kernels.unpack_bool(p[0], x.n).reshape(tuple(shape)) for p in x.parts))
+
+    # -- the functionalities that need messages ----------------------------------------------------------------
+
+    def share_input(self, owner: str, value: Array | None, shape: tuple[int, ...]) -> Share:
+        """F_input: `owner` alone knows `value` (ring elements); everyone gets shares."""
+        raise self._missing("share_input")
+
+    def share_bits(self, owner: str, value: Array | None, shape: tuple[int, ...]) -> Share:
+        """F_input for truth values (0/1 bytes)."""
+        raise self._missing("share_bits")
+
+    def reveal(self, x: Share, to: Sequence[str]) -> Array | None:
+        """F_reveal: the parties named in `to` learn x and nothing else; returns it there, else None."""
+        raise self._missing("reveal")
+
+    def reveal_bits(self, x: Share, to: Sequence[str]) -> Array | None:
+        """F_reveal for truth values."""
+        raise self._missing("reveal_bits")
+
+    def mul(self, x: Share, y: Share) -> Share:
+        """F_mul: x·y elementwise (one shape)."""
+        raise self._missing("mul")
+
+    def matmul(self, x: Share, y: Share) -> Share:
+        """F_matmul: x @ y."""
+        raise self._missing("matmul")
+
+    def trunc(self, x: Share, f: int) -> Share:
+        """F_trunc: x / 2^f, off by less than one unit; needs |x| < 2^(k−2)."""
+        raise self._missing("trunc")
+
+    def trunc_exact(self, x: Share, f: int) -> Share:
+        """F_floor: floor(x / 2^f); needs |x| < 2^(k−2)."""
+        raise self._missing("trunc_exact")
+
+    def mul_trunc(self, x: Share, y: Share, f: int) -> Share:
+        """F_mul then F_trunc."""
+        return self.trunc(self.mul(x, y), f)
+
+    def matmul_trunc(self, x: Share, y: Share, f: int) -> Share:
+        """F_matmul then F_trunc."""
+        return self.trunc(self.matmul(x, y), f)
+
+    def and_(self, x: Planes, y: Planes) -> Planes:
+        """F_and: x AND y, plane by plane."""
+        raise self._missing("and_")
+
+    def sign(self, x: Share, bits: int) -> Planes:
+        """F_sign: one plane [x < 0], for −2^bits ≤ x < 2^bits (flattened)."""
+        raise self._missing("sign")
+
+    def is_zero(self, x: Share, bits: int) -> Planes:
+        """F_zero: one plane [x = 0], for −2^bits < x < 2^bits (flattened)."""
+        raise self._missing("is_zero")
+
+    def decompose(self, x: Share, bits: int) -> Planes:
+        """F_a2b: the low `bits` bits of x (flattened), lowest plane first."""
+        raise self._missing("decompose")
+
+    def to_arith(self, b: Planes) -> Share:
+        """F_b2a: every bit as a ring element; shape (planes, n)."""
+        raise self._missing("to_arith")
+
+    def select(self, b: Planes, x: Share) -> Share:
+        """F_inject: b·x, for one plane b and flat x of n elements."""
+        raise self._missing("select")
+
+    def _missing(self, what: str) -> NotRealised:
+        return NotRealised(
+            f"protocol {self.name} does not realise {what!r}; use a protocol that does (for example rep3)"
+        )

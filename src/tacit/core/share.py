@@ -1,0 +1,87 @@
+"""Shares: what one party holds of a secret array."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One party's parts of a secret array: ring elements, or 0/1 bytes for XOR-shared truth values.
+
+    All parts have the shape of the secret. The number of parts belongs to the protocol (replicated sharing
+    holds two, additive sharing and the clear one).
+    """
+
+    parts: tuple[Array, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the secret."""
+        return tuple(self.parts[0].shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements of the secret."""
+        return int(self.parts[0].size)
+
+    def map(self, fn: Callable[[Array], Array]) -> Share:
+        """Apply a function that only moves elements (reshape, slice, transpose) to every part."""
+        return Share(tuple(fn(p) for p in self.parts))
+
+    def reshape(self, *shape: int) -> Share:
+        """Return the share of the reshaped secret."""
+        return self.map(lambda p: p.reshape(shape))
+
+    def __getitem__(self, key: Any) -> Share:
+        return self.map(lambda p: p[key])
+
+    def __repr__(self) -> str:
+        return f"Share(shape={self.shape}, parts={len(self.parts)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Planes:
+    """One party's parts of XOR-shared bits, bit-sliced: each part is uint64 (planes, ceil(n/64)).
+
+    Bit i of word j of plane b is bit b of element 64·j+i. Lanes past `n` carry no meaning.
+    """
+
+    parts: tuple[Array, ...]
+    n: int
+
+    @property
+    def planes(self) -> int:
+        """Number of bit planes."""
+        return int(self.parts[0].shape[0])
+
+    def __getitem__(self, key: Any) -> Planes:
+        """Select planes (an integer keeps the axis)."""
+        if isinstance(key, int):
+            key = slice(key, key + 1 or None)
+        return Planes(tuple(p[key] for p in self.parts), self.n)
+
+    def __repr__(self) -> str:
+        return f"Planes(planes={self.planes}, n={self.n})"
+
+
+def join(shares: list[Share], axis: int = 0) -> Share:
+    """Concatenate shares of several secrets along `axis`."""
+    if len(shares) == 1:
+        return shares[0]
+    return Share(tuple(np.concatenate(ps, axis=axis) for ps in zip(*(s.parts for s in shares), strict=True)))
+
+
+def stack_planes(items: list[Planes]) -> Planes:
+    """Put the planes of several sets, of the same elements, above one another."""
+    if len(items) == 1:
+        return items[0]
+    parts = zip(*(p.parts for p in items), strict=True)
+    return Planes(tuple(np.concatenate(ps, axis=0) for ps in parts), items[0].n)

@@ -1,0 +1,1 @@
+"""Randomness, keys and hashing: the only place where cryptographic libraries are called."""

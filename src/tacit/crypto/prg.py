@@ -1,0 +1,171 @@
+"""The one source of randomness: labelled AES-128-CTR streams from keys made of operating-system entropy.
+
+Two parties that hold one key and draw the same sizes in the same order see the same values; nobody else can
+tell them from uniform. A stream is never rewound. `Tape` replaces streams in the privacy tests, where every
+possible outcome is enumerated.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from tacit import kernels
+from tacit.algebra.ring import Ring
+from tacit.crypto.hashing import hkdf
+from tacit.errors import MaterialError
+
+Array = npt.NDArray[Any]
+Entropy = Callable[[int], bytes]
+system_entropy: Entropy = os.urandom
+
+
+@cache
+def _native_prg() -> bool:
+    """Whether the native kernels expand AES-CTR themselves; otherwise OpenSSL does."""
+    info = kernels.info() if hasattr(kernels, "info") else {"native": False}
+    return bool(info["native"] and info["aes"])
+
+
+class Source(Protocol):
+    """What protocol code draws from."""
+
+    def ring(self, ring: Ring, shape: tuple[int, ...]) -> Array:
+        """Return uniform ring elements of `shape`."""
+
+    def bits(self, bits: int, shape: tuple[int, ...], ring: Ring) -> Array:
+        """Return uniform elements below 2^bits, in the representation of `ring`."""
+
+    def planes(self, planes: int, n: int) -> Array:
+        """Return uniform bit planes, uint64 (planes, ceil(n/64))."""
+
+
+class Stream:
+    """A labelled stream under one key: AES-128 in counter mode (NIST SP 800-38A)."""
+
+    def __init__(self, key: bytes, label: str) -> None:
+        self._key = hkdf(key, b"tacit/stream/" + label.encode(), 16)
+        self._block = 0
+
+    def __repr__(self) -> str:
+        return "Stream(<secret>)"
+
+    def take(self, nbytes: int) -> Array:
+        """Return the next `nbytes` bytes, uint8; whole blocks are consumed."""
+        block, self._block = self._block, self._block + -(-nbytes // 16)
+        if _native_prg():
+            return np.asarray(kernels.prg(self._key, block, nbytes))
+        counter = modes.CTR(block.to_bytes(16, "big"))
+        encryptor = Cipher(algorithms.AES(self._key), counter).encryptor()
+        return np.frombuffer(bytearray(encryptor.update(bytes(nbytes))), np.uint8)
+
+    def ring(self, ring: Ring, shape: tuple[int, ...]) -> Array:
+        """Return uniform ring elements of `shape`."""
+        n = int(np.prod(shape, dtype=np.int64))
+        return ring.reduce(self.take(n * ring.dtype.itemsize).view(ring.dtype)).reshape(shape)
+
+    def bits(self, bits: int, shape: tuple[int, ...], ring: Ring) -> Array:
+        """Return uniform elements below 2^bits, in the representation of `ring`."""
+        n = int(np.prod(shape, dtype=np.int64))
+        return ring.unpack(self.take(ring.wire_bytes(n, bits)), shape, bits)
+
+    def planes(self, planes: int, n: int) -> Array:
+        """Return uniform bit planes, uint64 (planes, ceil(n/64))."""
+        lanes = -(-n // 64)
+        return self.take(planes * lanes * 8).view(np.uint64).reshape(planes, lanes)
+
+
+class Tape:
+    """A source that replays given values and records how many bits each draw asked for (tests only)."""
+
+    def __init__(self, values: Iterable[int] | None = None) -> None:
+        self.widths: list[int] = []
+        self._values = None if values is None else iter(values)
+
+    def _next(self, bits: int) -> int:
+        self.widths.append(bits)
+        if self._values is None:
+            return 0
+        try:
+            return next(self._values)
+        except StopIteration:
+            raise MaterialError("the tape is used up") from None
+
+    def ring(self, ring: Ring, shape: tuple[int, ...]) -> Array:
+        """Return the next elements of the tape."""
+        return self.bits(ring.width, shape, ring)
+
+    def bits(self, bits: int, shape: tuple[int, ...], ring: Ring) -> Array:
+        """Return the next elements of the tape."""
+        n = int(np.prod(shape, dtype=np.int64))
+        drawn = np.empty(n, object)
+        drawn[:] = [self._next(bits) for _ in range(n)]
+        return ring.encode_ints(drawn).reshape(shape)
+
+    def planes(self, planes: int, n: int) -> Array:
+        """Return planes whose first `n` lanes come from the tape, one bit each."""
+        out = np.zeros((planes, -(-n // 64)), np.uint64)
+        for p in range(planes):
+            for i in range(n):
+                out[p, i // 64] |= np.uint64(self._next(1) << (i % 64))
+        return out
+
+
+class KeyRing:
+    """One party's keys of one session: one per peer, and one of its own."""
+
+    def __init__(self, keys: dict[str, bytes], own: bytes) -> None:
+        self._keys = dict(keys)
+        self._own = own
+        self._streams: dict[tuple[str, str], Source] = {}
+
+    def __repr__(self) -> str:
+        return f"KeyRing(peers={sorted(self._keys)}, <secret>)"
+
+    def common(self, peer: str, label: str) -> Source:
+        """Return the stream that this party and `peer` alone know."""
+        return self._stream(peer, label)
+
+    def private(self, label: str) -> Source:
+        """Return a stream that this party alone knows."""
+        return self._stream("", label)
+
+    def _stream(self, peer: str, label: str) -> Source:
+        found = self._streams.get((peer, label))
+        if found is None:
+            key = self._keys.get(peer) if peer else self._own
+            if key is None:
+                raise MaterialError(
+                    f"no key is shared with {peer!r}; the session is closed or not linked to it"
+                )
+            found = self._streams[peer, label] = Stream(key, label)
+        return found
+
+    def destroy(self) -> None:
+        """Forget every key and stream; drawing afterwards fails."""
+        self._keys.clear()
+        self._own = b""
+        self._streams.clear()
+
+
+class Agreement:
+    """One party's half of an X25519 key agreement (RFC 7748)."""
+
+    def __init__(self, entropy: Entropy = system_entropy) -> None:
+        self._private = X25519PrivateKey.from_private_bytes(entropy(32))
+        self.public: bytes = self._private.public_key().public_bytes_raw()
+
+    def shared(self, peer_public: bytes, info: bytes) -> bytes:
+        """Return 32 bytes known to both halves, bound to `info`; raises MaterialError on a bad point."""
+        try:
+            secret = self._private.exchange(X25519PublicKey.from_public_bytes(peer_public))
+        except ValueError:
+            raise MaterialError("the peer's key-agreement value is not a valid point") from None
+        return hkdf(secret, info)

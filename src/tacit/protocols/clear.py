@@ -1,0 +1,104 @@
+"""`clear`: the ideal world. One trusted party holds every value; the oracle of the conformance tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tacit import kernels
+from tacit.core.protocol import Card, Protocol, Wave
+from tacit.algebra.ring import Ring
+from tacit.core.share import Planes, Share
+
+Array = npt.NDArray[Any]
+
+
+def _silent(ring: Ring, n: int, **_: object) -> list[Wave]:
+    return []
+
+
+class Clear(Protocol):
+    """Every functionality, computed on the value itself with the exact result of its specification."""
+
+    name = "clear"
+    parts = 1
+
+    def holds_constant(self, part: int) -> bool:
+        """Return True: the one party adds constants."""
+        return True
+
+    def share_input(self, owner: str, value: Array | None, shape: tuple[int, ...]) -> Share:
+        """F_input."""
+        assert value is not None
+        return Share((value,))
+
+    share_bits = share_input
+
+    def reveal(self, x: Share, to: Sequence[str]) -> Array | None:
+        """F_reveal."""
+        return x.parts[0]
+
+    reveal_bits = reveal
+
+    def mul(self, x: Share, y: Share) -> Share:
+        """F_mul."""
+        return Share((self.ring.mul(x.parts[0], y.parts[0]),))
+
+    def matmul(self, x: Share, y: Share) -> Share:
+        """F_matmul."""
+        return Share((self.ring.matmul(x.parts[0], y.parts[0]),))
+
+    def trunc(self, x: Share, f: int) -> Share:
+        """F_trunc: here the nearest multiple, ties upward."""
+        if f == 0:
+            return x
+        ring = self.ring
+        half = ring.constant((1 << (f - 1)) + (1 << (ring.width - 2)))
+        shifted = ring.shr(ring.add(x.parts[0], half), f)
+        return Share((ring.sub(shifted, ring.constant(1 << (ring.width - 2 - f))),))
+
+    def trunc_exact(self, x: Share, f: int) -> Share:
+        """F_floor."""
+        ring = self.ring
+        shifted = ring.shr(ring.add(x.parts[0], ring.constant(1 << (ring.width - 2))), f)
+        return Share((ring.sub(shifted, ring.constant(1 << (ring.width - 2 - f))),))
+
+    def and_(self, x: Planes, y: Planes) -> Planes:
+        """F_and."""
+        return Planes((x.parts[0] & y.parts[0],), x.n)
+
+    def sign(self, x: Share, bits: int) -> Planes:
+        """F_sign."""
+        planes = kernels.to_planes(np.ascontiguousarray(x.parts[0]).reshape(-1), bits + 1)
+        return Planes((planes[bits:],), x.size)
+
+    def is_zero(self, x: Share, bits: int) -> Planes:
+        """F_zero."""
+        planes = kernels.to_planes(np.ascontiguousarray(x.parts[0]).reshape(-1), bits)
+        return Planes((~np.bitwise_or.reduce(planes, axis=0)[None, :],), x.size)
+
+    def decompose(self, x: Share, bits: int) -> Planes:
+        """F_a2b."""
+        return Planes((kernels.to_planes(np.ascontiguousarray(x.parts[0]).reshape(-1), bits),), x.size)
+
+    def to_arith(self, b: Planes) -> Share:
+        """F_b2a."""
+        rows = [kernels.unpack_bool(row, b.n) for row in b.parts[0]]
+        return Share((self.ring.from_words(np.array(rows, np.uint64).reshape(b.planes, b.n)),))
+
+    def select(self, b: Planes, x: Share) -> Share:
+        """F_inject."""
+        bit = self.ring.from_words(kernels.unpack_bool(b.parts[0][0], b.n).astype(np.uint64))
+        return Share((self.ring.mul(bit.reshape(x.shape), x.parts[0]),))
+
+
+Clear.cards = {
+    name: Card(name, "clear", "the specification", "none", "0 of 1", "none", "everything", _silent)
+    for name in (
+        "share_input share_bits reveal reveal_bits mul matmul and_ trunc trunc_exact mul_trunc matmul_trunc "
+        "sign is_zero decompose to_arith select"
+    ).split()
+}

@@ -1,0 +1,70 @@
+"""`rep3`: replicated sharing among three parties, one of which may be corrupted semi-honestly."""
+
+from __future__ import annotations
+
+from tacit.core.party import Party
+from tacit.algebra.ring import Ring
+from tacit.core.protocol import Protocol
+from tacit.crypto.prg import Source, Stream
+from tacit.core.share import Share
+from tacit.errors import UsageError
+from tacit.protocols.rep3 import arithmetic, twoparty
+from tacit.protocols.rep3.cards import CARDS
+from tacit.protocols.rep3.client import SEED_BYTES, Rep3Client
+
+__all__ = ["Rep3", "Rep3Client"]
+
+
+class Rep3(Protocol):
+    """One compute party of replicated sharing; every functionality is a function of `arithmetic` or `twoparty`."""
+
+    name = "rep3"
+    parts = 2
+    cards = CARDS
+
+    def __init__(self, party: Party, ring: Ring) -> None:
+        if party.n != 3:
+            raise UsageError(f"rep3 needs exactly three compute parties, not {party.n}")
+        super().__init__(party, ring)
+        self._clients: dict[str, tuple[Source, Source]] = {}
+
+    def holds_constant(self, part: int) -> bool:
+        """Public constants are added to component 0, which P0 holds first and P2 second."""
+        return (self.party.index, part) in ((0, 0), (2, 1))
+
+    def seeds_from(self, owner: str) -> tuple[Source, Source]:
+        """Return the streams of components 0 and 1 of a client's inputs; P1 lacks the first, P2 the second."""
+        if owner not in self._clients:
+            i = self.party.index
+            raw = self.party.recv(owner, "rep3.client-seed", SEED_BYTES * (2 if i == 0 else 1)).tobytes()
+            low = Stream(raw[:SEED_BYTES], "rep3/client-low")
+            high = Stream(raw[-SEED_BYTES:], "rep3/client-high")
+            self._clients[owner] = (low, high)
+        return self._clients[owner]
+
+    share_input = arithmetic.share_input
+    share_bits = arithmetic.share_bits
+    reveal = arithmetic.reveal
+    reveal_bits = arithmetic.reveal_bits
+    mul = arithmetic.mul
+    matmul = arithmetic.matmul
+    and_ = arithmetic.and_
+    trunc = twoparty.trunc
+    trunc_exact = twoparty.trunc_exact
+    sign = twoparty.sign
+    is_zero = twoparty.is_zero
+    decompose = twoparty.decompose
+    to_arith = twoparty.to_arith
+    select = twoparty.select
+
+    def mul_trunc(self, x: Share, y: Share, f: int) -> Share:
+        """F_mul then F_trunc in three rounds and less traffic than the two apart."""
+        if f == 0:
+            return self.mul(x, y)
+        return twoparty.product_trunc(self, arithmetic.local_mul(self, x, y), f)
+
+    def matmul_trunc(self, x: Share, y: Share, f: int) -> Share:
+        """F_matmul then F_trunc; the messages have the size of the result."""
+        if f == 0:
+            return self.matmul(x, y)
+        return twoparty.product_trunc(self, arithmetic.local_matmul(self, x, y), f)

@@ -1,0 +1,203 @@
+"""Replicated sharing over Z/2^k: input, reveal, products.
+
+x = x0 + x1 + x2; P_i holds (x_i, x_{i+1}). Source of sharing and multiplication: Araki, Furukawa, Lindell, Nof,
+Ohara, "High-throughput semi-honest secure three-party computation with an honest majority", CCS 2016,
+section 2.2 (the ring variant), with correlated randomness as in section 2.2's computational case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tacit import kernels
+from tacit.core.share import Planes, Share
+
+if TYPE_CHECKING:
+    from tacit.protocols.rep3 import Rep3
+
+Array = npt.NDArray[Any]
+
+
+def zero_share(p: Rep3, shape: tuple[int, ...], label: str) -> Array:
+    """Return this party's part of a fresh sum-to-zero triple: F(k_i) − F(k_{i−1}) (section 2.2)."""
+    own = p.party.common(+1, label).ring(p.ring, shape)
+    return p.ring.sub(own, p.party.common(-1, label).ring(p.ring, shape))
+
+
+def mul(p: Rep3, x: Share, y: Share) -> Share:
+    """F_mul: 1. local product plus zero share; 2. send z_i to P_{i−1}; 3. receive z_{i+1}."""
+    (x0, x1), (y0, y1) = x.parts, y.parts
+    z = p.ring.rep3_mul(x0, x1, y0, y1, zero_share(p, x.shape, "rep3/mul"))  # 1
+    return _reshare(p, z, "rep3.mul")  # 2, 3
+
+
+def matmul(p: Rep3, x: Share, y: Share) -> Share:
+    """F_matmul: as F_mul; the messages have the size of the result, whatever the inner dimension."""
+    z = local_matmul(p, x, y)
+    z = p.ring.add(z, zero_share(p, z.shape, "rep3/matmul"))
+    return _reshare(p, z, "rep3.matmul")
+
+
+def local_matmul(p: Rep3, x: Share, y: Share) -> Array:
+    """Return this party's additive part of x @ y: x0@(y0+y1) + x1@y0."""
+    (x0, x1), (y0, y1) = (_batched(s.parts) for s in _align(x, y))
+    batch = x0.shape[:-2]
+    flat = [
+        np.ascontiguousarray(a.reshape((-1, *a.shape[-2:]) if batch else a.shape)) for a in (x0, x1, y0, y1)
+    ]
+    zeros = p.ring.zeros((*flat[0].shape[:-1], flat[2].shape[-1]))
+    out = p.ring.rep3_matmul((flat[0], flat[1]), (flat[2], flat[3]), zeros)
+    return out.reshape(*batch, *out.shape[-2:])
+
+
+def local_mul(p: Rep3, x: Share, y: Share) -> Array:
+    """Return this party's additive part of x·y."""
+    (x0, x1), (y0, y1) = x.parts, y.parts
+    return p.ring.rep3_mul(x0, x1, y0, y1, p.ring.zeros(x.shape))
+
+
+def _align(x: Share, y: Share) -> tuple[Share, Share]:
+    batch = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    return tuple(  # type: ignore[return-value]
+        s.map(lambda a, tail=s.shape[-2:]: np.broadcast_to(a, batch + tail)) for s in (x, y)
+    )
+
+
+def _batched(parts: tuple[Array, ...]) -> tuple[Array, Array]:
+    return parts[0], parts[1]
+
+
+def _reshare(p: Rep3, z: Array, label: str) -> Share:
+    p.party.send(p.party.peer(-1), label, p.ring.pack(z))
+    buf = p.party.recv(p.party.peer(+1), label, p.ring.wire_bytes(z.size))
+    return Share((z, p.ring.unpack(buf, z.shape)))
+
+
+def and_(p: Rep3, x: Planes, y: Planes) -> Planes:
+    """F_and: multiplication over GF(2), 64 lanes a word; one bit per AND from each party."""
+    (x0, x1), (y0, y1) = x.parts, y.parts
+    planes, n = x.planes, x.n
+    mask = p.party.common(+1, "rep3/and").planes(planes, n) ^ p.party.common(-1, "rep3/and").planes(planes, n)
+    z = kernels.rep3_and(x0, x1, y0, y1, mask)
+    p.party.send(p.party.peer(-1), "rep3.and", z)
+    buf = p.party.recv(p.party.peer(+1), "rep3.and", z.nbytes)
+    return Planes((z, buf.view(np.uint64).reshape(z.shape)), n)
+
+
+# -- input and reveal -----------------------------------------------------------------------------------------
+
+
+def share_input(p: Rep3, owner: str, value: Array | None, shape: tuple[int, ...]) -> Share:
+    """F_input. An owner P_o that computes: x_o from the stream with P_{o−1}, x_{o+1} = v − x_o to P_{o+1},
+    x_{o+2} = 0: one element in all. Another owner: see `client`; two elements in all.
+    """
+    ring, party = p.ring, p.party
+    if owner not in party.compute:
+        return _from_client(p, owner, shape)
+    place = (party.index - party.compute.index(owner)) % 3
+    zero = ring.zeros(shape)
+    if place == 0:
+        assert value is not None
+        mine = party.common(-1, "rep3/input").ring(ring, shape)
+        rest = ring.sub(value, mine)
+        party.send(party.peer(+1), "rep3.input", ring.pack(rest))
+        party.flush()
+        return Share((mine, rest))
+    if place == 1:
+        buf = party.recv(owner, "rep3.input", ring.wire_bytes(zero.size))
+        return Share((ring.unpack(buf, shape), zero))
+    return Share((zero, party.common(+1, "rep3/input").ring(ring, shape)))
+
+
+def share_bits(p: Rep3, owner: str, value: Array | None, shape: tuple[int, ...]) -> Share:
+    """F_input for truth values: as `share_input` over GF(2), packed."""
+    party, n = p.party, int(np.prod(shape, dtype=np.int64))
+    if owner not in party.compute:
+        return p.unpack(_bits_from_client(p, owner, n), shape)
+    place = (party.index - party.compute.index(owner)) % 3
+    zero = np.zeros((1, -(-n // 64)), np.uint64)
+    if place == 0:
+        assert value is not None
+        mine = party.common(-1, "rep3/input-bits").planes(1, n)
+        rest = kernels.pack_bool(value.reshape(-1))[None, :] ^ mine
+        party.send(party.peer(+1), "rep3.input-bits", rest)
+        party.flush()
+        parts = (mine, rest)
+    elif place == 1:
+        buf = party.recv(owner, "rep3.input-bits", zero.nbytes)
+        parts = (buf.view(np.uint64).reshape(zero.shape), zero)
+    else:
+        parts = (zero, party.common(+1, "rep3/input-bits").planes(1, n))
+    return p.unpack(Planes(parts, n), shape)
+
+
+def _from_client(p: Rep3, owner: str, shape: tuple[int, ...]) -> Share:
+    # Components 0 and 1 come from seeds that the owner sent to their two holders; P1 and P2 are sent component 2.
+    low, high = p.seeds_from(owner)
+    ring, i = p.ring, p.party.index
+    if i == 0:
+        return Share((low.ring(ring, shape), high.ring(ring, shape)))
+    size = ring.wire_bytes(int(np.prod(shape, dtype=np.int64)))
+    sent = ring.unpack(p.party.recv(owner, "rep3.client-input", size), shape)
+    return Share((high.ring(ring, shape), sent) if i == 1 else (sent, low.ring(ring, shape)))
+
+
+def _bits_from_client(p: Rep3, owner: str, n: int) -> Planes:
+    low, high = p.seeds_from(owner)
+    if p.party.index == 0:
+        return Planes((low.planes(1, n), high.planes(1, n)), n)
+    lanes = -(-n // 64)
+    buf = p.party.recv(owner, "rep3.client-bits", 8 * lanes)
+    sent = buf.view(np.uint64).reshape(1, lanes)
+    return Planes((high.planes(1, n), sent) if p.party.index == 1 else (sent, low.planes(1, n)), n)
+
+
+def reveal(p: Rep3, x: Share, to: Sequence[str]) -> Array | None:
+    """F_reveal. To P_j: P_{j−1} sends the component x_{j−1} that P_j lacks. To a client: P0 sends x0 + r and P1
+    sends x1 + x2 − r for fresh common r, so that the client sees the sum alone.
+    """
+    ring, party = p.ring, p.party
+    size = ring.wire_bytes(x.size)
+    for name in to:
+        if name in party.compute:
+            if party.peer(+1) == name:
+                party.send(name, "rep3.reveal", ring.pack(x.parts[0]))
+            continue
+        if party.index == 2:
+            continue
+        r = party.common(+1 if party.index == 0 else -1, "rep3/reveal-client").ring(ring, x.shape)
+        if party.index == 0:
+            masked = ring.add(x.parts[0], r)
+        else:
+            masked = ring.sub(ring.add(*x.parts), r)
+        party.send(name, "rep3.reveal", ring.pack(masked))
+    party.flush()
+    if party.name not in to:
+        return None
+    missing = ring.unpack(party.recv(party.peer(-1), "rep3.reveal", size), x.shape)
+    return ring.add(ring.add(*x.parts), missing)
+
+
+def reveal_bits(p: Rep3, x: Share, to: Sequence[str]) -> Array | None:
+    """F_reveal for truth values: as `reveal` over GF(2), packed."""
+    party, planes = p.party, p.pack(x)
+    for name in to:
+        if name in party.compute:
+            if party.peer(+1) == name:
+                party.send(name, "rep3.reveal-bits", planes.parts[0])
+            continue
+        if party.index == 2:
+            continue
+        r = party.common(+1 if party.index == 0 else -1, "rep3/reveal-bits-client").planes(1, x.size)
+        masked = planes.parts[0] ^ r if party.index == 0 else planes.parts[0] ^ planes.parts[1] ^ r
+        party.send(name, "rep3.reveal-bits", masked)
+    party.flush()
+    if party.name not in to:
+        return None
+    buf = party.recv(party.peer(-1), "rep3.reveal-bits", planes.parts[0].nbytes)
+    opened = planes.parts[0] ^ planes.parts[1] ^ buf.view(np.uint64).reshape(1, -1)
+    return np.asarray(kernels.unpack_bool(opened[0], x.size)).reshape(x.shape)

@@ -1,0 +1,175 @@
+"""The cards of `rep3`: what each functionality costs, message by message, and what it promises."""
+
+from __future__ import annotations
+
+from tacit.algebra.ring import Ring
+from tacit.core.protocol import Card, Pattern, Wave
+
+ARAKI = "Araki, Furukawa, Lindell, Nof, Ohara, CCS 2016, section 2.2"
+TWO_OPERANDS = "two-operand view of Mohassel and Rindal (ABY3), CCS 2018, section 5; docs/decisions/0003"
+
+
+def planes_bytes(planes: int, n: int) -> int:
+    """Bytes of `planes` bit planes of n elements."""
+    return planes * 8 * -(-n // 64)
+
+
+def _ring_pass(ring: Ring, n: int, **_: object) -> list[Wave]:
+    b = ring.wire_bytes(n)
+    return [[(0, 2, b), (1, 0, b), (2, 1, b)]]
+
+
+def _and(ring: Ring, n: int, planes: int = 1, **_: object) -> list[Wave]:
+    b = planes_bytes(planes, n)
+    return [[(0, 2, b), (1, 0, b), (2, 1, b)]]
+
+
+def _trunc(ring: Ring, n: int, f: int = 16, **_: object) -> list[Wave]:
+    if f == 0:
+        return []
+    b, fb = ring.wire_bytes(n), ring.wire_bytes(n, f)
+    return [[(0, 1, b + fb), (2, 1, fb)], [(1, 2, fb)]]
+
+
+def _mul_trunc(ring: Ring, n: int, f: int = 16, **_: object) -> list[Wave]:
+    if f == 0:
+        return _ring_pass(ring, n)
+    b = ring.wire_bytes(n)
+    return [[(1, 0, b), (2, 0, b)], *_trunc(ring, n, f)]
+
+
+def _exchange(first: int, each: int) -> list[Wave]:
+    return [[(0, 1, first), (2, 1, each)], [(1, 2, each)]]
+
+
+def _tree(n: int, blocks: int) -> list[Wave]:
+    waves: list[Wave] = []
+    while blocks > 1:
+        pairs = blocks // 2
+        waves += _and(Ring(1), n, 2 * pairs - 1)
+        blocks -= pairs
+    return waves
+
+
+def _table_rows(bits: int) -> int:
+    full, rest = divmod(bits, 4)
+    return 15 * full + (1 << rest) - 1
+
+
+def _carry(n: int, bits: int, extra: int = 0) -> list[Wave]:
+    nb = -(-bits // 4)
+    first = planes_bytes(_table_rows(bits) + extra, n)
+    return [*_exchange(first, planes_bytes(2 * nb - 1, n)), *_tree(n, nb)]
+
+
+def _sign(ring: Ring, n: int, bits: int = 62, **_: object) -> list[Wave]:
+    if bits == 0:
+        return [[(0, 1, planes_bytes(1, n))]]
+    return _carry(n, bits, extra=1)
+
+
+def _trunc_exact(ring: Ring, n: int, f: int = 16, **_: object) -> list[Wave]:
+    if f == 0:
+        return []
+    return [*_carry(n, f), *_to_arith(ring, n), *_trunc(ring, n, f)]
+
+
+def _is_zero(ring: Ring, n: int, bits: int = 62, **_: object) -> list[Wave]:
+    nb = -(-bits // 4)
+    waves = _exchange(planes_bytes(_table_rows(bits), n), planes_bytes(nb, n))
+    while nb > 1:
+        waves += _and(ring, n, nb // 2)
+        nb -= nb // 2
+    return waves
+
+
+def _decompose(ring: Ring, n: int, bits: int = 64, **_: object) -> list[Wave]:
+    b = planes_bytes(bits, n)
+    waves, span = _exchange(b, b), 1
+    while span < bits - 1:
+        nodes = [i for i in range(bits - 1) if i & span]
+        waves += _and(ring, n, len(nodes) + sum(i >= 2 * span for i in nodes))
+        span *= 2
+    return waves
+
+
+def _to_arith(ring: Ring, n: int, **_: object) -> list[Wave]:
+    b = ring.wire_bytes(n)
+    return _exchange(b, b)
+
+
+def _select(ring: Ring, n: int, **_: object) -> list[Wave]:
+    b = ring.wire_bytes(n)
+    return _exchange(2 * b, b)
+
+
+def _input_bytes(b: int, owner: int, seeded: bool) -> list[Wave]:
+    if owner >= 0:
+        return [[(owner, (owner + 1) % 3, b)]]
+    seeds = [(-1, 0, 32), (-1, 1, 16), (-1, 2, 16)] if not seeded else []
+    return [[*seeds, (-1, 1, b), (-1, 2, b)]]
+
+
+def _share_input(ring: Ring, n: int, owner: int = 0, seeded: bool = True, **_: object) -> list[Wave]:
+    return _input_bytes(ring.wire_bytes(n), owner, seeded)
+
+
+def _share_bits(ring: Ring, n: int, owner: int = 0, seeded: bool = True, **_: object) -> list[Wave]:
+    return _input_bytes(planes_bytes(1, n), owner, seeded)
+
+
+def _reveal_bytes(b: int, to: tuple[int, ...]) -> list[Wave]:
+    wave: Wave = []
+    for j in to:
+        wave += [((j - 1) % 3, j, b)] if j >= 0 else [(0, j, b), (1, j, b)]
+    return [wave]
+
+
+def _reveal(ring: Ring, n: int, to: tuple[int, ...] = (0, 1, 2), **_: object) -> list[Wave]:
+    return _reveal_bytes(ring.wire_bytes(n), to)
+
+
+def _reveal_bits(ring: Ring, n: int, to: tuple[int, ...] = (0, 1, 2), **_: object) -> list[Wave]:
+    return _reveal_bytes(planes_bytes(1, n), to)
+
+
+ROUNDING = (
+    "the result is one of the two neighbours of x/2^f; which one depends on randomness that P1 and P2 know, "
+    "so an opened result tells them about x's last unit, nothing else"
+)
+
+
+def _card(name: str, source: str, pattern: Pattern, leaks: str = "nothing") -> Card:
+    return Card(
+        functionality=name,
+        protocol="rep3",
+        source=source,
+        adversary="semi-honest",
+        corruptions="1 of 3",
+        material="pairwise AES-CTR streams",
+        leaks=leaks,
+        pattern=pattern,
+    )
+
+
+CARDS: dict[str, Card] = {
+    c.functionality: c
+    for c in (
+        _card("share_input", ARAKI, _share_input),
+        _card("share_bits", ARAKI, _share_bits),
+        _card("reveal", ARAKI, _reveal, "the value, to the parties named"),
+        _card("reveal_bits", ARAKI, _reveal_bits, "the value, to the parties named"),
+        _card("mul", ARAKI, _ring_pass),
+        _card("matmul", ARAKI, _ring_pass),
+        _card("and_", ARAKI, _and),
+        _card("trunc", TWO_OPERANDS, _trunc, ROUNDING),
+        _card("trunc_exact", TWO_OPERANDS, _trunc_exact),
+        _card("mul_trunc", TWO_OPERANDS, _mul_trunc, ROUNDING),
+        _card("matmul_trunc", TWO_OPERANDS, _mul_trunc, ROUNDING),
+        _card("sign", TWO_OPERANDS, _sign),
+        _card("is_zero", TWO_OPERANDS, _is_zero),
+        _card("decompose", TWO_OPERANDS + "; prefix: Sklansky 1960", _decompose),
+        _card("to_arith", TWO_OPERANDS, _to_arith),
+        _card("select", TWO_OPERANDS, _select),
+    )
+}
