@@ -109,7 +109,8 @@ def shr(a: Array, s: int) -> Array:
 def _limbs(a: Array) -> list[Array]:
     """Return the 16-bit limbs of every element, low to high, as float64 arrays."""
     words = _split(a) if a.dtype == U128 else (a,)
-    return [((w >> np.uint64(s)) & np.uint64(0xFFFF)).astype(np.float64) for w in words for s in (0, 16, 32, 48)]
+    shifts = [np.uint64(s) for s in (0, 16, 32, 48)]
+    return [((w >> s) & np.uint64(0xFFFF)).astype(np.float64) for w in words for s in shifts]
 
 
 def _limb_product(a: Array, b: Array) -> Array:
@@ -209,7 +210,7 @@ def unpack_bool(words: Array, n: int) -> Array:
 
 
 def to_planes(words: Array, bits: int) -> Array:
-    """Return ``uint64[bits, ceil(N/64)]``, the low ``bits`` bit planes of flat elements; padding lanes are zero."""
+    """Return ``uint64[bits, ceil(N/64)]``, the low bit planes of flat elements; padding lanes are zero."""
     shapes.flat(words, bits)
     columns = np.zeros((bits, (words.size + 63) // 64 * 64), np.uint8)
     columns[:, : words.size] = _bits_of(words)[:, :bits].T
@@ -226,7 +227,7 @@ def from_planes(planes: Array, n: int, wide: bool = False) -> Array:
 
 
 def pack_words(words: Array, bits: int) -> Array:
-    """Return ``uint8[ceil(N*bits/8)]``: the low ``bits`` bits of flat elements, concatenated low bit first."""
+    """Return ``uint8[ceil(N*bits/8)]``: the low bits of flat elements, concatenated low bit first."""
     shapes.flat(words, bits)
     return np.packbits(_bits_of(words)[:, :bits].reshape(-1), bitorder="little")
 
@@ -278,9 +279,10 @@ def _choose(options: list[Array], bits: Array) -> Array:
 def block_select(t: Array, b_planes: Array, radix: int, lead: bool) -> tuple[Array, Array]:
     """Return (G, P), ``uint64[blocks, L]`` each: carry out of A + B, and [A + B = 2^v - 1], for every block.
 
-    ``t`` is an XOR share of ``block_table(A)``, ``b_planes`` are the planes of B in the clear; with T_0 the
-    public constant 1, which only the leading party adds, and T_{2^v} = 0: G = T_{2^v - B}, P = T_{2^v - 1 - B} ^ G.
-    Both are XOR shares, because the selection is linear over XOR in (t, lead). Padding lanes hold no meaning.
+    ``t`` is an XOR share of ``block_table(A)``, ``b_planes`` are the planes of B in the clear. With T_0 the
+    public constant 1, which only the leading party adds, and T_{2^v} = 0: G = T_{2^v - B} and
+    P = T_{2^v - 1 - B} ^ G. Both are XOR shares, because the selection is linear over XOR in (t, lead).
+    Padding lanes hold no meaning.
     """
     sizes = shapes.select(t, b_planes, radix)
     length = b_planes.shape[1]

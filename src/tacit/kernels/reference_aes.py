@@ -1,7 +1,7 @@
 """AES-128 in counter mode in plain NumPy, vectorised over blocks: the specification of ``prg``.
 
-FIPS 197 and NIST SP 800-38A. It looks up a table, so its timing depends on the data: it serves tests only. Without
-the native kernel, ``tacit.crypto`` takes the same stream from OpenSSL.
+FIPS 197 and NIST SP 800-38A. It looks up a table, so its timing depends on the data: it serves tests only.
+Without the native kernel, ``tacit.crypto`` takes the same stream from OpenSSL.
 """
 
 from __future__ import annotations

@@ -1,0 +1,204 @@
+"""The native kernels behind the signatures of ``reference``: check, allocate, call C++."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tacit.kernels import _native, reference, shapes
+from tacit.kernels.shapes import U64, U128, Array
+
+__all__ = [
+    "add", "add_planes", "block_select", "block_table", "from_planes", "matmul", "mul", "neg", "pack_bool",
+    "pack_words", "prg", "rep3_and", "rep3_dot", "rep3_matmul", "rep3_mul", "shl", "shr", "sub", "to_planes",
+    "unpack_bool", "unpack_words",
+]  # fmt: skip
+
+
+def _c(a: Array) -> Array:
+    """Return ``a`` in C order, copied only if it must be."""
+    return a if a.flags.c_contiguous else np.ascontiguousarray(a)
+
+
+def add(a: Array, b: Array) -> Array:
+    """Return ``a + b``."""
+    kernel = _native.add_128 if shapes.element_wise(a, b) else _native.add_64
+    out = np.empty(a.shape, a.dtype)
+    kernel(out, _c(a), _c(b))
+    return out
+
+
+def sub(a: Array, b: Array) -> Array:
+    """Return ``a - b``."""
+    kernel = _native.sub_128 if shapes.element_wise(a, b) else _native.sub_64
+    out = np.empty(a.shape, a.dtype)
+    kernel(out, _c(a), _c(b))
+    return out
+
+
+def neg(a: Array) -> Array:
+    """Return ``-a``."""
+    kernel = _native.neg_128 if shapes.is_wide(a) else _native.neg_64
+    out = np.empty(a.shape, a.dtype)
+    kernel(out, _c(a))
+    return out
+
+
+def mul(a: Array, b: Array) -> Array:
+    """Return ``a * b``."""
+    kernel = _native.mul_128 if shapes.element_wise(a, b) else _native.mul_64
+    out = np.empty(a.shape, a.dtype)
+    kernel(out, _c(a), _c(b))
+    return out
+
+
+def shl(a: Array, s: int) -> Array:
+    """Return ``a << s`` for ``0 <= s <= width``; the full width gives zero."""
+    kernel = _native.shl_128 if shapes.shift(a, s) else _native.shl_64
+    out = np.empty(a.shape, a.dtype)
+    kernel(out, _c(a), int(s))
+    return out
+
+
+def shr(a: Array, s: int) -> Array:
+    """Return the logical shift ``a >> s`` for ``0 <= s <= width``; the full width gives zero."""
+    kernel = _native.shr_128 if shapes.shift(a, s) else _native.shr_64
+    out = np.empty(a.shape, a.dtype)
+    kernel(out, _c(a), int(s))
+    return out
+
+
+def matmul(a: Array, b: Array) -> Array:
+    """Return the matrix product ``(m,k)@(k,n)`` or, batched, ``(B,m,k)@(B,k,n)``."""
+    wide, shape = shapes.product(a, b)
+    out = np.empty(shape, a.dtype)
+    kernel = _native.matmul_128 if wide else _native.matmul_64
+    kernel(out, _c(a), _c(b), shape[0] if a.ndim == 3 else 1, shape[-2], a.shape[-1], shape[-1])
+    return out
+
+
+def rep3_mul(x0: Array, x1: Array, y0: Array, y1: Array, z: Array) -> Array:
+    """Return ``x0*(y0+y1) + x1*y0 + z``: a party's part of a replicated product, masked by ``z``."""
+    kernel = _native.rep3_mul_128 if shapes.element_wise(x0, x1, y0, y1, z) else _native.rep3_mul_64
+    out = np.empty(z.shape, z.dtype)
+    kernel(out, _c(x0), _c(x1), _c(y0), _c(y1), _c(z))
+    return out
+
+
+def rep3_dot(x0: Array, x1: Array, y0: Array, y1: Array, z: Array) -> Array:
+    """Return the sum of ``x0*(y0+y1) + x1*y0`` over the last axis, plus ``z``: ``(..., m) -> (...)``."""
+    kernel = _native.rep3_dot_128 if shapes.replicated_dot(x0, x1, y0, y1, z) else _native.rep3_dot_64
+    out = np.empty(z.shape, z.dtype)
+    kernel(out, _c(x0), _c(x1), _c(y0), _c(y1), _c(z), x0.shape[-1])
+    return out
+
+
+def rep3_matmul(x0: Array, x1: Array, y0: Array, y1: Array, z: Array) -> Array:
+    """Return ``x0@(y0+y1) + x1@y0 + z`` (two dimensions, or batched)."""
+    wide, shape = shapes.replicated_product(x0, x1, y0, y1, z)
+    kernel = _native.rep3_matmul_128 if wide else _native.rep3_matmul_64
+    out = np.empty(shape, z.dtype)
+    batch = shape[0] if x0.ndim == 3 else 1
+    kernel(out, _c(x0), _c(x1), _c(y0), _c(y1), _c(z), batch, shape[-2], x0.shape[-1], shape[-1])
+    return out
+
+
+def rep3_and(x0: Array, x1: Array, y0: Array, y1: Array, z: Array) -> Array:
+    """Return ``(x0 & (y0^y1)) ^ (x1 & y0) ^ z`` on ``uint64`` words of bits."""
+    shapes.only_u64(x0, x1, y0, y1, z)
+    out = np.empty(z.shape, U64)
+    _native.rep3_and(out, _c(x0), _c(x1), _c(y0), _c(y1), _c(z))
+    return out
+
+
+def pack_bool(a: Array) -> Array:
+    """Pack flat ``uint8`` zeros and ones into ``uint64[ceil(N/64)]``, low bit first; padding is zero."""
+    shapes.flat_bytes(a)
+    out = np.empty((a.size + 63) // 64, U64)
+    _native.pack_bool(out, _c(a))
+    return out
+
+
+def unpack_bool(words: Array, n: int) -> Array:
+    """Return the first ``n`` bits of flat ``uint64`` words as ``uint8`` zeros and ones."""
+    shapes.only_u64(words)
+    shapes.flat(words, 64)
+    shapes.lanes(n, words.size)
+    out = np.empty(n, np.uint8)
+    _native.unpack_bool(out, _c(words))
+    return out
+
+
+def to_planes(words: Array, bits: int) -> Array:
+    """Return ``uint64[bits, ceil(N/64)]``, the low bit planes of flat elements; padding lanes are zero."""
+    kernel = _native.to_planes_128 if shapes.flat(words, bits) else _native.to_planes_64
+    out = np.empty((bits, (words.size + 63) // 64), U64)
+    kernel(out, _c(words), bits)
+    return out
+
+
+def from_planes(planes: Array, n: int, wide: bool = False) -> Array:
+    """Return the ``n`` elements (``U128`` if ``wide``) with the bit planes ``uint64[m, L]``, zero above."""
+    m, length = shapes.planes(planes)
+    shapes.check_bits(m, wide)
+    shapes.lanes(n, length)
+    out = np.empty(n, U128 if wide else U64)
+    kernel = _native.from_planes_128 if wide else _native.from_planes_64
+    kernel(out, _c(planes), m, length)
+    return out
+
+
+def pack_words(words: Array, bits: int) -> Array:
+    """Return ``uint8[ceil(N*bits/8)]``: the low bits of flat elements, concatenated low bit first."""
+    kernel = _native.pack_words_128 if shapes.flat(words, bits) else _native.pack_words_64
+    out = np.empty((words.size * bits + 7) // 8, np.uint8)
+    kernel(out, _c(words), bits)
+    return out
+
+
+def unpack_words(buf: Array, bits: int, n: int, wide: bool = False) -> Array:
+    """Return the ``n`` elements that ``pack_words`` packed into ``buf``."""
+    shapes.packed(buf, bits, n, wide)
+    out = np.empty(n, U128 if wide else U64)
+    kernel = _native.unpack_words_128 if wide else _native.unpack_words_64
+    kernel(out, _c(buf), bits)
+    return out
+
+
+def add_planes(a: Array, b: Array) -> Array:
+    """Return the planes of ``A + B mod 2^m`` for planes ``uint64[m, L]``: a ripple adder in the clear."""
+    m, length = shapes.planes(a, b)
+    out = np.empty((m, length), U64)
+    _native.add_planes(out, _c(a), _c(b), m, length)
+    return out
+
+
+def block_table(a_planes: Array, radix: int) -> Array:
+    """Return ``uint64[T, L]``: for each block of ``radix`` planes with value A, the planes ``[A >= j]``."""
+    m, length = shapes.planes(a_planes)
+    rows = sum((1 << v) - 1 for v in shapes.blocks(m, radix))
+    out = np.empty((rows, length), U64)
+    _native.block_table(out, _c(a_planes), m, length, radix)
+    return out
+
+
+def block_select(t: Array, b_planes: Array, radix: int, lead: bool) -> tuple[Array, Array]:
+    """Return (G, P), ``uint64[blocks, L]``: carry out of A + B, and [A + B = 2^v - 1], for every block."""
+    sizes = shapes.select(t, b_planes, radix)
+    m, length = b_planes.shape
+    g = np.empty((len(sizes), length), U64)
+    p = np.empty_like(g)
+    _native.block_select(g, p, _c(t), _c(b_planes), m, length, radix, lead)
+    return g, p
+
+
+def prg(key: bytes, block: int, nbytes: int) -> Array:
+    """Return ``uint8[nbytes]`` of the AES-128-CTR key stream, from counter ``block`` on.
+
+    Without AES instructions it is the reference: there is no native table-based AES, whose timing would leak.
+    """
+    if not _native.has_aes():
+        return reference.prg(key, block, nbytes)
+    shapes.stream(key, block, nbytes)
+    out = np.empty(nbytes, np.uint8)
+    _native.prg(out, key, block >> 64, block & 0xFFFF_FFFF_FFFF_FFFF)
+    return out

@@ -1,0 +1,193 @@
+// Bit planes: the 64x64 bit transpose, packing of bits and of narrow words.
+#pragma once
+
+#include "vector.h"
+
+namespace tacit::TACIT_TARGET {
+namespace {
+
+constexpr size_t BLOCKS = 8;  // 64x64 blocks transposed side by side: eight words fill a cache line of a plane
+constexpr size_t GROUP = 64 * BLOCKS;
+
+struct alignas(64) Tile {
+    u64 w[64][BLOCKS];
+};
+
+// Swap bit log2(J) of the row index with that of the bit index, in all blocks at once.
+template <unsigned J> inline void exchange(Tile &t, u64 mask) {
+    const V m = all(mask);
+    for (unsigned row = 0; row < 64; row = (row + J + 1) & ~J) {
+        for (size_t c = 0; c < BLOCKS; c += LANES) {
+            const V low = load(&t.w[row][c]), high = load(&t.w[row + J][c]);
+            const V swap = ((low >> J) ^ high) & m;
+            store(&t.w[row][c], low ^ (swap << J));
+            store(&t.w[row + J][c], high ^ swap);
+        }
+    }
+}
+
+inline void transpose(Tile &t) {
+    exchange<32>(t, 0x00000000FFFFFFFFull);
+    exchange<16>(t, 0x0000FFFF0000FFFFull);
+    exchange<8>(t, 0x00FF00FF00FF00FFull);
+    exchange<4>(t, 0x0F0F0F0F0F0F0F0Full);
+    exchange<2>(t, 0x3333333333333333ull);
+    exchange<1>(t, 0x5555555555555555ull);
+}
+
+// step: distance of consecutive elements in words (2 for one half of U128 elements).
+inline void planes_of_half(u64 *out, const u64 *words, size_t step, size_t bits, size_t n) {
+    const size_t length = (n + 63) / 64;
+    parallel((length + BLOCKS - 1) / BLOCKS, 64, [=](size_t group, size_t end) {
+        Tile t;
+        for (; group < end; ++group) {
+            const size_t first = group * GROUP, count = n - first < GROUP ? n - first : GROUP;
+            const u64 *from = words + first * step;
+            if (count < GROUP) memset(&t, 0, sizeof t);
+            if (count == GROUP) {
+                for (size_t i = 0; i < 64; ++i)
+                    for (size_t b = 0; b < BLOCKS; ++b) t.w[i][b] = from[(64 * b + i) * step];
+            } else {
+                for (size_t i = 0; i < count; ++i) t.w[i % 64][i / 64] = from[i * step];
+            }
+            transpose(t);
+            const size_t at = group * BLOCKS, left = length - at < BLOCKS ? length - at : BLOCKS;
+            for (size_t bit = 0; bit < bits; ++bit) memcpy(out + bit * length + at, t.w[bit], 8 * left);
+        }
+    });
+}
+
+inline void half_of_planes(u64 *out, const u64 *planes, size_t step, size_t bits, size_t length, size_t n) {
+    parallel((n + GROUP - 1) / GROUP, 64, [=](size_t group, size_t end) {
+        Tile t;
+        for (; group < end; ++group) {
+            const size_t at = group * BLOCKS, left = length - at < BLOCKS ? length - at : BLOCKS;
+            memset(&t, 0, sizeof t);
+            for (size_t bit = 0; bit < bits; ++bit) memcpy(t.w[bit], planes + bit * length + at, 8 * left);
+            transpose(t);
+            const size_t first = group * GROUP, count = n - first < GROUP ? n - first : GROUP;
+            u64 *to = out + first * step;
+            if (count == GROUP) {
+                for (size_t b = 0; b < BLOCKS; ++b)
+                    for (size_t i = 0; i < 64; ++i) to[(64 * b + i) * step] = t.w[i][b];
+            } else {
+                for (size_t i = 0; i < count; ++i) to[i * step] = t.w[i % 64][i / 64];
+            }
+        }
+    });
+}
+
+template <class T> void to_planes(u64 *out, const T *words, size_t bits, size_t n) {
+    constexpr size_t step = sizeof(T) / 8;
+    const u64 *w = reinterpret_cast<const u64 *>(words);
+    planes_of_half(out, w, step, bits < 64 ? bits : 64, n);
+    if (step == 2 && bits > 64) planes_of_half(out + 64 * ((n + 63) / 64), w + 1, step, bits - 64, n);
+}
+
+template <class T> void from_planes(T *out, const u64 *planes, size_t bits, size_t length, size_t n) {
+    constexpr size_t step = sizeof(T) / 8;
+    u64 *w = reinterpret_cast<u64 *>(out);
+    half_of_planes(w, planes, step, bits < 64 ? bits : 64, length, n);
+    if (step == 2) half_of_planes(w + 1, planes + 64 * length, step, bits > 64 ? bits - 64 : 0, length, n);
+}
+
+// --- Booleans ---------------------------------------------------------------------------------------------
+
+void pack_bool(u64 *out, const u8 *a, size_t n) {
+    parallel((n + 63) / 64, 1 << 13, [=](size_t j, size_t end) {
+        for (; j < end; ++j) {
+            u8 tail[64] = {};
+            const u8 *from = a + 64 * j;
+            if (n - 64 * j < 64) from = static_cast<const u8 *>(memcpy(tail, from, n - 64 * j));
+            u64 word = 0;
+            for (int i = 0; i < 8; ++i) {
+                u64 eight;
+                memcpy(&eight, from + 8 * i, 8);
+                // Byte b's bit 8b lands at bit 56 + b; all partial products fall on distinct bits.
+                word |= (((eight & 0x0101010101010101ull) * 0x0102040810204080ull) >> 56) << (8 * i);
+            }
+            out[j] = word;
+        }
+    });
+}
+
+void unpack_bool(u8 *out, const u64 *words, size_t n) {
+    parallel((n + 63) / 64, 1 << 13, [=](size_t j, size_t end) {
+        for (; j < end; ++j) {
+            u64 bytes[8];
+            for (int i = 0; i < 8; ++i) {
+                const u64 spread = ((words[j] >> (8 * i)) & 0xFF) * 0x0101010101010101ull & 0x8040201008040201ull;
+                bytes[i] = ((spread + 0x00406070787C7E7Full) >> 7) & 0x0101010101010101ull;
+            }
+            memcpy(out + 64 * j, bytes, n - 64 * j < 64 ? n - 64 * j : 64);
+        }
+    });
+}
+
+// --- words of a few bits ----------------------------------------------------------------------------------
+
+// 64 elements fill exactly `bits` words, so groups of 64 are independent and start at a byte of their own.
+template <class T> void pack_words(u8 *out, const T *words, size_t bits, size_t n) {
+    if (!bits) return;
+    parallel((n + 63) / 64, 1 << 10, [=](size_t group, size_t end) {
+        for (; group < end; ++group) {
+            const size_t first = 64 * group, count = n - first < 64 ? n - first : 64;
+            const u64 *w = reinterpret_cast<const u64 *>(words + first);
+            u64 full[128 + 1];  // the packed group: at most 128 words
+            u64 open = 0;
+            size_t used = 0, at = 0;  // bits in `open`, words in `full`
+            const auto push = [&](u64 x, size_t width) {
+                if (width < 64) x &= (u64(1) << width) - 1;
+                open |= x << used;
+                if (used + width >= 64) {
+                    full[at++] = open;
+                    open = used ? x >> (64 - used) : 0;
+                    used = used + width - 64;
+                } else {
+                    used += width;
+                }
+            };
+            for (size_t i = 0; i < count; ++i) {
+                if (sizeof(T) == 8) {
+                    push(w[i], bits);
+                } else {
+                    push(w[2 * i], bits < 64 ? bits : 64);
+                    if (bits > 64) push(w[2 * i + 1], bits - 64);
+                }
+            }
+            full[at] = open;
+            memcpy(out + group * 8 * bits, full, (count * bits + 7) / 8);
+        }
+    });
+}
+
+template <class T> void unpack_words(T *out, const u8 *buf, size_t bits, size_t n) {
+    if (!bits) return void(memset(out, 0, n * sizeof(T)));
+    parallel((n + 63) / 64, 1 << 10, [=](size_t group, size_t end) {
+        u64 full[128 + 1];
+        for (; group < end; ++group) {
+            const size_t first = 64 * group, count = n - first < 64 ? n - first : 64;
+            const size_t nbytes = (count * bits + 7) / 8;
+            full[nbytes / 8] = full[bits] = 0;  // zero the unread part of the last word, and one word beyond
+            memcpy(full, buf + group * 8 * bits, nbytes);
+            u64 *w = reinterpret_cast<u64 *>(out + first);
+            const auto pull = [&](size_t at, size_t width) {
+                const size_t word = at / 64, used = at % 64;
+                u64 x = full[word] >> used;
+                if (used + width > 64) x |= full[word + 1] << (64 - used);
+                return width < 64 ? x & ((u64(1) << width) - 1) : x;
+            };
+            for (size_t i = 0; i < count; ++i) {
+                if (sizeof(T) == 8) {
+                    w[i] = pull(i * bits, bits);
+                } else {
+                    w[2 * i] = pull(i * bits, bits < 64 ? bits : 64);
+                    w[2 * i + 1] = bits > 64 ? pull(i * bits + 64, bits - 64) : 0;
+                }
+            }
+        }
+    });
+}
+
+}  // namespace
+}  // namespace tacit::TACIT_TARGET

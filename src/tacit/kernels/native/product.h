@@ -1,0 +1,251 @@
+// Matrix products: thin shapes directly, others over packed panels with a register block (a "micro kernel").
+#pragma once
+
+#include <cstdlib>
+
+#include "vector.h"
+
+namespace tacit::TACIT_TARGET {
+namespace {
+
+// c (m,n) += sum of a (m,k) @ (b + b2) (k,n); row strides in elements.
+template <class T> struct Task {
+    T *c;
+    const Term<T> *terms;
+    size_t count, m, k, n, row, column;  // row, column: where this part of c begins
+    size_t lda, ldb, ldc;
+
+    T *out(size_t i, size_t j) const { return c + (row + i) * ldc + column + j; }
+    const T *a(size_t t, size_t i, size_t l) const { return terms[t].a + (row + i) * lda + l; }
+    const T *b(size_t t, size_t l, size_t j) const { return terms[t].b + l * ldb + column + j; }
+    const T *b2(size_t t, size_t l, size_t j) const {
+        return terms[t].b2 ? terms[t].b2 + l * ldb + column + j : nullptr;
+    }
+};
+
+// Elements in registers: vectors of 64-bit words, single 128-bit ones.
+template <class T> struct Reg;
+template <> struct Reg<u64> {
+    using type = V;
+    static constexpr size_t LANE = LANES;
+    static V get(const u64 *p, size_t n) { return load(p, n); }
+    static V get(const u64 *p) { return load(p); }
+    static void set(u64 *p, V v, size_t n) { store(p, v, n); }
+    static V same(u64 x) { return all(x); }
+    static u64 total(V v) { return sum(v); }
+};
+template <> struct Reg<u128> {
+    using type = u128;
+    static constexpr size_t LANE = 1;
+    static u128 get(const u128 *p, size_t = 1) { return *p; }
+    static void set(u128 *p, u128 v, size_t) { *p = v; }
+    static u128 same(u128 x) { return x; }
+    static u128 total(u128 v) { return v; }
+};
+
+struct Buffer {
+    void *p;
+    explicit Buffer(size_t bytes) : p(std::aligned_alloc(64, (bytes + 63) & ~size_t(63))) {}
+    ~Buffer() { std::free(p); }
+    Buffer(const Buffer &) = delete;
+    Buffer &operator=(const Buffer &) = delete;
+    template <class T> T *as() const { return static_cast<T *>(p); }
+};
+
+// --- thin shapes ------------------------------------------------------------------------------------------
+
+template <class T, size_t ROWS, size_t WIDE> void strip(const Task<T> &task, size_t i, size_t j, size_t lanes) {
+    using R = Reg<T>;
+    typename R::type acc[ROWS][WIDE];
+    for (size_t r = 0; r < ROWS; ++r)
+        for (size_t w = 0; w < WIDE; ++w) acc[r][w] = R::get(task.out(i + r, j + w * R::LANE), lanes);
+    for (size_t t = 0; t < task.count; ++t) {
+        const T *b = task.b(t, 0, j), *b2 = task.b2(t, 0, j);
+        for (size_t l = 0; l < task.k; ++l) {
+            typename R::type y[WIDE];
+            for (size_t w = 0; w < WIDE; ++w) y[w] = R::get(b + l * task.ldb + w * R::LANE, lanes);
+            if (b2)
+                for (size_t w = 0; w < WIDE; ++w) y[w] = y[w] + R::get(b2 + l * task.ldb + w * R::LANE, lanes);
+            for (size_t r = 0; r < ROWS; ++r) {
+                const typename R::type x = R::same(*task.a(t, i + r, l));
+                for (size_t w = 0; w < WIDE; ++w) acc[r][w] = acc[r][w] + x * y[w];
+            }
+        }
+    }
+    for (size_t r = 0; r < ROWS; ++r)
+        for (size_t w = 0; w < WIDE; ++w) R::set(task.out(i + r, j + w * R::LANE), acc[r][w], lanes);
+}
+
+template <class T, size_t ROWS> void strips(const Task<T> &task, size_t i) {
+    constexpr size_t LANE = Reg<T>::LANE, WIDE = 4;
+    size_t j = 0;
+    for (; j + WIDE * LANE <= task.n; j += WIDE * LANE) strip<T, ROWS, WIDE>(task, i, j, LANE);
+    for (; j < task.n; j += LANE) strip<T, ROWS, 1>(task, i, j, task.n - j < LANE ? task.n - j : LANE);
+}
+
+// Few rows: every row of b is read once for up to four rows of a.
+template <class T> void few_rows(const Task<T> &task) {
+    size_t i = 0;
+    for (; i + 4 <= task.m; i += 4) strips<T, 4>(task, i);
+    if (task.m - i == 3) strips<T, 3>(task, i);
+    if (task.m - i == 2) strips<T, 2>(task, i);
+    if (task.m - i == 1) strips<T, 1>(task, i);
+}
+
+// Few columns: b transposed, then dot products along the rows of a.
+template <class T> bool few_columns(const Task<T> &task) {
+    using R = Reg<T>;
+    const Buffer buffer(task.k * task.n * sizeof(T));
+    T *bt = buffer.as<T>();
+    if (!bt) return false;
+    for (size_t t = 0; t < task.count; ++t) {
+        for (size_t l = 0; l < task.k; ++l) {
+            const T *b = task.b(t, l, 0), *b2 = task.b2(t, l, 0);
+            for (size_t j = 0; j < task.n; ++j) bt[j * task.k + l] = b2 ? b[j] + b2[j] : b[j];
+        }
+        for (size_t i = 0; i < task.m; ++i) {
+            const T *a = task.a(t, i, 0);
+            for (size_t j = 0; j < task.n; ++j) {
+                const T *y = bt + j * task.k;
+                typename R::type s0{}, s1{};
+                size_t l = 0;
+                for (; l + 2 * R::LANE <= task.k; l += 2 * R::LANE) {
+                    s0 = s0 + R::get(a + l) * R::get(y + l);
+                    s1 = s1 + R::get(a + l + R::LANE) * R::get(y + l + R::LANE);
+                }
+                T s = R::total(s0 + s1);
+                for (; l < task.k; ++l) s = s + a[l] * y[l];
+                *task.out(i, j) = *task.out(i, j) + s;
+            }
+        }
+    }
+    return true;
+}
+
+// --- micro kernels ----------------------------------------------------------------------------------------
+
+// Copy `have` elements b (+ b2) to dst, zero up to `want`.
+template <class T> inline void fetch(T *dst, const T *b, const T *b2, size_t have, size_t want) {
+    if (b2)
+        for (size_t j = 0; j < have; ++j) dst[j] = b[j] + b2[j];
+    else
+        for (size_t j = 0; j < have; ++j) dst[j] = b[j];
+    for (size_t j = have; j < want; ++j) dst[j] = T{};
+}
+
+// A register block of MR rows by NV registers. A is packed as (k, MR), B as (k, NR).
+template <class T, size_t ROWS, size_t WIDE> struct Plain {
+    using R = Reg<T>;
+    using type = T;
+    static constexpr size_t MR = ROWS, NR = WIDE * R::LANE, KC = 192, MC = 32 * MR, NC = 64 * NR, PAD = 1;
+    static constexpr size_t A_BYTES = sizeof(T) * MR, B_BYTES = sizeof(T) * NR;  // for each k
+
+    static void begin() {}
+    static void end() {}
+    static void pack_a(u8 *to, const T *a, size_t lda, size_t rows, size_t k) {
+        T *dst = reinterpret_cast<T *>(to);
+        for (size_t l = 0; l < k; ++l)
+            for (size_t r = 0; r < MR; ++r) dst[l * MR + r] = r < rows ? a[r * lda + l] : T{};
+    }
+    static void pack_b(u8 *to, const T *b, const T *b2, size_t ldb, size_t columns, size_t k) {
+        T *dst = reinterpret_cast<T *>(to);
+        for (size_t l = 0; l < k; ++l) fetch(dst + l * NR, b + l * ldb, b2 ? b2 + l * ldb : b2, columns, NR);
+    }
+    static void run(T *c, size_t ldc, const u8 *pa, const u8 *pb, size_t rows, size_t columns, size_t k) {
+        const T *a = reinterpret_cast<const T *>(pa), *b = reinterpret_cast<const T *>(pb);
+        typename R::type acc[MR][WIDE] = {};
+        for (size_t l = 0; l < k; ++l, a += MR, b += NR) {
+            typename R::type y[WIDE];
+            for (size_t w = 0; w < WIDE; ++w) y[w] = R::get(b + w * R::LANE);
+#pragma GCC unroll 8
+            for (size_t r = 0; r < MR; ++r)
+#pragma GCC unroll 8
+                for (size_t w = 0; w < WIDE; ++w) acc[r][w] = acc[r][w] + R::same(a[r]) * y[w];
+        }
+        T tile[MR][NR];
+        for (size_t r = 0; r < MR; ++r)
+            for (size_t w = 0; w < WIDE; ++w) R::set(&tile[r][w * R::LANE], acc[r][w], R::LANE);
+        for (size_t r = 0; r < rows; ++r)
+            for (size_t j = 0; j < columns; ++j) c[r * ldc + j] = c[r * ldc + j] + tile[r][j];
+    }
+};
+
+// --- the loops around a micro kernel ----------------------------------------------------------------------
+
+inline size_t up(size_t x, size_t step) { return (x + step - 1) / step * step; }
+inline size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
+template <class K> bool packed(const Task<typename K::type> &task) {
+    const size_t kc = up(least(K::KC, task.k), K::PAD);
+    const size_t mc = least(K::MC, up(task.m, K::MR)), nc = least(K::NC, up(task.n, K::NR));
+    const size_t a_panel = up(K::A_BYTES * kc, 64), b_panel = up(K::B_BYTES * kc, 64);
+    const Buffer buffer(a_panel * (mc / K::MR) + b_panel * (nc / K::NR));
+    u8 *const bs = buffer.as<u8>();
+    if (!bs) return false;
+    u8 *const as = bs + b_panel * (nc / K::NR);
+    K::begin();
+    for (size_t jc = 0; jc < task.n; jc += nc)
+        for (size_t t = 0; t < task.count; ++t)
+            for (size_t l = 0; l < task.k; l += K::KC) {
+                const size_t k = least(K::KC, task.k - l), columns = least(nc, task.n - jc);
+                for (size_t j = 0; j < columns; j += K::NR)
+                    K::pack_b(bs + j / K::NR * b_panel, task.b(t, l, jc + j), task.b2(t, l, jc + j), task.ldb,
+                              least(K::NR, columns - j), k);
+                for (size_t ic = 0; ic < task.m; ic += mc) {
+                    const size_t rows = least(mc, task.m - ic);
+                    for (size_t i = 0; i < rows; i += K::MR)
+                        K::pack_a(as + i / K::MR * a_panel, task.a(t, ic + i, l), task.lda, least(K::MR, rows - i), k);
+                    for (size_t j = 0; j < columns; j += K::NR)
+                        for (size_t i = 0; i < rows; i += K::MR)
+                            K::run(task.out(ic + i, jc + j), task.ldc, as + i / K::MR * a_panel,
+                                   bs + j / K::NR * b_panel, least(K::MR, rows - i), least(K::NR, columns - j), k);
+                }
+            }
+    K::end();
+    return true;
+}
+
+// Small: the micro kernel for shapes that do not fill Big's block.
+template <class Big, class Small> void one(const Task<typename Big::type> &task) {
+    bool done = false;
+    if (task.n < 8)
+        done = few_columns(task);
+    else if (task.m > 4 && task.k > 3)
+        done = task.m >= Big::MR / 2 && task.n >= Big::NR / 2 && task.k >= Big::PAD / 2 ? packed<Big>(task)
+                                                                                        : packed<Small>(task);
+    if (!done) few_rows(task);
+}
+
+constexpr size_t WORTH = 1 << 17;  // multiply-adds that repay waking a thread
+
+template <class Big, class Small, class T = typename Big::type>
+void product(T *c, const Term<T> *terms, size_t count, size_t batch, size_t m, size_t k, size_t n) {
+    if (!batch || !m || !k || !n) return;
+    const auto part = [=](size_t b, size_t row, size_t rows, size_t column, size_t columns) {
+        Term<T> moved[2];
+        for (size_t t = 0; t < count; ++t) {
+            const Term<T> &from = terms[t];
+            moved[t] = {from.a + b * m * k, from.b + b * k * n, from.b2 ? from.b2 + b * k * n : nullptr};
+        }
+        one<Big, Small>({c + b * m * n, moved, count, rows, k, columns, row, column, k, n, n});
+    };
+    const size_t work = m * k * n, threads = size_t(get_threads());
+    if (batch >= threads || work < 2 * WORTH) {
+        parallel(batch, work < WORTH ? (WORTH + work - 1) / work : 1, [=](size_t b, size_t end) {
+            for (; b < end; ++b) part(b, 0, m, 0, n);
+        });
+        return;
+    }
+    for (size_t b = 0; b < batch; ++b) {
+        const size_t share = work / WORTH < threads ? work / WORTH : threads;
+        if (m >= n)
+            parallel(m, up((m + share - 1) / share, Big::MR),
+                     [=](size_t i, size_t end) { part(b, i, end - i, 0, n); });
+        else
+            parallel(n, up((n + share - 1) / share, Big::NR),
+                     [=](size_t j, size_t end) { part(b, 0, m, j, end - j); });
+    }
+}
+
+}  // namespace
+}  // namespace tacit::TACIT_TARGET

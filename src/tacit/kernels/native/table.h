@@ -1,0 +1,69 @@
+// What a dispatch target offers: one function pointer for each kernel, on raw, checked, contiguous memory.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+namespace tacit {
+
+using u8 = std::uint8_t;
+using u32 = std::uint32_t;
+using u64 = std::uint64_t;
+using std::size_t;
+
+// The memory of NumPy's U128 and of a little-endian unsigned __int128, but aligned to 8 bytes only.
+struct u128 {
+    u64 lo, hi;
+};
+
+// One term of a sum of matrix products: a @ (b + b2), where b2 may be null.
+template <class T> struct Term {
+    const T *a, *b, *b2;
+};
+
+// The kernels on elements of type T. n counts elements; out never overlaps an input.
+template <class T> struct Ring {
+    void (*add)(T *out, const T *a, const T *b, size_t n);
+    void (*sub)(T *out, const T *a, const T *b, size_t n);
+    void (*neg)(T *out, const T *a, size_t n);
+    void (*mul)(T *out, const T *a, const T *b, size_t n);
+    void (*shl)(T *out, const T *a, unsigned s, size_t n);
+    void (*shr)(T *out, const T *a, unsigned s, size_t n);
+    void (*rep3_mul)(T *out, const T *x0, const T *x1, const T *y0, const T *y1, const T *z, size_t n);
+    void (*rep3_dot)(T *out, const T *x0, const T *x1, const T *y0, const T *y1, const T *z, size_t n, size_t m);
+    // c (batch,m,n), preset by the caller, gains the sum of the terms' products (batch,m,k) @ (batch,k,n).
+    void (*product)(T *c, const Term<T> *terms, size_t count, size_t batch, size_t m, size_t k, size_t n);
+    void (*to_planes)(u64 *out, const T *words, size_t bits, size_t n);
+    void (*from_planes)(T *out, const u64 *planes, size_t bits, size_t length, size_t n);
+    void (*pack_words)(u8 *out, const T *words, size_t bits, size_t n);
+    void (*unpack_words)(T *out, const u8 *buf, size_t bits, size_t n);
+};
+
+struct Kernels {
+    Ring<u64> narrow;
+    Ring<u128> wide;
+    void (*rep3_and)(u64 *out, const u64 *x0, const u64 *x1, const u64 *y0, const u64 *y1, const u64 *z, size_t n);
+    void (*pack_bool)(u64 *out, const u8 *a, size_t n);
+    void (*unpack_bool)(u8 *out, const u64 *words, size_t n);
+    void (*add_planes)(u64 *out, const u64 *a, const u64 *b, size_t m, size_t length);
+    void (*block_table)(u64 *out, const u64 *a, size_t m, size_t length, unsigned radix);
+    void (*block_select)(u64 *g, u64 *p, const u64 *t, const u64 *b, size_t m, size_t length, unsigned radix, bool lead);
+};
+
+// One per compilation of target.cpp; amx and ifma replace the products of avx512.
+namespace baseline { Kernels kernels(); }
+namespace avx2 { Kernels kernels(); }
+namespace avx512 { Kernels kernels(); }
+namespace ifma { Kernels kernels(); }
+namespace amx { Kernels kernels(); }
+
+// AES-128-CTR (aes_x86.cpp, aes_arm.cpp): null without the CPU's AES instructions; there is no table-based AES.
+struct Aes {
+    const char *name;
+    // Write nbytes of the key stream of a 16-byte key from the 128-bit counter (high, low).
+    void (*stream)(u8 *out, const u8 *key, u64 high, u64 low, size_t nbytes);
+};
+Aes find_aes(bool allow_wide_vectors);
+
+}  // namespace tacit

@@ -1,0 +1,60 @@
+// The vector type of a dispatch target, and 128-bit elements. Included by target.cpp only.
+#pragma once
+
+#include "pool.h"
+#include "table.h"
+
+#if defined(__AVX512F__)
+#define TACIT_LANES 8
+#elif defined(__AVX2__)
+#define TACIT_LANES 4
+#else
+#define TACIT_LANES 2
+#endif
+
+namespace tacit::TACIT_TARGET {
+namespace {
+
+constexpr size_t LANES = TACIT_LANES;
+typedef u64 V __attribute__((vector_size(8 * TACIT_LANES)));
+typedef u64 VLoose __attribute__((vector_size(8 * TACIT_LANES), aligned(8), may_alias));
+typedef unsigned __int128 Int;
+
+inline V load(const u64 *p) { return *reinterpret_cast<const VLoose *>(p); }
+inline void store(u64 *p, V v) { *reinterpret_cast<VLoose *>(p) = v; }
+inline V all(u64 x) { return x - V{}; }
+
+// The first n lanes only; the others are zero.
+inline V load(const u64 *p, size_t n) {
+    if (n >= LANES) return load(p);
+    u64 t[LANES] = {};
+    memcpy(t, p, 8 * n);
+    return load(t);
+}
+
+inline void store(u64 *p, V v, size_t n) {
+    if (n >= LANES) return store(p, v);
+    u64 t[LANES];
+    store(t, v);
+    memcpy(p, t, 8 * n);
+}
+
+inline u64 sum(V v) {
+    u64 s = 0;
+    for (size_t i = 0; i < LANES; ++i) s += v[i];
+    return s;
+}
+
+inline Int num(u128 a) { return Int(a.hi) << 64 | a.lo; }
+inline u128 put(Int a) { return {u64(a), u64(a >> 64)}; }
+
+inline u128 operator+(u128 a, u128 b) { return put(num(a) + num(b)); }
+inline u128 operator-(u128 a, u128 b) { return put(num(a) - num(b)); }
+inline u128 operator*(u128 a, u128 b) { return put(num(a) * num(b)); }
+inline u128 operator<<(u128 a, unsigned s) { return put(num(a) << s); }
+inline u128 operator>>(u128 a, unsigned s) { return put(num(a) >> s); }
+
+template <class T> constexpr unsigned WIDTH = 8 * sizeof(T);
+
+}  // namespace
+}  // namespace tacit::TACIT_TARGET
