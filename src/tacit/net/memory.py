@@ -73,8 +73,8 @@ class Hub:
     """Links among named parties of one process.
 
     A hub serves one run. `tamper(record)` returns None to deliver as is, or the payloads to deliver instead,
-    all under the same header: `[]` drops, `[p, p]` repeats. With `lockstep=True`, `run` lets one party run at a
-    time and `seed` chooses who goes on at each receive and flush; otherwise parties run freely. `timeout_s`
+    all under the same header: `[]` drops, `[p, p]` repeats. With `lockstep=True`, `run` lets one party run at
+    a time and `seed` chooses who goes on at each receive and flush; otherwise parties run freely. `timeout_s`
     bounds one wait (None: no bound).
     """
 

@@ -1,0 +1,100 @@
+"""A party's own identity: one private file made on first use, holding its key and certificate."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import secrets
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from tacit.crypto.certificates import certificate_name, key_matches, make_certificate, spki_fingerprint
+from tacit.errors import DataError, UsageError
+from tacit.net.roster import Party, check_name
+
+FILE_NAME = "identity.pem"
+_SPLIT = b"-----BEGIN CERTIFICATE-----"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who this party is: the file with its key, its certificate and its public key's SHA-256 in hex.
+
+    The key itself stays in the file; only the TLS library reads it.
+    """
+
+    name: str
+    path: Path
+    certificate: str
+    fingerprint: str
+
+    def party(self, host: str = "", port: int = 0) -> Party:
+        """Return this party's entry for a roster; port 0 means that it only calls others."""
+        return Party(self.name, host, port, self.fingerprint, self.certificate)
+
+
+def show_fingerprint(fingerprint: str) -> str:
+    """Return a fingerprint in groups of four, to be read over the telephone."""
+    return " ".join(fingerprint[i : i + 4] for i in range(0, len(fingerprint), 4))
+
+
+def load_identity(directory: str | Path, name: str, now: datetime.datetime | None = None) -> Identity:
+    """Load this party's identity from a directory, making it on first use (directory 0700, file 0600).
+
+    Raises UsageError when other users may read the file or when it belongs to another name, DataError when it
+    is damaged.
+    """
+    check_name(name)
+    folder = Path(directory)
+    path = folder / FILE_NAME
+    if not path.exists():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make(folder, path, name, now or datetime.datetime.now(datetime.UTC))
+    _check_private(folder, path)
+    private, mark, rest = path.read_bytes().partition(_SPLIT)
+    certificate = mark + rest
+    try:
+        if not key_matches(private, certificate):
+            raise DataError(
+                f"{path}: key and certificate do not belong together; restore the file from a backup"
+            )
+        found = certificate_name(certificate)
+        fingerprint = spki_fingerprint(certificate)
+    except (ValueError, TypeError):  # the parser's own message could quote the file
+        raise DataError(
+            f"{path} is damaged; restore it from a backup, or remove it to make another"
+        ) from None
+    if found != name:
+        raise UsageError(f"{path} is the identity of {found!r}, not of {name!r}; choose another directory")
+    return Identity(name, path, certificate.decode("ascii"), fingerprint)
+
+
+def _make(folder: Path, path: Path, name: str, now: datetime.datetime) -> None:
+    """Write a fresh identity; of two processes that race, the first wins and the second uses its file."""
+    private, certificate = make_certificate(name, now)
+    draft = folder / f".{FILE_NAME}.{secrets.token_hex(8)}"
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(private + certificate)
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink()
+
+
+def _check_private(folder: Path, path: Path) -> None:
+    """Refuse a key that another user may read or replace."""
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        raise UsageError(f"{path} is not a plain file")
+    if status.st_uid != os.geteuid():
+        raise UsageError(f"{path} belongs to another user; run as its owner")
+    if status.st_mode & 0o077:
+        raise UsageError(f"{path} can be read by other users; run: chmod 600 {path}")
+    if folder.stat().st_mode & 0o022:
+        raise UsageError(f"{folder} can be written by other users; run: chmod 700 {folder}")
