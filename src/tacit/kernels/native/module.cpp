@@ -33,9 +33,6 @@ bool has_avx512() {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
-bool has_ifma() {
-    return has_avx512() && __builtin_cpu_supports("avx512ifma") && __builtin_cpu_supports("avx512vnni");
-}
 bool has_amx() {
 #if defined(__linux__)
     if (!has_avx512() || !__builtin_cpu_supports("avx512vbmi")) return false;
@@ -54,9 +51,6 @@ bool has_amx() {
 const Target TARGETS[] = {
 #if defined(TACIT_HAS_AMX)
     {"amx", amx::kernels, has_amx},
-#endif
-#if defined(TACIT_HAS_IFMA)
-    {"ifma", ifma::kernels, has_ifma},
 #endif
 #if defined(TACIT_HAS_AVX512)
     {"avx512", avx512::kernels, has_avx512},
@@ -99,7 +93,8 @@ nb::list targets() {
 class Bytes {
   public:
     Bytes(nb::handle object, bool writable) {
-        if (PyObject_GetBuffer(object.ptr(), &view_, writable ? PyBUF_WRITABLE : PyBUF_SIMPLE)) throw nb::python_error();
+        if (PyObject_GetBuffer(object.ptr(), &view_, writable ? PyBUF_WRITABLE : PyBUF_SIMPLE))
+            throw nb::python_error();
         p_ = view_.buf;
         const bool loose = reinterpret_cast<std::uintptr_t>(p_) % 8 != 0 && view_.len > 0;
         if (loose && view_.itemsize != 1) {

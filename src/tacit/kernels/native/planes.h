@@ -2,6 +2,9 @@
 #pragma once
 
 #include "vector.h"
+#if defined(__AVX512BW__)
+#include <immintrin.h>
+#endif
 
 namespace tacit::TACIT_TARGET {
 namespace {
@@ -111,15 +114,29 @@ void pack_bool(u64 *out, const u8 *a, size_t n) {
     });
 }
 
+inline void spread(u8 *out, u64 word) {  // to 64 bytes
+#if defined(__AVX512BW__)
+    const __m512i bytes = _mm512_maskz_set1_epi8(word, 1);
+    memcpy(out, &bytes, 64);
+#else
+    for (int i = 0; i < 8; ++i) {
+        const u64 bits = ((word >> (8 * i)) & 0xFF) * 0x0101010101010101ull & 0x8040201008040201ull;
+        const u64 bytes = ((bits + 0x00406070787C7E7Full) >> 7) & 0x0101010101010101ull;
+        memcpy(out + 8 * i, &bytes, 8);
+    }
+#endif
+}
+
 void unpack_bool(u8 *out, const u64 *words, size_t n) {
     parallel((n + 63) / 64, 1 << 13, [=](size_t j, size_t end) {
         for (; j < end; ++j) {
-            u64 bytes[8];
-            for (int i = 0; i < 8; ++i) {
-                const u64 spread = ((words[j] >> (8 * i)) & 0xFF) * 0x0101010101010101ull & 0x8040201008040201ull;
-                bytes[i] = ((spread + 0x00406070787C7E7Full) >> 7) & 0x0101010101010101ull;
+            if (n - 64 * j >= 64) {
+                spread(out + 64 * j, words[j]);
+            } else {
+                u8 tail[64];
+                spread(tail, words[j]);
+                memcpy(out + 64 * j, tail, n - 64 * j);
             }
-            memcpy(out + 64 * j, bytes, n - 64 * j < 64 ? n - 64 * j : 64);
         }
     });
 }

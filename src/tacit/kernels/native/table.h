@@ -48,14 +48,14 @@ struct Kernels {
     void (*unpack_bool)(u8 *out, const u64 *words, size_t n);
     void (*add_planes)(u64 *out, const u64 *a, const u64 *b, size_t m, size_t length);
     void (*block_table)(u64 *out, const u64 *a, size_t m, size_t length, unsigned radix);
-    void (*block_select)(u64 *g, u64 *p, const u64 *t, const u64 *b, size_t m, size_t length, unsigned radix, bool lead);
+    void (*block_select)(u64 *g, u64 *p, const u64 *t, const u64 *b, size_t m, size_t length, unsigned radix,
+                         bool lead);
 };
 
-// One per compilation of target.cpp; amx and ifma replace the products of avx512.
+// One per compilation of target.cpp; amx replaces the products of avx512.
 namespace baseline { Kernels kernels(); }
 namespace avx2 { Kernels kernels(); }
 namespace avx512 { Kernels kernels(); }
-namespace ifma { Kernels kernels(); }
 namespace amx { Kernels kernels(); }
 
 // AES-128-CTR (aes_x86.cpp, aes_arm.cpp): null without the CPU's AES instructions; there is no table-based AES.

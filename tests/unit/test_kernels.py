@@ -1,0 +1,423 @@
+"""Native kernels equal the NumPy reference bit for bit; both equal Python's integers and NIST's vectors."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tacit import kernels
+from tacit.errors import ShapeError, UsageError
+from tacit.kernels import reference
+from tacit.kernels.shapes import U128, Array
+from tacit.kernels.table import KERNELS, Kernel
+
+HAS_NATIVE = importlib.util.find_spec("tacit.kernels._native") is not None
+if HAS_NATIVE:
+    from tacit.kernels import _native, compiled
+
+    TARGETS = _native.targets()
+else:
+    TARGETS = ["absent"]
+
+needs_native = pytest.mark.skipif(not HAS_NATIVE, reason="the native kernels are not built")
+CASES = [
+    pytest.param(k, wide, id=f"{k.name}-{128 if wide else 64}")
+    for k in KERNELS
+    for wide in (False, True)[: 1 + k.wide]
+]
+Implementation = Any  # the module reference or compiled
+
+
+def drawer(*label: object) -> Callable[[tuple[int, ...], bool], Array]:
+    """Return draw(shape, wide), seeded by the label, which pytest shows when the test fails."""
+    rng = np.random.default_rng(zlib.crc32(repr(label).encode()))
+
+    def draw(shape: tuple[int, ...], wide: bool) -> Array:
+        out = np.empty(shape, U128 if wide else np.uint64)
+        for half in ("lo", "hi") if wide else (Ellipsis,):
+            words = rng.integers(0, 2**64, shape, dtype=np.uint64)
+            extreme = rng.integers(0, 8, shape)  # carries live at the edges
+            words = np.where(extreme == 0, np.uint64(0), np.where(extreme == 1, np.uint64(2**64 - 1), words))
+            out[half] = words
+        return out
+
+    return draw
+
+
+def as_int(a: Array) -> Any:
+    """Return an object array of Python integers."""
+    if a.dtype == U128:
+        return a["lo"].astype(object) + (a["hi"].astype(object) * 2**64)
+    return a.astype(object)
+
+
+def assert_same(expected: Any, got: Any) -> None:
+    pairs = zip(expected, got, strict=True) if isinstance(expected, tuple) else [(expected, got)]
+    for x, y in pairs:
+        assert isinstance(y, np.ndarray)
+        assert (x.dtype, x.shape) == (y.dtype, y.shape)
+        assert x.tobytes() == y.tobytes()
+
+
+@pytest.fixture(params=TARGETS)
+def target(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Run on each instruction set that this CPU offers."""
+    if not HAS_NATIVE:
+        pytest.skip("the native kernels are not built")
+    before = _native.target()
+    _native.set_target(request.param)
+    yield request.param
+    _native.set_target(before)
+
+
+@pytest.fixture(params=["reference", "compiled"])
+def kernel_module(request: pytest.FixtureRequest) -> Implementation:
+    if request.param == "reference":
+        return reference
+    if not HAS_NATIVE:
+        pytest.skip("the native kernels are not built")
+    return compiled
+
+
+# --- native = reference -----------------------------------------------------------------------------------
+
+
+@needs_native
+@pytest.mark.parametrize(("kernel", "wide"), CASES)
+@pytest.mark.parametrize("n", [0, 1, 63, 64, 65, 1000, 100_003])
+def test_native_equals_reference(target: str, kernel: Kernel, wide: bool, n: int) -> None:
+    if kernel.products and n > 1000:
+        n = 90_000 if not wide else 10_000  # a 300 (100) sided matrix
+    arguments = kernel.sample(drawer(kernel.name, wide, n), n, wide)
+    assert_same(getattr(reference, kernel.name)(*arguments), getattr(compiled, kernel.name)(*arguments))
+
+
+SIDE = st.one_of(st.integers(0, 9), st.integers(0, 100))
+
+
+@needs_native
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.integers(0, 3), SIDE, st.one_of(SIDE, st.integers(190, 600)), SIDE, st.booleans())
+def test_products_of_any_shape(batch: int, m: int, k: int, n: int, wide: bool) -> None:
+    draw = drawer(batch, m, k, n, wide)
+    lead = (batch,) if batch else ()
+    x = [draw((*lead, m, k), wide) for _ in range(2)]
+    y = [draw((*lead, k, n), wide) for _ in range(2)]
+    z = draw((*lead, m, n), wide)
+    plain, masked = reference.matmul(x[0], y[0]), reference.rep3_matmul(*x, *y, z)
+    before = _native.target()
+    for name in TARGETS:
+        _native.set_target(name)
+        assert_same(plain, compiled.matmul(x[0], y[0]))
+        assert_same(masked, compiled.rep3_matmul(*x, *y, z))
+    _native.set_target(before)
+
+
+@needs_native
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(st.integers(0, 700), st.integers(0, 128), st.booleans(), st.integers(1, 8))
+def test_bits_of_any_width(n: int, bits: int, wide: bool, radix: int) -> None:
+    bits = bits if wide else min(bits, 64)
+    draw = drawer(n, bits, wide, radix)
+    words = draw((n,), wide)
+    before = _native.target()
+    for name in TARGETS:
+        _native.set_target(name)
+        planes = compiled.to_planes(words, bits)
+        assert_same(reference.to_planes(words, bits), planes)
+        assert_same(reference.from_planes(planes, n, wide), compiled.from_planes(planes, n, wide))
+        packed = compiled.pack_words(words, bits)
+        assert_same(reference.pack_words(words, bits), packed)
+        assert_same(
+            reference.unpack_words(packed, bits, n, wide), compiled.unpack_words(packed, bits, n, wide)
+        )
+        table = compiled.block_table(planes, radix)
+        assert_same(reference.block_table(planes, radix), table)
+        for lead in (False, True):
+            assert_same(
+                reference.block_select(table, planes, radix, lead),
+                compiled.block_select(table, planes, radix, lead),
+            )
+    _native.set_target(before)
+
+
+@needs_native
+def test_strided_unaligned_and_read_only_inputs(target: str) -> None:
+    draw = drawer("strides")
+    for wide in (False, True):
+        a, b = draw((60, 80), wide), draw((80, 60), wide)
+        assert_same(reference.matmul(b.T[::2], a.T), compiled.matmul(b.T[::2], a.T))
+        assert_same(reference.add(a, b.T), compiled.add(a, b.T))
+        loose = np.frombuffer(b"\1" + a.tobytes(), np.uint8)[1:].view(a.dtype)
+        assert_same(reference.mul(loose, loose), compiled.mul(loose, loose))
+        frozen = np.frombuffer(a.tobytes(), a.dtype)
+        assert_same(reference.neg(frozen), compiled.neg(frozen))
+
+
+@needs_native
+@pytest.mark.parametrize(("kernel", "wide"), CASES)
+def test_results_do_not_depend_on_threads(kernel: Kernel, wide: bool) -> None:
+    n = 250_000
+    arguments = kernel.sample(drawer("threads", kernel.name, wide), n, wide)
+    before = _native.get_threads()
+    try:
+        _native.set_threads(1)
+        alone = getattr(compiled, kernel.name)(*arguments)
+        for threads in (2, 3, 8):
+            _native.set_threads(threads)
+            assert_same(alone, getattr(compiled, kernel.name)(*arguments))
+    finally:
+        _native.set_threads(before)
+
+
+@needs_native
+def test_long_dot_products_are_cut_into_pieces() -> None:
+    draw = drawer("long dot")
+    for wide in (False, True):
+        operands = [draw((2, 300_001), wide) for _ in range(4)]
+        z = draw((2,), wide)
+        assert_same(reference.rep3_dot(*operands, z), compiled.rep3_dot(*operands, z))
+
+
+def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    env = {k: v for k, v in os.environ.items() if not k.startswith("TACIT_")} | environment
+    return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60)
+
+
+@needs_native
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_threads_survive_fork() -> None:
+    code = """
+import os, numpy as np
+from tacit import kernels
+kernels.set_threads(4)
+a = np.arange(10**6, dtype=np.uint64)
+kernels.mul(a, a)
+child = os.fork()
+ok = bool((kernels.mul(a, a) == a * a).all())
+if child == 0:
+    os._exit(0 if ok else 1)
+assert ok and os.waitpid(child, 0)[1] == 0
+"""
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr
+
+
+# --- known answers ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (4, 5)])
+def test_arithmetic_is_that_of_integers(
+    kernel_module: Implementation, shape: tuple[int, ...], wide: bool
+) -> None:
+    width = 128 if wide else 64
+    draw = drawer("integers", shape, wide)
+    a, b, c, d, z = (draw(shape, wide) for _ in range(5))
+    ia, ib, ic, id_, iz = (as_int(v) for v in (a, b, c, d, z))
+    expected = {
+        "add": ia + ib, "sub": ia - ib, "mul": ia * ib, "neg": -ia,
+        "rep3_mul": ia * (ic + id_) + ib * ic + iz,
+    }  # fmt: skip
+    got = {
+        "add": kernel_module.add(a, b), "sub": kernel_module.sub(a, b), "mul": kernel_module.mul(a, b),
+        "neg": kernel_module.neg(a), "rep3_mul": kernel_module.rep3_mul(a, b, c, d, z),
+    }  # fmt: skip
+    for name, value in expected.items():
+        assert got[name].shape == shape
+        assert np.array_equal(as_int(got[name]), np.asarray(value % 2**width, object)), name
+    for s in (0, 1, 31, 63, 64, 65, 127, 128):
+        if s <= width:
+            assert np.array_equal(as_int(kernel_module.shl(a, s)), np.asarray(ia * 2**s % 2**width, object))
+            assert np.array_equal(as_int(kernel_module.shr(a, s)), np.asarray(ia // 2**s, object))
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize(
+    ("m", "k", "n"), [(1, 1, 1), (3, 200, 5), (17, 33, 40), (40, 70, 33), (0, 3, 2), (2, 0, 3)]
+)
+def test_matrix_products_are_those_of_integers(
+    kernel_module: Implementation, wide: bool, m: int, k: int, n: int
+) -> None:
+    draw = drawer("matrices", wide, m, k, n)
+    modulus = 2 ** (128 if wide else 64)
+    a, b, z = draw((2, m, k), wide), draw((2, k, n), wide), draw((2, m, n), wide)
+    ia, ib, iz = as_int(a), as_int(b), as_int(z)
+    if k:
+        assert np.array_equal(as_int(kernel_module.matmul(a[0], b[0])), ia[0] @ ib[0] % modulus)
+        masked = kernel_module.rep3_matmul(a[0], a[1], b[0], b[1], z[0])
+        assert np.array_equal(as_int(masked), (ia[0] @ (ib[0] + ib[1]) + ia[1] @ ib[0] + iz[0]) % modulus)
+        batched = as_int(kernel_module.matmul(a, b))
+        assert np.array_equal(batched[1], ia[1] @ ib[1] % modulus)
+    else:
+        assert not kernel_module.matmul(a, b).tobytes().strip(b"\0")
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_dot_products_are_those_of_integers(kernel_module: Implementation, wide: bool) -> None:
+    draw = drawer("dot", wide)
+    for shape in [(5, 7), (2, 3, 4), (3, 0), (6,)]:
+        x0, x1, y0, y1 = (draw(shape, wide) for _ in range(4))
+        z = draw(shape[:-1], wide)
+        i0, i1, j0, j1, iz = (as_int(v) for v in (x0, x1, y0, y1, z))
+        expected = ((i0 * (j0 + j1) + i1 * j0).sum(axis=-1) + iz) % 2 ** (128 if wide else 64)
+        got = kernel_module.rep3_dot(x0, x1, y0, y1, z)
+        assert got.shape == z.shape
+        assert np.array_equal(as_int(got), np.asarray(expected, object))
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("n", [0, 1, 63, 64, 65, 600])
+def test_planes_and_packing_follow_their_definition(
+    kernel_module: Implementation, wide: bool, n: int
+) -> None:
+    words = drawer("planes", wide, n)((n,), wide)
+    values = [int(v) for v in as_int(words)]
+    for bits in (0, 1, 13, 64, *((65, 128) if wide else ())):
+        planes = kernel_module.to_planes(words, bits)
+        assert planes.shape == (bits, -(-n // 64))
+        for b in {0, bits // 2, bits - 1} & set(range(bits)):
+            plane = sum(int(w) << (64 * j) for j, w in enumerate(planes[b]))
+            assert plane == sum((v >> b & 1) << i for i, v in enumerate(values))
+        low = [v % 2**bits for v in values]
+        assert list(as_int(kernel_module.from_planes(planes, n, wide))) == low
+        packed = kernel_module.pack_words(words, bits)
+        assert int.from_bytes(packed.tobytes(), "little") == sum(v << (bits * i) for i, v in enumerate(low))
+        assert packed.size == -(-n * bits // 8)
+        assert list(as_int(kernel_module.unpack_words(packed, bits, n, wide))) == low
+    flags = np.array([v & 1 for v in values], np.uint8)
+    assert np.array_equal(kernel_module.pack_bool(flags), kernel_module.to_planes(words, 1)[0])
+    assert np.array_equal(kernel_module.unpack_bool(kernel_module.pack_bool(flags), n), flags)
+
+
+@pytest.mark.parametrize("radix", range(1, 9))
+@pytest.mark.parametrize("m", [1, 8, 13])
+def test_shares_of_a_block_table_select_shares_of_the_carries(
+    kernel_module: Implementation, radix: int, m: int
+) -> None:
+    n, mask = 700, np.uint64(2**m - 1)
+    draw = drawer("blocks", radix, m)
+    a, b = draw((n,), False) & mask, draw((n,), False) & mask
+    a_planes, b_planes = kernel_module.to_planes(a, m), kernel_module.to_planes(b, m)
+    total = kernel_module.from_planes(kernel_module.add_planes(a_planes, b_planes), n)
+    assert np.array_equal(total, (a + b) & mask)
+
+    table = kernel_module.block_table(a_planes, radix)
+    mine = draw(table.shape, False)
+    g0, p0 = kernel_module.block_select(mine, b_planes, radix, True)
+    g1, p1 = kernel_module.block_select(table ^ mine, b_planes, radix, False)
+    lows = range(0, m, radix)
+    assert g0.shape == p0.shape == (len(lows), -(-n // 64))
+    for block, low in enumerate(lows):
+        size = 2 ** min(radix, m - low)
+        s = (a >> np.uint64(low)) % size + (b >> np.uint64(low)) % size
+        assert np.array_equal(kernel_module.unpack_bool((g0 ^ g1)[block], n), s >= size)
+        assert np.array_equal(kernel_module.unpack_bool((p0 ^ p1)[block], n), s == size - 1)
+
+
+def test_replicated_and(kernel_module: Implementation) -> None:
+    x0, x1, y0, y1, z = (drawer("and", i)((3, 50), False) for i in range(5))
+    assert np.array_equal(kernel_module.rep3_and(x0, x1, y0, y1, z), (x0 & (y0 ^ y1)) ^ (x1 & y0) ^ z)
+
+
+def test_aes_counter_mode_of_nist(kernel_module: Implementation) -> None:
+    # NIST SP 800-38A, F.5.1 (CTR-AES128.Encrypt): key stream = plaintext xor ciphertext.
+    plain = (
+        "6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51"
+        "30c81c46a35ce411e5fbc1191a0a52eff69f2445df4f9b17ad2b417be66c3710"
+    )
+    cipher = (
+        "874d6191b620e3261bef6864990db6ce9806f66b7970fdff8617187bb9fffdff"
+        "5ae4df3edbd5d35e5b4f09020db03eab1e031dda2fbe03d1792170a0f3009cee"
+    )
+    stream = bytes(x ^ y for x, y in zip(bytes.fromhex(plain), bytes.fromhex(cipher), strict=True))
+    key = bytes.fromhex("2b7e151628aed2a6abf7158809cf4f3c")
+    start = int("f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff", 16)
+    for nbytes in (0, 1, 15, 16, 17, 64):
+        assert kernel_module.prg(key, start, nbytes).tobytes() == stream[:nbytes]
+    assert kernel_module.prg(key, start + 2, 32).tobytes() == stream[32:]
+
+
+@pytest.mark.parametrize("start", [2**64 - 1, 2**64 - 40, 2**128 - 1, 2**128 - 40])
+def test_the_counter_carries_and_wraps(kernel_module: Implementation, start: int) -> None:
+    key = bytes(range(16))
+    whole = kernel_module.prg(key, start, 16 * 100 + 3).tobytes()
+    each = b"".join(kernel_module.prg(key, (start + i) % 2**128, 16).tobytes() for i in range(101))
+    assert whole == each[: len(whole)]
+    assert whole == reference.prg(key, start, 16 * 100 + 3).tobytes()
+
+
+# --- refusals and choice ----------------------------------------------------------------------------------
+
+
+def test_wrong_shapes_and_dtypes_are_refused(kernel_module: Implementation) -> None:
+    draw = drawer("wrong")
+    a, w = draw((3, 4), False), draw((3, 4), True)
+    with pytest.raises(ShapeError):
+        kernel_module.add(a, a.T)
+    with pytest.raises(ShapeError):
+        kernel_module.matmul(a, a)
+    with pytest.raises(ShapeError):
+        kernel_module.rep3_dot(a, a, a, a, a)
+    with pytest.raises(ShapeError):
+        kernel_module.from_planes(a, 300)
+    with pytest.raises(ShapeError):
+        kernel_module.unpack_words(np.zeros(3, np.uint8), 8, 4)
+    with pytest.raises(ShapeError):
+        kernel_module.block_select(a, a, 2, True)
+    with pytest.raises(TypeError):
+        kernel_module.mul(a, w)
+    with pytest.raises(TypeError):
+        kernel_module.add(a.astype(np.int64), a.astype(np.int64))
+    with pytest.raises(ValueError):
+        kernel_module.shl(a, 65)
+    with pytest.raises(ValueError):
+        kernel_module.prg(b"short", 0, 16)
+
+
+def test_the_table_names_every_kernel() -> None:
+    assert sorted(k.name for k in KERNELS) == sorted(reference.__all__)
+    assert set(reference.__all__) <= set(kernels.__all__)
+    if HAS_NATIVE:
+        assert sorted(compiled.__all__) == sorted(reference.__all__)
+
+
+def test_reference_can_be_asked_for() -> None:
+    done = run_python("from tacit import kernels; print(kernels.info()['native'])", TACIT_KERNELS="reference")
+    assert done.stdout.strip() == "False", done.stderr
+
+
+def test_without_the_native_part_one_notice_is_given() -> None:
+    code = """
+import sys
+sys.modules["tacit.kernels._native"] = None  # an import now fails
+import numpy as np
+from tacit import kernels
+assert not kernels.info()["native"]
+assert "native" in kernels.notice() and kernels.notice() == ""
+a = np.arange(5, dtype=np.uint64)
+assert (kernels.add(a, a) == 2 * a).all()
+"""
+    done = run_python(code)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert "not built" in run_python(code, TACIT_KERNELS="native").stderr
+
+
+@needs_native
+def test_a_target_can_be_forced() -> None:
+    code = "from tacit import kernels; print(kernels.info()['target'])"
+    for name in TARGETS:
+        assert run_python(code, TACIT_TARGET=name).stdout.strip() == name
+    assert "TACIT_TARGET" in run_python(code, TACIT_TARGET="abacus").stderr
+    with pytest.raises(UsageError):
+        kernels.set_threads(0)
