@@ -95,11 +95,13 @@ class Ring:
             )
         if not self.wide:
             return self.reduce(np.array(scaled.astype(np.int64)).view(np.uint64))
-        hi = np.floor(np.ldexp(scaled, -64))
+        # Magnitude first: −5 + 2^64 has no float64, so two's complement is taken in the ring.
+        magnitude = np.abs(scaled)
+        hi = np.floor(np.ldexp(magnitude, -64))
         out = self.zeros(scaled.shape)
-        out["lo"] = (scaled - np.ldexp(hi, 64)).astype(np.uint64)
-        out["hi"] = hi.astype(np.int64).view(np.uint64)
-        return self.reduce(out)
+        out["lo"] = (magnitude - np.ldexp(hi, 64)).astype(np.uint64)
+        out["hi"] = hi.astype(np.uint64)
+        return self.reduce(np.where(scaled < 0, kernels.neg(out), out))
 
     def to_ints(self, a: Array) -> Array:
         """Decode to signed integers: int64, or Python integers for rings over 64 bits."""

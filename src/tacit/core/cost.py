@@ -43,11 +43,11 @@ class Cost:
 
 
 class CostModel(Ghost):
-    """Realises every functionality by counting the messages on its card."""
+    """Realises every functionality by counting the messages on its card; `dealer` names who deals, if any."""
 
-    def __init__(self, name: str, cards: dict[str, Card], party: Party, ring: Ring) -> None:
+    def __init__(self, name: str, cards: dict[str, Card], party: Party, ring: Ring, dealer: str = "") -> None:
         super().__init__(party, ring)
-        self.protocol, self.table = name, cards
+        self.protocol, self.table, self.dealer = name, cards, dealer
         self.cost = Cost()
         self._seeded: set[str] = set()
 
@@ -69,10 +69,15 @@ class CostModel(Ghost):
         if "to" in sizes:
             targets = [t for t in sizes["to"] if t not in names]
             sizes["to"] = tuple(names.index(t) if t in names else -1 - targets.index(t) for t in sizes["to"])
-        outside = targets or [client]
+        outside = targets or [client or self.dealer]
+        waves = card.pattern(self.ring, n, parties=len(names), **sizes)
+        if outside == [""] and any(a < 0 or b < 0 for wave in waves for a, b, _ in wave):
+            raise NotRealised(
+                f"protocol {self.protocol} realises {functionality!r} with material from a dealer: name one"
+            )
         self.cost.calls[functionality] += 1
         self.cost.elements[functionality] += n
-        for wave in card.pattern(self.ring, n, **sizes):
+        for wave in waves:
             self._wave([(self._name(a, outside), self._name(b, outside), size) for a, b, size in wave])
 
     def _name(self, index: int, outside: list[str]) -> str:

@@ -39,6 +39,15 @@ class Ghost(Protocol):
         """Return a ghost of the constant's shape."""
         return ghost(value.shape)
 
+    def constant_bits(self, value: Array) -> Share:
+        """Return a ghost of the constant's shape."""
+        return ghost(value.shape)
+
+    def agree(self, value: Array) -> Array:
+        """Return the value: nothing here depends on it."""
+        self.visit("agree", value.size)
+        return value
+
     def add(self, x: Share, y: Share) -> Share:
         """Return a ghost of the sum's shape."""
         return ghost(np.broadcast_shapes(x.shape, y.shape))
@@ -92,7 +101,7 @@ class Ghost(Protocol):
         """Return a ghost of `shape`."""
         return ghost(shape)
 
-    # -- hook: a subclass counts or sends here -----------------------------------------------------------------
+    # -- hook: a subclass counts or sends here ---------------------------------------------------------------
 
     def visit(self, functionality: str, n: int, **sizes: Any) -> None:
         """Do what this role does when the compute parties run `functionality` on n elements."""
@@ -131,22 +140,26 @@ class Ghost(Protocol):
 
     def trunc(self, x: Share, f: int) -> Share:
         """F_trunc on shapes."""
+        self.check_shift(f)
         self.visit("trunc", x.size, f=f)
         return x
 
     def trunc_exact(self, x: Share, f: int) -> Share:
         """F_floor on shapes."""
+        self.check_shift(f)
         self.visit("trunc_exact", x.size, f=f)
         return x
 
     def mul_trunc(self, x: Share, y: Share, f: int) -> Share:
         """F_mul then F_trunc on shapes."""
+        self.check_shift(f)
         out = ghost(np.broadcast_shapes(x.shape, y.shape))
         self.visit("mul_trunc", out.size, f=f)
         return out
 
     def matmul_trunc(self, x: Share, y: Share, f: int) -> Share:
         """F_matmul then F_trunc on shapes."""
+        self.check_shift(f)
         out = ghost(_matmul_shape(x.shape, y.shape))
         self.visit("matmul_trunc", out.size, f=f, inner=x.shape[-1], shapes=(x.shape, y.shape))
         return out
@@ -159,22 +172,25 @@ class Ghost(Protocol):
 
     def sign(self, x: Share, bits: int) -> Planes:
         """F_sign on shapes."""
+        self.check_bits(bits + 1)
         self.visit("sign", x.size, bits=bits)
         return ghost_planes(1, x.size)
 
     def is_zero(self, x: Share, bits: int) -> Planes:
         """F_zero on shapes."""
+        self.check_bits(bits)
         self.visit("is_zero", x.size, bits=bits)
         return ghost_planes(1, x.size)
 
     def decompose(self, x: Share, bits: int) -> Planes:
         """F_a2b on shapes."""
+        self.check_bits(bits)
         self.visit("decompose", x.size, bits=bits)
         return ghost_planes(bits, x.size)
 
     def to_arith(self, b: Planes) -> Share:
         """F_b2a on shapes."""
-        self.visit("to_arith", b.n * b.planes)
+        self.visit("to_arith", b.n * b.planes, planes=b.planes)
         return ghost((b.planes, b.n))
 
     def select(self, b: Planes, x: Share) -> Share:

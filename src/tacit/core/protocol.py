@@ -18,7 +18,7 @@ from tacit import kernels
 from tacit.algebra.ring import Ring
 from tacit.core.party import Party
 from tacit.core.share import Planes, Share
-from tacit.errors import NotRealised
+from tacit.errors import Desync, NotRealised, RangeError
 
 Array = npt.NDArray[Any]
 
@@ -31,7 +31,8 @@ Pattern = Callable[..., list[Wave]]
 class Card:
     """What one realisation promises and costs; tests hold it against the meter, docs render it.
 
-    `pattern(ring, n, **sizes)` lists the messages of one call on `n` elements, wave by wave.
+    `pattern(ring, n, **sizes)` lists the messages of one call on `n` elements, wave by wave. Negative
+    places are participants that hold no shares: the client that inputs or receives, else the dealer.
     """
 
     functionality: str
@@ -46,9 +47,10 @@ class Card:
     def bits(self, ring: Ring, parties: int, n: int = 64 * 1024, **sizes: int) -> list[float]:
         """Bits that each compute party sends for one element, amortised over `n`."""
         sent = [0.0] * parties
-        for wave in self.pattern(ring, n, **sizes):
+        for wave in self.pattern(ring, n, **{"parties": parties, **sizes}):
             for sender, _, nbytes in wave:
-                sent[sender] += 8 * nbytes / n
+                if sender >= 0:
+                    sent[sender] += 8 * nbytes / n
         return sent
 
     def rounds(self, ring: Ring, **sizes: int) -> int:
@@ -67,18 +69,41 @@ class Protocol:
         self.party = party
         self.ring = ring
 
-    # -- which part a public constant is added to: a protocol says for each of its parts --------------------
+    # -- which part a public constant is added to: a protocol says for each of its parts ---------------------
 
     def holds_constant(self, part: int) -> bool:
         """Whether this party adds public constants to its part number `part`."""
         raise NotImplementedError
 
-    # -- no messages ----------------------------------------------------------------------------------------
+    # -- no messages -----------------------------------------------------------------------------------------
 
     def constant(self, value: Array) -> Share:
         """Return the trivial sharing of public ring elements."""
         zero = self.ring.zeros(value.shape)
         return Share(tuple(value if self.holds_constant(j) else zero for j in range(self.parts)))
+
+    def constant_bits(self, value: Array) -> Share:
+        """Return the trivial sharing of public truth values (0/1 bytes)."""
+        zero = np.zeros(value.shape, np.uint8)
+        return Share(tuple(value if self.holds_constant(j) else zero for j in range(self.parts)))
+
+    def agree(self, value: Array) -> Array:
+        """Let the first party's public ring elements stand for everyone's, within rounding.
+
+        Machines differ in the last place of exp or of a long sum; shares of different constants would be
+        inconsistent. Raises Desync if a party's own value differs by more than 2^12 units.
+        """
+        party, ring = self.party, self.ring
+        if party.index == 0:
+            for peer in party.compute[1:]:
+                party.send(peer, "agree", ring.pack(value))
+            party.flush()
+            return value
+        theirs = ring.unpack(party.recv(party.compute[0], "agree", ring.wire_bytes(value.size)), value.shape)
+        gap = ring.to_ints(ring.sub(theirs, value)).reshape(-1)
+        if any(abs(int(g)) > 1 << 12 for g in gap):
+            raise Desync("a public value differs between the parties", party.compute[0])
+        return theirs
 
     def add(self, x: Share, y: Share) -> Share:
         """Return x + y."""
@@ -146,7 +171,7 @@ class Protocol:
         """Invert `pack`: one plane to 0/1 bytes of `shape`."""
         return Share(tuple(kernels.unpack_bool(p[0], x.n).reshape(tuple(shape)) for p in x.parts))
 
-    # -- the functionalities that need messages ----------------------------------------------------------------
+    # -- the functionalities that need messages --------------------------------------------------------------
 
     def share_input(self, owner: str, value: Array | None, shape: tuple[int, ...]) -> Share:
         """F_input: `owner` alone knows `value` (ring elements); everyone gets shares."""
@@ -173,11 +198,11 @@ class Protocol:
         raise self._missing("matmul")
 
     def trunc(self, x: Share, f: int) -> Share:
-        """F_trunc: x / 2^f, off by less than one unit; needs |x| < 2^(k−2)."""
+        """F_trunc: x / 2^f, off by at most one unit; needs −2^(k−2) ≤ x < 2^(k−2) and f ≤ k − 2."""
         raise self._missing("trunc")
 
     def trunc_exact(self, x: Share, f: int) -> Share:
-        """F_floor: floor(x / 2^f); needs |x| < 2^(k−2)."""
+        """F_floor: floor(x / 2^f); needs −2^(k−2) ≤ x < 2^(k−2) and f ≤ k − 2."""
         raise self._missing("trunc_exact")
 
     def mul_trunc(self, x: Share, y: Share, f: int) -> Share:
@@ -211,6 +236,18 @@ class Protocol:
     def select(self, b: Planes, x: Share) -> Share:
         """F_inject: b·x, for one plane b and flat x of n elements."""
         raise self._missing("select")
+
+    # -- preconditions, refused at every participant before any message --------------------------------------
+
+    def check_shift(self, f: int) -> None:
+        """Refuse a truncation that the offset 2^(k−2) does not survive."""
+        if not 0 <= f <= max(self.ring.width - 2, 0):
+            raise RangeError(f"cannot shift elements of {self.ring.width} bits by {f}; use a wider ring")
+
+    def check_bits(self, bits: int, least: int = 1) -> None:
+        """Refuse more bits than the ring has."""
+        if not least <= bits <= self.ring.width:
+            raise RangeError(f"cannot take {bits} bits of an element of {self.ring.width}; use a wider ring")
 
     def _missing(self, what: str) -> NotRealised:
         return NotRealised(

@@ -133,6 +133,11 @@ def _reveal_bits(ring: Ring, n: int, to: tuple[int, ...] = (0, 1, 2), **_: objec
     return _reveal_bytes(planes_bytes(1, n), to)
 
 
+def _agree(ring: Ring, n: int, **_: object) -> list[Wave]:
+    b = ring.wire_bytes(n)
+    return [[(0, 1, b), (0, 2, b)]]
+
+
 ROUNDING = (
     "the result is one of the two neighbours of x/2^f; which one depends on randomness that P1 and P2 know, "
     "so an opened result tells them about x's last unit, nothing else"
@@ -159,6 +164,7 @@ CARDS: dict[str, Card] = {
         _card("share_bits", ARAKI, _share_bits),
         _card("reveal", ARAKI, _reveal, "the value, to the parties named"),
         _card("reveal_bits", ARAKI, _reveal_bits, "the value, to the parties named"),
+        _card("agree", "public values, sent in the clear", _agree, "the public value"),
         _card("mul", ARAKI, _ring_pass),
         _card("matmul", ARAKI, _ring_pass),
         _card("and_", ARAKI, _and),

@@ -1,0 +1,1 @@
+"""Arrays whose values nobody sees: the op table, programs, and how they run."""

@@ -1,0 +1,147 @@
+"""Where a call of an array operation goes: into a Program (tracing) or to the parties at once (eager).
+
+Both record the same equations. `bind` is the only door; operators and functions end here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tacit.array.loop import infer_eqn
+from tacit.array.program import Aval, Eqn, Input, Program, owned
+from tacit.array.secret import SecretArray
+from tacit.errors import UsageError
+
+Array = npt.NDArray[Any]
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_SKIP = (_PACKAGE, f"{os.sep}jax{os.sep}", f"{os.sep}numpy{os.sep}", "<frozen")
+
+
+def caller() -> str:
+    """Return "file.py:line" of the nearest frame outside Tacit and the array libraries."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not any(part in name for part in _SKIP):
+            return f"{os.path.basename(name)}:{frame.f_lineno}"
+        frame = frame.f_back  # type: ignore[assignment]
+    return ""
+
+
+class Context:
+    """Something that takes equations. A subclass decides what happens to them."""
+
+    stamp: str = ""
+
+    def __init__(self) -> None:
+        self._next = 0
+
+    def new_var(self) -> int:
+        """Return a fresh variable number."""
+        self._next += 1
+        return self._next - 1
+
+    def bind(
+        self, op: str, ins: Sequence[SecretArray], params: dict[str, Any] | None = None
+    ) -> list[SecretArray]:
+        """Record one operation and return its results."""
+        for a in ins:
+            if a.context is not self:
+                raise UsageError(
+                    f"{op}: an operand belongs to another session or trace; values cannot cross between them"
+                )
+        eqn_ins = tuple(a.ref for a in ins)
+        draft = Eqn(op, eqn_ins, (), params or {}, caller())
+        avals = infer_eqn(draft, [a.aval for a in ins])
+        outs = tuple(self.new_var() for _ in avals)
+        self.record(Eqn(op, eqn_ins, outs, draft.params, draft.source), [a.aval for a in ins], avals)
+        return [SecretArray(self, v, a) for v, a in zip(outs, avals, strict=True)]
+
+    def const(self, value: Any, kind: str | None = None) -> SecretArray:
+        """Record a public constant."""
+        if isinstance(value, SecretArray):
+            return value
+        a = np.asarray(value)
+        if a.dtype.kind == "f" or kind == "fixed":
+            a = a.astype(np.float64)
+        elif a.dtype.kind in "iu":
+            if a.size and int(a.max()) >= 2**63:
+                raise UsageError("an integer constant exceeds 63 bits")
+            a = a.astype(np.int64)
+        elif a.dtype.kind != "b":
+            raise UsageError(f"a constant of type {a.dtype} is not a number; convert it first")
+        return self.bind("const", [], {"value": a})[0]
+
+    def record(self, eqn: Eqn, ins: list[Aval], outs: list[Aval]) -> None:
+        """Take one equation."""
+        raise NotImplementedError
+
+    def reveal(self, x: SecretArray, to: list[str], why: str, name: str) -> Any:
+        """Open a value, or record that it will be."""
+        raise NotImplementedError
+
+    def release(self, var: int) -> None:
+        """Forget a variable that nobody refers to."""
+
+
+class Trace(Context):
+    """Records a Program."""
+
+    stamp = "trace"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inputs: list[Input] = []
+        self.eqns: list[Eqn] = []
+
+    def input(
+        self, name: str, owner: str, shape: Sequence[int], kind: str, lo: float, hi: float
+    ) -> SecretArray:
+        """Declare one array that `owner` provides, its values in [lo, hi]."""
+        if not lo <= hi:
+            raise UsageError(f"input {name!r}: the bound [{lo}, {hi}] is empty")
+        var = self.new_var()
+        aval = Aval(tuple(int(s) for s in shape), kind, lo, hi, owned(owner))  # type: ignore[arg-type]
+        self.inputs.append(Input(name, owner, var, aval))
+        return SecretArray(self, var, aval)
+
+    def parameter(self, aval: Aval) -> SecretArray:
+        """Declare an input of a loop body."""
+        var = self.new_var()
+        self.inputs.append(Input(f"p{var}", "", var, aval))
+        return SecretArray(self, var, aval)
+
+    def record(self, eqn: Eqn, ins: list[Aval], outs: list[Aval]) -> None:
+        """Append one equation."""
+        self.eqns.append(eqn)
+
+    def reveal(self, x: SecretArray, to: list[str], why: str, name: str) -> SecretArray:
+        """Record a disclosure; its name must be new."""
+        taken = {e.params["name"] for e in self.eqns if e.op == "reveal"}
+        name = name or f"result{len(taken)}"
+        if name in taken:
+            raise UsageError(f"two results are called {name!r}")
+        return self.bind("reveal", [x], {"to": to, "why": why, "name": name})[0]
+
+    def program(self, outputs: Sequence[SecretArray] = ()) -> Program:
+        """Return what was recorded."""
+        return Program(tuple(self.inputs), tuple(self.eqns), tuple(o.ref for o in outputs))
+
+
+def reveal(x: SecretArray, to: str | Sequence[str] = "all", *, why: str, name: str = "") -> Any:
+    """Open `x` to the parties named in `to`, or to "all"; `why` is shown to the owners who approve it.
+
+    Returns the opened array in a session, a public array while tracing.
+    """
+    if not isinstance(x, SecretArray):
+        raise UsageError("reveal takes an array of a session or trace; this value is public already")
+    if not why.strip():
+        raise UsageError("reveal needs a reason: why='…' is what the owners read when they approve")
+    targets = [to] if isinstance(to, str) else list(to)
+    return x.context.reveal(x, targets, why, name)

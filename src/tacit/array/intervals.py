@@ -1,0 +1,61 @@
+"""Interval arithmetic for range analysis: outward, on Python numbers."""
+
+from __future__ import annotations
+
+import math
+
+Interval = tuple[float, float]
+
+
+def hull(*spans: Interval) -> Interval:
+    """Return the smallest interval that holds all of them."""
+    return min(s[0] for s in spans), max(s[1] for s in spans)
+
+
+def add(a: Interval, b: Interval) -> Interval:
+    """Return the interval of x + y."""
+    return a[0] + b[0], a[1] + b[1]
+
+
+def sub(a: Interval, b: Interval) -> Interval:
+    """Return the interval of x − y."""
+    return a[0] - b[1], a[1] - b[0]
+
+
+def mul(a: Interval, b: Interval) -> Interval:
+    """Return the interval of x·y."""
+    corners = [_times(x, y) for x in a for y in b]
+    return min(corners), max(corners)
+
+
+def square(a: Interval) -> Interval:
+    """Return the interval of x·x."""
+    top = max(_times(a[0], a[0]), _times(a[1], a[1]))
+    return (0 if a[0] <= 0 <= a[1] else min(_times(a[0], a[0]), _times(a[1], a[1]))), top
+
+
+def scale(a: Interval, n: float) -> Interval:
+    """Return the interval of a sum of n terms."""
+    return _times(a[0], n), _times(a[1], n)
+
+
+def reciprocal(a: Interval) -> Interval:
+    """Return the interval of 1/x for an interval without zero."""
+    return 1 / a[1], 1 / a[0]
+
+
+def _times(x: float, y: float) -> float:
+    # 0·inf is 0 here: a factor that is certainly zero makes the product zero.
+    return 0 if x == 0 or y == 0 else x * y
+
+
+def bits_of(magnitude: float, frac_bits: int) -> int:
+    """Return b such that |x|·2^frac_bits < 2^b for every |x| ≤ magnitude, half a unit of rounding included."""
+    if magnitude == math.inf or math.isnan(magnitude):
+        return 1 << 20
+    units = (
+        int(math.ceil(magnitude)) << frac_bits
+        if magnitude >= 2**52
+        else math.ceil(math.ldexp(magnitude, frac_bits))
+    )
+    return max(int(units + 1).bit_length(), 1)

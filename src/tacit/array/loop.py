@@ -1,0 +1,110 @@
+"""Deriving what is publicly known of every variable of a Program, loops included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from tacit.array import intervals as iv
+from tacit.array.ops import Params, join_where, table
+from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
+from tacit.errors import DataError, NotRealised, RangeError, ScaleError, ShapeError, TacitError, UsageError
+
+Visit = Callable[[Eqn, list[Aval], list[Aval]], None]
+HUGE = 2.0**120
+
+
+def infer_eqn(eqn: Eqn, ins: list[Aval]) -> list[Aval]:
+    """Return the results' avals of one equation; errors name the user's line."""
+    op = table().get(eqn.op)
+    if op is None:
+        raise NotRealised(f"{eqn.source or 'the program'}: operation {eqn.op!r} is not in the op table")
+    if any(a.where == "closed" for a in ins):
+        raise UsageError(
+            f"{eqn.source}: a value revealed to several, not all, parties cannot be used further; reveal it to all"
+        )
+    try:
+        outs = op.abstract(ins, eqn.params)
+    except TacitError as exc:
+        if not eqn.source or eqn.source in str(exc):
+            raise
+        raise type(exc)(f"{eqn.source}: {exc}") from None
+    except (KeyError, TypeError, ValueError, IndexError) as exc:
+        raise DataError(f"{eqn.op}: malformed parameters ({type(exc).__name__}: {exc})") from None
+    if eqn.op in ("const", "reveal", "scan"):
+        return outs
+    where = join_where(ins)
+    return [Aval(a.shape, a.kind, a.lo, a.hi, where) for a in outs]
+
+
+def infer(program: Program, ins: Sequence[Aval] | None = None, visit: Visit | None = None) -> dict[int, Aval]:
+    """Return the aval of every variable; `visit` sees each equation, those of loop bodies at their final ranges."""
+    avals = list(ins) if ins is not None else [i.aval for i in program.inputs]
+    env = {i.var: a for i, a in zip(program.inputs, avals, strict=True)}
+    for eqn in program.eqns:
+        args = [env[v] for v in eqn.ins]
+        outs = infer_eqn(eqn, args)
+        if len(outs) != len(eqn.outs):
+            raise DataError(f"{eqn.op} has {len(outs)} results, the program names {len(eqn.outs)}")
+        env.update(zip(eqn.outs, outs, strict=True))
+        if visit is not None:
+            visit(eqn, args, outs)
+            if eqn.op == "scan":
+                body_ins, _ = scan_types(args, eqn.params)
+                infer(eqn.params["body"], body_ins, visit)
+    return env
+
+
+def split(params: Params, items: Sequence[object]) -> tuple[list, list, list]:  # type: ignore[type-arg]
+    """Split a scan's operands into constants, carry and sliced inputs."""
+    a, b = params["n_consts"], params["n_consts"] + params["n_carry"]
+    return list(items[:a]), list(items[a:b]), list(items[b:])
+
+
+def scan_types(ins: list[Aval], params: Params) -> tuple[list[Aval], list[Aval]]:
+    """Return the avals of the body's inputs and outputs that hold in every iteration."""
+    consts, carry, xs = split(params, ins)
+    length, body = params["length"], params["body"]
+    for x in xs:
+        if not x.shape or x.shape[0] != length:
+            raise ShapeError(f"scan: an input of shape {x.shape} does not have {length} rows")
+    rows = [Aval(x.shape[1:], x.kind, x.lo, x.hi, x.where) for x in xs]
+    current = list(carry)
+    outs: list[Aval] = []
+    for _ in range(max(length, 1) + 1):
+        env = infer(body, [*consts, *current, *rows])
+        outs = [env[v] for v in body.outputs]
+        merged = [_merge(a, b) for a, b in zip(current, outs[: len(current)], strict=True)]
+        if merged == current:
+            break
+        current = merged
+        worst = max((a.magnitude for a in current), default=0)
+        if worst > HUGE:
+            raise RangeError(
+                "a value carried through a loop may grow without bound; clip it in the loop, or state what you "
+                "know with tacit.assume(x, lo, hi)"
+            )
+    return [*consts, *current, *rows], outs
+
+
+def _merge(before: Aval, after: Aval) -> Aval:
+    if before.shape != after.shape:
+        raise ShapeError(f"scan: the carry changes shape from {before.shape} to {after.shape}")
+    if before.kind != after.kind:
+        raise ScaleError(f"scan: the carry changes kind from {before.kind} to {after.kind}")
+    lo, hi = iv.hull((before.lo, before.hi), (after.lo, after.hi))
+    where = before.where if before.where == after.where else join_where([before, after])
+    return Aval(before.shape, before.kind, lo, hi, where)
+
+
+def scan_abstract(ins: list[Aval], params: Params) -> list[Aval]:
+    """Abstract rule of `scan`: final carry, then stacked outputs."""
+    length, n_carry = params["length"], params["n_carry"]
+    if length < 0 or params["body"].reveals():
+        raise UsageError("a loop has a fixed, non-negative count, and reveals nothing inside")
+    body_ins, outs = scan_types(ins, params)
+    carry = body_ins[params["n_consts"] : params["n_consts"] + n_carry]
+    stacked = [Aval((length, *a.shape), a.kind, a.lo, a.hi, a.where) for a in outs[n_carry:]]
+    return [*carry, *stacked]
+
+
+__all__ = ["PUBLIC", "SECRET", "infer", "infer_eqn", "scan_abstract", "scan_types", "split"]

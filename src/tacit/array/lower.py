@@ -1,0 +1,248 @@
+"""How each operation of the table is computed on shares, at most one operand of a product being public."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tacit.array import intervals as iv
+from tacit.array.ops import Params, difference_bits, input_bits, value_bits
+from tacit.array.program import PUBLIC, Aval
+from tacit.core.share import Share
+
+from tacit.gadgets import approximate as ap
+
+if TYPE_CHECKING:
+    from tacit.array.runtime import Runtime, Value
+
+Array = npt.NDArray[Any]
+Values = list["Value"]
+
+
+def _public(v: Value) -> bool:
+    return v.aval.where == PUBLIC
+
+
+def add(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
+    """x + y."""
+    x, y = v
+    if _public(x):
+        x, y = y, x
+    if _public(y):
+        return [rt.p.add_public(rt.share(x), rt.encode(y))]
+    return [rt.p.add(rt.share(x), rt.share(y))]
+
+
+def sub(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
+    """x − y."""
+    x, y = v
+    if _public(y):
+        return [rt.p.add_public(rt.share(x), rt.ring.neg(rt.encode(y)))]
+    if _public(x):
+        return [rt.p.add_public(rt.p.neg(rt.share(y)), rt.encode(x))]
+    return [rt.p.sub(rt.share(x), rt.share(y))]
+
+
+def neg(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
+    """−x."""
+    return [rt.p.neg(rt.share(v[0]))]
+
+
+def mul(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
+    """x·y; a truncation only where both carry fractional bits."""
+    x, y = v
+    if _public(x):
+        x, y = y, x
+    if _public(y):
+        constant, g = rt.multiplier(y, x)
+        return [rt.rescale(rt.p.mul_public(rt.share(x), constant), g)]
+    both = x.aval.kind == y.aval.kind == "fixed"
+    return [rt.p.mul_trunc(rt.share(x), rt.share(y), rt.f) if both else rt.p.mul(rt.share(x), rt.share(y))]
+
+
+def matmul(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
+    """x @ y; one truncation per entry of the result."""
+    x, y = v
+    if _public(x) or _public(y):
+        left = _public(x)
+        secret, public = (y, x) if left else (x, y)
+        constant, g = rt.multiplier(public, secret, terms=x.aval.shape[-1])
+        return [rt.rescale(rt.p.matmul_public(rt.share(secret), constant, left), g)]
+    both = x.aval.kind == y.aval.kind == "fixed"
+    a, b = rt.share(x), rt.share(y)
+    return [rt.p.matmul_trunc(a, b, rt.f) if both else rt.p.matmul(a, b)]
+
+
+def sum_(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
+    """Sum over axes."""
+    return [rt.p.sum(rt.share(v[0]), tuple(params["axes"]))]
+
+
+def cumsum(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
+    """Running sums."""
+    return [rt.p.cumsum(rt.share(v[0]), params["axis"])]
+
+
+# -- comparison and logic ---------------------------------------------------------------------------------
+
+
+def lt(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
+    """x < y by the sign of x − y, on as many bits as the ranges leave open."""
+    bits = difference_bits([v[0].aval, v[1].aval], rt.f)
+    d = sub(rt, v, outs, params)[0]
+    return [rt.p.unpack(rt.p.sign(d.reshape(d.size), bits), d.shape)]
+
+
+def eq(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
+    """x = y."""
+    bits = difference_bits([v[0].aval, v[1].aval], rt.f)
+    d = sub(rt, v, outs, params)[0]
+    return [rt.p.unpack(rt.p.is_zero(d.reshape(d.size), bits), d.shape)]
+
+
+def xor(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
+    """x ≠ y on truth values."""
+    x, y = v
+    if _public(x):
+        x, y = y, x
+    if _public(y):
+        return [rt.xor_public(rt.share(x), rt.public_bits(y))]
+    return [rt.xor(rt.share(x), rt.share(y))]
+
+
+def not_(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
+    """NOT x."""
+    return [rt.xor_public(rt.share(v[0]), np.ones((), np.uint8))]
+
+
+def and_(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
+    """x AND y."""
+    x, y = v
+    if _public(x):
+        x, y = y, x
+    if _public(y):
+        c = rt.public_bits(y)
+        return [rt.share(x).map(lambda part: part & c)]
+    return [rt.and_(rt.share(x), rt.share(y))]
+
+
+def or_(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
+    """x OR y = x ⊕ y ⊕ xy."""
+    return [rt.xor(xor(rt, v, outs, params)[0], and_(rt, v, outs, params)[0])]
+
+
+def select(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
+    """y + c·(x − y); for truth values y ⊕ c(x ⊕ y)."""
+    c, x, y = v
+    if _public(c):
+        keep = rt.public_bits(c).astype(bool)
+        pairs = zip(rt.share(x).parts, rt.share(y).parts, strict=True)
+        return [Share(tuple(np.where(keep, a, b) for a, b in pairs))]
+    if outs[0].kind == "bool":
+        other = rt.share(y)
+        return [rt.xor(other, rt.and_(rt.share(c), rt.xor(rt.share(x), other)))]
+    d = sub(rt, [x, y], outs, params)[0] if not (_public(x) and _public(y)) else rt.difference(x, y)
+    chosen = rt.p.select(rt.p.pack(rt.share(c)), d.reshape(d.size)).reshape(*d.shape)
+    return [rt.p.add_public(chosen, rt.encode(y)) if _public(y) else rt.p.add(chosen, rt.share(y))]
+
+
+def maximum(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
+    """y + [x ≥ y]·(x − y)."""
+    return [_extreme(rt, v[0], v[1])]
+
+
+def minimum(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
+    """x − [x ≥ y]·(x − y)."""
+    return [_extreme(rt, v[0], v[1], least=True)]
+
+
+def _extreme(rt: Runtime, x: Value, y: Value, least: bool = False) -> Share:
+    d = sub(rt, [x, y], [], {})[0]
+    flat = d.reshape(d.size)
+    above = rt.p.invert(rt.p.sign(flat, difference_bits([x.aval, y.aval], rt.f)))
+    step = rt.p.select(above, flat).reshape(*d.shape)
+    if least:
+        return rt.p.sub(rt.share(x), step)
+    return rt.p.add_public(step, rt.encode(y)) if _public(y) else rt.p.add(rt.share(y), step)
+
+
+def abs_(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
+    """x − 2·[x < 0]·x."""
+    x = _flat(rt, v[0])
+    a = v[0].aval
+    if a.lo >= 0:
+        return [rt.share(v[0])]
+    negative = rt.p.sign(x, difference_bits([a, Aval(a.shape, a.kind, 0, 0)], rt.f))
+    folded = rt.p.sub(x, rt.p.shl(rt.p.select(negative, x), 1))
+    return [folded.reshape(*a.shape)]
+
+
+def square(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
+    """x·x."""
+    return mul(rt, [v[0], v[0]], outs, params)
+
+
+def convert(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
+    """To int or fixed, exactly."""
+    a, share = v[0].aval, rt.share(v[0])
+    if a.kind == "bool":
+        share = rt.p.to_arith(rt.p.pack(share)).reshape(*a.shape)
+    return [rt.p.shl(share, rt.f) if outs[0].kind == "fixed" and a.kind != "fixed" else share]
+
+
+def floor(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
+    """Floor, exactly."""
+    return [rt.p.trunc_exact(rt.share(v[0]), rt.f)]
+
+
+# -- functions --------------------------------------------------------------------------------------------
+
+
+def public_quotient(ins: list[Aval]) -> float:
+    """Return the largest |x|·|1/y| for a public y."""
+    lo, hi = iv.reciprocal((ins[1].lo, ins[1].hi))
+    return ins[0].magnitude * max(abs(lo), abs(hi))
+
+
+def div(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
+    """x / y; by a public y as a product with its reciprocal."""
+    x, y = v
+    if _public(y):
+        constant, g = rt.multiplier(rt.reciprocal(y), x)
+        return [rt.rescale(rt.p.mul_public(rt.share(x), constant), g)]
+    a, b = _flat(rt, x), _flat(rt, y)
+    if y.aval.hi < 0:
+        a, b = rt.p.neg(a), rt.p.neg(b)
+    out = ap.divide(rt.p, a, b, rt.f, input_bits(y.aval, rt.f), value_bits(outs[0]))
+    return [out.reshape(*outs[0].shape)]
+
+
+def sqrt(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
+    """√x."""
+    a, m = _flat(rt, v[0]), input_bits(v[0].aval, rt.f)
+    return [ap.sqrt(rt.p, a, rt.f, m, value_bits(outs[0])).reshape(*outs[0].shape)]
+
+
+def rsqrt(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
+    """1/√x."""
+    a, m = _flat(rt, v[0]), input_bits(v[0].aval, rt.f)
+    return [ap.rsqrt(rt.p, a, rt.f, m, value_bits(outs[0])).reshape(*outs[0].shape)]
+
+
+def exp(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
+    """e^x."""
+    a = v[0].aval
+    return [ap.exp(rt.p, _flat(rt, v[0]), rt.f, a.lo, a.hi).reshape(*a.shape)]
+
+
+def log(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
+    """ln x."""
+    a = v[0].aval
+    return [ap.log(rt.p, _flat(rt, v[0]), rt.f, input_bits(a, rt.f)).reshape(*a.shape)]
+
+
+def _flat(rt: Runtime, v: Value) -> Share:
+    share = rt.share(v)
+    return share.reshape(share.size)

@@ -1,0 +1,450 @@
+"""The op table: the closed list of array operations that a Program may hold.
+
+Each entry says what is publicly known of the results (`abstract`), what they are in the clear (`clear`, in
+float64 and int64, at an owner or on public values), how many bits the ring must offer (`need`), and how
+shares are computed (`lower`). Front ends translate to these and to nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tacit.array import intervals as iv
+from tacit.array.program import PUBLIC, SECRET, Aval, owned
+from tacit.core.share import Share
+from tacit.errors import RangeError, ScaleError, ShapeError, UsageError
+
+if TYPE_CHECKING:
+    from tacit.array.runtime import Runtime, Value
+
+Array = npt.NDArray[Any]
+Params = dict[str, Any]
+
+
+def scale_of(aval: Aval, f: int) -> int:
+    """Fractional bits of a value of this kind."""
+    return f if aval.kind == "fixed" else 0
+
+
+def fits(ins: list[Aval], outs: list[Aval], params: Params, f: int) -> int:
+    """Bits that the results themselves take."""
+    return max(iv.bits_of(a.magnitude, scale_of(a, f)) for a in outs)
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One operation of the table."""
+
+    name: str
+    abstract: Callable[[list[Aval], Params], list[Aval]]
+    clear: Callable[[list[Array], Params], list[Array]]
+    lower: Callable[[Runtime, list[Value], list[Aval], Params], list[Share]] | None
+    need: Callable[[list[Aval], list[Aval], Params, int], int] = fits
+    exact: bool = True
+    """Whether every machine computes the same bits in the clear."""
+    local: bool = True
+    """Whether it needs no message when all operands are secret."""
+    error: Callable[[list[Aval], list[Aval], Params, int, int], tuple[float, float]] | None = None
+    """(absolute, relative) bound on the result's error for ring width k and f fractional bits."""
+
+
+def join_where(ins: list[Aval]) -> str:
+    """Visibility of what is computed from these: public < owned by one < secret."""
+    seen = {a.where for a in ins if a.where != PUBLIC}
+    return PUBLIC if not seen else seen.pop() if len(seen) == 1 else SECRET
+
+
+def same_shape(ins: list[Aval], what: str) -> tuple[int, ...]:
+    """Return the common shape, or raise ShapeError."""
+    if any(a.shape != ins[0].shape for a in ins[1:]):
+        raise ShapeError(f"{what}: shapes {' and '.join(str(a.shape) for a in ins)} differ")
+    return ins[0].shape
+
+
+def need_kind(ins: list[Aval], what: str, *kinds: str) -> None:
+    """Raise ScaleError unless every operand has one of `kinds`."""
+    for a in ins:
+        if a.kind not in kinds:
+            raise ScaleError(f"{what} takes {' or '.join(kinds)}, not {a.kind}; convert it first")
+
+
+def kind_dtype(kind: str) -> Any:
+    """NumPy type that holds a kind in the clear."""
+    return {"int": np.int64, "fixed": np.float64, "bool": np.bool_}[kind]
+
+
+# -- arithmetic -------------------------------------------------------------------------------------------
+
+
+def _binary(name: str, rule: Callable[[iv.Interval, iv.Interval], iv.Interval]) -> Any:
+    def abstract(ins: list[Aval], params: Params) -> list[Aval]:
+        need_kind(ins, name, "int", "fixed")
+        shape = same_shape(ins, name)
+        x, y = ins
+        if name != "mul" and x.kind != y.kind:
+            raise ScaleError(f"{name}: kinds {x.kind} and {y.kind} differ; convert one")
+        kind = "fixed" if "fixed" in (x.kind, y.kind) else "int"
+        lo, hi = rule((x.lo, x.hi), (y.lo, y.hi))
+        return [Aval(shape, kind, lo, hi)]  # type: ignore[arg-type]
+
+    return abstract
+
+
+def _square(ins: list[Aval], params: Params) -> list[Aval]:
+    need_kind(ins, "square", "int", "fixed")
+    lo, hi = iv.square((ins[0].lo, ins[0].hi))
+    return [Aval(ins[0].shape, ins[0].kind, lo, hi)]
+
+
+def product_need(ins: list[Aval], outs: list[Aval], params: Params, f: int) -> int:
+    """Bits of a product before its truncation."""
+    return iv.bits_of(outs[0].magnitude, scale_of(ins[0], f) + scale_of(ins[-1], f))
+
+
+def _neg(ins: list[Aval], params: Params) -> list[Aval]:
+    need_kind(ins, "neg", "int", "fixed")
+    a = ins[0]
+    return [Aval(a.shape, a.kind, -a.hi, -a.lo)]
+
+
+def _sum(ins: list[Aval], params: Params) -> list[Aval]:
+    need_kind(ins, "sum", "int", "fixed")
+    a, axes = ins[0], params["axes"]
+    shape = tuple(s for i, s in enumerate(a.shape) if i not in axes)
+    n = int(np.prod([a.shape[i] for i in axes], dtype=np.int64))
+    lo, hi = iv.scale((a.lo, a.hi), n)
+    return [Aval(shape, a.kind, lo, hi)]
+
+
+def _cumsum(ins: list[Aval], params: Params) -> list[Aval]:
+    need_kind(ins, "cumsum", "int", "fixed")
+    a = ins[0]
+    n = max(a.shape[params["axis"]], 1)
+    return [Aval(a.shape, a.kind, min(a.lo, a.lo * n), max(a.hi, a.hi * n))]
+
+
+def _matmul(ins: list[Aval], params: Params) -> list[Aval]:
+    need_kind(ins, "matmul", "int", "fixed")
+    x, y = ins
+    if (
+        len(x.shape) < 2
+        or len(y.shape) != len(x.shape)
+        or x.shape[:-2] != y.shape[:-2]
+        or x.shape[-1] != y.shape[-2]
+    ):
+        raise ShapeError(f"matmul: shapes {x.shape} and {y.shape} do not fit")
+    lo, hi = iv.scale(iv.mul((x.lo, x.hi), (y.lo, y.hi)), x.shape[-1])
+    kind = "fixed" if "fixed" in (x.kind, y.kind) else "int"
+    return [Aval((*x.shape[:-1], y.shape[-1]), kind, lo, hi)]  # type: ignore[arg-type]
+
+
+# -- functions --------------------------------------------------------------------------------------------
+
+
+def _div(ins: list[Aval], params: Params) -> list[Aval]:
+    need_kind(ins, "div", "fixed")
+    shape = same_shape(ins, "div")
+    x, y = ins
+    if y.lo <= 0 <= y.hi:
+        raise RangeError(
+            f"division by a value in [{y.lo:.6g}, {y.hi:.6g}], which may be zero; keep it away from zero, for "
+            "example maximum(y, 1), or state what you know with tacit.assume(y, lo, hi)"
+        )
+    lo, hi = iv.mul((x.lo, x.hi), iv.reciprocal((y.lo, y.hi)))
+    return [Aval(shape, "fixed", lo, hi)]
+
+
+def _sqrt(ins: list[Aval], params: Params) -> list[Aval]:
+    need_kind(ins, "sqrt", "fixed")
+    a = ins[0]
+    if a.lo < 0:
+        raise RangeError(
+            f"sqrt of a value in [{a.lo:.6g}, {a.hi:.6g}], which may be negative; bound it, or clip at 0"
+        )
+    return [Aval(a.shape, "fixed", float(np.sqrt(a.lo)), float(np.sqrt(a.hi)))]
+
+
+def _positive(name: str, fn: Callable[[float, float], iv.Interval]) -> Any:
+    def abstract(ins: list[Aval], params: Params) -> list[Aval]:
+        need_kind(ins, name, "fixed")
+        a = ins[0]
+        if a.lo <= 0:
+            raise RangeError(
+                f"{name} of a value in [{a.lo:.6g}, {a.hi:.6g}], which may be zero or negative; keep it positive, "
+                "for example maximum(x, 0.01)"
+            )
+        lo, hi = fn(a.lo, a.hi)
+        return [Aval(a.shape, "fixed", lo, hi)]
+
+    return abstract
+
+
+def _exp(ins: list[Aval], params: Params) -> list[Aval]:
+    need_kind(ins, "exp", "fixed")
+    a = ins[0]
+    if a.hi > 700:
+        raise RangeError(f"exp of a value that may reach {a.hi:.6g}; bound its argument")
+    return [Aval(a.shape, "fixed", float(np.exp(a.lo)), float(np.exp(a.hi)))]
+
+
+def input_bits(a: Aval, f: int) -> int:
+    """Bits m with y·2^f < 2^m."""
+    return iv.bits_of(a.magnitude, f)
+
+
+def value_bits(a: Aval) -> int:
+    """Bits q with |x| < 2^q."""
+    return iv.bits_of(a.magnitude, 0)
+
+
+# -- logic ------------------------------------------------------------------------------------------------
+
+
+def _compare(name: str) -> Any:
+    def abstract(ins: list[Aval], params: Params) -> list[Aval]:
+        need_kind(ins, name, "int", "fixed")
+        if ins[0].kind != ins[1].kind:
+            raise ScaleError(f"{name}: kinds {ins[0].kind} and {ins[1].kind} differ; convert one")
+        return [Aval(same_shape(ins, name), "bool", 0, 1)]
+
+    return abstract
+
+
+def difference_bits(ins: list[Aval], f: int) -> int:
+    """Bits b with |x − y| < 2^b in ring units."""
+    lo, hi = iv.sub((ins[0].lo, ins[0].hi), (ins[1].lo, ins[1].hi))
+    return iv.bits_of(max(abs(lo), abs(hi)), scale_of(ins[0], f))
+
+
+def _logic(name: str) -> Any:
+    def abstract(ins: list[Aval], params: Params) -> list[Aval]:
+        need_kind(ins, name, "bool")
+        return [Aval(same_shape(ins, name), "bool", 0, 1)]
+
+    return abstract
+
+
+def _select(ins: list[Aval], params: Params) -> list[Aval]:
+    c, a, b = ins
+    need_kind([c], "select's condition", "bool")
+    same_shape(ins, "select")
+    if a.kind != b.kind:
+        raise ScaleError(f"select: kinds {a.kind} and {b.kind} differ; convert one")
+    lo, hi = iv.hull((a.lo, a.hi), (b.lo, b.hi))
+    return [Aval(a.shape, a.kind, lo, hi)]
+
+
+def _extreme(name: str) -> Any:
+    fn = max if name == "maximum" else min
+
+    def abstract(ins: list[Aval], params: Params) -> list[Aval]:
+        need_kind(ins, name, "int", "fixed")
+        shape = same_shape(ins, name)
+        x, y = ins
+        if x.kind != y.kind:
+            raise ScaleError(f"{name}: kinds {x.kind} and {y.kind} differ; convert one")
+        return [Aval(shape, x.kind, fn(x.lo, y.lo), fn(x.hi, y.hi))]
+
+    return abstract
+
+
+def _abs(ins: list[Aval], params: Params) -> list[Aval]:
+    need_kind(ins, "abs", "int", "fixed")
+    a = ins[0]
+    low = 0 if a.lo <= 0 <= a.hi else min(abs(a.lo), abs(a.hi))
+    return [Aval(a.shape, a.kind, low, a.magnitude)]
+
+
+def select_need(ins: list[Aval], outs: list[Aval], params: Params, f: int) -> int:
+    """Bits of the difference that is multiplied by the condition."""
+    return 1 if outs[0].kind == "bool" else difference_bits(ins[1:], f)
+
+
+def _convert(ins: list[Aval], params: Params) -> list[Aval]:
+    a, kind = ins[0], params["kind"]
+    if kind not in ("int", "fixed") or (a.kind, kind) == ("fixed", "int"):
+        raise ScaleError(f"no exact conversion from {a.kind} to {kind}; use floor or a comparison")
+    return [Aval(a.shape, kind, a.lo, a.hi)]
+
+
+def _floor(ins: list[Aval], params: Params) -> list[Aval]:
+    need_kind(ins, "floor", "fixed")
+    a = ins[0]
+    return [Aval(a.shape, "int", int(np.floor(a.lo)), int(np.floor(a.hi)))]
+
+
+def _assume(ins: list[Aval], params: Params) -> list[Aval]:
+    a = ins[0]
+    lo, hi = max(a.lo, params["lo"]), min(a.hi, params["hi"])
+    if lo > hi:
+        raise RangeError(f"assume: [{params['lo']}, {params['hi']}] excludes every value of [{a.lo}, {a.hi}]")
+    return [Aval(a.shape, a.kind, lo, hi)]
+
+
+def clear_assume(vals: list[Array], params: Params) -> list[Array]:
+    """Check the assumption where the value is known."""
+    v = vals[0]
+    slack = 1e-9 * max(abs(params["lo"]), abs(params["hi"]), 1.0)
+    if v.size and (np.min(v) < params["lo"] - slack or np.max(v) > params["hi"] + slack):
+        raise RangeError(f"a value assumed to lie in [{params['lo']}, {params['hi']}] does not")
+    return [v]
+
+
+def _reveal(ins: list[Aval], params: Params) -> list[Aval]:
+    a, to = ins[0], params["to"]
+    where = PUBLIC if to == ["all"] else owned(to[0]) if len(to) == 1 else "closed"
+    return [Aval(a.shape, a.kind, a.lo, a.hi, where)]
+
+
+def const_abstract(ins: list[Aval], params: Params) -> list[Aval]:
+    """A public constant: its interval is exact."""
+    v = np.asarray(params["value"])
+    kind = {"b": "bool", "i": "int", "u": "int", "f": "fixed"}.get(v.dtype.kind)
+    if kind is None:
+        raise UsageError(f"a constant of type {v.dtype} is not a number")
+    if kind == "fixed" and not np.all(np.isfinite(v)):
+        raise RangeError("a constant is NaN or infinite")
+    lo, hi = (v.min().item(), v.max().item()) if v.size else (0, 0)
+    return [Aval(v.shape, kind, lo, hi, PUBLIC)]  # type: ignore[arg-type]
+
+
+def _gap_need(ins: list[Aval], outs: list[Aval], params: Params, f: int) -> int:
+    return difference_bits(ins, f)
+
+
+def _no_clear(vals: list[Array], params: Params) -> list[Array]:
+    raise UsageError("a loop is run equation by equation")
+
+
+def _table() -> dict[str, Op]:
+    from tacit.array import lower as lw
+    from tacit.array import shapes as sh
+    from tacit.array.loop import scan_abstract
+    from tacit.gadgets import approximate as ap
+
+    def one(fn: Callable[..., Any]) -> Callable[[list[Array], Params], list[Array]]:
+        return lambda vals, params: [np.asarray(fn(*vals))]
+
+    def need_fn(fn: Callable[..., Any]) -> Callable[[list[Aval], list[Aval], Params, int], int]:
+        # The gadget refuses a ring that is too narrow; the narrowest it accepts is what it needs.
+        def need(ins: list[Aval], outs: list[Aval], params: Params, f: int) -> int:
+            low = fits(ins, outs, params, f)
+            if len(ins) == 2 and ins[1].where == PUBLIC:
+                return iv.bits_of(lw.public_quotient(ins), 2 * f)
+            for k in (64, 128):
+                try:
+                    fn(k, ins, outs, f)
+                    return max(low, k - 2) if low <= k - 2 else low
+                except RangeError:
+                    continue
+            return 1 << 20
+
+        return need
+
+    def plan_div(k: int, ins: list[Aval], outs: list[Aval], f: int) -> Any:
+        return ap.divide_precision(k, f, input_bits(ins[1], f), value_bits(outs[0]))
+
+    def plan_root(k: int, ins: list[Aval], outs: list[Aval], f: int) -> Any:
+        return ap.root_precision(k, f, input_bits(ins[0], f), value_bits(outs[0]))
+
+    def plan_log(k: int, ins: list[Aval], outs: list[Aval], f: int) -> Any:
+        return ap.log_precision(k, f, input_bits(ins[0], f))
+
+    def plan_exp(k: int, ins: list[Aval], outs: list[Aval], f: int) -> Any:
+        return ap.exp_plan(k, f, ins[0].lo, ins[0].hi)
+
+    def div_error(i: list[Aval], o: list[Aval], p: Params, k: int, f: int) -> tuple[float, float]:
+        return ap.divide_error(k, f, input_bits(i[1], f), value_bits(o[0]))
+
+    def root_error(i: list[Aval], o: list[Aval], p: Params, k: int, f: int) -> tuple[float, float]:
+        return ap.root_error(k, f, input_bits(i[0], f), value_bits(o[0]))
+
+    def ulp(i: list[Aval], o: list[Aval], p: Params, k: int, f: int) -> tuple[float, float]:
+        return (2.0**-f if "fixed" in (i[0].kind, i[-1].kind) else 0.0), 0.0
+
+    def log_error(i: list[Aval], o: list[Aval], p: Params, k: int, f: int) -> tuple[float, float]:
+        return ap.log_error(k, f, input_bits(i[0], f))
+
+    def exp_error(i: list[Aval], o: list[Aval], p: Params, k: int, f: int) -> tuple[float, float]:
+        return ap.exp_error(k, f, i[0].lo, i[0].hi)
+
+    def log_range(lo: float, hi: float) -> iv.Interval:
+        return float(np.log(lo)), float(np.log(hi))
+
+    def rsqrt_range(lo: float, hi: float) -> iv.Interval:
+        return hi**-0.5, lo**-0.5
+
+    def div_clear(vals: list[Array], params: Params) -> list[Array]:
+        return [np.asarray(vals[0] / vals[1])]
+
+    entries = [
+        Op("const", const_abstract, lambda v, p: [np.asarray(p["value"])], None),
+        Op("add", _binary("add", iv.add), one(np.add), lw.add),
+        Op("sub", _binary("sub", iv.sub), one(np.subtract), lw.sub),
+        Op("mul", _binary("mul", iv.mul), one(np.multiply), lw.mul, product_need, local=False, error=ulp),
+        Op("square", _square, one(np.square), lw.square, product_need, local=False, error=ulp),
+        Op("maximum", _extreme("maximum"), one(np.maximum), lw.maximum, _gap_need, local=False),
+        Op("minimum", _extreme("minimum"), one(np.minimum), lw.minimum, _gap_need, local=False),
+        Op("abs", _abs, one(np.abs), lw.abs_, lambda i, o, p, f: fits(i, o, p, f) + 1, local=False),
+        Op("neg", _neg, one(np.negative), lw.neg),
+        Op("sum", _sum, lambda v, p: [np.asarray(np.sum(v[0], axis=tuple(p["axes"])))], lw.sum_, exact=False),
+        Op("cumsum", _cumsum, lambda v, p: [np.cumsum(v[0], axis=p["axis"])], lw.cumsum, exact=False),
+        Op("matmul", _matmul, one(np.matmul), lw.matmul, product_need, exact=False, local=False, error=ulp),
+        Op("div", _div, div_clear, lw.div, need_fn(plan_div), local=False, error=div_error),
+        Op("sqrt", _sqrt, one(np.sqrt), lw.sqrt, need_fn(plan_root), local=False, error=root_error),
+        Op(
+            "rsqrt",
+            _positive("rsqrt", rsqrt_range),
+            one(lambda v: 1 / np.sqrt(v)),
+            lw.rsqrt,
+            need_fn(plan_root),
+            local=False,
+            error=root_error,
+        ),
+        Op("exp", _exp, one(np.exp), lw.exp, need_fn(plan_exp), False, False, exp_error),
+        Op(
+            "log",
+            _positive("log", log_range),
+            one(np.log),
+            lw.log,
+            need_fn(plan_log),
+            False,
+            False,
+            log_error,
+        ),
+        Op("lt", _compare("lt"), one(np.less), lw.lt, lambda i, o, p, f: difference_bits(i, f), local=False),
+        Op("eq", _compare("eq"), one(np.equal), lw.eq, lambda i, o, p, f: difference_bits(i, f), local=False),
+        Op("and", _logic("and"), one(np.logical_and), lw.and_, local=False),
+        Op("or", _logic("or"), one(np.logical_or), lw.or_, local=False),
+        Op("xor", _logic("xor"), one(np.logical_xor), lw.xor),
+        Op("not", _logic("not"), one(np.logical_not), lw.not_),
+        Op("select", _select, one(np.where), lw.select, select_need, local=False),
+        Op(
+            "convert",
+            _convert,
+            lambda v, p: [v[0].astype(kind_dtype(p["kind"]))],
+            lw.convert,
+            local=False,
+        ),
+        Op("floor", _floor, lambda v, p: [np.floor(v[0]).astype(np.int64)], lw.floor, local=False),
+        Op("assume", _assume, clear_assume, lambda rt, v, o, p: [rt.share(v[0])]),
+        Op("reveal", _reveal, lambda v, p: [v[0]], None, lambda i, o, p, f: fits(i, i, p, f), local=False),
+        Op("scan", scan_abstract, _no_clear, None, lambda i, o, p, f: 1, exact=False, local=False),
+        *sh.ENTRIES,
+    ]
+    return {op.name: op for op in entries}
+
+
+_CACHE: dict[str, Op] = {}
+
+
+def table() -> dict[str, Op]:
+    """Return the op table by name."""
+    if not _CACHE:
+        _CACHE.update(_table())
+    return _CACHE

@@ -1,0 +1,315 @@
+"""One participant running equations: public values in the clear, an owner's at the owner, the rest on shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tacit.array import intervals as iv
+from tacit.array.loop import infer, scan_types, split
+from tacit.array.ops import join_where, kind_dtype, scale_of, table
+from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program, owned
+from tacit.core.protocol import Protocol
+from tacit.core.share import Share
+from tacit.errors import DataError, RangeError, ShapeError, UndeclaredDisclosure, UsageError
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """Ring width k in bits and fractional bits f of fixed-point values."""
+
+    width: int = 64
+    frac_bits: int = 16
+
+    def __post_init__(self) -> None:
+        if self.width not in (64, 128) or not 4 <= self.frac_bits <= self.width // 2 - 8:
+            raise UsageError(f"width 64 or 128 with 4 to width/2 − 8 fractional bits, not {self}")
+
+    def __str__(self) -> str:
+        return f"{self.width}-bit ring, {self.frac_bits} fractional bits"
+
+
+@dataclass(slots=True)
+class Value:
+    """What this participant holds of one variable."""
+
+    aval: Aval
+    data: Array | None = None
+    share: Share | None = None
+    exact: bool = True
+    """Whether every machine has the same bits of a public value."""
+    constant: bool = False
+    """Whether the value follows from the program text alone."""
+
+
+@dataclass(slots=True)
+class Runtime:
+    """Runs equations for one participant; `parties` are all that receive what is revealed to "all"."""
+
+    p: Protocol
+    fmt: Format
+    parties: tuple[str, ...]
+    allowed: frozenset[str] | None = None
+    """Names of the reveals the approved manifest lists; None allows what the program says (eager sessions)."""
+    opened: dict[str, Array] = field(default_factory=dict)
+    progress: Callable[[int, int], None] | None = None
+
+    @property
+    def me(self) -> str:
+        """This participant's name."""
+        return self.p.party.name
+
+    @property
+    def ring(self) -> Any:
+        """The ring."""
+        return self.p.ring
+
+    @property
+    def f(self) -> int:
+        """Fractional bits."""
+        return self.fmt.frac_bits
+
+    # -- running ------------------------------------------------------------------------------------------
+
+    def run(self, program: Program, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Run a Program with this participant's own inputs by name; return what it learned, by reveal name."""
+        values = []
+        for spec in program.inputs:
+            data = check_input(spec.name, inputs[spec.name], spec.aval) if spec.owner == self.me else None
+            values.append(Value(spec.aval, data))
+        self.block(program, values, self.progress)
+        self.p.party.flush()
+        return self.opened
+
+    def block(
+        self, program: Program, values: Sequence[Value], progress: Callable[[int, int], None] | None = None
+    ) -> list[Value]:
+        """Run the equations on `values` for the inputs; return the outputs. Values are dropped after last use."""
+        avals = infer(program, [v.aval for v in values])
+        env = {spec.var: v for spec, v in zip(program.inputs, values, strict=True)}
+        last: dict[int, int] = {}
+        for at, eqn in enumerate(program.eqns):
+            last.update(dict.fromkeys((*eqn.ins, *eqn.outs), at))
+        last.update(dict.fromkeys(program.outputs, len(program.eqns)))
+        for at, eqn in enumerate(program.eqns):
+            outs = self.step(eqn, [env[v] for v in eqn.ins], [avals[v] for v in eqn.outs])
+            env.update(zip(eqn.outs, outs, strict=True))
+            for v in {*eqn.ins, *eqn.outs}:
+                if last[v] == at:
+                    env.pop(v, None)
+            if progress is not None:
+                progress(at + 1, len(program.eqns))
+        return [env[v] for v in program.outputs]
+
+    def step(self, eqn: Eqn, ins: list[Value], outs: list[Aval]) -> list[Value]:
+        """Run one equation."""
+        if eqn.op == "reveal":
+            return [self._reveal(eqn, ins[0], outs[0])]
+        if eqn.op == "scan":
+            return self._scan(eqn, ins)
+        op = table()[eqn.op]
+        where = PUBLIC if eqn.op == "const" else join_where([v.aval for v in ins])
+        if where != SECRET:
+            known = all(v.data is not None for v in ins)
+            data: list[Array | None] = [None] * len(outs)
+            if known and (where == PUBLIC or where == owned(self.me)):
+                with np.errstate(all="ignore"):
+                    data = list(op.clear([v.data for v in ins if v.data is not None], eqn.params))
+            constant = eqn.op == "const" or (where == PUBLIC and all(v.constant for v in ins))
+            exact = all(v.exact for v in ins) and (op.exact or outs[0].kind != "fixed")
+            return [Value(a, d, None, exact, constant) for a, d in zip(outs, data, strict=True)]
+        assert op.lower is not None
+        shares = op.lower(self, ins, outs, eqn.params)
+        return [Value(a, None, s) for a, s in zip(outs, shares, strict=True)]
+
+    def _scan(self, eqn: Eqn, ins: list[Value]) -> list[Value]:
+        params, body = eqn.params, eqn.params["body"]
+        body_avals, out_avals = scan_types([v.aval for v in ins], params)
+        consts, carry, xs = split(params, ins)
+        _, carry_avals, _ = split(params, body_avals)
+        carry = [self._as(v, a) for v, a in zip(carry, carry_avals, strict=True)]
+        stacked: list[list[Value]] = [[] for _ in out_avals[len(carry) :]]
+        for i in range(params["length"]):
+            row = i if not params.get("reverse") else params["length"] - 1 - i
+            rows = [_row(v, row) for v in xs]
+            outs = self.block(body, [*consts, *carry, *rows])
+            carry = [self._as(v, a) for v, a in zip(outs, carry_avals, strict=False)]
+            for pile, v, a in zip(stacked, outs[len(carry) :], out_avals[len(carry) :], strict=True):
+                pile.append(self._as(v, a))
+        ys = []
+        for pile, a in zip(stacked, out_avals[len(carry) :], strict=True):
+            whole = Aval((params["length"], *a.shape), a.kind, a.lo, a.hi, a.where)
+            ys.append(_stack(pile[::-1] if params.get("reverse") else pile, whole, self))
+        return [*carry, *ys]
+
+    def _as(self, v: Value, aval: Aval) -> Value:
+        """Give a value the visibility and range that hold in every iteration."""
+        if aval.where == SECRET and v.aval.where != SECRET:
+            return Value(aval, None, self.share(v))
+        if aval.where.startswith("owner:") and v.aval.where == PUBLIC:
+            return Value(aval, v.data if aval.owner == self.me else None, None)
+        return Value(aval, v.data, v.share, v.exact, False)
+
+    def _reveal(self, eqn: Eqn, v: Value, out: Aval) -> Value:
+        name, to = eqn.params["name"], eqn.params["to"]
+        if self.allowed is not None and name not in self.allowed:
+            raise UndeclaredDisclosure(f"the approved manifest does not list a result called {name!r}")
+        names = self.parties if to == ["all"] else tuple(to)
+        if v.aval.where == PUBLIC:
+            data = v.data
+        else:
+            share = self.share(v)
+            if v.aval.kind == "bool":
+                opened = self.p.reveal_bits(share, names)
+                data = None if opened is None else opened.astype(bool)
+            else:
+                opened = self.p.reveal(share, names)
+                data = None if opened is None else self.decode(opened, v.aval)
+        if data is not None and self.me in names:
+            self.opened[name] = data
+        return Value(out, data)
+
+    # -- between the clear and shares ---------------------------------------------------------------------
+
+    def decode(self, opened: Array, aval: Aval) -> Array:
+        """Return the opened ring elements as float64 or integers."""
+        if aval.kind == "fixed":
+            return np.asarray(self.ring.to_floats(opened, self.f))
+        ints = self.ring.to_ints(opened)
+        fits = ints.dtype != object or all(abs(v) < 2**63 for v in ints.reshape(-1))
+        return np.asarray(ints.astype(np.int64) if fits else ints)
+
+    def share(self, v: Value) -> Share:
+        """Return shares of a value; an owner's value is shared on first use, once."""
+        if v.share is None:
+            if v.aval.where == PUBLIC:
+                made = self.p.constant_bits(self.public_bits(v)) if v.aval.kind == "bool" else None
+                v.share = made if made is not None else self.p.constant(self.encode(v))
+            elif v.aval.kind == "bool":
+                bits = None if v.data is None else np.asarray(v.data).astype(np.uint8)
+                v.share = self.p.share_bits(v.aval.owner, bits, v.aval.shape)
+            else:
+                data = None if v.data is None else self._encode(v, scale_of(v.aval, self.f))
+                v.share = self.p.share_input(v.aval.owner, data, v.aval.shape)
+        return v.share
+
+    def encode(self, v: Value, frac_bits: int | None = None) -> Array:
+        """Return a public value as ring elements, the same at every party."""
+        frac = scale_of(v.aval, self.f) if frac_bits is None else frac_bits
+        encoded = self.ring.zeros(v.aval.shape) if v.data is None else self._encode(v, frac)
+        if v.aval.kind == "fixed" and not v.exact:
+            return self.p.agree(encoded)
+        return np.asarray(encoded)
+
+    def _encode(self, v: Value, frac: int) -> Array:
+        assert v.data is not None
+        if v.aval.kind == "fixed":
+            return np.asarray(self.ring.encode_floats(v.data, frac))
+        return np.asarray(self.ring.shl(self.ring.encode_ints(v.data), frac))
+
+    def public_bits(self, v: Value) -> Array:
+        """Return a public truth value as 0/1 bytes."""
+        if v.data is None:
+            return np.zeros(v.aval.shape, np.uint8)
+        return np.asarray(v.data).astype(np.uint8)
+
+    def multiplier(self, public: Value, secret: Value, terms: int = 1) -> tuple[Array, int]:
+        """Encode a public factor; return it with the bits to truncate after the product.
+
+        Whole and dyadic constants need few or none; others take the precision that the ranges leave room for.
+        """
+        if public.aval.kind != "fixed":
+            return self.encode(public, 0), 0
+        if secret.aval.kind != "fixed":
+            return self.encode(public, self.f), 0
+        reach = iv.bits_of(secret.aval.magnitude * max(public.aval.magnitude, 2.0**-60) * terms, self.f)
+        most = max(self.f, min(self.fmt.width - 3 - reach, self.f + 20, 52))
+        if public.constant and public.data is not None:
+            for g in range(most):
+                scaled = np.ldexp(public.data, g)
+                if np.array_equal(scaled, np.rint(scaled)):
+                    return self.encode(public, g), g
+        return self.encode(public, most), most
+
+    def rescale(self, x: Share, g: int) -> Share:
+        """Truncate by g bits."""
+        return self.p.trunc(x, g) if g else x
+
+    def reciprocal(self, v: Value) -> Value:
+        """Return 1/v of a public value."""
+        lo, hi = iv.reciprocal((v.aval.lo, v.aval.hi))
+        data = None if v.data is None else 1.0 / np.asarray(v.data, np.float64)
+        return Value(Aval(v.aval.shape, "fixed", lo, hi, PUBLIC), data, None, v.exact, v.constant)
+
+    def difference(self, x: Value, y: Value) -> Share:
+        """Return the trivial sharing of a difference of public values."""
+        return self.p.constant(self.ring.sub(self.encode(x), self.encode(y)))
+
+    # -- truth values -------------------------------------------------------------------------------------
+
+    def xor(self, x: Share, y: Share) -> Share:
+        """XOR of truth values."""
+        return Share(tuple(a ^ b for a, b in zip(x.parts, y.parts, strict=True)))
+
+    def xor_public(self, x: Share, c: Array) -> Share:
+        """XOR with public truth values."""
+        return Share(tuple(a ^ c if self.p.holds_constant(j) else a for j, a in enumerate(x.parts)))
+
+    def and_(self, x: Share, y: Share) -> Share:
+        """AND of truth values."""
+        return self.p.unpack(self.p.and_(self.p.pack(x), self.p.pack(y)), x.shape)
+
+
+def check_input(name: str, value: Any, aval: Aval) -> Array:
+    """Return an owner's array as its declared kind; errors name the input and the bound, never a value."""
+    a = np.asarray(value)
+    if tuple(a.shape) != aval.shape:
+        raise ShapeError(
+            f"input {name!r} was declared with shape {aval.shape}, the data has {tuple(a.shape)}"
+        )
+    allowed = {"int": "iub", "fixed": "fiub", "bool": "b"}[aval.kind]
+    if a.dtype.kind not in allowed:
+        raise DataError(f"input {name!r} was declared {aval.kind}, the data is {a.dtype}")
+    a = a.astype(kind_dtype(aval.kind))
+    if a.dtype.kind == "f" and not np.all(np.isfinite(a)):
+        raise DataError(
+            f"input {name!r} holds NaN or infinity; declare a missing-value code or clean the table"
+        )
+    if aval.kind != "bool" and a.size and (a.min() < aval.lo or a.max() > aval.hi):
+        raise RangeError(
+            f"input {name!r} was declared within [{aval.lo:g}, {aval.hi:g}], and a value lies outside; correct the "
+            "table or the bound"
+        )
+    return a
+
+
+def _row(v: Value, i: int) -> Value:
+    a = v.aval
+    aval = Aval(a.shape[1:], a.kind, a.lo, a.hi, a.where)
+    return Value(
+        aval,
+        None if v.data is None else v.data[i],
+        None if v.share is None else v.share[i],
+        v.exact,
+        v.constant,
+    )
+
+
+def _stack(pile: list[Value], aval: Aval, rt: Runtime) -> Value:
+    if aval.where == SECRET:
+        if not pile:
+            return Value(aval, None, rt.p.constant(rt.ring.zeros(aval.shape)))
+        shares = [rt.share(v) for v in pile]
+        parts = zip(*(s.parts for s in shares), strict=True)
+        return Value(aval, None, Share(tuple(np.stack(ps) for ps in parts)))
+    known = [v.data for v in pile if v.data is not None]
+    data = np.stack(known) if known and len(known) == len(pile) else None
+    if not pile and aval.where == PUBLIC:
+        data = np.zeros(aval.shape, kind_dtype(aval.kind))
+    return Value(aval, data, None, all(v.exact for v in pile))

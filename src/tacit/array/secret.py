@@ -1,0 +1,247 @@
+"""`SecretArray`: looks like a NumPy array, holds a name for values that only the parties have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tacit.array.program import Aval
+from tacit.errors import NotRealised, SecretUsedAsPublic
+
+if TYPE_CHECKING:
+    from tacit.array.interpret import Context
+
+
+class SecretArray:
+    """An array of a session or a trace. Operators compute; only `tacit.reveal` opens."""
+
+    __slots__ = ("__weakref__", "aval", "context", "ref")
+    __array_priority__ = 1000
+    __array_ufunc__ = None
+
+    def __init__(self, context: Context, ref: int, aval: Aval) -> None:
+        self.context = context
+        self.ref = ref
+        self.aval = aval
+
+    def __del__(self) -> None:
+        release = getattr(getattr(self, "context", None), "release", None)
+        if release is not None:
+            release(self.ref)
+
+    # -- what is public -----------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape, public."""
+        return self.aval.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.aval.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return self.aval.size
+
+    @property
+    def dtype(self) -> str:
+        """Kind: "int", "fixed" or "bool"."""
+        return self.aval.kind
+
+    @property
+    def T(self) -> SecretArray:
+        """Transposed array."""
+        return _f().permute_dims(self, tuple(range(self.ndim))[::-1])
+
+    mT = T
+
+    def __repr__(self) -> str:
+        return f"<{self.aval}; {self.context.stamp}>"
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of an array without axes")
+        return self.shape[0]
+
+    def __array_namespace__(self, api_version: str | None = None) -> Any:
+        return _f()
+
+    # -- what must not happen by accident -----------------------------------------------------------------
+
+    def _refuse(self, what: str) -> SecretUsedAsPublic:
+        return SecretUsedAsPublic(
+            f"{what} would need the value of a {self.aval.where} array; compute with it (for example tacit.where), "
+            "or open it on purpose with tacit.reveal(x, why=...)"
+        )
+
+    def __bool__(self) -> bool:
+        raise self._refuse("a Python condition")
+
+    def __float__(self) -> float:
+        raise self._refuse("float()")
+
+    def __int__(self) -> int:
+        raise self._refuse("int()")
+
+    def __index__(self) -> int:
+        raise self._refuse("using it as an index")
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise self._refuse("turning it into a NumPy array")
+
+    def __iter__(self) -> Any:
+        if not self.shape:
+            raise TypeError("iteration over an array without axes")
+        return (self[i] for i in range(self.shape[0]))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    # -- operators ----------------------------------------------------------------------------------------
+
+    def __add__(self, other: Any) -> SecretArray:
+        return _f().add(self, other)
+
+    def __radd__(self, other: Any) -> SecretArray:
+        return _f().add(other, self)
+
+    def __sub__(self, other: Any) -> SecretArray:
+        return _f().subtract(self, other)
+
+    def __rsub__(self, other: Any) -> SecretArray:
+        return _f().subtract(other, self)
+
+    def __mul__(self, other: Any) -> SecretArray:
+        return _f().multiply(self, other)
+
+    def __rmul__(self, other: Any) -> SecretArray:
+        return _f().multiply(other, self)
+
+    def __truediv__(self, other: Any) -> SecretArray:
+        return _f().divide(self, other)
+
+    def __rtruediv__(self, other: Any) -> SecretArray:
+        return _f().divide(other, self)
+
+    def __matmul__(self, other: Any) -> SecretArray:
+        return _f().matmul(self, other)
+
+    def __rmatmul__(self, other: Any) -> SecretArray:
+        return _f().matmul(other, self)
+
+    def __pow__(self, other: Any) -> SecretArray:
+        return _f().pow(self, other)
+
+    def __neg__(self) -> SecretArray:
+        return _f().negative(self)
+
+    def __pos__(self) -> SecretArray:
+        return self
+
+    def __abs__(self) -> SecretArray:
+        return _f().abs(self)
+
+    def __lt__(self, other: Any) -> SecretArray:
+        return _f().less(self, other)
+
+    def __le__(self, other: Any) -> SecretArray:
+        return _f().less_equal(self, other)
+
+    def __gt__(self, other: Any) -> SecretArray:
+        return _f().greater(self, other)
+
+    def __ge__(self, other: Any) -> SecretArray:
+        return _f().greater_equal(self, other)
+
+    def __eq__(self, other: Any) -> SecretArray:  # type: ignore[override]
+        return _f().equal(self, other)
+
+    def __ne__(self, other: Any) -> SecretArray:  # type: ignore[override]
+        return _f().not_equal(self, other)
+
+    def __and__(self, other: Any) -> SecretArray:
+        return _f().logical_and(self, other)
+
+    __rand__ = __and__
+
+    def __or__(self, other: Any) -> SecretArray:
+        return _f().logical_or(self, other)
+
+    __ror__ = __or__
+
+    def __xor__(self, other: Any) -> SecretArray:
+        return _f().logical_xor(self, other)
+
+    __rxor__ = __xor__
+
+    def __invert__(self) -> SecretArray:
+        return _f().logical_not(self)
+
+    # -- methods as NumPy has them ------------------------------------------------------------------------
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> SecretArray:
+        """Sum over `axis` (all axes by default)."""
+        return _f().sum(self, axis=axis, keepdims=keepdims)
+
+    def mean(self, axis: Any = None, keepdims: bool = False) -> SecretArray:
+        """Mean over `axis`."""
+        return _f().mean(self, axis=axis, keepdims=keepdims)
+
+    def var(self, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> SecretArray:
+        """Variance over `axis`."""
+        return _f().var(self, axis=axis, correction=ddof, keepdims=keepdims)
+
+    def max(self, axis: Any = None, keepdims: bool = False) -> SecretArray:
+        """Maximum over `axis`."""
+        return _f().max(self, axis=axis, keepdims=keepdims)
+
+    def min(self, axis: Any = None, keepdims: bool = False) -> SecretArray:
+        """Minimum over `axis`."""
+        return _f().min(self, axis=axis, keepdims=keepdims)
+
+    def cumsum(self, axis: int | None = None) -> SecretArray:
+        """Running sums."""
+        return _f().cumulative_sum(self, axis=axis)
+
+    def dot(self, other: Any) -> SecretArray:
+        """Matrix product."""
+        return _f().matmul(self, other)
+
+    def reshape(self, *shape: Any) -> SecretArray:
+        """Return the array in another shape."""
+        wanted = shape[0] if len(shape) == 1 and not isinstance(shape[0], int | np.integer) else shape
+        return _f().reshape(self, wanted)
+
+    def ravel(self) -> SecretArray:
+        """Return the array with one axis."""
+        return _f().reshape(self, (-1,))
+
+    flatten = ravel
+
+    def transpose(self, *axes: Any) -> SecretArray:
+        """Permute axes; reverses them by default."""
+        wanted = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
+        return _f().permute_dims(self, tuple(wanted) or tuple(range(self.ndim))[::-1])
+
+    def astype(self, kind: Any) -> SecretArray:
+        """Convert to "int", "fixed" or "bool" (also the Python or NumPy types)."""
+        return _f().astype(self, kind)
+
+    def clip(self, lo: Any = None, hi: Any = None) -> SecretArray:
+        """Limit values to [lo, hi]."""
+        return _f().clip(self, lo, hi)
+
+    def __getitem__(self, key: Any) -> SecretArray:
+        return _f().getitem(self, key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise NotRealised("arrays of a session do not change in place; build a new one with where or concat")
+
+
+def _f() -> Any:
+    from tacit.array import functions
+
+    return functions

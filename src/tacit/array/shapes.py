@@ -1,0 +1,164 @@
+"""Operations that only move elements: no message, no rounding, the same code on shares and in the clear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tacit.array import intervals as iv
+from tacit.array.ops import Op, Params
+from tacit.array.program import Aval
+from tacit.core.share import Share, join
+from tacit.errors import NotRealised, ShapeError
+
+if TYPE_CHECKING:
+    from tacit.array.runtime import Runtime, Value
+
+Array = npt.NDArray[Any]
+Move = Callable[[Array, Params], Array]
+
+
+def _moved(a: Aval, shape: tuple[int, ...]) -> list[Aval]:
+    return [Aval(tuple(int(s) for s in shape), a.kind, a.lo, a.hi)]
+
+
+def _probe(name: str, move: Move) -> Callable[[list[Aval], Params], list[Aval]]:
+    """Derive the result's shape by moving an array that takes no memory."""
+
+    def abstract(ins: list[Aval], params: Params) -> list[Aval]:
+        empty = np.broadcast_to(np.zeros((), np.uint8), ins[0].shape)
+        try:
+            return _moved(ins[0], move(empty, params).shape)
+        except (ValueError, IndexError, TypeError, np.exceptions.AxisError) as exc:
+            raise ShapeError(f"{name} of shape {ins[0].shape} with {params}: {exc}") from None
+
+    return abstract
+
+
+def _mover(name: str, move: Move) -> Op:
+    def clear(vals: list[Array], params: Params) -> list[Array]:
+        return [move(vals[0], params)]
+
+    def lower(rt: Runtime, vals: list[Value], outs: list[Aval], params: Params) -> list[Share]:
+        return [rt.share(vals[0]).map(lambda part: move(part, params))]
+
+    return Op(name, _probe(name, move), clear, lower)
+
+
+def _broadcast(a: Array, params: Params) -> Array:
+    shape, dims = tuple(params["shape"]), params["dims"]
+    if len(dims) != a.ndim or sorted(set(dims)) != list(dims):
+        raise ValueError("dims must name one result axis for each axis, in order")
+    middle = [1] * len(shape)
+    for axis, d in enumerate(dims):
+        middle[d] = a.shape[axis]
+    return np.broadcast_to(a.reshape(middle), shape)
+
+
+def _slice(a: Array, params: Params) -> Array:
+    steps = params.get("steps") or [1] * a.ndim
+    keys = zip(params["start"], params["stop"], steps, a.shape, strict=True)
+    for start, stop, step, size in keys:
+        if not (0 <= start <= stop <= size and step > 0):
+            raise ValueError(f"slice {start}:{stop}:{step} leaves an axis of {size}")
+    return a[tuple(slice(*k[:3]) for k in zip(params["start"], params["stop"], steps, strict=True))]
+
+
+def _take(a: Array, params: Params) -> Array:
+    idx = np.asarray(params["indices"], np.int64)
+    if idx.size and (idx.min() < 0 or idx.max() >= a.shape[params["axis"]]):
+        raise IndexError(f"an index leaves the axis of {a.shape[params['axis']]}")
+    return np.take(a, idx, axis=params["axis"])
+
+
+def _concat_abstract(ins: list[Aval], params: Params) -> list[Aval]:
+    if len({a.kind for a in ins}) != 1:
+        raise ShapeError("concat: the kinds differ; convert first")
+    try:
+        empties = [np.broadcast_to(np.zeros((), np.uint8), a.shape) for a in ins]
+        shape = np.concatenate(empties, axis=params["axis"]).shape
+    except (ValueError, np.exceptions.AxisError) as exc:
+        raise ShapeError(f"concat of {[a.shape for a in ins]}: {exc}") from None
+    lo, hi = iv.hull(*((a.lo, a.hi) for a in ins if a.size)) if any(a.size for a in ins) else (0, 0)
+    return [Aval(shape, ins[0].kind, lo, hi)]
+
+
+def _index(vals: list[Array], size: tuple[int, ...], sizes: list[int]) -> tuple[slice, ...]:
+    # As in JAX, a start that would leave the array is moved back inside.
+    starts = [min(max(int(v), 0), s - n) for v, s, n in zip(vals, size, sizes, strict=True)]
+    return tuple(slice(s, s + n) for s, n in zip(starts, sizes, strict=True))
+
+
+def _public_index(vals: list[Value]) -> list[Array]:
+    found = []
+    for v in vals:
+        if v.data is None or v.aval.where != "public":
+            raise NotRealised("an index must be public here; look up with a one-hot selection instead")
+        found.append(v.data)
+    return found
+
+
+def _dynamic_slice_abstract(ins: list[Aval], params: Params) -> list[Aval]:
+    a = ins[0]
+    if len(params["sizes"]) != len(a.shape) or any(
+        n > s for n, s in zip(params["sizes"], a.shape, strict=True)
+    ):
+        raise ShapeError(f"dynamic_slice of {params['sizes']} from shape {a.shape}")
+    return _moved(a, tuple(params["sizes"]))
+
+
+def _dynamic_slice_clear(vals: list[Array], params: Params) -> list[Array]:
+    return [vals[0][_index(vals[1:], vals[0].shape, params["sizes"])]]
+
+
+def _dynamic_slice_lower(rt: Runtime, vals: list[Value], outs: list[Aval], params: Params) -> list[Share]:
+    key = _index(_public_index(vals[1:]), vals[0].aval.shape, params["sizes"])
+    return [rt.share(vals[0])[key]]
+
+
+def _dynamic_update_abstract(ins: list[Aval], params: Params) -> list[Aval]:
+    a, u = ins[0], ins[1]
+    if len(u.shape) != len(a.shape) or any(n > s for n, s in zip(u.shape, a.shape, strict=True)):
+        raise ShapeError(f"dynamic_update of shape {u.shape} in shape {a.shape}")
+    if a.kind != u.kind:
+        raise ShapeError("dynamic_update: the kinds differ; convert first")
+    lo, hi = iv.hull((a.lo, a.hi), (u.lo, u.hi))
+    return [Aval(a.shape, a.kind, lo, hi)]
+
+
+def _dynamic_update_clear(vals: list[Array], params: Params) -> list[Array]:
+    out = vals[0].copy()
+    out[_index(vals[2:], out.shape, list(vals[1].shape))] = vals[1]
+    return [out]
+
+
+def _dynamic_update_lower(rt: Runtime, vals: list[Value], outs: list[Aval], params: Params) -> list[Share]:
+    key = _index(_public_index(vals[2:]), vals[0].aval.shape, list(vals[1].aval.shape))
+    whole, part = rt.share(vals[0]), rt.share(vals[1])
+    parts = []
+    for a, u in zip(whole.parts, part.parts, strict=True):
+        fresh = a.copy()
+        fresh[key] = u
+        parts.append(fresh)
+    return [Share(tuple(parts))]
+
+
+ENTRIES = [
+    _mover("reshape", lambda a, p: a.reshape(tuple(p["shape"]))),
+    _mover("transpose", lambda a, p: a.transpose(tuple(p["perm"]))),
+    _mover("broadcast", _broadcast),
+    _mover("slice", _slice),
+    _mover("flip", lambda a, p: np.flip(a, tuple(p["axes"]))),
+    _mover("take", _take),
+    Op(
+        "concat",
+        _concat_abstract,
+        lambda v, p: [np.concatenate(v, axis=p["axis"])],
+        lambda rt, v, o, p: [join([rt.share(x) for x in v], p["axis"])],
+    ),
+    Op("dynamic_slice", _dynamic_slice_abstract, _dynamic_slice_clear, _dynamic_slice_lower),
+    Op("dynamic_update", _dynamic_update_abstract, _dynamic_update_clear, _dynamic_update_lower),
+]

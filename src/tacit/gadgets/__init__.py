@@ -1,0 +1,1 @@
+"""Functionalities built from simpler functionalities; they run on every protocol that realises those."""

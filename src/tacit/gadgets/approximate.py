@@ -1,0 +1,241 @@
+"""Division, roots, logarithm and exponential on fixed-point shares.
+
+All take and return flat shares. A value y with f fractional bits is normalised to a mantissa by its leading
+one, approximated there by a Chebyshev polynomial, refined by Newton's iteration, and scaled back. The method
+is that of Catrina and Saxena, "Secure computation with fixed-point numbers", FC 2010, and Aly and Smart,
+"Benchmarking privacy preserving scientific operations", ACNS 2019; the working precision follows from the
+ranges that are known, and the error that remains is stated by the `…_error` functions.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from tacit.core.protocol import Protocol
+from tacit.core.share import Share
+from tacit.errors import RangeError
+from tacit.gadgets.normalise import power_of_two, shift_bits
+from tacit.gadgets.polynomial import centred, chebyshev_fit, evaluate
+
+LOG2E = 1.4426950408889634
+LN2 = 0.6931471805599453
+MIN_PRECISION = 14
+# Coefficients are float64, so no result is more exact than this, relatively.
+FLOOR = 2.0**-47
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """Working precision of one call: `s` mantissa bits, `guard` bits below the result's last place."""
+
+    s: int
+    guard: int = 0
+
+
+def _rescale(p: Protocol, x: Share, by: int) -> Share:
+    """Divide by 2^by, or multiply by 2^−by."""
+    return p.trunc(x, by) if by > 0 else p.shl(x, -by)
+
+
+def _mantissa(p: Protocol, v: Share, c: Share, m: int, s: int) -> Share:
+    """Return v·c / 2^m with s fractional bits."""
+    return _rescale(p, p.mul(v, c), m - s) if m <= s else p.mul_trunc(v, c, m - s)
+
+
+def _binary_weights(count: int) -> list[tuple[int, int]]:
+    return [(1, 1 << (1 << t)) for t in range(count)]
+
+
+# -- division ---------------------------------------------------------------------------------------------
+
+
+def divide_precision(k: int, f: int, m: int, q_bits: int) -> Precision:
+    """Choose s and guard for |x/y| < 2^q_bits and y·2^f < 2^m; RangeError if the ring is too narrow."""
+    guard = 4
+    s = min((k - 5) // 2, f + q_bits + 4, k - 2 - f - q_bits - guard - 1)
+    if s < MIN_PRECISION or q_bits + m > k - 2:
+        raise RangeError(f"division needs more than {k} bits for these ranges")
+    return Precision(s, guard)
+
+
+def divide_error(k: int, f: int, m: int, q_bits: int) -> tuple[float, float]:
+    """Return (absolute, relative) parts of the bound on |computed − x/y|."""
+    return 2.0 * 2.0**-f, max(2.0 ** -(divide_precision(k, f, m, q_bits).s - 4), FLOOR)
+
+
+def divide(p: Protocol, x: Share, y: Share, f: int, m: int, q_bits: int) -> Share:
+    """Return x/y for 0 < y·2^f < 2^m and |x/y| < 2^q_bits."""
+    prec = divide_precision(p.ring.width, f, m, q_bits)
+    c, r = _reciprocal_mantissa(p, y, m, prec.s)
+    # x·c = (x/y)·mantissa·2^m, so one truncation brings it to f + guard fractional bits of (x/y)·mantissa.
+    by = m - f - prec.guard
+    t = p.mul_trunc(x, c, by) if by > 0 else p.shl(p.mul(x, c), -by)
+    return p.mul_trunc(t, r, prec.s + prec.guard)
+
+
+def _reciprocal_mantissa(p: Protocol, y: Share, m: int, s: int) -> tuple[Share, Share]:
+    """Return c = 2^shift and r = 1/(y·c/2^m) with s fractional bits, 1 < r ≤ 2."""
+    bits = shift_bits(p, y, m)
+    c = power_of_two(p, bits, _binary_weights(bits.shape[0]))
+    a = _mantissa(p, y, c, m, s)
+    r = evaluate(p, centred(p, a, 0.5, 1.0, s), chebyshev_fit(_reciprocal, 0.5, 1.0, 2.0**-11), s)
+    two = p.ring.constant(2 << s)
+    for _ in range(max(1, math.ceil(math.log2((s + 2) / 10)))):
+        error = p.mul_trunc(a, r, s)
+        r = p.mul_trunc(r, p.add_public(p.neg(error), two), s)
+    return c, r
+
+
+def _reciprocal(v: np.ndarray) -> np.ndarray:
+    return 1.0 / v
+
+
+# -- roots ------------------------------------------------------------------------------------------------
+
+
+def root_precision(k: int, f: int, m: int, out_bits: int) -> Precision:
+    """Choose s for y·2^f < 2^m and a result below 2^out_bits."""
+    t = max(1, (m - 1).bit_length())
+    s = min((k - 6) // 2, f + out_bits + 6, k - 4 - (1 << (t - 1)))
+    if s < MIN_PRECISION or m > k - 2:
+        raise RangeError(f"the root needs more than {k} bits for these ranges")
+    return Precision(s)
+
+
+def root_error(k: int, f: int, m: int, out_bits: int) -> tuple[float, float]:
+    """Return (absolute, relative) parts of the bound on the error of sqrt and rsqrt."""
+    return 2.0 * 2.0**-f, max(2.0 ** -(root_precision(k, f, m, out_bits).s - 5), FLOOR)
+
+
+def sqrt(p: Protocol, y: Share, f: int, m: int, out_bits: int) -> Share:
+    """Return √y for 0 ≤ y·2^f < 2^m."""
+    s, a, r, bits, m = _rsqrt_mantissa(p, y, f, m, out_bits)
+    top = (1 << (bits.shape[0] - 1)) - 1
+    down = power_of_two(p, bits[1:], [(1 << (1 << t), 1) for t in range(bits.shape[0] - 1)])
+    root = p.mul_trunc(a, r, s)
+    by = s + top - (m + f) // 2
+    return p.mul_trunc(root, down, by) if by > 0 else p.shl(p.mul(root, down), -by)
+
+
+def rsqrt(p: Protocol, y: Share, f: int, m: int, out_bits: int) -> Share:
+    """Return 1/√y for 0 < y·2^f < 2^m."""
+    s, _, r, bits, m = _rsqrt_mantissa(p, y, f, m, out_bits)
+    up = power_of_two(p, bits[1:], _binary_weights(bits.shape[0] - 1))
+    by = s - f + (m - f) // 2
+    return p.mul_trunc(r, up, by) if by > 0 else p.shl(p.mul(r, up), -by)
+
+
+def _rsqrt_mantissa(
+    p: Protocol, y: Share, f: int, m: int, out_bits: int
+) -> tuple[int, Share, Share, Share, int]:
+    """Return s, the mantissa a in [1/4, 1), r = 1/√a, the shift's bits, and m made of f's parity."""
+    m = max(m + (m + f) % 2, 4)
+    s = root_precision(p.ring.width, f, m, out_bits).s
+    bits = shift_bits(p, y, m)
+    half = power_of_two(p, bits[1:], _binary_weights(bits.shape[0] - 1))
+    a = _mantissa(p, y, p.mul(half, half), m, s)
+    ring = p.ring
+    # [1/4, 5/4] has a width of one, which makes the change of variable a shift.
+    r = evaluate(p, centred(p, a, 0.25, 1.25, s), chebyshev_fit(_inverse_root, 0.25, 1.25, 2.0**-9), s)
+    for _ in range(max(1, math.ceil(math.log2((s + 2) / 8)))):
+        ar = p.mul_trunc(a, r, s)
+        gap = p.add_public(p.neg(p.mul_trunc(ar, r, s)), ring.constant(3 << s))
+        r = p.mul_trunc(r, gap, s + 1)
+    return s, a, r, bits, m
+
+
+def _inverse_root(v: np.ndarray) -> np.ndarray:
+    return 1.0 / np.sqrt(v)
+
+
+# -- logarithm --------------------------------------------------------------------------------------------
+
+
+def log_precision(k: int, f: int, m: int) -> Precision:
+    """Choose s for y·2^f < 2^m."""
+    s = min((k - 8) // 2, f + 6)
+    if s < MIN_PRECISION or m > k - 2:
+        raise RangeError(f"the logarithm needs more than {k} bits for these ranges")
+    return Precision(s)
+
+
+def log_error(k: int, f: int, m: int) -> tuple[float, float]:
+    """Return (absolute, relative) parts of the bound on the error of log."""
+    return 2.0 * 2.0**-f + 2.0 ** -(log_precision(k, f, m).s - 4), FLOOR
+
+
+def log(p: Protocol, y: Share, f: int, m: int) -> Share:
+    """Return ln y for 0 < y·2^f < 2^m: ln(mantissa) + (m − f − shift)·ln 2."""
+    s, ring = log_precision(p.ring.width, f, m).s, p.ring
+    bits = shift_bits(p, y, m)
+    c = power_of_two(p, bits, _binary_weights(bits.shape[0]))
+    a = _mantissa(p, y, c, m, s)
+    series = evaluate(p, centred(p, a, 0.5, 1.0, s), chebyshev_fit(np.log, 0.5, 1.0, 2.0 ** -(s + 1)), s)
+    for t in range(bits.shape[0]):
+        step = p.mul_public(bits[t], ring.encode_floats(-LN2 * (1 << t), s))
+        series = p.add(series, step)
+    whole = p.add_public(series, ring.encode_floats((m - f) * LN2, s))
+    return _rescale(p, whole, s - f)
+
+
+# -- exponential ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ExpPlan:
+    """How exp is computed on one range: base-2 exponents from `base` to `base + 2^int_bits − 1`."""
+
+    base: int
+    int_bits: int
+    s: int
+    clamp: float | None
+
+
+def exp_plan(k: int, f: int, lo: float, hi: float) -> ExpPlan:
+    """Plan exp on [lo, hi]; arguments whose result is below a quarter unit are clamped there."""
+    floor = -(f + 2) * LN2
+    clamp = floor if lo < floor else None
+    low = max(lo, floor)
+    high = max(hi, low)
+    base = math.floor(low * LOG2E - 2.0**-8)
+    span = math.floor(high * LOG2E + 2.0**-8) - base + 1
+    int_bits = max(1, (span - 1).bit_length())
+    x_bits = max(1, math.ceil(math.log2(max(abs(low), abs(high), 1.0) + 1)))
+    s = min((k - 6) // 2, k - 4 - span, k - 4 - f - x_bits, f + max(0, base + span) + 6)
+    if s < MIN_PRECISION:
+        raise RangeError(f"exp needs more than {k} bits on [{lo:.3g}, {hi:.3g}]; bound its argument")
+    return ExpPlan(base, int_bits, s, clamp)
+
+
+def exp_error(k: int, f: int, lo: float, hi: float) -> tuple[float, float]:
+    """Return (absolute, relative) parts of the bound on the error of exp."""
+    return 2.0 * 2.0**-f, max(2.0 ** -(exp_plan(k, f, lo, hi).s - 5), FLOOR)
+
+
+def exp(p: Protocol, x: Share, f: int, lo: float, hi: float) -> Share:
+    """Return e^x for lo ≤ x ≤ hi: 2^i·2^u with i + u = x·log2(e), i by bits, 2^u by a polynomial."""
+    plan, ring = exp_plan(p.ring.width, f, lo, hi), p.ring
+    if plan.clamp is not None:
+        x = clamp_below(p, x, plan.clamp, f, max(abs(lo), abs(hi)))
+    s = plan.s
+    w = p.trunc(p.mul_public(x, ring.encode_floats(LOG2E, s)), f)
+    w = p.add_public(w, ring.constant(-plan.base << s))
+    bits = p.to_arith(p.decompose(w, s + plan.int_bits)[s:])
+    u = w
+    for b in range(plan.int_bits):
+        u = p.sub(u, p.shl(bits[b], s + b))
+    mantissa = evaluate(p, centred(p, u, 0.0, 1.0, s), chebyshev_fit(np.exp2, 0.0, 1.0, 2.0 ** -(s + 1)), s)
+    scale = power_of_two(p, bits, _binary_weights(plan.int_bits))
+    by = s - f - plan.base
+    return p.mul_trunc(mantissa, scale, by) if by > 0 else p.shl(p.mul(mantissa, scale), -by)
+
+
+def clamp_below(p: Protocol, x: Share, bound: float, f: int, magnitude: float) -> Share:
+    """Return max(x, bound) for |x| ≤ magnitude."""
+    bits = max(1, math.ceil(math.log2(magnitude + abs(bound) + 1))) + f + 1
+    over = p.add_public(x, p.ring.encode_floats(-bound, f))
+    keep = p.invert(p.sign(over, bits))
+    return p.add_public(p.select(keep, over), p.ring.encode_floats(bound, f))
