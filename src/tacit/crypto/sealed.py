@@ -93,11 +93,15 @@ def _check_parameters(memory_kib: int, iterations: int, lanes: int) -> None:
         raise UsageError(f"Argon2id: memory lies between 8 KiB a lane and {MAX_MEMORY_KIB} KiB")
 
 
-def write_private(path: Path, data: bytes, *, replace: bool = False) -> None:
+def write_private(
+    path: Path, data: bytes, *, replace: bool = False, checkpoint: Callable[[str], None] = lambda _: None
+) -> None:
     """Write a file of mode 0600; after a crash there is the old one, the new one or none, never a part.
 
-    Raises UsageError if it exists, unless ``replace``. Parent folders are made with mode 0700.
+    Raises UsageError if it exists, unless ``replace``. Parent folders are made with mode 0700. ``checkpoint``
+    is called between the steps, for tests that crash there.
     """
+    checkpoint("before")
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
@@ -105,7 +109,9 @@ def write_private(path: Path, data: bytes, *, replace: bool = False) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
+            checkpoint("written")
             os.fsync(file.fileno())
+        checkpoint("synced")
         if replace:
             os.replace(draft, path)
         else:
@@ -113,9 +119,11 @@ def write_private(path: Path, data: bytes, *, replace: bool = False) -> None:
                 os.link(draft, path)  # unlike rename, fails if the name is taken
             except FileExistsError as error:
                 raise UsageError(f"{path} exists and is not overwritten") from error
+        checkpoint("named")
     finally:
         draft.unlink(missing_ok=True)
     sync_folder(path.parent)
+    checkpoint("after")
 
 
 def sync_folder(folder: Path) -> None:
