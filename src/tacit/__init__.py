@@ -1,3 +1,60 @@
 """Tacit: several organisations compute one answer from data that none of them shows."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from tacit.array.functions import assume, concat, stack, where
+    from tacit.array.interpret import Trace, reveal
+    from tacit.array.program import Program
+    from tacit.array.secret import SecretArray
+    from tacit.array.session import Revealed, Session, simulate
+    from tacit.errors import TacitError
+
+_WHERE = {
+    "Program": "tacit.array.program",
+    "Revealed": "tacit.array.session",
+    "SecretArray": "tacit.array.secret",
+    "Session": "tacit.array.session",
+    "TacitError": "tacit.errors",
+    "Trace": "tacit.array.interpret",
+    "assume": "tacit.array.functions",
+    "concat": "tacit.array.functions",
+    "reveal": "tacit.array.interpret",
+    "simulate": "tacit.array.session",
+    "stack": "tacit.array.functions",
+    "where": "tacit.array.functions",
+}
+
+__all__ = [
+    "Program",
+    "Revealed",
+    "SecretArray",
+    "Session",
+    "TacitError",
+    "Trace",
+    "assume",
+    "concat",
+    "reveal",
+    "simulate",
+    "stack",
+    "where",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Names load on first use, so that `import tacit` costs milliseconds.
+    if name not in _WHERE:
+        raise AttributeError(f"module 'tacit' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_WHERE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_WHERE])

@@ -1,0 +1,247 @@
+"""Program transformations. None is needed for correctness; each changes the cost, not the answer.
+
+`localise` moves sums and Gram products through the concatenation of owners' rows: a pooled mean of three
+hospitals then shares three sums instead of every row. `prune` drops what no result needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tacit.array.loop import infer, infer_eqn
+from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
+
+ELEMENTWISE = frozenset(
+    "add sub mul square neg maximum minimum abs div sqrt rsqrt exp log lt eq and or xor not select convert floor "
+    "assume".split()
+)
+
+
+def prune(program: Program) -> Program:
+    """Drop equations that neither a result nor a reveal needs, and renumber."""
+    needed = set(program.outputs)
+    kept: list[Eqn] = []
+    for eqn in reversed(program.eqns):
+        if eqn.op == "reveal" or needed & set(eqn.outs):
+            kept.append(eqn)
+            needed.update(eqn.ins)
+    return _renumber(program.replace(eqns=tuple(reversed(kept))))
+
+
+def _renumber(program: Program) -> Program:
+    names: dict[int, int] = {}
+    for spec in program.inputs:
+        names[spec.var] = len(names)
+    eqns = []
+    for eqn in program.eqns:
+        outs = []
+        ins = tuple(names[v] for v in eqn.ins)
+        for v in eqn.outs:
+            names[v] = len(names)
+            outs.append(names[v])
+        eqns.append(Eqn(eqn.op, ins, tuple(outs), eqn.params, eqn.source))
+    inputs = tuple(type(i)(i.name, i.owner, names[i.var], i.aval) for i in program.inputs)
+    return Program(inputs, tuple(eqns), tuple(names[v] for v in program.outputs))
+
+
+def localise(program: Program) -> Program:
+    """Push computation to the owners of rows (see the module's first paragraph), then prune."""
+    return prune(_Localiser(program).run())
+
+
+class _Localiser:
+    """Rewrites equation by equation; a variable is held whole, in parts along one axis, or both."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.old = infer(program)
+        self.avals: dict[int, Aval] = {}
+        self.eqns: list[Eqn] = []
+        self.whole: dict[int, int] = {}
+        self.parts: dict[int, tuple[int, list[int]]] = {}
+        self.next = 0
+        self.source = ""
+
+    def run(self) -> Program:
+        inputs = []
+        for spec in self.program.inputs:
+            var = self._new(spec.aval)
+            self.whole[spec.var] = var
+            inputs.append(type(spec)(spec.name, spec.owner, var, spec.aval))
+        for eqn in self.program.eqns:
+            self.source = eqn.source
+            if not self._split(eqn):
+                outs = self._emit(eqn.op, [self._get(v) for v in eqn.ins], eqn.params)
+                self.whole.update(zip(eqn.outs, outs, strict=True))
+        return Program(tuple(inputs), tuple(self.eqns), tuple(self._get(v) for v in self.program.outputs))
+
+    def _new(self, aval: Aval) -> int:
+        self.avals[self.next] = aval
+        self.next += 1
+        return self.next - 1
+
+    def _emit(self, op: str, ins: Sequence[int], params: dict[str, Any]) -> list[int]:
+        draft = Eqn(op, tuple(ins), (), params, self.source)
+        outs = [self._new(a) for a in infer_eqn(draft, [self.avals[v] for v in ins])]
+        self.eqns.append(Eqn(op, tuple(ins), tuple(outs), params, self.source))
+        return outs
+
+    def _get(self, v: int) -> int:
+        """Return the whole variable, joining its parts once."""
+        if v not in self.whole:
+            axis, parts = self.parts[v]
+            self.whole[v] = self._emit("concat", parts, {"axis": axis})[0]
+        return self.whole[v]
+
+    def _sizes(self, axis: int, parts: list[int]) -> list[int]:
+        return [self.avals[p].shape[axis] for p in parts]
+
+    # -- one rule for each way an operation passes through a concatenation --------------------------------
+
+    def _split(self, eqn: Eqn) -> bool:
+        if eqn.op == "concat":
+            return self._concat(eqn)
+        if not any(v in self.parts for v in eqn.ins):
+            return False
+        if eqn.op in ELEMENTWISE:
+            return self._elementwise(eqn)
+        rule = getattr(self, f"_rule_{eqn.op}", None)
+        return bool(rule is not None and rule(eqn))
+
+    def _concat(self, eqn: Eqn) -> bool:
+        axis, out = eqn.params["axis"], self.old[eqn.outs[0]]
+        owners = {self.old[v].where for v in eqn.ins}
+        if out.where != SECRET or not any(w.startswith("owner:") for w in owners | self._part_places(eqn.ins, axis)):
+            return False
+        flat: list[int] = []
+        for v in eqn.ins:
+            inner = self.parts.get(v)
+            flat += inner[1] if inner is not None and inner[0] == axis else [self._get(v)]
+        self.parts[eqn.outs[0]] = (axis, flat)
+        return True
+
+    def _part_places(self, ins: Sequence[int], axis: int) -> set[str]:
+        return {self.avals[p].where for v in ins if v in self.parts and self.parts[v][0] == axis for p in self.parts[v][1]}
+
+    def _elementwise(self, eqn: Eqn) -> bool:
+        axis, parts = next(self.parts[v] for v in eqn.ins if v in self.parts)
+        sizes = self._sizes(axis, parts)
+        columns: list[list[int]] = []
+        for v in eqn.ins:
+            cut = self._cut(v, axis, sizes)
+            if cut is None:
+                return False
+            columns.append(cut)
+        outs = [self._emit(eqn.op, row, eqn.params)[0] for row in zip(*columns, strict=True)]
+        self.parts[eqn.outs[0]] = (axis, outs)
+        return True
+
+    def _cut(self, v: int, axis: int, sizes: list[int]) -> list[int] | None:
+        """Return v in parts of the given sizes along axis, slicing a public array if need be."""
+        if v in self.parts:
+            own_axis, parts = self.parts[v]
+            return parts if own_axis == axis and self._sizes(axis, parts) == sizes else None
+        if self.old[v].where != PUBLIC:
+            return None
+        shape, whole = self.old[v].shape, self._get(v)
+        cuts, at = [], 0
+        for n in sizes:
+            start, stop = [0] * len(shape), list(shape)
+            start[axis], stop[axis] = at, at + n
+            cuts += self._emit("slice", [whole], {"start": start, "stop": stop, "steps": [1] * len(shape)})
+            at += n
+        return cuts
+
+    def _add_up(self, terms: list[int]) -> int:
+        total = terms[0]
+        for t in terms[1:]:
+            total = self._emit("add", [total, t], {})[0]
+        return total
+
+    def _rule_sum(self, eqn: Eqn) -> bool:
+        axis, parts = self.parts[eqn.ins[0]]
+        axes = eqn.params["axes"]
+        sums = [self._emit("sum", [p], eqn.params)[0] for p in parts]
+        if axis in axes:
+            self.whole[eqn.outs[0]] = self._add_up(sums)
+        else:
+            self.parts[eqn.outs[0]] = (axis - sum(a < axis for a in axes), sums)
+        return True
+
+    def _rule_matmul(self, eqn: Eqn) -> bool:
+        x, y = eqn.ins
+        rank = len(self.old[x].shape)
+        px, py = self.parts.get(x), self.parts.get(y)
+        if px and py and px[0] == rank - 1 and py[0] == rank - 2:
+            if self._sizes(*px) != self._sizes(*py):
+                return False
+            terms = [self._emit("matmul", pair, {})[0] for pair in zip(px[1], py[1], strict=True)]
+            self.whole[eqn.outs[0]] = self._add_up(terms)
+            return True
+        if px and not py and px[0] == rank - 2 and self.old[y].where == PUBLIC:
+            other = self._get(y)
+            self.parts[eqn.outs[0]] = (rank - 2, [self._emit("matmul", [p, other], {})[0] for p in px[1]])
+            return True
+        if py and not px and py[0] == rank - 1 and self.old[x].where == PUBLIC:
+            other = self._get(x)
+            self.parts[eqn.outs[0]] = (rank - 1, [self._emit("matmul", [other, p], {})[0] for p in py[1]])
+            return True
+        if px and not py and px[0] == rank - 1 and self.old[y].where == PUBLIC:
+            cut = self._cut(y, rank - 2, self._sizes(*px))
+            assert cut is not None
+            terms = [self._emit("matmul", pair, {})[0] for pair in zip(px[1], cut, strict=True)]
+            self.whole[eqn.outs[0]] = self._add_up(terms)
+            return True
+        return False
+
+    def _each(self, eqn: Eqn, axis: int, params: list[dict[str, Any]]) -> bool:
+        _, parts = self.parts[eqn.ins[0]]
+        outs = [self._emit(eqn.op, [p], q)[0] for p, q in zip(parts, params, strict=True)]
+        self.parts[eqn.outs[0]] = (axis, outs)
+        return True
+
+    def _rule_transpose(self, eqn: Eqn) -> bool:
+        axis, parts = self.parts[eqn.ins[0]]
+        return self._each(eqn, eqn.params["perm"].index(axis), [eqn.params] * len(parts))
+
+    def _rule_broadcast(self, eqn: Eqn) -> bool:
+        axis, parts = self.parts[eqn.ins[0]]
+        out = eqn.params["dims"][axis]
+        if eqn.params["shape"][out] != sum(self._sizes(axis, parts)):
+            return False
+        return self._each(eqn, out, [self._with(eqn, "shape", out, n) for n in self._sizes(axis, parts)])
+
+    def _rule_reshape(self, eqn: Eqn) -> bool:
+        axis, parts = self.parts[eqn.ins[0]]
+        before, after = self.old[eqn.ins[0]].shape, list(eqn.params["shape"])
+        lead = int(np.prod(before[:axis], dtype=np.int64))
+        for j, n in enumerate(after):
+            if n == before[axis] and int(np.prod(after[:j], dtype=np.int64)) == lead:
+                return self._each(eqn, j, [self._with(eqn, "shape", j, s) for s in self._sizes(axis, parts)])
+        return False
+
+    def _rule_slice(self, eqn: Eqn) -> bool:
+        axis, parts = self.parts[eqn.ins[0]]
+        p, n = eqn.params, self.old[eqn.ins[0]].shape[axis]
+        if (p["start"][axis], p["stop"][axis], (p.get("steps") or [1] * (axis + 1))[axis]) != (0, n, 1):
+            return False
+        return self._each(eqn, axis, [self._with(eqn, "stop", axis, s) for s in self._sizes(axis, parts)])
+
+    def _rule_flip(self, eqn: Eqn) -> bool:
+        axis, parts = self.parts[eqn.ins[0]]
+        return axis not in eqn.params["axes"] and self._each(eqn, axis, [eqn.params] * len(parts))
+
+    def _rule_take(self, eqn: Eqn) -> bool:
+        axis, parts = self.parts[eqn.ins[0]]
+        return axis != eqn.params["axis"] and self._each(eqn, axis, [eqn.params] * len(parts))
+
+    _rule_cumsum = _rule_take
+
+    @staticmethod
+    def _with(eqn: Eqn, key: str, at: int, value: int) -> dict[str, Any]:
+        changed = list(eqn.params[key])
+        changed[at] = value
+        return {**eqn.params, key: changed}

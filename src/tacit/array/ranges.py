@@ -1,0 +1,96 @@
+"""Choosing the ring: the narrowest format in which no value of a Program can overflow.
+
+Intervals come from the owners' declared bounds by `infer`; each operation of the table says how many bits it
+needs with f fractional bits. What could overflow every allowed format is refused before the run, with the
+line, the interval and the remedy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tacit.array import intervals as iv
+from tacit.array.loop import infer
+from tacit.array.ops import scale_of, table
+from tacit.array.program import SECRET, Aval, Eqn, Program
+from tacit.array.runtime import Format
+from tacit.errors import RangeError
+
+CANDIDATES = tuple(Format(64, f) for f in (24, 22, 20, 18, 16)) + tuple(Format(128, f) for f in (44, 40, 36, 32, 24))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One equation that is computed on shares, with what is known of its operands and results."""
+
+    eqn: Eqn
+    ins: list[Aval]
+    outs: list[Aval]
+
+    def need(self, f: int) -> int:
+        """Bits that the ring must offer, its two spare bits left out."""
+        shared = [iv.bits_of(a.magnitude, scale_of(a, f)) for a in self.ins if a.kind != "bool"]
+        return max([table()[self.eqn.op].need(self.ins, self.outs, self.eqn.params, f), *shared])
+
+
+def secret_steps(program: Program) -> list[Step]:
+    """Return the equations that run on shares, loop bodies included."""
+    steps: list[Step] = []
+
+    def visit(eqn: Eqn, ins: list[Aval], outs: list[Aval]) -> None:
+        if eqn.op in ("const", "scan") or not ins:
+            return
+        hidden = {a.where for a in ins} - {"public"}
+        if len(hidden) > 1 or SECRET in hidden or (eqn.op == "reveal" and hidden):
+            steps.append(Step(eqn, ins, outs))
+
+    infer(program, visit=visit)
+    return steps
+
+
+def check(step: Step, fmt: Format) -> None:
+    """Raise RangeError if this equation could overflow `fmt`."""
+    need = step.need(fmt.frac_bits)
+    if need > fmt.width - 2:
+        raise RangeError(explain(step, fmt, need))
+
+
+def explain(step: Step, fmt: Format, need: int) -> str:
+    """Say which line may overflow, from which intervals, and what to do."""
+    where = f"{step.eqn.source}: " if step.eqn.source else ""
+    operands = " and ".join(f"[{a.lo:.6g}, {a.hi:.6g}]" for a in step.ins if a.kind != "bool")
+    reach = f"it takes {need} bits" if need < 1 << 19 else "its range is unbounded"
+    return (
+        f"{where}{step.eqn.op} of values in {operands} may overflow: {reach}, and the {fmt} leaves {fmt.width - 2}. "
+        "Declare tighter bounds, scale the data, clip, use fewer fractional bits, or allow width 128"
+    )
+
+
+def fit(program: Program, width: int | None = None, frac_bits: int | None = None, at_least: int = 16) -> Format:
+    """Return the first format that holds every value: 64 bits if it can be, with as many fractional bits as fit.
+
+    `width` and `frac_bits` restrict the choice; `at_least` is the fewest fractional bits to accept. Raises
+    RangeError naming the line that needs the most.
+    """
+    if width and frac_bits:
+        formats: tuple[Format, ...] = (Format(width, frac_bits),)
+    else:
+        formats = tuple(
+            c
+            for c in CANDIDATES
+            if (width in (None, c.width)) and (frac_bits in (None, c.frac_bits)) and c.frac_bits >= at_least
+        )
+        if frac_bits and not formats:
+            formats = tuple(Format(w, frac_bits) for w in (64, 128) if width in (None, w) and frac_bits <= w // 2 - 8)
+    steps = secret_steps(program)
+    worst: tuple[int, Step, Format] | None = None
+    for fmt in formats:
+        over = [(s.need(fmt.frac_bits), s) for s in steps]
+        bad = [(n, s) for n, s in over if n > fmt.width - 2]
+        if not bad:
+            return fmt
+        need, step = max(bad, key=lambda b: b[0])
+        worst = (need, step, fmt)
+    if worst is None:
+        raise RangeError(f"no format has width {width} with at least {at_least} fractional bits")
+    raise RangeError(explain(worst[1], worst[2], worst[0]))
