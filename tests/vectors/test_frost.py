@@ -47,7 +47,7 @@ def unhex(text: str) -> bytes:
 
 
 def replay(suite_name: str, vectors: Any) -> tuple[frost.GroupKey, bytes, bytes]:
-    """Run key generation, both rounds and aggregation on the vector's inputs and compare every stated value."""
+    """Run both rounds and aggregation on the inputs of a vector and compare every stated value."""
     suite = suite_named(suite_name)
     group, inputs = suite.group, vectors["inputs"]
     tape = [unhex(x) for x in inputs["share_polynomial_coefficients"]]

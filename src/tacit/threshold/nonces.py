@@ -63,6 +63,7 @@ class NonceStore:
             if status.st_uid != os.getuid() or status.st_mode & 0o077:
                 raise MaterialError(f"{needed} belongs or is open to other users; run: chmod 700 {needed}")
         with self._locked():
+            self._sweep()
             self._settle()
 
     def __repr__(self) -> str:
@@ -169,9 +170,16 @@ class NonceStore:
             return
         self._burn()
 
+    def _sweep(self) -> None:
+        """Remove what a crash left: drafts of files, and nonces that have a used mark."""
+        for path in self._folder.iterdir():
+            kind, _, name = path.name.partition("-")
+            if kind.startswith(".") or (kind == "nonce" and self._path("used", name).exists()):
+                path.unlink()
+
     def _burn(self) -> None:
         for path in self._folder.iterdir():
-            if path.name.startswith(("nonce-", ".")):  # a leading dot: a draft that a crash left
+            if path.name.startswith("nonce-"):
                 path.unlink()
         sync_folder(self._folder)
         self._checkpoint("burnt")
