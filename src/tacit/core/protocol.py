@@ -54,7 +54,7 @@ class Card:
         return sent
 
     def rounds(self, ring: Ring, **sizes: int) -> int:
-        """Rounds of one call: the number of waves."""
+        """Count the rounds of one call: its waves."""
         return len(self.pattern(ring, 64, **sizes))
 
 

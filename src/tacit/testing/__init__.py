@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from tacit import protocols
 from tacit.algebra.ring import Ring
+from tacit.core.ghost import ghost, ghost_planes
 from tacit.core.party import Party
 from tacit.core.protocol import Protocol
 from tacit.core.share import Planes, Share
@@ -55,12 +56,14 @@ def run(
         options = {"dealer": dealer} if dealer else {}
         return fn(protocols.load(protocol, role)(party, ring, **options))
 
-    return hub.run({name: body for name in names})
+    return hub.run(dict.fromkeys(names, body))
 
 
 def scatter(p: Protocol, value: Array) -> Share:
     """Return this party's shares of `value`, made from a common test seed instead of by any message."""
     value = np.asarray(value)
+    if p.party.index < 0:
+        return ghost(value.shape)
     if p.parts == 1 and p.party.n == 1:
         return Share((value,))
     rng = np.random.default_rng(1234)
@@ -83,6 +86,8 @@ def scatter(p: Protocol, value: Array) -> Share:
 
 def scatter_planes(p: Protocol, value: Array, n: int) -> Planes:
     """Return this party's XOR shares of bit planes."""
+    if p.party.index < 0:
+        return ghost_planes(len(value), n)
     rng = np.random.default_rng(4321)
     count = p.party.n
     comps = [rng.integers(0, 2**64, size=value.shape, dtype=np.uint64) for _ in range(count - 1)]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tacit.core.party import Party
 from tacit.algebra.ring import Ring
+from tacit.core.party import Party
 from tacit.core.protocol import Protocol
-from tacit.crypto.prg import Source, Stream
 from tacit.core.share import Share
+from tacit.crypto.prg import Source, Stream
 from tacit.errors import UsageError
 from tacit.protocols.rep3 import arithmetic, twoparty
 from tacit.protocols.rep3.cards import CARDS
@@ -16,7 +16,7 @@ __all__ = ["Rep3", "Rep3Client"]
 
 
 class Rep3(Protocol):
-    """One compute party of replicated sharing; every functionality is a function of `arithmetic` or `twoparty`."""
+    """One compute party; every functionality is a function of `arithmetic` or `twoparty`."""
 
     name = "rep3"
     parts = 2
@@ -33,7 +33,7 @@ class Rep3(Protocol):
         return (self.party.index, part) in ((0, 0), (2, 1))
 
     def seeds_from(self, owner: str) -> tuple[Source, Source]:
-        """Return the streams of components 0 and 1 of a client's inputs; P1 lacks the first, P2 the second."""
+        """Return the streams of a client's components 0 and 1; P1 lacks the first, P2 the second."""
         if owner not in self._clients:
             i = self.party.index
             raw = self.party.recv(owner, "rep3.client-seed", SEED_BYTES * (2 if i == 0 else 1)).tobytes()
@@ -59,12 +59,14 @@ class Rep3(Protocol):
 
     def mul_trunc(self, x: Share, y: Share, f: int) -> Share:
         """F_mul then F_trunc in three rounds and less traffic than the two apart."""
+        self.check_shift(f)
         if f == 0:
             return self.mul(x, y)
         return twoparty.product_trunc(self, arithmetic.local_mul(self, x, y), f)
 
     def matmul_trunc(self, x: Share, y: Share, f: int) -> Share:
         """F_matmul then F_trunc; the messages have the size of the result."""
+        self.check_shift(f)
         if f == 0:
             return self.matmul(x, y)
         return twoparty.product_trunc(self, arithmetic.local_matmul(self, x, y), f)

@@ -1,7 +1,7 @@
 """Replicated sharing over Z/2^k: input, reveal, products.
 
-x = x0 + x1 + x2; P_i holds (x_i, x_{i+1}). Source of sharing and multiplication: Araki, Furukawa, Lindell, Nof,
-Ohara, "High-throughput semi-honest secure three-party computation with an honest majority", CCS 2016,
+x = x0 + x1 + x2; P_i holds (x_i, x_{i+1}). Source of sharing and multiplication: Araki, Furukawa, Lindell,
+Nof, Ohara, "High-throughput semi-honest secure three-party computation with an honest majority", CCS 2016,
 section 2.2 (the ring variant), with correlated randomness as in section 2.2's computational case.
 """
 
@@ -44,8 +44,10 @@ def matmul(p: Rep3, x: Share, y: Share) -> Share:
 
 def local_matmul(p: Rep3, x: Share, y: Share) -> Array:
     """Return this party's additive part of x @ y: x0@(y0+y1) + x1@y0."""
-    (x0, x1), (y0, y1) = (_batched(s.parts) for s in _align(x, y))
-    batch = x0.shape[:-2]
+    batch = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    (x0, x1), (y0, y1) = (
+        tuple(np.broadcast_to(part, batch + s.shape[-2:]) for part in s.parts) for s in (x, y)
+    )
     flat = [
         np.ascontiguousarray(a.reshape((-1, *a.shape[-2:]) if batch else a.shape)) for a in (x0, x1, y0, y1)
     ]
@@ -58,17 +60,6 @@ def local_mul(p: Rep3, x: Share, y: Share) -> Array:
     """Return this party's additive part of x·y."""
     (x0, x1), (y0, y1) = x.parts, y.parts
     return p.ring.rep3_mul(x0, x1, y0, y1, p.ring.zeros(x.shape))
-
-
-def _align(x: Share, y: Share) -> tuple[Share, Share]:
-    batch = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
-    return tuple(  # type: ignore[return-value]
-        s.map(lambda a, tail=s.shape[-2:]: np.broadcast_to(a, batch + tail)) for s in (x, y)
-    )
-
-
-def _batched(parts: tuple[Array, ...]) -> tuple[Array, Array]:
-    return parts[0], parts[1]
 
 
 def _reshare(p: Rep3, z: Array, label: str) -> Share:
@@ -88,12 +79,14 @@ def and_(p: Rep3, x: Planes, y: Planes) -> Planes:
     return Planes((z, buf.view(np.uint64).reshape(z.shape)), n)
 
 
-# -- input and reveal -----------------------------------------------------------------------------------------
+# -- input and reveal ----------------------------------------------------------------------------------------
 
 
 def share_input(p: Rep3, owner: str, value: Array | None, shape: tuple[int, ...]) -> Share:
-    """F_input. An owner P_o that computes: x_o from the stream with P_{o−1}, x_{o+1} = v − x_o to P_{o+1},
-    x_{o+2} = 0: one element in all. Another owner: see `client`; two elements in all.
+    """F_input, by a compute party or a client.
+
+    An owner P_o that computes: x_o from the stream with P_{o−1}, x_{o+1} = v − x_o to P_{o+1}, x_{o+2} = 0:
+    one element in all. Another owner: see `client`; two elements in all.
     """
     ring, party = p.ring, p.party
     if owner not in party.compute:
@@ -126,7 +119,7 @@ def share_bits(p: Rep3, owner: str, value: Array | None, shape: tuple[int, ...])
         rest = kernels.pack_bool(value.reshape(-1))[None, :] ^ mine
         party.send(party.peer(+1), "rep3.input-bits", rest)
         party.flush()
-        parts = (mine, rest)
+        parts: tuple[Array, Array] = (mine, rest)
     elif place == 1:
         buf = party.recv(owner, "rep3.input-bits", zero.nbytes)
         parts = (buf.view(np.uint64).reshape(zero.shape), zero)
@@ -136,7 +129,7 @@ def share_bits(p: Rep3, owner: str, value: Array | None, shape: tuple[int, ...])
 
 
 def _from_client(p: Rep3, owner: str, shape: tuple[int, ...]) -> Share:
-    # Components 0 and 1 come from seeds that the owner sent to their two holders; P1 and P2 are sent component 2.
+    # Components 0 and 1 come from seeds that the owner sent to their holders; P1 and P2 are sent component 2.
     low, high = p.seeds_from(owner)
     ring, i = p.ring, p.party.index
     if i == 0:
@@ -157,8 +150,10 @@ def _bits_from_client(p: Rep3, owner: str, n: int) -> Planes:
 
 
 def reveal(p: Rep3, x: Share, to: Sequence[str]) -> Array | None:
-    """F_reveal. To P_j: P_{j−1} sends the component x_{j−1} that P_j lacks. To a client: P0 sends x0 + r and P1
-    sends x1 + x2 − r for fresh common r, so that the client sees the sum alone.
+    """F_reveal, to compute parties and clients.
+
+    To P_j: P_{j−1} sends the component x_{j−1} that P_j lacks. To a client: P0 sends x0 + r and P1 sends
+    x1 + x2 − r for fresh common r, so that the client sees the sum alone, whatever x's history.
     """
     ring, party = p.ring, p.party
     size = ring.wire_bytes(x.size)

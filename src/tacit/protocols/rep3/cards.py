@@ -139,8 +139,8 @@ def _agree(ring: Ring, n: int, **_: object) -> list[Wave]:
 
 
 ROUNDING = (
-    "the result is one of the two neighbours of x/2^f; which one depends on randomness that P1 and P2 know, "
-    "so an opened result tells them about x's last unit, nothing else"
+    "the result is within one unit of x/2^f; which side it falls on depends on a value that parties know, so "
+    "an opened result tells them about the fraction below x's last unit, nothing else"
 )
 
 

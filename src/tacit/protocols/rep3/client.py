@@ -28,7 +28,7 @@ class Rep3Client(Ghost):
         self._seeds: tuple[Source, Source] | None = None
 
     def seeds(self) -> tuple[Source, Source]:
-        """Return the streams of components 0 and 1; the first call sends their seeds to the two holders of each."""
+        """Return the streams of components 0 and 1; the first call sends each seed to its two holders."""
         if self._seeds is None:
             draw = self.party.keys.private("rep3/client-seeds")
             raw = draw.planes(1, 64 * 4).tobytes()

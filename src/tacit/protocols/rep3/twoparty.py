@@ -24,11 +24,12 @@ Array = npt.NDArray[Any]
 RADIX = 4
 
 
-# -- arithmetic -------------------------------------------------------------------------------------------
+# -- arithmetic ----------------------------------------------------------------------------------------------
 
 
 def trunc(p: Rep3, x: Share, f: int) -> Share:
     """F_trunc on a shared x: a and b are at hand, so no message precedes `_trunc_ab`."""
+    p.check_shift(f)
     if f == 0:
         return x
     if p.party.index == 0:
@@ -108,6 +109,7 @@ def _trunc_ab(
 
 def trunc_exact(p: Rep3, x: Share, f: int) -> Share:
     """F_floor: F_trunc with the carry c of the low f bits computed and added."""
+    p.check_shift(f)
     if f == 0:
         return x
     party, ring = p.party, p.ring
@@ -118,19 +120,19 @@ def trunc_exact(p: Rep3, x: Share, f: int) -> Share:
     return _trunc_ab(p, a, b, x.shape, f, carry)
 
 
-def to_arith(p: Rep3, bits: Planes) -> Share:
+def to_arith(p: Rep3, b: Planes) -> Share:
     """F_b2a: β = b0 ⊕ b1 at P0, γ = b2 at P1 and P2; b = β·(1 − 2γ) + γ.
 
     1. P0 shares β between P1 and P2. 2. P1 and P2 reshare β(1 − 2γ) + γ.
     """
     party, ring = p.party, p.ring
-    shape = (bits.planes, bits.n)
+    shape = (b.planes, b.n)
     if party.index == 0:
-        beta = _ring_bits(p, bits.parts[0] ^ bits.parts[1], bits.n)
+        beta = _ring_bits(p, b.parts[0] ^ b.parts[1], b.n)
         rho = party.common(+2, "rep3/b2a").ring(ring, shape)
         party.send(party.peer(1), "rep3.b2a", ring.pack(ring.sub(beta, rho)))  # 1
         return _exchange(p, None, shape, "rep3/b2a", "rep3.b2a-exchange")
-    gamma = _ring_bits(p, bits.parts[1 if party.index == 1 else 0], bits.n)
+    gamma = _ring_bits(p, b.parts[1 if party.index == 1 else 0], b.n)
     flip = ring.sub(ring.constant(1), ring.shl(gamma, 1))
     if party.index == 1:
         return _exchange(
@@ -146,7 +148,7 @@ def to_arith(p: Rep3, bits: Planes) -> Share:
     return _exchange(p, lambda m: w, shape, "rep3/b2a", "rep3.b2a-exchange")
 
 
-def select(p: Rep3, bit: Planes, x: Share) -> Share:
+def select(p: Rep3, b: Planes, x: Share) -> Share:
     """F_inject: b·x = βA(1−2γ) + A·γ + β·B(1−2γ) + γ·B with A = x0 + x1 at P0, B = x2 at P1 and P2.
 
     A is already additively shared between P1 (x1) and P2 (x0). 1. P0 shares βA and β. 2. P1 and P2 reshare.
@@ -155,16 +157,16 @@ def select(p: Rep3, bit: Planes, x: Share) -> Share:
     shape, n = x.shape, x.size
     size = ring.wire_bytes(n)
     if party.index == 0:
-        beta = _ring_bits(p, bit.parts[0] ^ bit.parts[1], n).reshape(shape)
+        beta = _ring_bits(p, b.parts[0] ^ b.parts[1], n).reshape(shape)
         rho = party.common(+2, "rep3/select").ring(ring, (2, *shape))
         beta_a = ring.mul(beta, ring.add(*x.parts))
         first = ring.pack(ring.sub(beta_a, rho[0]))
         party.send(party.peer(1), "rep3.select", first, ring.pack(ring.sub(beta, rho[1])))  # 1
         return _exchange(p, None, shape, "rep3/select", "rep3.select-exchange")
-    gamma = _ring_bits(p, bit.parts[1 if party.index == 1 else 0], n).reshape(shape)
+    gamma = _ring_bits(p, b.parts[1 if party.index == 1 else 0], n).reshape(shape)
     flip = ring.sub(ring.constant(1), ring.shl(gamma, 1))
-    b = _b(p, x)
-    flip_b = ring.mul(flip, b)
+    operand = _b(p, x)
+    flip_b = ring.mul(flip, operand)
     if party.index == 1:
 
         def weigh(m: Array) -> Array:
@@ -176,7 +178,7 @@ def select(p: Rep3, bit: Planes, x: Share) -> Share:
         return _exchange(p, weigh, shape, "rep3/select", "rep3.select-exchange", incoming)
     rho = party.common(+1, "rep3/select").ring(ring, (2, *shape))
     w = ring.add(ring.mul(rho[0], flip), ring.mul(x.parts[1], gamma))
-    w = ring.add(w, ring.add(ring.mul(rho[1], flip_b), ring.mul(gamma, b)))
+    w = ring.add(w, ring.add(ring.mul(rho[1], flip_b), ring.mul(gamma, operand)))
     return _exchange(p, lambda m: w, shape, "rep3/select", "rep3.select-exchange")
 
 
@@ -214,7 +216,7 @@ def _exchange(
     return Share((ring.add(mine, theirs), t))
 
 
-# -- bits of a + b ----------------------------------------------------------------------------------------
+# -- bits of a + b -------------------------------------------------------------------------------------------
 
 
 def sign(p: Rep3, x: Share, bits: int) -> Planes:
@@ -223,6 +225,7 @@ def sign(p: Rep3, x: Share, bits: int) -> Planes:
     1. P0 shares block tables of a's low bits, and a_m. 2. P1 and P2 select by b's bits, reshare generate and
     propagate. 3… a binary tree of AND joins the blocks.
     """
+    p.check_bits(bits + 1)
     a, b = _bit_planes(p, x, bits + 1)
     top = _top_plane(p, a, b, bits, x.size)
     if bits == 0:
@@ -239,6 +242,7 @@ def carry_out(p: Rep3, a: Array | None, b: Array | None, n: int, bits: int) -> P
 
 def is_zero(p: Rep3, x: Share, bits: int) -> Planes:
     """F_zero: a = −b mod 2^m, block by block: a + (b − 1) is all ones; then a tree of AND."""
+    p.check_bits(bits)
     ring, n = p.ring, x.size
     if p.party.index == 0:
         pa, pb = kernels.to_planes(ring.add(*x.parts).reshape(-1), bits), None
@@ -343,6 +347,7 @@ def decompose(p: Rep3, x: Share, bits: int) -> Planes:
 
     1. P0 inputs a's bits. 2. P1 and P2 reshare g = a·b. 3… log2(bits) levels of AND.
     """
+    p.check_bits(bits)
     a, b = _bit_planes(p, x, bits)
     n = x.size
     party, lanes = p.party, -(-x.size // 64)
@@ -402,7 +407,7 @@ def _prefix_level(
     return Planes(tuple(new_g), g.n), Planes(tuple(new_q), g.n)
 
 
-# -- small helpers ----------------------------------------------------------------------------------------
+# -- small helpers -------------------------------------------------------------------------------------------
 
 
 def _b(p: Rep3, x: Share) -> Array:
@@ -418,5 +423,5 @@ def _bit_planes(p: Rep3, x: Share, bits: int) -> tuple[Array, Array] | tuple[Any
 
 def _ring_bits(p: Rep3, planes: Array, n: int) -> Array:
     """Planes (m, lanes) to ring elements 0 or 1 of shape (m, n)."""
-    flat = np.stack([kernels.unpack_bool(row, n) for row in planes]) if len(planes) else np.zeros((0, n))
-    return p.ring.from_words(flat.astype(np.uint64))
+    flat = np.array([kernels.unpack_bool(row, n) for row in planes], np.uint64)
+    return p.ring.from_words(flat.reshape(len(planes), n))

@@ -1,0 +1,210 @@
+"""The cost gate: the meter counts what the card says, byte for byte, link by link, round for round."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import pytest
+from conformance_cases import EXACT, ROUNDED, cases
+
+from tacit import protocols, testing
+from tacit.algebra.ring import Ring
+from tacit.core.cost import Cost, CostModel
+from tacit.core.party import Party
+from tacit.core.protocol import Card, Protocol
+from tacit.crypto.prg import KeyRing
+from tacit.errors import NotRealised, RangeError
+from tacit.net.memory import Hub
+from tacit.testing import NAMES
+
+SEED = 7
+SETTINGS = [
+    ("rep3", 3, ""),
+    ("semi2k", 2, "zoe"),
+    ("semi2k", 3, "zoe"),
+    ("semi2k", 5, "zoe"),
+    ("clear", 1, ""),
+]
+CLIENTS = ("carl", "cleo")
+
+
+def metered(protocol: str, width: int, fn: Callable[[Any], Any], n: int, dealer: str) -> Cost:
+    """Run `fn` for real and return what the meters counted."""
+    clients = CLIENTS if protocols.entry(protocol).client else ()
+    hub = Hub((*NAMES[:n], *clients, *((dealer,) if dealer else ())))
+    testing.run(protocol, width, fn, n=n, clients=clients, dealer=dealer, hub=hub)
+    cost = Cost()
+    for name in hub.names:
+        meter = hub.mesh(name).meter
+        cost.depth[name] = meter.rounds
+        cost.links.update({(name, to): t.payload_sent for to, t in meter.peers.items() if t.frames_sent})
+    return cost
+
+
+def predicted(protocol: str, width: int, fn: Callable[[Any], Any], n: int, dealer: str) -> Cost:
+    """Walk `fn` on shapes and return what the cards say."""
+    party = Party("the model", NAMES[:n], None, KeyRing({}, b""))  # type: ignore[arg-type]
+    model = CostModel(protocol, protocols.load(protocol).cards, party, Ring(width), dealer)
+    fn(model)
+    return model.cost
+
+
+def check(protocol: str, width: int, fn: Callable[[Any], Any], n: int, dealer: str, what: str) -> None:
+    real, model = (f(protocol, width, fn, n, dealer) for f in (metered, predicted))
+    assert +Counter(real.links) == +Counter(model.links), f"{protocol} {width} {what}: bytes"
+    assert real.rounds == model.rounds, f"{protocol} {width} {what}: rounds"
+
+
+@pytest.mark.parametrize("name", [*EXACT, *ROUNDED])
+@pytest.mark.parametrize("width", [16, 63, 64, 128])
+@pytest.mark.parametrize(("protocol", "n", "dealer"), SETTINGS)
+def test_functionality(protocol: str, n: int, dealer: str, width: int, name: str) -> None:
+    for case in cases(name, Ring(width), SEED):
+        check(protocol, width, case.run, n, dealer, f"{name} {case.tag}")
+
+
+@pytest.mark.parametrize("width", [16, 63, 64, 128])
+@pytest.mark.parametrize(("protocol", "n", "dealer"), SETTINGS[:-1])
+def test_input_and_reveal(protocol: str, n: int, dealer: str, width: int) -> None:
+    ring, shape = Ring(width), (5, 13)
+    everyone = (*NAMES[:n], *CLIENTS)
+    for owner in everyone:
+        for to in ([], ["alice"], [NAMES[n - 1]], ["carl"], list(CLIENTS), ["cleo", "bob"], list(everyone)):
+
+            def body(p: Any, owner: str = owner, to: list[str] = to) -> None:
+                mine = p.party.name == owner
+                for _ in range(2):  # a client's seeds are sent once
+                    x = p.share_input(owner, ring.zeros(shape) if mine else None, shape)
+                    b = p.share_bits(owner, np.zeros(shape, np.uint8) if mine else None, shape)
+                p.reveal(x, to)
+                p.reveal_bits(b, to)
+
+            check(protocol, width, body, n, dealer, f"input by {owner}, reveal to {to}")
+
+
+@pytest.mark.parametrize(("protocol", "n", "dealer"), SETTINGS[:-1])
+def test_rounds_of_a_whole_program(protocol: str, n: int, dealer: str) -> None:
+    """Causal depth over several calls, where messages of one overlap those of the next."""
+
+    def body(p: Any) -> None:
+        ring, name = p.ring, p.party.name
+        x = p.share_input("carl", ring.zeros((4, 16)) if name == "carl" else None, (4, 16))
+        y = p.share_input("bob", ring.zeros((16, 4)) if name == "bob" else None, (16, 4))
+        z = p.matmul_trunc(x, y, 12)
+        z = p.trunc(p.mul(z, z), 3).reshape(16)
+        lower = p.sign(z, 20)
+        z = p.mul_trunc(p.select(lower, z), z, 5)
+        bits = p.decompose(z, 9)
+        again = p.to_arith(p.and_(bits[:4], bits[4:8]))
+        p.trunc_exact(p.sum(again, (0,)), 3)
+        p.reveal(z, ["cleo", "alice"])
+        p.reveal_bits(p.unpack(p.is_zero(z, 30), (16,)), ["carl"])
+
+    check(protocol, 64, body, n, dealer, "whole program")
+
+
+# -- cards ---------------------------------------------------------------------------------------------------
+
+FUNCTIONALITIES = (
+    "share_input", "share_bits", "reveal", "reveal_bits", "mul", "matmul", "trunc", "trunc_exact",
+    "mul_trunc", "matmul_trunc", "and_", "sign", "is_zero", "decompose", "to_arith", "select",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("protocol", protocols.REGISTRY)
+def test_every_realised_functionality_has_a_full_card(protocol: str) -> None:
+    cls = protocols.load(protocol)
+    for name in FUNCTIONALITIES:
+        if getattr(cls, name) is getattr(Protocol, name) and name not in cls.cards:
+            continue
+        card = cls.cards[name]
+        assert card.functionality == name and card.protocol == protocol
+        for field in fields(Card):
+            assert getattr(card, field.name), f"{protocol} {name}: {field.name} is empty"
+        assert card.bits(Ring(64), 3) and card.rounds(Ring(64)) >= 0
+    assert set(cls.cards) - set(FUNCTIONALITIES) <= {"agree"}
+
+
+def test_rep3_card_figures_cited_in_the_decision_record() -> None:
+    cards, ring = protocols.load("rep3").cards, Ring(64)
+
+    def figures(name: str, **sizes: int) -> tuple[int, int]:
+        return round(sum(cards[name].bits(ring, 3, **sizes))), cards[name].rounds(ring, **sizes)
+
+    assert figures("mul") == (192, 1)
+    assert figures("mul_trunc", f=16) == (240, 3)
+    assert figures("trunc", f=16) == (112, 2)
+    assert figures("sign", bits=62) == (369, 6)
+    assert figures("sign", bits=31) == (176, 5)
+    assert figures("is_zero", bits=62) == (305, 6)
+    assert figures("to_arith") == (192, 2)
+    assert figures("select") == (256, 2)
+    assert figures("decompose", bits=64) == (1122, 8)
+    assert figures("trunc_exact", f=16) == (390, 8)
+
+
+# -- refusals come before any message ------------------------------------------------------------------------
+
+
+def _refused(protocol: str, fn: Callable[[Any], Any], error: type[Exception], n: int = 3) -> str:
+    """Run `fn`, which every compute party must refuse; return the message."""
+    hub, seen = Hub((*NAMES[:n], "carl"), record=True), {}
+
+    def body(p: Any) -> None:
+        try:
+            fn(p)
+        except error as caught:
+            seen[p.party.name] = str(caught)
+
+    testing.run(protocol, 64, body, n=n, clients=("carl",), hub=hub)
+    assert set(NAMES[:n]) <= set(seen) and not hub.records, seen
+    return seen["alice"]
+
+
+@pytest.mark.parametrize("name", [*EXACT, *ROUNDED])
+def test_without_a_dealer_products_are_not_realised(name: str) -> None:
+    case = cases(name, Ring(64), SEED)[-1]
+    message = _refused("semi2k", case.run, NotRealised)
+    assert "dealer" in message and "rep3" in message
+    with pytest.raises(NotRealised, match="dealer"):
+        predicted("semi2k", 64, case.run, 3, "")
+
+
+@pytest.mark.parametrize("name", [n for n in FUNCTIONALITIES if n not in ("mul_trunc", "matmul_trunc")])
+def test_an_unrealised_functionality_names_itself(name: str) -> None:
+    party = Party("alice", ("alice",), None, KeyRing({}, b""))  # type: ignore[arg-type]
+    bare = Protocol(party, Ring(64))
+    arguments = {"share_input": 3, "share_bits": 3, "to_arith": 1}.get(name, 2)
+    with pytest.raises(NotRealised, match=name):
+        getattr(bare, name)(*([None] * arguments))
+
+
+@pytest.mark.parametrize("protocol", ["rep3"])
+@pytest.mark.parametrize(
+    ("name", "amount"),
+    [("trunc", 63), ("trunc_exact", -1), ("mul_trunc", 64), ("matmul_trunc", 63), ("sign", 64),
+     ("is_zero", 65), ("decompose", 65), ("decompose", 0)],
+)  # fmt: skip
+def test_impossible_amounts_are_refused_by_all(protocol: str, name: str, amount: int) -> None:
+    def body(p: Any) -> None:
+        x = testing.scatter(p, Ring(64).zeros((4, 4)))
+        operands = (x, x) if "mul_" in name or "matmul_" in name else (x,)
+        getattr(p, name)(*operands, amount)
+
+    assert str(amount) in _refused(protocol, body, RangeError) or name == "sign"
+
+
+def test_party_counts_and_dealers_are_checked() -> None:
+    from tacit.errors import UsageError
+
+    with pytest.raises(UsageError, match="three"):
+        testing.run("rep3", 64, lambda p: None, n=4)
+    with pytest.raises(UsageError, match="two"):
+        testing.run("semi2k", 64, lambda p: None, n=1)
+    party = Party("alice", NAMES[:3], None, KeyRing({}, b""))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="deal"):
+        protocols.load("semi2k")(party, Ring(64), dealer="bob")  # type: ignore[call-arg]
