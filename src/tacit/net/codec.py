@@ -1,9 +1,9 @@
 """Canonical bytes for small control messages: one value has one encoding, and nothing else decodes to it.
 
-A value is None, bool, int, float, str, bytes, a list of values, or a dict with str keys. Layout: one tag byte;
-then, little-endian, for int (shortest two's complement), str (UTF-8) and bytes a 4-byte length and the bytes;
-for float 8 bytes (IEEE 754, no NaN); for list and dict a 4-byte count and the items, a dict's as key without
-tag, then value, keys strictly ascending by their bytes.
+A value is None, bool, int, float, str, bytes, a list of values, or a dict with str keys. Layout, all
+numbers little-endian: one tag byte; then for int (shortest two's complement), str (UTF-8) and bytes a
+4-byte length and the bytes; for float 8 bytes (IEEE 754, no NaN); for list and dict a 4-byte count and the
+items, a dict's as key without tag, then value, keys strictly ascending by their bytes.
 """
 
 from __future__ import annotations

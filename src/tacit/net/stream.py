@@ -1,0 +1,248 @@
+"""One TCP connection under mutual TLS 1.3, driven through memory buffers.
+
+Encryption and socket are separate steps, so that a caller may encrypt and then write only what the socket
+takes, and so that megabytes are read at a time. One thread uses a stream at a time. Setting up is written
+as generators that yield the readiness they wait for (`selectors.EVENT_READ` or `EVENT_WRITE`); one loop
+drives many of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import ssl
+import struct
+from collections.abc import Generator, Iterable
+from typing import TypeVar
+
+from tacit.errors import PeerIncompatible
+from tacit.net.identity import Identity
+from tacit.net.link import HEADER_BYTES, decode_header, encode_header
+
+T = TypeVar("T")
+Steps = Generator[int, None, T]
+
+READ_BYTES = 1 << 18
+SEAL_BYTES = 1 << 18
+_SETUP_READ_BYTES = 1 << 14
+
+
+def make_context(identity: Identity, trusted: Iterable[str], *, server_side: bool) -> ssl.SSLContext:
+    """Return a context for mutual TLS 1.3 that trusts exactly the given certificates (PEM)."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server_side else ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False  # the public key is pinned instead
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a listed certificate is trusted for itself alone
+    context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context.load_verify_locations(cadata="\n".join(trusted))
+    context.load_cert_chain(identity.path)
+    if server_side:
+        context.num_tickets = 0
+    # Python can choose TLS 1.3 ciphers only from 3.15 on; before, OpenSSL takes AES-256-GCM, which is slower.
+    choose = getattr(context, "set_ciphersuites", None)
+    if choose is not None:
+        choose("TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384")
+    return context
+
+
+class TlsStream:
+    """One encrypted connection; OSError (ssl.SSLError is one) when it breaks."""
+
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext, *, server_side: bool) -> None:
+        self.sock = sock
+        self.wire_received = 0
+        self.ended = False
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side)
+        self._scratch: memoryview | None = None
+        self._plain = bytearray()
+        self._unsent = b""
+
+    # While data flows: the socket blocks.
+
+    def start_blocking(self, timeout_s: float | None) -> None:
+        """Let reads wait in the kernel, at most `timeout_s` each; Python's own limit costs a call a read."""
+        self.sock.setblocking(True)
+        if timeout_s is not None:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(timeout_s))
+
+    def seal(self, data: bytes | bytearray | memoryview) -> bytes:
+        """Encrypt and return what must now be written to the socket, in order."""
+        view = memoryview(data)
+        while view:
+            view = view[self._tls.write(view) :]
+        return self._outgoing.read()
+
+    def read_some(self, limit: int) -> bytes:
+        """Wait for plaintext and return 1 to `limit` bytes of it."""
+        if not self._incoming.pending and not self._tls.pending():
+            self._fill()
+        while True:
+            try:
+                data = self._tls.read(limit)
+            except ssl.SSLWantReadError:
+                self._fill()
+                continue
+            if not data:
+                raise ConnectionResetError("end of stream")
+            return data
+
+    def read_into(self, out: memoryview) -> None:
+        """Fill the buffer with plaintext."""
+        at, total = 0, len(out)
+        while at < total:
+            try:
+                got: int = self._tls.read(total - at, out[at:])  # type: ignore[assignment]
+            except ssl.SSLWantReadError:
+                self._fill()
+                continue
+            if not got:
+                raise ConnectionResetError("end of stream")
+            at += got
+
+    def _fill(self) -> None:
+        if self._scratch is None:
+            self._scratch = memoryview(bytearray(READ_BYTES))
+        got = self.sock.recv_into(self._scratch)
+        if not got:
+            raise ConnectionResetError("end of stream")
+        self.wire_received += got
+        self._incoming.write(self._scratch[:got])
+
+    # While setting up, and on control links: the socket does not block.
+
+    def handshake(self) -> Steps[None]:
+        """Run the TLS handshake."""
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                yield from self._write_steps()
+                yield from self._read_steps()
+                continue
+            except ssl.SSLError:
+                self.try_write()  # the alert that tells the other side why
+                raise
+            yield from self._write_steps()
+            return
+
+    def peer_certificate(self) -> bytes:
+        """Return the peer's certificate (DER)."""
+        return self._tls.getpeercert(binary_form=True) or b""
+
+    def version(self) -> str:
+        """Return the negotiated version, always TLSv1.3."""
+        return self._tls.version() or ""
+
+    def write_frame(self, kind: int, payload: bytes) -> Steps[None]:
+        """Send one control frame."""
+        self.queue_frame(kind, payload)
+        yield from self._write_steps()
+
+    def read_frame(self, kind: int, max_bytes: int, sender: str) -> Steps[bytes]:
+        """Receive one control frame of the given kind; PeerIncompatible for another or a longer one."""
+        header = decode_header((yield from self._exact_steps(HEADER_BYTES)), sender)
+        if header.kind != kind or header.label_bytes or header.payload_bytes > max_bytes:
+            raise PeerIncompatible(f"{sender} does not introduce itself as this version expects", sender)
+        return (yield from self._exact_steps(header.payload_bytes))
+
+    def queue_frame(self, kind: int, payload: bytes) -> None:
+        """Encrypt one control frame, to be written by `try_write`."""
+        self._unsent += self.seal(encode_header(kind, b"", 0, 0, len(payload)) + payload)
+
+    def try_write(self) -> bool:
+        """Write what the socket takes; tell whether nothing is left (also when the connection is broken)."""
+        self._unsent += self._outgoing.read()
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[self.sock.send(self._unsent) :]
+        except BlockingIOError:
+            return False
+        except OSError:
+            self._unsent = b""
+        return True
+
+    def poll_frames(self, max_bytes: int, sender: str) -> list[tuple[int, bytes]]:
+        """Return the complete control frames that have come; sets `ended` at the end of the stream."""
+        try:
+            data = self.sock.recv(_SETUP_READ_BYTES)
+            self.ended = not data
+            self._incoming.write(data)
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.ended = True
+        try:
+            while data := self._tls.read(_SETUP_READ_BYTES):
+                self._plain += data
+            self.ended = True  # the peer closed the TLS session
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError:
+            self.ended = True
+        return self._split_frames(max_bytes, sender)
+
+    def _split_frames(self, max_bytes: int, sender: str) -> list[tuple[int, bytes]]:
+        frames: list[tuple[int, bytes]] = []
+        while len(self._plain) >= HEADER_BYTES:
+            header = decode_header(self._plain, sender)
+            if header.label_bytes or header.payload_bytes > max_bytes:
+                raise PeerIncompatible(
+                    f"{sender} sent a control frame that this version does not know", sender
+                )
+            end = HEADER_BYTES + header.payload_bytes
+            if len(self._plain) < end:
+                break
+            frames.append((header.kind, bytes(self._plain[HEADER_BYTES:end])))
+            del self._plain[:end]
+        return frames
+
+    def _exact_steps(self, n: int) -> Steps[bytes]:
+        data = bytearray()
+        while len(data) < n:
+            try:
+                got = self._tls.read(n - len(data))
+            except ssl.SSLWantReadError:
+                yield from self._read_steps()
+                continue
+            if not got:
+                raise ConnectionResetError("end of stream")
+            data += got
+        return bytes(data)
+
+    def _write_steps(self) -> Steps[None]:
+        self._unsent += self._outgoing.read()
+        while self._unsent:
+            try:
+                self._unsent = self._unsent[self.sock.send(self._unsent) :]
+            except BlockingIOError:
+                yield selectors.EVENT_WRITE
+
+    def _read_steps(self) -> Steps[None]:
+        while True:
+            try:
+                data = self.sock.recv(_SETUP_READ_BYTES)
+            except BlockingIOError:
+                yield selectors.EVENT_READ
+                continue
+            if not data:
+                raise ConnectionResetError("the connection was closed")
+            self._incoming.write(data)
+            return
+
+    def shutdown(self, how: int = socket.SHUT_RDWR) -> None:
+        """End the connection in one or both directions; wakes a thread that reads or writes it."""
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(how)
+
+    def close(self) -> None:
+        """Free the socket."""
+        self.sock.close()
+
+
+def _timeval(seconds: float) -> bytes:
+    whole = int(seconds)
+    return struct.pack("@ll", whole, int((seconds - whole) * 1e6))

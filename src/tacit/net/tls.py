@@ -1,0 +1,282 @@
+"""The mesh between processes: each link is three TLS 1.3 connections (data out, data in, control).
+
+One connection per direction means that no TLS session is ever used by two threads and that sending and
+receiving overlap at any size. Messages of up to `COPY_BYTES` are copied into one buffer per peer and leave
+in one record; longer parts are copied once, or not at all when the caller says that they are stable.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from tacit.errors import PeerError, PeerUnavailable, TacitError, UsageError
+from tacit.net.control import LINGER_S, Control, State, encode_notice
+from tacit.net.identity import Identity
+from tacit.net.link import (
+    ABORT,
+    DATA,
+    GOODBYE,
+    HEADER_BYTES,
+    Buffer,
+    Header,
+    Mesh,
+    decode_header,
+    encode_header,
+    encode_label,
+    flat,
+    show_label,
+    size_of,
+)
+from tacit.net.notice import notice_of
+from tacit.net.rendezvous import Link, Rendezvous
+from tacit.net.roster import Roster
+from tacit.net.sender import Chunk, Sender
+from tacit.net.stream import TlsStream
+
+COPY_BYTES = 1 << 14
+# Beyond this much queued for one peer, sending starts without waiting for a flush.
+EAGER_BYTES = 1 << 16
+
+
+def connect_mesh(
+    identity: Identity,
+    roster: Roster,
+    me: str,
+    *,
+    listen: tuple[str, int] | socket.socket | None = None,
+    links: Collection[tuple[str, str]] | None = None,
+    connect_timeout_s: float = 30.0,
+    silence_timeout_s: float = 20.0,
+    round_timeout_s: float | None = None,
+    session: bytes = b"",
+) -> TlsMesh:
+    """Connect to the peers over mutual TLS 1.3 and return this party's mesh; parties may start in any order.
+
+    `listen` is the address to accept calls at (default: the roster's own; a listening socket stays the
+    caller's). `links` lists the pairs that talk (default: all). A peer that sends no sign of life for
+    `silence_timeout_s`, or not the message waited for within `round_timeout_s`, is unavailable. All parties
+    must give the same `session`. Raises PeerUnavailable for a missing peer, PeerIncompatible for a wrong
+    certificate, version, roster or session.
+    """
+    if (
+        connect_timeout_s <= 0
+        or silence_timeout_s <= 0
+        or (round_timeout_s is not None and round_timeout_s <= 0)
+    ):
+        raise UsageError("time limits must be positive")
+    meeting = Rendezvous(identity, roster, me, links, listen, connect_timeout_s, silence_timeout_s, session)
+    return TlsMesh(me, meeting.run(), silence_timeout_s, round_timeout_s)
+
+
+@dataclass(slots=True)
+class _Queue:
+    """What waits to be sent to one peer: finished chunks and the buffer that small messages go to."""
+
+    chunks: list[Chunk] = field(default_factory=list)
+    small: bytearray = field(default_factory=bytearray)
+    nbytes: int = 0
+
+    def take(self) -> tuple[list[Chunk], int]:
+        """Return and forget everything queued."""
+        if self.small:
+            self.chunks.append(self.small)
+            self.small = bytearray()
+        taken = self.chunks, self.nbytes
+        self.chunks, self.nbytes = [], 0
+        return taken
+
+
+class TlsMesh(Mesh):
+    """One party's TLS links; made by `connect_mesh`."""
+
+    def __init__(
+        self, me: str, links: dict[str, Link], silence_timeout_s: float, round_timeout_s: float | None
+    ) -> None:
+        super().__init__(me, tuple(links))
+        self._round_timeout_s = round_timeout_s
+        self._incoming = {p: link.incoming for p, link in links.items()}
+        self._outgoing = {p: link.outgoing for p, link in links.items()}
+        self._queues = {p: _Queue() for p in links}
+        self._queued: set[str] = set()
+        self._failure: TacitError | None = None
+        self._lock = threading.Lock()
+        self._closed = False
+        self._senders = {p: self._make_sender(p, link.outgoing) for p, link in links.items()}
+        for link in links.values():
+            link.incoming.start_blocking(round_timeout_s)
+            link.outgoing.start_blocking(None)
+        self._control = Control(
+            me,
+            {p: link.control for p, link in links.items()},
+            {p: link.peer_silence_s for p, link in links.items()},
+            silence_timeout_s,
+            self._fail,
+        )
+        self._control.start()
+
+    def _make_sender(self, peer: str, stream: TlsStream) -> Sender:
+        name = f"tacit sender {self.me} to {peer}"
+        return Sender(stream, self.meter.peers[peer], name, lambda: self._sender_broke(peer))
+
+    def send(self, to: str, label: str, *parts: Buffer, stable: bool = False) -> None:
+        """Queue one message; long ones start at once, in a thread."""
+        raw = encode_label(label)
+        seq = self._seq_out[self._known(to)]
+        queue = self._queues[to]
+        views = [flat(part) for part in parts]
+        nbytes = sum(map(size_of, views))
+        self._seq_out[to] = seq + 1
+        queue.small += encode_header(DATA, raw, self.meter.rounds + 1, seq, nbytes)
+        for view in views:
+            if len(view) <= COPY_BYTES:
+                queue.small += view
+            else:
+                queue.chunks += [queue.small, view if stable else bytes(view)]
+                queue.small = bytearray()
+        queue.nbytes += HEADER_BYTES + len(raw) + nbytes
+        self.meter.count_send(to, label, nbytes)
+        if queue.nbytes > EAGER_BYTES:
+            self._check_alive()
+            self._senders[to].push(*queue.take())
+        else:
+            self._queued.add(to)
+
+    def flush(self) -> None:
+        """Start sending everything queued."""
+        self._check_alive()
+        for to in self._queued:
+            chunks, nbytes = self._queues[to].take()
+            if chunks:
+                self._senders[to].push(chunks, nbytes)
+        self._queued.clear()
+
+    def recv(self, frm: str, label: str, nbytes: int) -> npt.NDArray[np.uint8]:
+        """Wait for the expected message; on any error tell all peers and free everything."""
+        stream = self._incoming[self._known(frm)]
+        try:
+            self.flush()
+            wanted = HEADER_BYTES + len(label) + nbytes
+            out = np.empty(nbytes, np.uint8)
+            header, raw, rest = self._read_header(stream, frm, wanted if nbytes <= COPY_BYTES else 0)
+            self._check(frm, header, raw, label, nbytes)
+            if rest:
+                out[: len(rest)] = np.frombuffer(rest, np.uint8)
+            if len(rest) < nbytes:
+                stream.read_into(out.data[len(rest) :])
+            self._count(frm, stream, header)
+            return out
+        except OSError as error:
+            raise self._ended(frm, label, error) from None
+        except BaseException as error:  # KeyboardInterrupt too: the peers must not wait for us
+            self.abort(error)
+            raise
+
+    def recv_any(self, frm: str, max_bytes: int) -> tuple[str, bytes]:
+        """Wait for a message of bounded size; on any error tell all peers and free everything."""
+        stream = self._incoming[self._known(frm)]
+        try:
+            self.flush()
+            header, raw, _ = self._read_header(stream, frm, 0)
+            self._check_bounded(frm, header, raw, max_bytes)
+            out = bytearray(header.payload_bytes)
+            stream.read_into(memoryview(out))
+            self._count(frm, stream, header)
+            return show_label(raw), bytes(out)
+        except OSError as error:
+            raise self._ended(frm, "any message", error) from None
+        except BaseException as error:
+            self.abort(error)
+            raise
+
+    def close(self) -> None:
+        """Deliver what is queued, say goodbye and free everything; peers may go on among themselves."""
+        if self._closed:
+            return
+        try:
+            self.flush()
+            for peer, sender in self._senders.items():
+                if not sender.drain() and self._control.verdict(peer, LINGER_S) is not State.LEFT:
+                    raise self._failure or PeerUnavailable(f"the connection to {peer} broke", peer)
+        except BaseException as error:
+            self.abort(error)
+            raise
+        for stream in self._outgoing.values():
+            stream.shutdown(socket.SHUT_WR)
+        self._free(GOODBYE, b"")
+
+    def abort(self, reason: BaseException) -> None:
+        """Tell all peers the root cause and free everything; what is queued is dropped."""
+        if not self._closed:
+            self._free(ABORT, encode_notice(notice_of(reason)))
+
+    def _free(self, kind: int, payload: bytes) -> None:
+        self._closed = True
+        self._control.finish(kind, payload)
+        streams = [*self._incoming.values(), *self._outgoing.values()]
+        if kind == ABORT:  # after a goodbye the data in the kernel must still arrive
+            for stream in streams:
+                stream.shutdown()
+        for sender in self._senders.values():
+            sender.stop()
+        for stream in streams:
+            stream.close()
+        for queue in self._queues.values():
+            queue.take()
+
+    def _read_header(self, stream: TlsStream, frm: str, wanted: int) -> tuple[Header, bytes, bytes]:
+        """Return header, label and what else came of a frame of `wanted` bytes (0: read the header alone).
+
+        When the sizes differ this may take bytes of the next frame; the caller then raises Desync.
+        """
+        data = stream.read_some(wanted or HEADER_BYTES)
+        while len(data) < HEADER_BYTES:
+            data += stream.read_some((wanted or HEADER_BYTES) - len(data))
+        header = decode_header(data, frm)
+        start = HEADER_BYTES + header.label_bytes
+        while len(data) < start:
+            data += stream.read_some(start - len(data))
+        return header, data[HEADER_BYTES:start], data[start:]
+
+    def _count(self, frm: str, stream: TlsStream, header: Header) -> None:
+        self.meter.count_receive(frm, header.depth, header.payload_bytes)
+        self.meter.peers[frm].wire_received = stream.wire_received
+
+    def _check_alive(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if self._closed:
+            raise UsageError(f"{self.me}'s mesh is closed")
+
+    def _fail(self, error: PeerError) -> None:
+        """Note the first failure and wake whoever is blocked; called from the control and sender threads."""
+        with self._lock:
+            if self._failure is not None or self._closed:
+                return
+            self._failure = error
+        for stream in [*self._incoming.values(), *self._outgoing.values()]:
+            stream.shutdown()
+
+    def _sender_broke(self, peer: str) -> None:
+        if self._control.verdict(peer, LINGER_S) is not State.LEFT:
+            self._fail(PeerUnavailable(f"the connection to {peer} broke", peer))
+
+    def _ended(self, frm: str, label: str, error: OSError) -> TacitError:
+        """Return why reading from a peer ended, having told the others."""
+        if isinstance(error, BlockingIOError):
+            text = f"{frm} did not send {label!r} within {self._round_timeout_s} s, though it is alive"
+            self._fail(PeerUnavailable(text, frm))
+        elif self._failure is None:
+            if self._control.verdict(frm, LINGER_S) is State.LEFT:
+                text = f"{frm} has left; {self.me} still expects {label!r} from it"
+            else:
+                text = f"the connection to {frm} broke while {self.me} expected {label!r}"
+            self._fail(PeerUnavailable(text, frm))
+        failure = self._failure or PeerUnavailable(f"the connection to {frm} broke", frm)
+        self.abort(failure)
+        return failure
