@@ -2,6 +2,7 @@
 
 import random
 import secrets
+from typing import Any
 
 import pytest
 
@@ -13,12 +14,12 @@ GROUPS = ["ristretto255", "secp256k1", "ed25519"]
 
 
 @pytest.fixture(params=GROUPS)
-def group(request):
+def group(request: Any) -> Any:
     return group_named(request.param)
 
 
 @pytest.mark.parametrize("scheme", [vss.feldman, vss.pedersen])
-def test_round_trip_and_culprit(group, scheme):
+def test_round_trip_and_culprit(group: Any, scheme: Any) -> None:
     secret = group.random_scalar(secrets.token_bytes)
     public, shares = scheme(secret, 3, 5, secrets.token_bytes)
     assert all(vss.is_valid(public, s) for s in shares)
@@ -31,7 +32,7 @@ def test_round_trip_and_culprit(group, scheme):
 
 
 @pytest.mark.parametrize("scheme", [vss.feldman, vss.pedersen])
-def test_mutant_vector_of_t_plus_k(group, scheme):
+def test_mutant_vector_of_t_plus_k(group: Any, scheme: Any) -> None:
     """A dealer who commits to a polynomial of higher degree: its shares verify, but t of them never combine."""
     secret = group.random_scalar(secrets.token_bytes)
     public, _ = scheme(secret, 4, 5, secrets.token_bytes)
@@ -40,7 +41,7 @@ def test_mutant_vector_of_t_plus_k(group, scheme):
             vss.Commitments(group, 3, 5, tuple(wrong), public.pedersen)
 
 
-def test_indices(group):
+def test_indices(group: Any) -> None:
     public, shares = vss.feldman(group.random_scalar(secrets.token_bytes), 2, 3, secrets.token_bytes)
     for index in (0, -1, 4, group.order, group.order + 1):
         with pytest.raises(DataError, match="index"):
@@ -51,7 +52,7 @@ def test_indices(group):
         vss.combine(public, shares[:1])
 
 
-def test_schemes_do_not_mix(group):
+def test_schemes_do_not_mix(group: Any) -> None:
     secret = group.random_scalar(secrets.token_bytes)
     feldman, plain = vss.feldman(secret, 2, 3, secrets.token_bytes)
     pedersen, blinded = vss.pedersen(secret, 2, 3, secrets.token_bytes)

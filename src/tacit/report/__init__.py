@@ -1,0 +1,1 @@
+"""Anonymous reporting: everybody receives the text, nobody learns who of the honest wrote it."""

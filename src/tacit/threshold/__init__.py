@@ -1,0 +1,1 @@
+"""Keys that no one holds: threshold signatures, vaults that several people open, secrets in shares."""
