@@ -223,10 +223,12 @@ def test_kill_at_every_write(tmp_path: Path, mode: str) -> None:
     """kill -9 before, inside and after every write: given out at most once, and the store opens again."""
     commitment = frost.commit(SHARE, seeded("crash"))[1]
     stop = 0
+    if mode == "take":
+        assert not crash(tmp_path / "template", "prepare", 0)
     while True:
         root = tmp_path / str(stop)
         if mode == "take":
-            assert not crash(root, "prepare", 0)
+            shutil.copytree(tmp_path / "template", root)
         killed = crash(root, mode, stop)
         used = (root / "nonces" / f"used-{commitment_id(commitment)}").exists()
         handed_out = (root / "handed out").exists()

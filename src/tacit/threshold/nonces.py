@@ -127,7 +127,7 @@ class NonceStore:
             self._burn()
 
     def _label(self, name: str) -> bytes:
-        return digest("threshold/nonce-record", name.encode(), str(self._anchor).encode())
+        return digest("threshold/nonce-record", name.encode())
 
     def _path(self, kind: str, name: str = "") -> Path:
         return self._folder / (f"{kind}-{name}" if name else kind)

@@ -1,0 +1,143 @@
+"""The folder in which one person keeps what signing needs: identity, share, directory, nonces, log."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tacit.crypto.record import decrypt_record, encrypt_record
+from tacit.crypto.sealed import open_sealed, read_private, seal, write_private
+from tacit.crypto.signing import SigningKey
+from tacit.errors import MaterialError, UsageError
+from tacit.threshold.journal import Journal
+from tacit.threshold.keys import GroupKey, KeyShare
+from tacit.threshold.nonces import NonceStore, default_anchor_folder
+from tacit.threshold.order import MAX_ORDER_BYTES
+from tacit.threshold.policy import Directory, read_directory
+
+_SHARE_LABEL = b"tacit/sign/share"
+
+
+def read_passphrase(prompt: str = "Passphrase: ", *, twice: bool = False) -> str:
+    """Return the passphrase from TACIT_PASSPHRASE or the terminal."""
+    given = os.environ.get("TACIT_PASSPHRASE")
+    if given:
+        return given
+    typed = getpass.getpass(prompt)
+    if twice and getpass.getpass("Again: ") != typed:
+        raise UsageError("the two passphrases differ")
+    if not typed:
+        raise UsageError("the passphrase must not be empty")
+    return typed
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Hold an opened folder: the name, the signing key and the key of the records."""
+
+    folder: Path
+    name: str
+    key: SigningKey
+    record_key: bytes = field(repr=False)
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    @property
+    def journal(self) -> Journal:
+        """Return this person's log."""
+        return Journal(self.folder / "log.jsonl", self.key)
+
+    def directory(self) -> Directory:
+        """Read the directory of people and rules."""
+        return read_directory(read_document(self.folder / "directory.json"))
+
+    def group_key(self) -> GroupKey:
+        """Read the group's public key material."""
+        return GroupKey.from_json(read_document(self.folder / "group.json").decode(errors="replace"))
+
+    def share(self) -> KeyShare:
+        """Decrypt the key share. Raises MaterialError where there is none."""
+        record = read_private(self.folder / "share.record")
+        return KeyShare.decode(decrypt_record(self.record_key, record, _SHARE_LABEL))
+
+    def stage_share(self, share: KeyShare) -> None:
+        """Write a new share beside the present one."""
+        record = encrypt_record(self.record_key, share.encode(), _SHARE_LABEL, secrets.token_bytes)
+        write_private(self.folder / "share.new", record, replace=True)
+
+    def staged(self) -> KeyShare:
+        """Decrypt the staged share. Raises MaterialError where there is none."""
+        record = read_private(self.folder / "share.new")
+        return KeyShare.decode(decrypt_record(self.record_key, record, _SHARE_LABEL))
+
+    def adopt_share(self) -> KeyShare:
+        """Put the staged share in the present one's place; that and its nonces are destroyed.
+
+        Everybody has stored the new generation by then; after a crash in between, ``tacit sign adopt`` ends it.
+        """
+        share = self.staged()
+        record = read_private(self.folder / "share.new")
+        if (self.folder / "nonces").exists():
+            self.nonces().burn()  # they were bound to the old generation
+        write_private(self.folder / "share.record", record, replace=True)
+        write_private(self.folder / "group.json", share.group_key.to_json().encode(), replace=True)
+        (self.folder / "share.new").unlink()
+        return share
+
+    def forget_share(self) -> None:
+        """Remove the present share, when one has left the group."""
+        if (self.folder / "nonces").exists():
+            self.nonces().burn()
+        (self.folder / "share.record").unlink(missing_ok=True)
+
+    def nonces(self) -> NonceStore:
+        """Open the nonce store."""
+        anchor = default_anchor_folder() / f"nonces-{self.key.public.hex()[:32]}"
+        return NonceStore(self.folder / "nonces", anchor, self.record_key, secrets.token_bytes)
+
+
+def _label(name: str) -> bytes:
+    return b"tacit/sign/person/" + name.encode()
+
+
+def make_home(folder: Path, name: str, passphrase: str) -> Home:
+    """Make a person's folder with a fresh signing key. Raises UsageError if it has one."""
+    seed, record_key = secrets.token_bytes(32), secrets.token_bytes(32)
+    sealed = seal(passphrase, seed + record_key, _label(name))
+    write_private(folder / "person.sealed", sealed)
+    write_private(folder / "name", name.encode())
+    return Home(folder, name, SigningKey(seed), record_key)
+
+
+def open_home(folder: Path, passphrase: str) -> Home:
+    """Open a person's folder. Raises MaterialError for a wrong passphrase or a missing folder."""
+    if not (folder / "person.sealed").exists():
+        raise MaterialError(f"{folder} is not a signing folder; make one with: tacit sign init")
+    name = read_private(folder / "name").decode()
+    secret = open_sealed(passphrase, read_private(folder / "person.sealed"), _label(name))
+    return Home(folder, name, SigningKey(secret[:32]), secret[32:])
+
+
+def read_document(path: Path) -> bytes:
+    """Read a public document of bounded size. Raises UsageError."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(16 * MAX_ORDER_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    if len(data) > 16 * MAX_ORDER_BYTES:
+        raise UsageError(f"{path} is too large")
+    return data
+
+
+def write_document(path: Path, data: bytes) -> None:
+    """Write a public document, which must not exist. Raises UsageError."""
+    try:
+        with path.open("xb") as file:
+            file.write(data)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
