@@ -16,12 +16,10 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 
 from tacit.errors import PeerError, PeerIncompatible, PeerUnavailable
-from tacit.net.codec import decode_from, encode
 from tacit.net.link import ABORT, GOODBYE, HEARTBEAT
-from tacit.net.notice import Notice, error_of, notice_of
-from tacit.net.stream import TlsStream
+from tacit.net.notice import MAX_CONTROL_BYTES, decode_notice, encode_notice, error_of, notice_of
+from tacit.net.stream import Link
 
-MAX_CONTROL_BYTES = 4096
 # How long a leaving party waits for its peers to hear the goodbye.
 LINGER_S = 2.0
 MIN_BEAT_S = 0.05
@@ -35,39 +33,25 @@ class State(Enum):
     FAILED = 3
 
 
-def encode_notice(notice: Notice) -> bytes:
-    """Return the payload of an ABORT frame."""
-    return encode([notice.kind, list(notice.culprits), notice.text])
-
-
-def decode_notice(sender: str, payload: bytes) -> Notice:
-    """Read the payload of an ABORT frame, or raise PeerIncompatible."""
-    match decode_from(sender, payload, MAX_CONTROL_BYTES):
-        case [str(kind), list(culprits), str(text)] if all(isinstance(c, str) for c in culprits):
-            return Notice(kind, tuple(str(c) for c in culprits), text)
-    raise PeerIncompatible(f"{sender} stopped for a reason that this version cannot read", sender)
-
-
 class Control:
     """The control connections of one party; `failed` is called from its thread with the error to raise."""
 
     def __init__(
         self,
         me: str,
-        streams: Mapping[str, TlsStream],
-        peer_silence_s: Mapping[str, float],
+        links: Mapping[str, Link],
         silence_timeout_s: float,
         failed: Callable[[PeerError], None],
     ) -> None:
         self._me = me
-        self._streams = dict(streams)
+        self._streams = {p: link.control for p, link in links.items()}
         self._silence_timeout_s = silence_timeout_s
         # Beat often enough for the least patient peer.
-        patience_s = min([silence_timeout_s, *peer_silence_s.values()])
+        patience_s = min([silence_timeout_s, *(link.peer_silence_s for link in links.values())])
         self._beat_s = max(patience_s / 4, MIN_BEAT_S)
         self._failed = failed
         self._changed = threading.Condition()
-        self._states = dict.fromkeys(self._streams, State.OPEN)
+        self._states = {p: State.LEFT if link.left else State.OPEN for p, link in links.items()}
         self._heard = dict.fromkeys(self._streams, 0.0)
         self._last_word: tuple[int, bytes] | None = None
         self._selector = selectors.DefaultSelector()
@@ -78,8 +62,8 @@ class Control:
     def start(self) -> None:
         """Start watching."""
         self._selector.register(self._wake_in, selectors.EVENT_READ, None)
-        for peer, stream in self._streams.items():
-            self._selector.register(stream.sock, selectors.EVENT_READ, peer)
+        for peer in self._open():
+            self._selector.register(self._streams[peer].sock, selectors.EVENT_READ, peer)
         self._thread.start()
 
     def state(self, peer: str) -> State:

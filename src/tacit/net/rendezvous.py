@@ -23,7 +23,6 @@ from typing import Any
 from tacit.crypto.certificates import spki_fingerprint
 from tacit.errors import PeerError, PeerIncompatible, PeerUnavailable, TacitError, UsageError
 from tacit.net.codec import encode
-from tacit.net.control import MAX_CONTROL_BYTES, decode_notice, encode_notice
 from tacit.net.greeting import (
     CHANNELS,
     MAX_GREETING_BYTES,
@@ -35,25 +34,15 @@ from tacit.net.greeting import (
     show,
 )
 from tacit.net.identity import Identity
-from tacit.net.link import ABORT, HELLO
-from tacit.net.notice import error_of, notice_of
+from tacit.net.link import ABORT, GOODBYE, HELLO
+from tacit.net.notice import MAX_CONTROL_BYTES, decode_notice, encode_notice, error_of, notice_of
 from tacit.net.roster import Party, Roster
 from tacit.net.sockets import listen_on, no_delay, open_socket
-from tacit.net.stream import Steps, TlsStream, make_context
+from tacit.net.stream import Link, Steps, TlsStream, make_context
 
 HANDSHAKE_TIMEOUT_S = 5.0
 MAX_PENDING = 64
 _FIRST_BACKOFF_S, _MAX_BACKOFF_S = 0.05, 1.0
-
-
-@dataclass(slots=True)
-class Link:
-    """The three connections to one peer, and how long it bears silence."""
-
-    control: TlsStream
-    outgoing: TlsStream
-    incoming: TlsStream
-    peer_silence_s: float
 
 
 @dataclass(slots=True)
@@ -62,6 +51,7 @@ class _Met:
 
     instance: bytes
     silence_s: float
+    left: bool = False
     channels: dict[str, TlsStream] = field(default_factory=dict)
 
 
@@ -160,7 +150,9 @@ class Rendezvous:
         met = self._met[peer]
         up, down = met.channels["up"], met.channels["down"]
         calling = peer in self._callees
-        return Link(met.channels["control"], up if calling else down, down if calling else up, met.silence_s)
+        return Link(
+            met.channels["control"], up if calling else down, down if calling else up, met.silence_s, met.left
+        )
 
     # The loop.
 
@@ -356,6 +348,11 @@ class Rendezvous:
         for kind, payload in stream.poll_frames(MAX_CONTROL_BYTES, peer):
             if kind == ABORT:
                 raise error_of(decode_notice(peer, payload), peer, self._me, tuple(self._peers))
+            if kind == GOODBYE:  # it has sent us all it had to say, while we still wait for others
+                self._met[peer].left = True
+                self._release(stream.sock)
+                stream.close()
+                return
         if stream.ended:
             self._forget(peer)
 

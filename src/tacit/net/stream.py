@@ -14,6 +14,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Generator, Iterable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from tacit.errors import PeerIncompatible
@@ -241,6 +242,17 @@ class TlsStream:
     def close(self) -> None:
         """Free the socket."""
         self.sock.close()
+
+
+@dataclass(slots=True)
+class Link:
+    """The three connections to one peer, how long it bears silence, and whether it is done already."""
+
+    control: TlsStream
+    outgoing: TlsStream
+    incoming: TlsStream
+    peer_silence_s: float
+    left: bool
 
 
 def _timeval(seconds: float) -> bytes:

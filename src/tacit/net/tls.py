@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tacit.errors import PeerError, PeerUnavailable, TacitError, UsageError
-from tacit.net.control import LINGER_S, Control, State, encode_notice
+from tacit.net.control import LINGER_S, Control, State
 from tacit.net.identity import Identity
 from tacit.net.link import (
     ABORT,
@@ -33,11 +33,11 @@ from tacit.net.link import (
     show_label,
     size_of,
 )
-from tacit.net.notice import notice_of
-from tacit.net.rendezvous import Link, Rendezvous
+from tacit.net.notice import encode_notice, notice_of
+from tacit.net.rendezvous import Rendezvous
 from tacit.net.roster import Roster
 from tacit.net.sender import Chunk, Sender
-from tacit.net.stream import TlsStream
+from tacit.net.stream import Link, TlsStream
 
 COPY_BYTES = 1 << 14
 # Beyond this much queued for one peer, sending starts without waiting for a flush.
@@ -111,13 +111,7 @@ class TlsMesh(Mesh):
         for link in links.values():
             link.incoming.start_blocking(round_timeout_s)
             link.outgoing.start_blocking(None)
-        self._control = Control(
-            me,
-            {p: link.control for p, link in links.items()},
-            {p: link.peer_silence_s for p, link in links.items()},
-            silence_timeout_s,
-            self._fail,
-        )
+        self._control = Control(me, links, silence_timeout_s, self._fail)
         self._control.start()
 
     def _make_sender(self, peer: str, stream: TlsStream) -> Sender:
