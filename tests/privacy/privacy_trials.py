@@ -1,0 +1,234 @@
+"""The table of enumerated trials, and the check of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import combinations, product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from privacy_lanes import Key, Lab, Pins, Program, Setting, enumerate_lanes
+
+from tacit.algebra.ring import Ring
+from tacit.core.share import Planes, Share
+from tacit.testing import NAMES, gather, gather_planes
+
+SEED = 99
+Array = npt.NDArray[Any]
+Secrets = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One functionality, what it is tried on, and what must come out."""
+
+    name: str
+    setting: Setting
+    program: Callable[[Secrets], Program]
+    secrets: list[Secrets]
+    expected: Callable[[Secrets], int] | None
+    owner: str = ""
+    pinned: int = 0
+    """0: input shares are enumerated with the draws; else how many choices of the corrupted are tried."""
+    radix: int = 4
+
+    def coalitions(self) -> list[tuple[str, ...]]:
+        """Return the sets of participants that may learn nothing."""
+        compute = NAMES[: self.setting.n]
+        size = 1 if self.setting.protocol == "rep3" else self.setting.n - 1
+        return [c for c in combinations(compute, size) if self.owner not in c]
+
+
+def nothing(key: Key) -> bool:
+    """Leave no mask out."""
+    return False
+
+
+def check(trial: Trial, mask_left_out: Callable[[Key], bool] = nothing, rewinds: bool = False) -> None:
+    """Raise AssertionError if a coalition's view depends on the secrets, or a result is wrong."""
+    broken = rewinds or mask_left_out is not nothing
+    for coalition, pins_of in pinnings(trial):
+        first: dict[tuple[str, ...], Array] = {}
+        for secrets in trial.secrets:
+            world, got = enumerate_lanes(
+                trial.setting, trial.program(secrets), pins_of, mask_left_out, rewinds
+            )
+            for names in [coalition] if coalition else trial.coalitions():
+                seen = world.view(names)
+                assert np.array_equal(seen, first.setdefault(names, seen)), (
+                    f"{trial.name}: the view of {names} depends on the secrets {secrets}, pins {pins_of}"
+                )
+            if not broken and trial.expected is not None:
+                right = np.full(world.lanes, trial.expected(secrets))
+                assert np.array_equal(_open(trial, got), right), f"{trial.name}: wrong result for {secrets}"
+
+
+def pinnings(trial: Trial) -> list[tuple[tuple[str, ...], Pins | None]]:
+    """Return (coalition, its input shares); an empty coalition stands for all of them, with free shares."""
+    if not trial.pinned:
+        return [((), None)]
+    rng = np.random.default_rng(SEED)
+    out: list[tuple[tuple[str, ...], Pins | None]] = []
+    parts = 2 if trial.setting.protocol == "rep3" else 1
+    for coalition in trial.coalitions():
+        held = {(NAMES.index(c) + j) % trial.setting.n for c in coalition for j in range(parts)}
+        for _ in range(trial.pinned):
+            out.append(
+                (
+                    coalition,
+                    {(i, c): int(rng.integers(1 << trial.setting.width)) for i in range(4) for c in held},
+                )
+            )
+    return out
+
+
+def _open(trial: Trial, got: dict[str, Any]) -> Array:
+    """Add up the parties' results: one number per lane (planes: lowest first)."""
+    if isinstance(got["alice"], Planes):
+        bits = gather_planes(got, trial.setting.protocol, trial.setting.n).astype(np.int64)
+        return (bits << np.arange(len(bits))[:, None]).sum(axis=0)
+    if got["alice"].parts[0].dtype == np.uint8:
+        return np.bitwise_xor.reduce([got[n].parts[0] for n in NAMES[: trial.setting.n]])
+    ring = Ring(trial.setting.width)
+    return np.asarray(ring.to_ints(gather(got, trial.setting.protocol, ring, trial.setting.n))).reshape(-1)
+
+
+def signed(value: int, width: int) -> int:
+    """Return the representative of value mod 2^width in [−2^(width−1), 2^(width−1))."""
+    half = 1 << (width - 1)
+    return (value + half) % (1 << width) - half
+
+
+def values(low: int, high: int, count: int = 1) -> list[Secrets]:
+    """Return all tuples of `count` numbers in [low, high)."""
+    return list(product(range(low, high), repeat=count))
+
+
+# -- the table -----------------------------------------------------------------------------------------------
+
+
+def _mul(s: Secrets) -> Program:
+    return lambda p, lab: p.mul(lab.share(s[0]), lab.share(s[1]))
+
+
+def mul_twice(s: Secrets) -> Program:
+    def program(p: Any, lab: Lab) -> Share:
+        x, y = lab.share(s[0]), lab.share(s[1])
+        p.mul(x, y)
+        return p.mul(x, x)
+
+    return program
+
+
+def _matmul(s: Secrets) -> Program:
+    def program(p: Any, lab: Lab) -> Share:
+        def matrix(pair: Secrets, *shape: int) -> Share:
+            a, b = (lab.share(v) for v in pair)
+            return Share(
+                tuple(np.stack(c, axis=-1).reshape(-1, *shape) for c in zip(a.parts, b.parts, strict=True))
+            )
+
+        return p.matmul(matrix(s[:2], 1, 2), matrix(s[2:], 2, 1))
+
+    return program
+
+
+def _and(s: Secrets) -> Program:
+    return lambda p, lab: p.and_(lab.share_bit(s[0]), lab.share_bit(s[1]))
+
+
+def _unary(name: str, *amount: int) -> Callable[[Secrets], Program]:
+    return lambda s: lambda p, lab: getattr(p, name)(lab.share(s[0]), *amount)
+
+
+def _to_arith(s: Secrets) -> Program:
+    return lambda p, lab: p.to_arith(lab.share_bit(s[0]))
+
+
+def _select(s: Secrets) -> Program:
+    return lambda p, lab: p.select(lab.share_bit(s[0]), lab.share(s[1]))
+
+
+def _input(owner: str) -> Callable[[Secrets], Program]:
+    def of(s: Secrets) -> Program:
+        return lambda p, lab: p.share_input(
+            owner, lab.constant(s[0]) if p.party.name == owner else None, (lab.world.lanes,)
+        )
+
+    return of
+
+
+def _input_bits(owner: str) -> Callable[[Secrets], Program]:
+    def of(s: Secrets) -> Program:
+        bit = lambda lab: np.full(lab.world.lanes, s[0], np.uint8)  # noqa: E731
+        return lambda p, lab: p.share_bits(
+            owner, bit(lab) if p.party.name == owner else None, (lab.world.lanes,)
+        )
+
+    return of
+
+
+def _table(setting: Callable[..., Setting], owners: tuple[str, ...]) -> list[Trial]:
+    """Return what both protocols are tried on, where the enumeration is small enough."""
+    out = [
+        Trial("mul", setting(2), _mul, values(-2, 2, 2), lambda s: signed(s[0] * s[1], 2)),
+        Trial("and_", setting(1), _and, values(0, 2, 2), lambda s: s[0] & s[1]),
+        Trial("trunc", setting(3), _unary("trunc", 1), values(-2, 2), None),
+        Trial("sign 1", setting(2), _unary("sign", 1), values(-2, 2), lambda s: s[0] < 0),
+        Trial("sign 0", setting(2), _unary("sign", 0), values(-1, 1), lambda s: s[0] < 0),
+        Trial("is_zero", setting(2), _unary("is_zero", 2), values(-1, 2), lambda s: s[0] == 0),
+        Trial("decompose 2", setting(2), _unary("decompose", 2), values(0, 4), lambda s: s[0]),
+        Trial("to_arith", setting(2), _to_arith, values(0, 2), lambda s: s[0]),
+        Trial("select", setting(2), _select, list(product((0, 1), range(-2, 2))), lambda s: s[0] * s[1]),
+        Trial("sign tree", setting(3), _unary("sign", 2), values(-4, 4), lambda s: s[0] < 0, radix=1),
+        Trial("is_zero tree", setting(3), _unary("is_zero", 2), values(-3, 4), lambda s: s[0] == 0, radix=1),
+        Trial("decompose", setting(3), _unary("decompose", 3), values(0, 8), lambda s: s[0], pinned=3),
+        Trial("floor", setting(3), _unary("trunc_exact", 1), values(-2, 2), lambda s: s[0] // 2, pinned=3),
+    ]  # fmt: skip
+    for owner in owners:
+        out.append(
+            Trial(f"input by {owner}", setting(3), _input(owner), values(-4, 4), lambda s: s[0], owner)
+        )
+        out.append(
+            Trial(f"bit by {owner}", setting(1), _input_bits(owner), values(0, 2), lambda s: s[0], owner)
+        )
+    return out
+
+
+def _rep3(width: int) -> Setting:
+    return Setting("rep3", width, clients=("carl",))
+
+
+def _two(width: int) -> Setting:
+    return Setting("semi2k", width, 2, "zoe", ("carl",))
+
+
+def _three(width: int) -> Setting:
+    return Setting("semi2k", width, 3, "zoe", ("carl",))
+
+
+TRIALS = [
+    *_table(_rep3, ("alice", "bob", "carol", "carl")),
+    Trial("two products", _rep3(1), mul_twice, values(0, 2, 2), None),
+    Trial(
+        "matmul",
+        _rep3(2),
+        _matmul,
+        values(-2, 0, 4),
+        lambda s: signed(s[0] * s[2] + s[1] * s[3], 2),
+        pinned=2,
+    ),
+    *_table(_two, ("alice", "bob", "carl")),
+    Trial("matmul", _two(1), _matmul, values(-1, 1, 4), lambda s: signed(s[0] * s[2] + s[1] * s[3], 1)),
+    Trial("mul", _three(1), _mul, values(-1, 1, 2), lambda s: signed(s[0] * s[1], 1)),
+    Trial("and_", _three(1), _and, values(0, 2, 2), lambda s: s[0] & s[1]),
+    Trial("sign", _three(2), _unary("sign", 1), values(-2, 2), lambda s: s[0] < 0),
+    Trial("input by bob", _three(2), _input("bob"), values(-2, 2), lambda s: s[0], "bob"),
+    Trial("input by carl", _three(2), _input("carl"), values(-2, 2), lambda s: s[0], "carl"),
+]
+
+
+def ids(trial: Trial) -> str:
+    return f"{trial.setting.protocol}-{trial.setting.n}-{trial.name}"

@@ -1,0 +1,262 @@
+"""What reveals and truncations disclose is what their cards say; planted mistakes are caught.
+
+F_reveal: the recipients learn x. Without a corrupted recipient nothing is learned; with one, the view is a
+function of x, the corrupted parties' input shares and fresh coins: the same for every history of x's sharing.
+
+F_trunc: the adversary is told ρ, uniform below 2^f where x's sharing is uniform, and the result is
+floor(x/2^f) + 1 − [x mod 2^f < ρ] (x offset to be non-negative). Each party's ρ is the low part of the
+operand it knows: the result, though it stays shared, is a function of the secret and of each party's view.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from privacy_lanes import Key, Lab, Program, Setting, World, draws, enumerate_lanes
+from privacy_trials import TRIALS, Trial, check, values
+
+from tacit.algebra.ring import Ring
+from tacit.core.share import Share
+from tacit.protocols.rep3 import arithmetic
+from tacit.testing import NAMES, gather
+
+REP3 = Setting("rep3", 2, clients=("carl",))
+SEMI2K = Setting("semi2k", 2, 3, clients=("carl",))
+
+
+def trial(name: str, protocol: str = "rep3") -> Trial:
+    """Return the first trial of that name."""
+    return next(t for t in TRIALS if t.name == name and t.setting.protocol == protocol)
+
+
+# -- reveal --------------------------------------------------------------------------------------------------
+
+
+def _reveal(secret: int, to: list[str], bits: bool = False) -> Program:
+    def program(p: Any, lab: Lab) -> Any:
+        if bits:
+            return p.reveal_bits(p.unpack(lab.share_bit(secret), (lab.world.lanes,)), to)
+        return p.reveal(lab.share(secret), to)
+
+    return program
+
+
+@pytest.mark.parametrize("setting", [REP3, SEMI2K], ids=["rep3", "semi2k"])
+@pytest.mark.parametrize("to", [["bob"], ["carl"], ["carl", "alice"]])
+@pytest.mark.parametrize("bits", [False, True])
+def test_reveal_tells_the_others_nothing(setting: Setting, to: list[str], bits: bool) -> None:
+    blind = [n for n in NAMES[:3] if n not in to]
+    first: dict[str, Any] = {}
+    for secret in range(2 if bits else 4):
+        world, got = enumerate_lanes(setting, _reveal(secret, to, bits))
+        for name in blind:
+            assert got[name] is None
+            assert np.array_equal(world.view([name]), first.setdefault(name, world.view([name])))
+        for name in to:
+            assert np.all(got[name] == secret)
+
+
+def _histories(width: int, secret: int) -> list[dict[tuple[int, int], int]]:
+    """Return all three-component sharings of a secret as pins that leave the last component free."""
+    size = 1 << width
+    return [{(0, 0): a, (0, 1): b} for a in range(size) for b in range(size)]
+
+
+@pytest.mark.parametrize("setting", [REP3, SEMI2K], ids=["rep3", "semi2k"])
+@pytest.mark.parametrize("bits", [False, True])
+def test_a_client_sees_the_sum_alone_whatever_the_history(setting: Setting, bits: bool) -> None:
+    for secret in range(2 if bits else 4):
+        views = [
+            enumerate_lanes(setting, _reveal(secret, ["carl"], bits), pins)[0].view(["carl"])
+            for pins in _histories(1 if bits else 2, secret)
+        ]
+        assert all(np.array_equal(v, views[0]) for v in views)
+
+
+@pytest.mark.parametrize("recipient", ["carl", "bob"])
+def test_an_additive_recipient_with_a_corrupted_party_sees_no_honest_share(recipient: str) -> None:
+    """Alice's share is fixed; the two honest ones may be any with the right sum."""
+    for secret in range(4):
+        for own in range(4):
+            names = ["alice", recipient]
+            views = []
+            for other in range(4):
+                pins = {(0, 0): own, (0, 1): other} if recipient == "carl" else {(0, 0): own, (0, 1): 1}
+                setting = SEMI2K if recipient == "carl" else Setting("semi2k", 2, 4, clients=("carl",))
+                if recipient == "bob":
+                    pins[0, 2] = other
+                views.append(enumerate_lanes(setting, _reveal(secret, [recipient]), pins)[0].view(names))
+            assert all(np.array_equal(v, views[0]) for v in views)
+
+
+def test_a_replicated_recipient_learns_the_value_and_no_more() -> None:
+    """What bob is sent is the component that he can compute from x and his own two."""
+    for secret in range(4):
+        world, _ = enumerate_lanes(REP3, _reveal(secret, ["bob"]))
+        seen = world.views["bob"]
+        own = [v for k, (v, _) in seen.items() if k[0] == "share"]
+        (sent,) = [v for k, (v, _) in seen.items() if k[0] == "sent"]
+        assert np.array_equal((sum(own) + sent) % 4, np.full(world.lanes, secret, np.uint64))
+
+
+# -- truncation ----------------------------------------------------------------------------------------------
+
+
+def _floor_and_rest(secret: int, width: int, f: int) -> tuple[int, int]:
+    offset = secret + (1 << (width - 2))
+    return (offset >> f) - (1 << (width - 2 - f)), offset % (1 << f)
+
+
+def _check_rounding(setting: Setting, f: int, secret: int, got: dict[str, Any], rho: list[Any]) -> None:
+    ring = Ring(setting.width)
+    out = ring.to_ints(gather({n: got[n][0] for n in NAMES[: setting.n]}, setting.protocol, ring, setting.n))
+    floor, rest = _floor_and_rest(secret, setting.width, f)
+    for known in rho:
+        assert np.array_equal(out, floor + 1 - (rest < known.astype(np.int64)))
+
+
+@pytest.mark.parametrize(("width", "f"), [(3, 1), (4, 1), (4, 2)])
+def test_rounding_of_trunc_is_a_function_of_each_partys_operand(width: int, f: int) -> None:
+    setting, low = Setting("rep3", width), np.uint64((1 << f) - 1)
+    for secret in range(-(1 << (width - 2)), 1 << (width - 2)):
+
+        def program(p: Any, lab: Lab, secret: int = secret) -> tuple[Share, Share]:
+            x = lab.share(secret)
+            return p.trunc(x, f), x
+
+        _, got = enumerate_lanes(setting, program)
+        x0, x1 = got["alice"][1].parts
+        x2 = got["bob"][1].parts[1]
+        # The carry is 1 iff rest < b's low part iff rest < a's, offset included.
+        a = (x0 + x1 + np.uint64(1 << (width - 2))) & low
+        _check_rounding(setting, f, secret, got, [x2 & low, a])
+
+
+@pytest.mark.parametrize("factors", [s for s in values(-2, 2, 2) if -2 <= s[0] * s[1] < 2])
+def test_rounding_of_mul_trunc(factors: tuple[int, int]) -> None:
+    """The views are independent of the secrets, and the rounding depends on r, which P1 and P2 drew."""
+    width, f, secret = 3, 1, factors[0] * factors[1]
+    setting = Setting("rep3", width)
+
+    def program(p: Any, lab: Lab) -> tuple[Share, Share]:
+        x, y = lab.share(factors[0]), lab.share(factors[1])
+        return p.mul_trunc(x, y, f), x
+
+    pins = {(0, 0): 3, (0, 1): 6, (1, 0): 1, (1, 1): 5}
+    world, got = enumerate_lanes(setting, program, pins)
+    r = world.digits(("draw", "bob", "carol", "rep3/product", "000"), width)
+    _check_rounding(setting, f, secret, got, [r & np.uint64(1)])
+
+
+def _mul_trunc_trial() -> Trial:
+    pairs = [s for s in values(-2, 2, 2) if -2 <= s[0] * s[1] < 2]
+    return Trial(
+        "mul_trunc",
+        Setting("rep3", 3),
+        lambda s: lambda p, lab: p.mul_trunc(lab.share(s[0]), lab.share(s[1]), 1),
+        pairs,
+        None,
+        pinned=3,
+    )
+
+
+def test_mul_trunc_is_private_and_needs_every_mask() -> None:
+    planted = _mul_trunc_trial()
+    check(planted)
+    for left_out in draws(planted.setting, planted.program((0, 0))):
+        with pytest.raises(AssertionError, match="depends on the secrets"):
+            check(planted, lambda key, left_out=left_out: key == left_out)  # type: ignore[misc]
+
+
+def test_rounding_of_the_additive_trunc_is_a_function_of_the_opened_value() -> None:
+    width, f = 3, 1
+    setting = Setting("semi2k", width, 2, "zoe")
+    for secret in range(-2, 2):
+
+        def program(p: Any, lab: Lab, secret: int = secret) -> tuple[Share, Share]:
+            return p.trunc(lab.share(secret), f), lab.share(0)
+
+        world, got = enumerate_lanes(setting, program)
+        r = sum(world.digits(("draw", *sorted((n, "zoe")), "semi2k/deal", "000"), width) for n in NAMES[:2])
+        opened = (np.uint64(secret % 8) + np.uint64(1 << (width - 2)) + r) & np.uint64(1)
+        _check_rounding(setting, f, secret, got, [opened])
+
+
+# -- planted mistakes ----------------------------------------------------------------------------------------
+
+
+def without(*labels: str, draw: str = "") -> Any:
+    """Leave out the masks drawn from streams of these labels (only draw number `draw`)."""
+
+    def left_out(key: Key) -> bool:
+        return key[0] == "draw" and key[-2] in labels and draw in ("", key[-1])
+
+    return left_out
+
+
+def caught(planted: Trial, **mistake: Any) -> None:
+    """Assert that the mistake is found, and that the trial passes without it."""
+    with pytest.raises(AssertionError, match="depends on the secrets"):
+        check(planted, **mistake)
+
+
+def test_planted_unmasked_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arithmetic, "zero_share", lambda p, shape, label: p.ring.zeros(shape))
+    caught(trial("mul"))
+
+
+def test_planted_stream_used_twice() -> None:
+    caught(trial("two products"), rewinds=True)
+
+
+def test_planted_product_without_rho() -> None:
+    caught(_mul_trunc_trial(), mask_left_out=without("rep3/product", draw="001"))
+
+
+def test_planted_product_without_r() -> None:
+    caught(_mul_trunc_trial(), mask_left_out=without("rep3/product", draw="000"))
+
+
+@pytest.mark.parametrize(("name", "label"), [("to_arith", "rep3/b2a"), ("select", "rep3/select")])
+def test_planted_exchange_without_t(name: str, label: str) -> None:
+    def left_out(key: Key) -> bool:
+        # Draws of P0 with P2: what P0 shares, then t; of P0 with P1: t alone.
+        if key[0] != "draw" or key[-2] != label:
+            return False
+        last = {"to_arith": "001", "select": "002"}[name]
+        return "bob" in key or key[-1] == last
+
+    caught(trial(name), mask_left_out=left_out)
+
+
+@pytest.mark.parametrize("owner", ["alice", "bob", "carol"])
+def test_planted_input_without_mask(owner: str) -> None:
+    caught(trial(f"input by {owner}"), mask_left_out=without("rep3/input"))
+
+
+def test_planted_client_input_without_mask() -> None:
+    caught(trial("input by carl"), mask_left_out=without("rep3/client-low"))
+
+
+@pytest.mark.parametrize(
+    ("setting", "label"),
+    [(REP3, "rep3/reveal-client"), (SEMI2K, "semi2k/reveal-zero")],
+    ids=["rep3", "semi2k"],
+)
+def test_planted_reveal_without_rerandomising(setting: Setting, label: str) -> None:
+    def views() -> list[Any]:
+        worlds: list[World] = [
+            enumerate_lanes(setting, _reveal(1, ["carl"]), pins, without(label))[0]
+            for pins in _histories(2, 1)
+        ]
+        return [w.view(["carl"]) for w in worlds]
+
+    seen = views()
+    assert not all(np.array_equal(v, seen[0]) for v in seen)
+
+
+def test_planted_opening_without_a_mask() -> None:
+    for name in ("mul", "trunc", "sign 1", "to_arith"):
+        caught(trial(name, "semi2k"), mask_left_out=without("semi2k/deal"))

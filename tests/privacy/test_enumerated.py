@@ -1,0 +1,42 @@
+"""Exact privacy on tiny rings: the view's distribution is the same for all secrets, over all random draws.
+
+Ideal functionality compared with, for every operation whose output stays shared: the corrupted parties give
+their input shares and learn nothing. The output is right in every lane, and the corrupted parties' shares
+determine the honest ones, so equal views mean exact simulation, outputs included. Truncations compare with
+F_trunc as its card says (see `test_disclosed.py`), reveals with F_reveal (there too).
+"""
+
+from __future__ import annotations
+
+import pytest
+from privacy_lanes import draws
+from privacy_trials import TRIALS, Trial, check, ids, pinnings
+
+
+def _set_radix(monkeypatch: pytest.MonkeyPatch, radix: int) -> None:
+    """Make blocks of fewer bits, so that a tiny ring has a tree to walk."""
+    for module in ("rep3.twoparty", "semi2k.boolean", "semi2k.material", "semi2k.client"):
+        monkeypatch.setattr(f"tacit.protocols.{module}.RADIX", radix)
+
+
+@pytest.mark.parametrize("trial", TRIALS, ids=ids)
+def test_view_is_independent_of_the_secrets(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    _set_radix(monkeypatch, trial.radix)
+    check(trial)
+
+
+def _masks_a_message(trial: Trial) -> bool:
+    """Tell whether every draw does: an additive input by a compute party sends nothing that could leak."""
+    silent = trial.setting.protocol == "semi2k" and trial.owner in ("alice", "bob", "carol")
+    return not silent and trial.name != "two products"
+
+
+@pytest.mark.parametrize("trial", filter(_masks_a_message, TRIALS), ids=ids)
+def test_every_mask_is_needed(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted: leave out any single draw of any stream; the view then depends on the secrets."""
+    _set_radix(monkeypatch, trial.radix)
+    keys = draws(trial.setting, trial.program(trial.secrets[0]), pinnings(trial)[0][1])
+    assert keys
+    for left_out in keys:
+        with pytest.raises(AssertionError, match="depends on the secrets"):
+            check(trial, lambda key, left_out=left_out: key == left_out)  # type: ignore[misc]

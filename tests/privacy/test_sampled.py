@@ -1,0 +1,180 @@
+"""Privacy at full width, by sampling: message bytes are uniform, and alike for different secrets.
+
+Two-sample and goodness-of-fit chi-squared over 256 byte values, fixed seeds, α = 1e-6 a test (255 degrees of
+freedom: critical value 377.1, SECURITY.md section 7). This sees the bytes of each message alone, not together
+with what the receiver holds: a product without its zero share has uniform bytes too, and only the enumeration
+of `test_enumerated.py` finds it. Planted here: what marginal bytes can show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from tacit import testing
+from tacit.algebra.ring import Ring
+from tacit.crypto.prg import KeyRing, Stream
+from tacit.net.memory import Hub
+from tacit.testing import NAMES, scatter, scatter_planes
+
+Array = npt.NDArray[Any]
+CRITICAL = 377.1
+N = 4096
+PUBLIC = {"rep3.reveal", "rep3.reveal-bits", "rep3.client-seed"}
+"""Labels that carry a component, determined by the value and the receiver's own, or a fresh key."""
+
+
+def _pair(p: Any, value: int) -> tuple[Any, Any]:
+    ring = p.ring
+    return scatter(p, ring.constant(value, (N,))), scatter(p, ring.constant(3 * value + 1, (N,)))
+
+
+def _bit(p: Any, value: int) -> Any:
+    plane = np.full((1, N // 64), 0xFFFFFFFFFFFFFFFF if value & 1 else 0, np.uint64)
+    return scatter_planes(p, plane, N)
+
+
+def _input(owner: str) -> Callable[[Any, int], Any]:
+    def fn(p: Any, v: int) -> None:
+        mine = p.party.name == owner
+        p.share_input(owner, p.ring.constant(v, (N,)) if mine else None, (N,))
+        p.share_bits(owner, np.full(8 * N, v & 1, np.uint8) if mine else None, (8 * N,))
+
+    return fn
+
+
+PROGRAMS: dict[str, Callable[[Any, int], Any]] = {
+    "mul": lambda p, v: p.mul(*_pair(p, v)),
+    "matmul": lambda p, v: p.matmul(*(x.reshape(64, 64) for x in _pair(p, v))),
+    "mul_trunc": lambda p, v: p.mul_trunc(*_pair(p, v), 13),
+    "trunc": lambda p, v: p.trunc(_pair(p, v)[0], 13),
+    "trunc_exact": lambda p, v: p.trunc_exact(_pair(p, v)[0], 13),
+    "sign": lambda p, v: p.sign(_pair(p, v)[0], p.ring.width - 1),
+    "is_zero": lambda p, v: p.is_zero(_pair(p, v)[0], p.ring.width - 2),
+    "decompose": lambda p, v: p.decompose(_pair(p, v)[0], p.ring.width),
+    "to_arith": lambda p, v: p.to_arith(_bit(p, v)),
+    "select": lambda p, v: p.select(_bit(p, v), _pair(p, v)[0]),
+    "and_": lambda p, v: [p.and_(_bit(p, v), _bit(p, v + 1)) for _ in range(8)],
+    "input by alice": _input("alice"),
+    "input by a client": _input("carl"),
+    "reveal to a client": lambda p, v: p.reveal(_pair(p, 5)[0], ["carl"]),
+}
+SETTINGS = [("rep3", 3, ""), ("semi2k", 2, "zoe"), ("semi2k", 3, "zoe")]
+
+
+def transcript(
+    protocol: str, n: int, dealer: str, width: int, name: str, secret: int, seed: int
+) -> dict[tuple[str, str, str], Array]:
+    """Return the bytes of all messages by (sender, receiver, label)."""
+    hub = Hub((*NAMES[:n], "carl", *((dealer,) if dealer else ())), record=True)
+    testing.run(
+        protocol,
+        width,
+        lambda p: PROGRAMS[name](p, secret),
+        n=n,
+        clients=("carl",),
+        dealer=dealer,
+        seed=seed,
+        hub=hub,
+    )
+    out: dict[tuple[str, str, str], list[bytes]] = {}
+    for r in hub.records:
+        if r.label not in PUBLIC or r.receiver == "carl":
+            out.setdefault((r.sender, r.receiver, r.label), []).append(r.payload)
+    return {key: np.frombuffer(b"".join(parts), np.uint8) for key, parts in out.items()}
+
+
+def chi_two(a: Array, b: Array) -> float:
+    """Return the two-sample statistic over byte values."""
+    x, y = (np.bincount(v, minlength=256).astype(float) for v in (a, b))
+    both = x + y
+    use = both > 0
+    ratio = np.sqrt(y.sum() / x.sum())
+    return float((((x * ratio - y / ratio) ** 2)[use] / both[use]).sum())
+
+
+def chi_uniform(a: Array) -> float:
+    """Return the goodness of fit to uniform bytes."""
+    seen, mean = np.bincount(a, minlength=256).astype(float), a.size / 256
+    return float((((seen - mean) ** 2) / mean).sum())
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("width", [64, 128])
+@pytest.mark.parametrize(("protocol", "n", "dealer"), SETTINGS)
+def test_messages_do_not_tell_secrets_apart(
+    protocol: str, n: int, dealer: str, width: int, name: str
+) -> None:
+    secrets = (0, (1 << (width - 2)) // 5 if name != "mul_trunc" else 12_345)
+    first, second = (
+        transcript(protocol, n, dealer, width, name, s, seed=100 + i) for i, s in enumerate(secrets)
+    )
+    assert {k: v.size for k, v in first.items()} == {k: v.size for k, v in second.items()}
+    assert first or name in ("input by alice", "and_", "to_arith")
+    for key, a in first.items():
+        where = f"{protocol} {name} width {width} {key}, seeds 100 and 101"
+        for sample in (a, second[key]):
+            assert chi_uniform(sample) < CRITICAL, where
+        assert chi_two(a, second[key]) < CRITICAL, where
+
+
+def test_shape_of_the_transcript_is_public() -> None:
+    """Sizes, counts and order are equal whatever the secrets are."""
+    for protocol, n, dealer in SETTINGS:
+        shapes = set()
+        for secret in (0, 1, 2**61, 2**64 - 1, 77):
+            hub = Hub((*NAMES[:n], "carl", *((dealer,) if dealer else ())), record=True)
+            testing.run(
+                protocol, 64, lambda p, s=secret: PROGRAMS["select"](p, s), n=n, clients=("carl",),
+                dealer=dealer, hub=hub,
+            )  # fmt: skip
+            shapes.add(tuple((r.sender, r.receiver, r.label, r.seq, len(r.payload)) for r in hub.records))
+        assert len(shapes) == 1
+
+
+def _replace_stream(monkeypatch: pytest.MonkeyPatch, label: str, kind: type[Stream]) -> None:
+    """Use another kind of stream for one label, at all its holders."""
+    original = KeyRing._stream
+
+    def stream(self: KeyRing, peer: str, name: str) -> Any:
+        if name != label:
+            return original(self, peer, name)
+        if (peer, name) not in self._streams:
+            self._streams[peer, name] = kind(self._keys[peer], name)
+        return self._streams[peer, name]
+
+    monkeypatch.setattr(KeyRing, "_stream", stream)
+
+
+class Biased(Stream):
+    """The top bit of every element is 0."""
+
+    def ring(self, ring: Ring, shape: tuple[int, ...]) -> Array:
+        return ring.low_bits(super().ring(ring, shape), ring.width - 1)
+
+
+class Silent(Stream):
+    """No mask at all."""
+
+    def take(self, nbytes: int) -> Array:
+        return np.zeros(nbytes, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "kind"),
+    [
+        ("input by alice", "rep3/input", Silent),
+        ("input by alice", "rep3/input", Biased),
+        ("to_arith", "rep3/b2a", Biased),
+        ("sign", "rep3/sign", Silent),
+        ("trunc", "rep3/trunc", Silent),
+    ],
+)
+def test_planted_bias_is_caught(name: str, label: str, kind: type[Stream], monkeypatch: Any) -> None:
+    _replace_stream(monkeypatch, label, kind)
+    found = transcript("rep3", 3, "", 64, name, 1, seed=100)
+    assert max(chi_uniform(v) for v in found.values()) > CRITICAL
