@@ -8,6 +8,7 @@ in one record; longer parts are copied once, or not at all when the caller says 
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -265,6 +266,10 @@ class TlsMesh(Mesh):
         if isinstance(error, BlockingIOError):
             text = f"{frm} did not send {label!r} within {self._round_timeout_s} s, though it is alive"
             self._fail(PeerUnavailable(text, frm))
+        elif isinstance(error, ssl.SSLError):
+            self._fail(
+                PeerUnavailable(f"what came from {frm} was altered on the way: {label!r} is lost", frm)
+            )
         elif self._failure is None:
             if self._control.verdict(frm, LINGER_S) is State.LEFT:
                 text = f"{frm} has left; {self.me} still expects {label!r} from it"
