@@ -200,38 +200,43 @@ def honest_failures(states: Mapping[int, Any]) -> dict[int, tuple[str, ...]]:
     return found
 
 
+def dealt_as(change: Callable[[bytes], bytes]) -> Callable[[Envelope], Envelope]:
+    """Let the cheat deal something else, and stand by it in its echo."""
+    return lambda e: resigned(e, change(e.body)) if (e.sender, e.step) == (CHEAT, dealing.COMMIT) else e
+
+
 @pytest.mark.parametrize("cheat", sorted(COMMIT_CHEATS))
 def test_wrong_dealing_names_the_dealer(cheat: str) -> None:
     plan = plan_keygen(suite_named("ed25519"), 2, range(1, 5))
-    states, _ = run_dealing(plan, tamper=to_all(dealing.COMMIT, COMMIT_CHEATS[cheat]))
-    failures = honest_failures(states)
-    # The cheat's own state still holds its first version, so its echo differs from the others' view as well;
-    # whichever comes first, the culprit is the same.
-    assert set(failures.values()) == {("Ben",)}, failures
+    states, _ = run_dealing(plan, rewrite=dealt_as(COMMIT_CHEATS[cheat]))
+    assert set(honest_failures(states).values()) == {("Ben",)}
+    assert all("dealt wrongly" in str(states[i].failure) for i in (1, 3, 4)) or cheat == "another coefficient"
 
 
 def test_copied_dealing_is_refused() -> None:
     """A rushing member sends another's commitments and proof as its own: the proof is bound to the dealer."""
     plan = plan_keygen(suite_named("ed25519"), 2, range(1, 4))
-    copied: dict[str, bytes] = {}
-
-    def tamper(envelope: Envelope, receiver: int) -> list[Envelope]:
-        if envelope.step == dealing.COMMIT and envelope.sender == 1:
-            copied["body"] = envelope.body
-        if envelope.step == dealing.COMMIT and envelope.sender == CHEAT:
-            return [resigned(envelope, copied["body"])]
-        return [envelope]
-
-    states, _ = run_dealing(plan, tamper=tamper)
+    _, transcript = run_dealing(plan)
+    copied = next(e.body for e in transcript if e.step == dealing.COMMIT and e.sender == 1)
+    states, _ = run_dealing(plan, rewrite=dealt_as(lambda _: copied))
     assert set(honest_failures(states).values()) == {("Ben",)}
+    assert all("proof of possession" in str(states[i].failure) for i in (1, 3))
 
 
-def test_proof_of_another_session_is_refused() -> None:
-    plan = plan_keygen(suite_named("ed25519"), 2, range(1, 4))
-    _, transcript = run_dealing(plan, seed="earlier")
-    old = next(e.body for e in transcript if e.step == dealing.COMMIT and e.sender == CHEAT)
-    states, _ = run_dealing(plan, seed="now", tamper=to_all(dealing.COMMIT, lambda _: old))
+@pytest.mark.parametrize(
+    "other", [(2, "earlier", (1, 2, 3)), (2, "now", (1, 2, 3, 4)), (3, "now", (1, 2, 3))]
+)
+def test_proof_of_another_session_is_refused(other: tuple[int, str, tuple[int, ...]]) -> None:
+    """A proof made under another session id (another run, roster or threshold) does not count."""
+    suite = suite_named("ed25519")
+    _, transcript = run_dealing(plan_keygen(suite, other[0], other[2]), seed=other[1])
+    old = next(unpack(e.body) for e in transcript if e.step == dealing.COMMIT and e.sender == CHEAT)
+    replayed = pack([*old[:2], *old[-2:]])
+    states, _ = run_dealing(
+        plan_keygen(suite, 2, (1, 2, 3)), seed="now", rewrite=dealt_as(lambda _: replayed)
+    )
     assert set(honest_failures(states).values()) == {("Ben",)}
+    assert all("proof of possession" in str(states[i].failure) for i in (1, 3))
 
 
 def test_split_view_names_who_signed_both() -> None:
@@ -342,8 +347,28 @@ def test_false_echoes_name_the_echoer(change: Callable[[bytes], bytes]) -> None:
 def test_reshare_of_something_else_names_the_dealer() -> None:
     shares = keygen(2, 3)
     plan = plan_reshare(shares[1].group_key, [1, 2], [1, 2, 3, 4], 2)
-    states, _ = run_dealing(plan, shares, tamper=to_all(dealing.COMMIT, edit_fields(swap_first)))
+    states, _ = run_dealing(plan, shares, rewrite=dealt_as(edit_fields(swap_first)))
     assert set(honest_failures(states).values()) == {("Ben",)}
+    assert all("present share" in str(states[i].failure) for i in (1, 3, 4))
+
+
+def test_refresh_with_a_constant_term_names_the_dealer() -> None:
+    """A refresh that would move the key: one commitment too many."""
+    shares = keygen(2, 3)
+    rewrite = dealt_as(lambda body: pack([B, *unpack(body)]))
+    states, _ = run_dealing(plan_refresh(shares[1].group_key), shares, rewrite=rewrite)
+    assert set(honest_failures(states).values()) == {("Ben",)}
+
+
+def test_lists_have_one_meaning() -> None:
+    lists = [[b"ab", b"c"], [b"a", b"bc"], [b"abc"], [b"abc", b""], [b"", b"abc"], [], [b""]]
+    assert len({pack(one) for one in lists}) == len(lists)
+    assert [unpack(pack(one)) for one in lists] == lists
+    for bad in (b"", b"\0\0\0", pack([b"a"]) + b"b", pack([b"ab"])[:-1], b"\xff" * 8, b"\0\0\0\1"):
+        with pytest.raises(DataError):
+            unpack(bad)
+    with pytest.raises(DataError):
+        unpack(pack([b"a"]), 2)
 
 
 def test_strangers_and_other_sessions_change_nothing() -> None:

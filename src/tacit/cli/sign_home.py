@@ -77,7 +77,7 @@ class Home:
     def adopt_share(self) -> KeyShare:
         """Put the staged share in the present one's place; that and its nonces are destroyed.
 
-        Everybody has stored the new generation by then; after a crash in between, ``tacit sign adopt`` ends it.
+        Everybody has stored the new generation by then; after a crash, ``tacit sign adopt`` ends it.
         """
         share = self.staged()
         record = read_private(self.folder / "share.new")

@@ -188,10 +188,10 @@ def give_share(
     if not mine:
         raise UsageError("your own approval is not among these")
     package = package_digest(order, group_key, commitments)
-    for approval in approvals:
+    nonces = store.take(mine[0], group_key.suite, package)
+    for approval in approvals:  # after one's own nonces: only what one really signs beside is remembered
         if approval.commitment is not None and approval.commitment.identifier != share.identifier:
             _refuse_reuse(approval, approval.commitment, store, package)
-    nonces = store.take(mine[0], group_key.suite, package)
     z = frost.sign(share, nonces, order.data, commitments)
     body = {
         "format": _PART,
