@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -114,6 +115,12 @@ def test_dealer_and_its_refusals() -> None:
         with pytest.raises(PeerMisbehaved) as caught:
             dealer.accept(share, wrong, "Dora")
         assert caught.value.culprits == ("Dora",)
+    higher = dealer.deal(suite, 3, ["Ada", "Ben", "Cem"], seeded("higher"))[
+        "Ada"
+    ]  # consistent, of too high degree
+    claimed = KeyShare(1, higher[0].secret, replace(higher[0].group_key, threshold=2))
+    with pytest.raises(PeerMisbehaved, match="wrong degree"):
+        dealer.accept(claimed, higher[1])
     for t, names in ((0, ["A"]), (2, ["A"]), (1, []), (2, ["A"] * 101)):
         with pytest.raises(UsageError):
             dealer.deal(suite, t, names, seeded(0))
@@ -328,6 +335,10 @@ def test_false_complaints_name_the_complainer(kind: str) -> None:
     assert set(honest_failures(states).values()) == {("Ben",)}
 
 
+def reversed_echo(body: bytes) -> bytes:
+    return pack(reversed(unpack(body)))
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -335,7 +346,7 @@ def test_false_complaints_name_the_complainer(kind: str) -> None:
         lambda body: pack([bytes(96)] * 3),
         lambda body: pack([*unpack(body)[:2], bytes(96)]),
         lambda body: pack([entry[:-1] for entry in unpack(body)]),
-        lambda body: pack(reversed(unpack(body))),
+        reversed_echo,
     ],
 )
 def test_false_echoes_name_the_echoer(change: Callable[[bytes], bytes]) -> None:
@@ -390,6 +401,24 @@ def test_strangers_and_other_sessions_change_nothing() -> None:
 
     states, _ = run_dealing(plan, extra=extra)
     sign_with(shares_of(states), [1, 2])
+
+
+def test_misdirected_messages_change_nothing() -> None:
+    """Right messages with another sender, receiver or step written on them are nobody's fault."""
+    plan = plan_keygen(suite_named("ed25519"), 2, range(1, 4))
+    _, transcript = run_dealing(plan)
+
+    def extra(session: Session) -> list[tuple[int, Envelope]]:
+        out = []
+        for e in transcript:
+            for to in (1, 2, 3):
+                out.append((to, replace(e, receiver=to if e.receiver != to else EVERYONE)))
+                out.append((to, replace(e, sender=e.sender % 3 + 1)))
+                out.append((to, replace(e, step=dealing.DONE if e.step != dealing.DONE else dealing.ECHO)))
+        return out
+
+    states, _ = run_dealing(plan, extra=extra)
+    sign_with(shares_of(states), [1, 3])
 
 
 def test_silence_is_named_but_not_called_cheating() -> None:
@@ -474,6 +503,20 @@ def test_wrong_repair_names_the_helper(number: int) -> None:
     assert states[4].failure.culprits == ("Ben",)
     for i in (1, 3):
         assert states[i].failure is None or states[i].failure.culprits == ("Ben",)
+
+
+def test_repair_with_other_parts_names_the_helper() -> None:
+    """A helper commits to parts of something else than its share, and stands by it."""
+
+    def rewrite(e: Envelope) -> Envelope:
+        if (e.sender, e.step) == (CHEAT, repair.COMMIT):
+            return resigned(e, edit_fields(swap_first)(e.body))
+        return e
+
+    states, _ = run_repair(keygen(3, 4), [1, 2, 3], 4, rewrite=rewrite)
+    for i in (1, 3, 4):
+        failure = states[i].failure
+        assert failure is not None and failure.culprits == ("Ben",) and "do not add up" in str(failure)
 
 
 def test_false_complaint_in_a_repair_names_the_complainer() -> None:

@@ -53,6 +53,7 @@ def test_once_and_private(tmp_path: Path) -> None:
     again = open_store(tmp_path)  # another process, later
     taken = again.take(commitment, SUITE, PURPOSE)
     assert taken.spend() == (hiding, binding)
+    assert not list((tmp_path / "nonces").glob("nonce-*"))
     for used in (store, again, open_store(tmp_path)):
         with pytest.raises(MaterialError, match="used"):
             used.take(commitment, SUITE, PURPOSE)
@@ -129,9 +130,16 @@ def test_damage_and_wrong_key(tmp_path: Path) -> None:
     (folder / "generation").chmod(0o644)
     with pytest.raises(MaterialError, match="chmod"):
         open_store(tmp_path)
-    folder.chmod(0o755)
-    with pytest.raises(MaterialError, match="chmod"):
-        open_store(tmp_path)
+
+
+def test_folders_open_to_others(tmp_path: Path) -> None:
+    open_store(tmp_path)
+    for folder in (tmp_path / "nonces", tmp_path / "run"):
+        folder.chmod(0o750)
+        with pytest.raises(MaterialError, match="chmod 700"):
+            open_store(tmp_path)
+        folder.chmod(0o700)
+    open_store(tmp_path)
 
 
 def test_race(tmp_path: Path) -> None:

@@ -435,6 +435,13 @@ def test_what_is_not_signed(ward: Ward) -> None:
     ward.give(order, [one, two], 1)  # none of these used the nonces up
 
 
+def test_one_refusal_stops_it(ward: Ward) -> None:
+    order = ward.order()
+    approvals = [ward.approve(order, 1), ward.approve(order, 2), ward.approve(order, 3, REFUSE)]
+    with pytest.raises(NotApproved, match="Cem refused"):
+        ward.give(order, approvals, 1)
+
+
 def test_what_is_shown_is_what_is_signed(ward: Ward) -> None:
     order = ward.order()
     for shown in ("", render(order.data).replace("500", "50"), render(order.data) + "\n"):
@@ -611,6 +618,13 @@ def test_log_chain(tmp_path: Path) -> None:
         with pytest.raises(MaterialError):
             check_journal(b"\n".join(lines) + b"\n", signing_key("Ada").public)
             pytest.fail(kind)
+    Journal(tmp_path / "fork", signing_key("Ada")).append(NOW, "refuse", "Ada", bytes(32))
+    filled(tmp_path / "fork", 5)  # the same keeper, another history
+    forked = (tmp_path / "fork").read_bytes().split(b"\n")[:-1]
+    for number in range(1, 6):
+        with pytest.raises(MaterialError):
+            spliced = [*rows[:number], forked[number], *rows[number + 1 :]]
+            check_journal(b"\n".join(spliced) + b"\n", signing_key("Ada").public)
     cut = b"\n".join(rows[:-2]) + b"\n"
     assert len(check_journal(cut, signing_key("Ada").public)[0]) == 4
     with pytest.raises(MaterialError, match="cut"):

@@ -133,6 +133,7 @@ def run_repair(
     lost: int,
     seed: object = 0,
     tamper: Tamper = honest,
+    rewrite: Callable[[Envelope], Envelope] = lambda envelope: envelope,
 ) -> tuple[dict[int, repair.State], list[Envelope]]:
     helpers = sorted(helpers)
     group_key = shares[helpers[0]].group_key
@@ -146,5 +147,8 @@ def run_repair(
         present = None if i == lost else shares[i]
         key = signing_key(name_of(i))
         states[i], out = repair.start(group_key, session, lost, i, key, seeded((seed, i)), present)
+        out = [rewrite(e) for e in out]
+        held = {e.place: e for e in out if e.receiver == EVERYONE}
+        states[i] = replace(states[i], inbox=replace(states[i].inbox, held={**states[i].inbox.held, **held}))
         sent += [(i, e) for e in out]
     return states, run(states, sent, repair.step, seed, tamper)
