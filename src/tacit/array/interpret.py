@@ -23,13 +23,17 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _SKIP = (_PACKAGE, f"{os.sep}jax{os.sep}", f"{os.sep}numpy{os.sep}", "<frozen")
 
 
+def is_users(filename: str) -> bool:
+    """Whether a source file is the user's: outside Tacit and the array libraries."""
+    return not any(part in filename for part in _SKIP)
+
+
 def caller() -> str:
     """Return "file.py:line" of the nearest frame outside Tacit and the array libraries."""
     frame = sys._getframe(1)
     while frame is not None:
-        name = frame.f_code.co_filename
-        if not any(part in name for part in _SKIP):
-            return f"{os.path.basename(name)}:{frame.f_lineno}"
+        if is_users(frame.f_code.co_filename):
+            return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
         frame = frame.f_back  # type: ignore[assignment]
     return ""
 
@@ -41,6 +45,8 @@ class Context:
 
     def __init__(self) -> None:
         self._next = 0
+        self.source = ""
+        """The user's line of the equations to come, where a front end knows it better than the stack."""
 
     def new_var(self) -> int:
         """Return a fresh variable number."""
@@ -57,7 +63,7 @@ class Context:
                     f"{op}: an operand belongs to another session or trace; values cannot cross between them"
                 )
         eqn_ins = tuple(a.ref for a in ins)
-        draft = Eqn(op, eqn_ins, (), params or {}, caller())
+        draft = Eqn(op, eqn_ins, (), params or {}, self.source or caller())
         avals = infer_eqn(draft, [a.aval for a in ins])
         outs = tuple(self.new_var() for _ in avals)
         self.record(Eqn(op, eqn_ins, outs, draft.params, draft.source), [a.aval for a in ins], avals)

@@ -1,0 +1,162 @@
+"""The JAX front end: a plain `jax.numpy` function becomes Tacit equations, by way of its jaxpr.
+
+JAX is only the reader of the function. What it works out (shapes, `grad`, `vmap`, `scan`) arrives as primitives;
+a table says for each one which array functions compute it, and a primitive without a row is refused by name. What
+follows from constants alone is computed here, while tracing, and adds no equation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from tacit.array import functions as xp
+from tacit.array.interpret import Context, is_users
+from tacit.array.secret import SecretArray
+from tacit.errors import InternalError, NotRealised, SecretUsedAsPublic, TacitError, UsageError
+from tacit.frontends import jax_loops, jax_move, jax_rules
+from tacit.frontends.jax_flat import Atom, Const, Flat, Step, Value, flatten, fold, kind_of, known, x64
+from tacit.frontends.jax_refused import REMEDIES
+
+RULES: dict[str, jax_rules.Rule] = {**jax_rules.RULES, **jax_move.RULES, **jax_loops.RULES}
+DTYPES = {"fixed": np.float64, "int": np.int64, "bool": np.bool_}
+ASKED = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+    jax.errors.NonConcreteBooleanIndexError,
+)
+
+
+def trace_jax(fn: Callable[..., Any], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None) -> Any:
+    """Call `fn(*args, **kwargs)`, a function of `jax.numpy`, on arrays of one session or trace.
+
+    Arrays anywhere in the arguments (lists, tuples, dictionaries) are traced; everything else (numbers, NumPy arrays,
+    names) reaches `fn` as it is, so it may decide shapes and loops. Returns what `fn` returns, made of Tacit arrays.
+    """
+    leaves, tree = jax.tree_util.tree_flatten((tuple(args), dict(kwargs or {})), is_leaf=_is_secret)
+    at = [i for i, leaf in enumerate(leaves) if _is_secret(leaf)]
+    if not at:
+        raise UsageError("trace_jax needs at least one array of a session or trace among its arguments")
+    secrets = [leaves[i] for i in at]
+    context = secrets[0].context
+    for a in secrets:
+        if a.context is not context:
+            raise UsageError("the arguments belong to different sessions or traces")
+
+    def body(*traced: Any) -> Any:
+        filled = list(leaves)
+        for i, t in zip(at, traced, strict=True):
+            filled[i] = t
+        positional, named = jax.tree_util.tree_unflatten(tree, filled)
+        return fn(*positional, **named)
+
+    with x64():
+        specs = [jax.ShapeDtypeStruct(a.shape, DTYPES[a.dtype]) for a in secrets]
+        closed, out_tree = _make_jaxpr(body, specs)
+        flat = flatten(closed)
+        outs = Interpreter(context).run(flat, secrets)
+    results = [finish(context, v, aval.dtype) for v, aval in zip(outs, flat.out_avals, strict=True)]
+    return jax.tree_util.tree_unflatten(out_tree, results)
+
+
+def _is_secret(x: Any) -> bool:
+    return isinstance(x, SecretArray)
+
+
+def _make_jaxpr(body: Callable[..., Any], specs: list[Any]) -> tuple[Any, Any]:
+    try:
+        closed, shape = jax.make_jaxpr(body, return_shape=True)(*specs)
+    except ASKED as exc:
+        raise SecretUsedAsPublic(
+            f"{_line(exc)}: Python asked for the value of a secret (in `if`, `while`, `range`, `float()`, a NumPy "
+            "call or an index); use jnp.where, lax.fori_loop or a fixed size"
+        ) from None
+    return closed, jax.tree_util.tree_structure(shape)
+
+
+def _line(exc: BaseException) -> str:
+    found, tb = "the function", exc.__traceback__
+    while tb is not None:
+        name = tb.tb_frame.f_code.co_filename
+        if is_users(name):
+            found = f"{name.rsplit('/', 1)[-1]}:{tb.tb_lineno}"
+        tb = tb.tb_next
+    return found
+
+
+def finish(context: Context, v: Value, dtype: Any) -> SecretArray:
+    """Return a value as an array of the context, of the kind that JAX's type asks for."""
+    kind = kind_of(dtype)
+    a = v if isinstance(v, SecretArray) else context.const(np.asarray(v), kind)
+    return xp.astype(a, kind)
+
+
+class Interpreter:
+    """Runs flat steps on values of one context; `facts` are proved properties that intervals alone miss."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.facts: dict[int, tuple[Any, ...]] = {}
+        self.source = ""
+
+    def run(self, flat: Flat, args: Sequence[Value]) -> list[Value]:
+        """Run the steps; return the outputs, known ones as NumPy arrays."""
+        env: dict[int, Value] = dict(zip(flat.ins, args, strict=True))
+        last: dict[int, int] = {}
+        for at, step in enumerate(flat.steps):
+            last.update(dict.fromkeys((a for a in step.ins if isinstance(a, int)), at))
+        last.update(dict.fromkeys((a for a in flat.outs if isinstance(a, int)), len(flat.steps)))
+
+        def read(a: Atom) -> Value:
+            return a.value if isinstance(a, Const) else env[a]
+
+        for at, step in enumerate(flat.steps):
+            outs = self.step(step, [read(a) for a in step.ins])
+            env.update(zip(step.outs, outs, strict=True))
+            for a in {a for a in step.ins if isinstance(a, int)}:
+                if last[a] == at:
+                    del env[a]
+        return [read(a) for a in flat.outs]
+
+    def step(self, step: Step, ins: list[Value]) -> list[Value]:
+        """Run one step: fold it if everything is known, else by its rule."""
+        if all(known(v) for v in ins):
+            return fold(step, ins)
+        rule = RULES.get(step.name)
+        where = step.source or "the function"
+        if rule is None:
+            remedy = REMEDIES.get(step.name, "rewrite it with operations that docs/operations.md lists")
+            raise NotRealised(f"{where}: jax primitive {step.name!r} is not supported on secrets; {remedy}")
+        outer, outer_ctx = self.source, self.context.source
+        self.source, self.context.source = step.source, step.source
+        try:
+            for aval in step.avals:
+                kind_of(aval.dtype)
+            outs = rule(self, step, ins)
+        except TacitError as exc:
+            if where in str(exc) or not exc.args:
+                raise
+            exc.args = (f"{where}: {exc.args[0]}", *exc.args[1:])
+            raise
+        finally:
+            self.source, self.context.source = outer, outer_ctx
+        return [self._checked(step, v, a) for v, a in zip(outs, step.avals, strict=True)]
+
+    def _checked(self, step: Step, v: Value, aval: Any) -> Value:
+        if tuple(np.shape(v) if known(v) else v.shape) != tuple(aval.shape):
+            raise InternalError(f"{step.source}: {step.name} gave shape {v.shape}, JAX says {aval.shape}")
+        if known(v):
+            return v
+        kind = kind_of(aval.dtype)
+        # A float that is whole by construction stays an int: it needs no truncation later and is exact.
+        if v.dtype == kind or (kind, v.dtype) == ("fixed", "int"):
+            return v
+        return xp.astype(v, kind)
+
+    def lift(self, v: Value) -> SecretArray:
+        """Return a value as an array of the context."""
+        return v if isinstance(v, SecretArray) else self.context.const(v)

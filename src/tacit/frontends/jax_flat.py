@@ -1,0 +1,221 @@
+"""A jaxpr as a flat list of steps: every call inlined, every variable a number, dead steps left out."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Literal
+
+from tacit.array.interpret import is_users
+from tacit.array.secret import SecretArray
+from tacit.errors import NotRealised
+
+Known = Any
+"""A value known while tracing: a NumPy or JAX array."""
+Value = SecretArray | Known
+
+# Calls that only group equations; differentiation rules have been applied before a jaxpr arrives here.
+CALLS = {
+    "jit",
+    "pjit",
+    "closed_call",
+    "core_call",
+    "call",
+    "custom_jvp_call",
+    "custom_vjp_call",
+    "custom_vjp_call_jaxpr",
+    "remat",
+    "remat2",
+    "checkpoint",
+    "custom_lin",
+}
+
+
+def x64() -> AbstractContextManager[Any]:
+    """Return a context in which JAX traces 64-bit types; nothing is switched globally."""
+    if hasattr(jax, "enable_x64"):
+        return jax.enable_x64(True)
+    older: Any = importlib.import_module("jax.experimental")
+    return older.enable_x64()
+
+
+@dataclass(frozen=True, slots=True)
+class Const:
+    """An operand that is known while tracing."""
+
+    value: Known
+
+
+Atom = int | Const
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One primitive: outs = name(ins; params), with its results' shapes and types and the user's line."""
+
+    name: str
+    primitive: Any
+    params: dict[str, Any]
+    ins: tuple[Atom, ...]
+    outs: tuple[int, ...]
+    avals: tuple[Any, ...]
+    source: str
+    effect: bool = False
+    """Whether it does something besides computing its results, such as printing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flat:
+    """Inputs, steps in order, outputs."""
+
+    ins: tuple[int, ...]
+    steps: tuple[Step, ...]
+    outs: tuple[Atom, ...]
+    in_avals: tuple[Any, ...]
+    out_avals: tuple[Any, ...]
+
+
+def source_of(info: Any) -> str:
+    """Return "file.py:line" of the user's code that made an equation, or "" where JAX does not say."""
+    try:
+        for frame in info.traceback.frames:
+            if is_users(frame.file_name):
+                line = getattr(frame, "line_num", None) or getattr(frame, "start_line", 0)
+                return f"{os.path.basename(frame.file_name)}:{line}"
+    except (AttributeError, TypeError):
+        pass
+    return ""
+
+
+class _Flattener:
+    def __init__(self) -> None:
+        self.count = 0
+        self.steps: list[Step] = []
+
+    def fresh(self) -> int:
+        self.count += 1
+        return self.count - 1
+
+    def inline(self, jaxpr: Any, consts: Sequence[Known], ins: Sequence[Atom], outer: str) -> list[Atom]:
+        env: dict[Any, Atom] = dict(zip(jaxpr.constvars, (Const(c) for c in consts), strict=True))
+        env.update(zip(jaxpr.invars, ins, strict=True))
+
+        def read(v: Any) -> Atom:
+            return Const(np.asarray(v.val, _dtype(v))) if isinstance(v, Literal) else env[v]
+
+        for eqn in jaxpr.eqns:
+            args = [read(v) for v in eqn.invars]
+            source = source_of(eqn.source_info) or outer
+            name = eqn.primitive.name
+            body = _body(eqn.params) if name in CALLS else None
+            if body is not None:
+                inner, inner_consts = (
+                    (body.jaxpr, body.consts) if isinstance(body, ClosedJaxpr) else (body, ())
+                )
+                results = self.inline(inner, inner_consts, args, source)
+            else:
+                outs = tuple(self.fresh() for _ in eqn.outvars)
+                avals = tuple(v.aval for v in eqn.outvars)
+                self.steps.append(
+                    Step(name, eqn.primitive, eqn.params, tuple(args), outs, avals, source, bool(eqn.effects))
+                )
+                results = list(outs)
+            env.update(zip(eqn.outvars, results, strict=True))
+        return [read(v) for v in jaxpr.outvars]
+
+
+def _dtype(literal: Any) -> Any:
+    return literal.aval.dtype
+
+
+def _body(params: dict[str, Any]) -> Any:
+    for key in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
+        if hasattr(params.get(key), "eqns"):
+            return params[key]
+    return None
+
+
+def flatten(closed: Any, source: str = "") -> Flat:
+    """Inline every call of a closed jaxpr and drop what no output needs; `source` is the line of who calls it."""
+    f = _Flattener()
+    ins = tuple(f.fresh() for _ in closed.jaxpr.invars)
+    outs = tuple(f.inline(closed.jaxpr, closed.consts, ins, source))
+    in_avals = tuple(v.aval for v in closed.jaxpr.invars)
+    return Flat(ins, tuple(_live(f.steps, outs)), outs, in_avals, tuple(v.aval for v in closed.jaxpr.outvars))
+
+
+def _live(steps: Sequence[Step], outs: Sequence[Atom]) -> Iterator[Step]:
+    needed = {a for a in outs if isinstance(a, int)}
+    kept = []
+    for step in reversed(steps):
+        if step.effect or needed.intersection(step.outs):
+            kept.append(step)
+            needed.update(a for a in step.ins if isinstance(a, int))
+    return reversed(kept)
+
+
+def known(v: Value) -> bool:
+    """Whether a value is known while tracing."""
+    return not isinstance(v, SecretArray)
+
+
+_NUMPY: dict[str, Any] = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "max": np.maximum,
+    "min": np.minimum,
+    "neg": np.negative,
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+    "eq": np.equal,
+    "ne": np.not_equal,
+}
+
+
+def fold(step: Step, ins: Sequence[Known]) -> list[Known]:
+    """Compute one step on known values, without an equation."""
+    fn = _NUMPY.get(step.name)
+    plain = all(isinstance(v, np.ndarray | np.generic) for v in ins)
+    if plain and step.name == "convert_element_type":
+        return [np.asarray(ins[0]).astype(step.avals[0].dtype)]
+    if plain and fn is not None:
+        with np.errstate(all="ignore"):
+            return [np.asarray(fn(*ins), dtype=step.avals[0].dtype)]
+    out = step.primitive.bind(*ins, **step.params)
+    outs = list(out) if step.primitive.multiple_results else [out]
+    return [as_numpy(v) for v in outs]
+
+
+def kind_of(dtype: Any) -> str:
+    """Return the kind of array that JAX's type asks for; NotRealised names a type that has none."""
+    kind = (
+        {"f": "fixed", "i": "int", "u": "int", "b": "bool"}.get(np.dtype(dtype).kind)
+        if _plain(dtype)
+        else None
+    )
+    if kind is None:
+        raise NotRealised(f"values of type {dtype} cannot be secret; secrets are float, int or bool")
+    return kind
+
+
+def _plain(dtype: Any) -> bool:
+    return not jax.dtypes.issubdtype(dtype, jax.dtypes.extended)
+
+
+def as_numpy(v: Known) -> Known:
+    """Return a NumPy array; a random key or a value being traced by JAX stays what it is."""
+    if isinstance(v, jax.core.Tracer) or (
+        hasattr(v, "dtype") and jax.dtypes.issubdtype(v.dtype, jax.dtypes.extended)
+    ):
+        return v
+    return np.asarray(v)

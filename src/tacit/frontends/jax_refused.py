@@ -1,0 +1,38 @@
+"""What to write instead of a JAX primitive that has no rule."""
+
+from __future__ import annotations
+
+_POLYNOMIAL = "use a polynomial on a bounded range"
+_SOLVE = "use a fixed number of elimination or Newton steps"
+_BITS = "secrets have no bit operations; compare, or take the floor of a quotient"
+_WINDOWS = "write it as slices and matrix products"
+_DRAW = "draw randomness from a fixed key, outside of what secrets decide"
+
+REMEDIES: dict[str, str] = {
+    "rem": "use x - n * floor(x / n) on floats",
+    "sort": "medians and quantiles of secrets are not offered yet; use counts over bins",
+    "top_k": "use max and argmax",
+    "cbrt": "for positive x write exp(log(x) / 3)",
+    **dict.fromkeys(
+        ["sin", "cos", "tan", "asin", "acos", "atan", "atan2", "asinh", "acosh", "atanh"], _POLYNOMIAL
+    ),
+    **dict.fromkeys(["erf", "erfc", "erf_inv", "lgamma", "digamma", "igamma", "bessel_i0e"], _POLYNOMIAL),
+    **dict.fromkeys(["cholesky", "triangular_solve", "lu", "custom_linear_solve"], _SOLVE),
+    **dict.fromkeys(["eig", "eigh", "svd", "schur"], "use power iteration with a fixed count"),
+    "qr": "use the normal equations",
+    **dict.fromkeys(
+        ["conv_general_dilated", "reduce_window", "reduce_window_sum", "reduce_window_max"], _WINDOWS
+    ),
+    **dict.fromkeys(["reduce_window_min", "select_and_scatter_add", "select_and_gather_add"], _WINDOWS),
+    **dict.fromkeys(["shift_left", "shift_right_logical", "shift_right_arithmetic", "reduce_xor"], _BITS),
+    **dict.fromkeys(["population_count", "clz", "bitcast_convert_type", "nextafter"], _BITS),
+    **dict.fromkeys(["random_bits", "threefry2x32", "rng_bit_generator"], _DRAW),
+    **dict.fromkeys(["scatter-mul", "scatter-min", "scatter-max"], "combine with where and a reduction"),
+    "cumlogsumexp": "use log(cumsum(exp(x))) on a bounded range",
+    "reduce": "use sum, prod, max, min, any or all",
+    "fft": "write it as a product with the matrix of the transform",
+    "complex": "keep real and imaginary parts apart",
+    "pure_callback": "secrets exist only as shares; compute with array operations",
+    "io_callback": "secrets exist only as shares; compute with array operations",
+    **dict.fromkeys(["debug_callback", "debug_print"], "a secret cannot be printed; reveal it on purpose"),
+}

@@ -1,0 +1,411 @@
+"""The table of JAX primitives: elementwise operations, logic, reductions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tacit.array import functions as xp
+from tacit.array.secret import SecretArray
+from tacit.errors import NotRealised, RangeError
+from tacit.frontends.jax_flat import Step, Value, known
+
+if TYPE_CHECKING:
+    from tacit.frontends.jax import Interpreter
+
+Rule = Callable[["Interpreter", Step, list[Value]], list[Value]]
+LN2 = math.log(2.0)
+
+
+def is_int(step: Step) -> bool:
+    """Whether the first result's JAX type is a whole number."""
+    return np.dtype(step.avals[0].dtype).kind in "iu"
+
+
+def only(v: Value) -> Any:
+    """Return the one number that fills a known array, or None."""
+    if not known(v):
+        return None
+    a = np.asarray(v)
+    return a.reshape(-1)[0].item() if a.size and np.all(a == a.reshape(-1)[0]) else None
+
+
+def one(fn: Callable[..., Any]) -> Rule:
+    """Rule of a function of the operands alone."""
+    return lambda it, step, ins: [fn(*ins)]
+
+
+def _shape(step: Step) -> tuple[int, ...]:
+    return tuple(step.avals[0].shape)
+
+
+def _same(v: Value, step: Step) -> bool:
+    return not known(v) and v.shape == _shape(step)
+
+
+# -- arithmetic -------------------------------------------------------------------------------------------
+
+
+def _add(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+    x, y = ins
+    if only(y) == 0 and _same(x, step):
+        return [x]
+    return [y] if only(x) == 0 and _same(y, step) else [xp.add(x, y)]
+
+
+def _sub(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+    x, y = ins
+    if only(y) == 0 and _same(x, step):
+        return [x]
+    out = xp.subtract(x, y)
+    if known(x) or known(y):
+        return [out]
+    fact = it.facts.get(y.ref)
+    if fact is not None and fact[0] == "max" and fact[1] == x.ref and out.aval.hi > 0:
+        # The maximum is one of the values, exactly, so no difference is positive: softmax stays in range.
+        out = xp.assume(out, out.aval.lo, 0)
+        it.facts[out.ref] = ("shifted", fact[2])
+    return [out]
+
+
+def _mul(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+    x, y = ins
+    if only(y) == 1 and _same(x, step):
+        return [x]
+    return [y] if only(x) == 1 and _same(y, step) else [xp.multiply(x, y)]
+
+
+def _div(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+    if is_int(step):
+        raise NotRealised(
+            "jax primitive 'div' (whole-number division) is not supported on secrets; divide as floats and take "
+            "the floor"
+        )
+    return [xp.divide(*ins)]
+
+
+def _power(x: Value, y: float) -> SecretArray:
+    twice = 2 * y
+    if twice == int(twice) and y not in (0.5, -0.5) and y != int(y):
+        whole = math.floor(abs(y))
+        out = xp.multiply(xp.pow(x, whole), xp.sqrt(x))
+        return out if y > 0 else xp.reciprocal(out)
+    return xp.pow(x, y)
+
+
+def _pow(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+    y = only(ins[1])
+    if y is None:
+        raise NotRealised(
+            "jax primitive 'pow' needs one exponent known while tracing; for positive x write exp(y * log(x))"
+        )
+    return [_power(ins[0], y)]
+
+
+def _integer_pow(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+    return [xp.pow(ins[0], step.params["y"])]
+
+
+def _clamp(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+    low, x, high = ins
+    return _min(it, step, [_max(it, step, [x, low])[0], high])
+
+
+def _max(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+    x, y = ins
+    if only(y) == -math.inf and not known(x):
+        return [x]
+    return [y] if only(x) == -math.inf else [xp.maximum(x, y)]
+
+
+def _min(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+    x, y = ins
+    if only(y) == math.inf and not known(x):
+        return [x]
+    return [y] if only(x) == math.inf else [xp.minimum(x, y)]
+
+
+# -- functions --------------------------------------------------------------------------------------------
+
+
+def _exp(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+    out = xp.exp(ins[0])
+    fact = it.facts.get(ins[0].ref)
+    if fact is not None and fact[0] == "shifted":
+        it.facts[out.ref] = ("weights", fact[1])
+    return [out]
+
+
+def _ceil(x: SecretArray) -> SecretArray:
+    return xp.negative(xp.floor(xp.negative(x)))
+
+
+def _round(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+    x = ins[0]
+    if x.dtype == "int":
+        return [x]
+    if int(step.params["rounding_method"]) == 0:  # half away from zero
+        return [
+            xp.where(
+                xp.less(x, 0.0), xp.negative(xp.floor(xp.add(xp.negative(x), 0.5))), xp.floor(xp.add(x, 0.5))
+            )
+        ]
+    up = xp.floor(xp.add(x, 0.5))
+    tie = xp.equal(xp.subtract(xp.astype(up, "fixed"), x), 0.5)
+    odd = xp.not_equal(xp.multiply(xp.floor(xp.multiply(xp.astype(up, "fixed"), 0.5)), 2), up)
+    return [xp.subtract(up, xp.astype(xp.logical_and(tie, odd), "int"))]
+
+
+def _is_finite(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+    return [np.ones(_shape(step), bool)]
+
+
+# -- comparison and logic ---------------------------------------------------------------------------------
+
+
+def _compare(fn: Callable[..., SecretArray], same: bool) -> Rule:
+    def rule(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+        x, y = ins
+        if x is y:  # how jax.numpy asks for NaN, which no secret is
+            return [np.full(_shape(step), same)]
+        limit = [
+            v for v in ins if known(v) and np.asarray(v).dtype.kind == "f" and not np.all(np.isfinite(v))
+        ]
+        if limit and only(limit[0]) is not None:
+            # Every secret is a finite number, so zero stands for it.
+            with np.errstate(all="ignore"):
+                a, b = (v if known(v) else 0.0 for v in ins)
+                return [np.full(_shape(step), bool(_NUMPY[step.name](only(a), only(b))))]
+        return [fn(x, y)]
+
+    return rule
+
+
+_NUMPY: dict[str, Any] = {
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+    "eq": np.equal,
+    "ne": np.not_equal,
+}
+
+
+def _logic(fn: Callable[..., SecretArray]) -> Rule:
+    def rule(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+        if is_int(step):
+            raise NotRealised(
+                f"jax primitive {step.name!r} on whole numbers (bit by bit) is not supported on secrets; it is on "
+                "truth values"
+            )
+        return [fn(*ins)]
+
+    return rule
+
+
+def _select_n(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+    which, cases = ins[0], ins[1:]
+    if (pick := only(which)) is not None:
+        return [cases[int(pick)]]
+    if len(cases) == 1:
+        return [cases[0]]
+    if known(which) or which.dtype == "bool":
+        return [_between(it, which, cases)]
+    out = cases[-1]
+    for i in range(len(cases) - 2, -1, -1):
+        out = xp.where(xp.equal(which, i), _like(it, cases[i], step), _like(it, out, step))
+    return [out]
+
+
+def _between(it: Interpreter, which: Value, cases: list[Value]) -> Value:
+    if known(which):
+        if all(known(c) for c in cases):
+            return np.choose(np.asarray(which).astype(int), [np.asarray(c) for c in cases])
+        out = cases[0]
+        for i in range(1, len(cases)):
+            out = xp.where(np.asarray(which).astype(int) == i, it.lift(cases[i]), it.lift(out))
+        return out
+    first, second = cases
+    # Both known: c ? 1 : 0 is the truth value itself, as a number.
+    if only(first) == 0 and only(second) == 1 and np.asarray(first).dtype.kind != "b":
+        return xp.astype(which, "int")
+    if only(first) == 0 and not known(second) and second.dtype != "bool":
+        return xp.where(which, second, 0)
+    return xp.where(which, it.lift(second), it.lift(first))
+
+
+def _like(it: Interpreter, v: Value, step: Step) -> SecretArray:
+    return it.lift(v) if not known(v) else it.lift(np.asarray(v, step.avals[0].dtype))
+
+
+def _convert(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+    x = ins[0]
+    to = np.dtype(step.params["new_dtype"]).kind
+    if to == "b":
+        return [xp.astype(x, "bool")]
+    if to == "f":
+        return [xp.astype(x, "int") if x.dtype == "bool" else x]
+    bits = np.dtype(step.params["new_dtype"]).itemsize * 8 - (to == "i")
+    low = 0 if to == "u" else -(2**bits)
+    if x.aval.lo < low or x.aval.hi >= 2**bits:
+        raise RangeError(
+            f"a conversion to {np.dtype(step.params['new_dtype'])} of a value in [{x.aval.lo:.6g}, {x.aval.hi:.6g}] "
+            "may wrap; use int64 or bound it"
+        )
+    out = xp.astype(x, "int")
+    if x.dtype == "bool":
+        it.facts[out.ref] = ("truth", x)
+    return [out]
+
+
+# -- reductions -------------------------------------------------------------------------------------------
+
+
+def _axes(step: Step) -> tuple[int, ...]:
+    return tuple(int(a) for a in step.params["axes"])
+
+
+def _reduce_sum(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+    out = xp.sum(ins[0], _axes(step))
+    fact = it.facts.get(ins[0].ref)
+    if fact == ("weights", _axes(step)) and out.aval.lo < 0.5:
+        # One of the weights is exp(0): their sum is at least one, less the error of exp.
+        out = xp.assume(out, 0.5, out.aval.hi)
+    return [out]
+
+
+def _reduce_max(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+    out = xp.max(ins[0], _axes(step))
+    it.facts[out.ref] = ("max", ins[0].ref, _axes(step))
+    return [out]
+
+
+def _reduce(fn: Callable[..., SecretArray]) -> Rule:
+    return lambda it, step, ins: [fn(ins[0], _axes(step))]
+
+
+def _reduce_logic(fn: Callable[..., SecretArray]) -> Rule:
+    def rule(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+        if is_int(step):
+            raise NotRealised(f"jax primitive {step.name!r} on whole numbers is not supported on secrets")
+        return [fn(ins[0], _axes(step))]
+
+    return rule
+
+
+def _arg(better: Callable[..., SecretArray]) -> Rule:
+    def rule(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+        (axis,) = _axes(step)
+        x = ins[0]
+        order = (axis, *(i for i in range(x.ndim) if i != axis))
+        x = xp.permute_dims(x, order)
+        shape = x.shape
+        place: Value = np.broadcast_to(np.arange(shape[0]).reshape(-1, *[1] * (x.ndim - 1)), shape)
+        place = it.lift(np.ascontiguousarray(place))
+        # Neighbours meet, so the first of equal values wins, as in NumPy.
+        while x.shape[0] > 1:
+            even = x.shape[0] // 2 * 2
+            c = better(x[1:even:2], x[0:even:2])
+            pair = [xp.where(c, v[1:even:2], v[0:even:2]) for v in (x, place)]
+            if even < x.shape[0]:
+                pair = [xp.concat([p, v[even:]]) for p, v in zip(pair, (x, place), strict=True)]
+            x, place = pair
+        return [xp.reshape(place, shape[1:])]
+
+    return rule
+
+
+def _cumulative(fn: Callable[..., SecretArray]) -> Rule:
+    """Return the rule of running results, by doubling: log2(n) steps."""
+
+    def rule(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+        axis, x = step.params["axis"], ins[0]
+        x = xp.flip(x, axis) if step.params["reverse"] else x
+        order = (axis, *(i for i in range(x.ndim) if i != axis))
+        y, reach = xp.permute_dims(x, order), 1
+        while reach < y.shape[0]:
+            y = xp.concat([y[:reach], fn(y[reach:], y[:-reach])])
+            reach *= 2
+        y = xp.permute_dims(y, tuple(int(i) for i in np.argsort(order)))
+        return [xp.flip(y, axis) if step.params["reverse"] else y]
+
+    return rule
+
+
+def _cumsum(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+    axis, x = step.params["axis"], ins[0]
+    if not step.params["reverse"]:
+        return [xp.cumulative_sum(x, axis)]
+    return [xp.flip(xp.cumulative_sum(xp.flip(x, axis), axis), axis)]
+
+
+def _identity(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+    return list(ins)
+
+
+RULES: dict[str, Rule] = {
+    "add": _add,
+    "add_any": _add,
+    "sub": _sub,
+    "mul": _mul,
+    "neg": one(xp.negative),
+    "div": _div,
+    "integer_pow": _integer_pow,
+    "pow": _pow,
+    "square": one(xp.square),
+    "sqrt": one(xp.sqrt),
+    "rsqrt": one(xp.rsqrt),
+    "exp": _exp,
+    "exp2": one(lambda x: xp.exp(xp.multiply(x, LN2))),
+    "expm1": one(lambda x: xp.subtract(xp.exp(x), 1.0)),
+    "log": one(xp.log),
+    "log1p": one(lambda x: xp.log(xp.add(x, 1.0))),
+    "logistic": one(xp.sigmoid),
+    "tanh": one(xp.tanh),
+    "sinh": one(lambda x: xp.multiply(xp.subtract(xp.exp(x), xp.exp(xp.negative(x))), 0.5)),
+    "cosh": one(lambda x: xp.multiply(xp.add(xp.exp(x), xp.exp(xp.negative(x))), 0.5)),
+    "abs": one(xp.abs),
+    "sign": one(xp.sign),
+    "floor": one(xp.floor),
+    "ceil": one(_ceil),
+    "round": _round,
+    "is_finite": _is_finite,
+    "max": _max,
+    "min": _min,
+    "clamp": _clamp,
+    "lt": _compare(xp.less, False),
+    "le": _compare(xp.less_equal, True),
+    "gt": _compare(xp.greater, False),
+    "ge": _compare(xp.greater_equal, True),
+    "eq": _compare(xp.equal, True),
+    "ne": _compare(xp.not_equal, False),
+    "and": _logic(xp.logical_and),
+    "or": _logic(xp.logical_or),
+    "xor": _logic(xp.logical_xor),
+    "not": _logic(xp.logical_not),
+    "select_n": _select_n,
+    "convert_element_type": _convert,
+    "reduce_sum": _reduce_sum,
+    "reduce_max": _reduce_max,
+    "reduce_min": _reduce(xp.min),
+    "reduce_prod": _reduce(xp.prod),
+    "reduce_and": _reduce_logic(xp.all),
+    "reduce_or": _reduce_logic(xp.any),
+    "argmax": _arg(xp.greater),
+    "argmin": _arg(xp.less),
+    "cumsum": _cumsum,
+    "cumprod": _cumulative(xp.multiply),
+    "cummax": _cumulative(xp.maximum),
+    "cummin": _cumulative(xp.minimum),
+    "real": _identity,
+    "copy": _identity,
+    "device_put": _identity,
+    "copy_p": _identity,
+    "stop_gradient": _identity,
+    "optimization_barrier": _identity,
+    "reduce_precision": _identity,
+    "name": _identity,
+}
