@@ -462,7 +462,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "the same key under two names": (
         policy,
-        "or len({p.public for p in people}) != len(people)",
+        " or len(publics) != len(people)",
         "",
         plain(policy_tests.test_impossible_directories_are_refused),
     ),

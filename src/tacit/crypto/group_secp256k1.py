@@ -87,9 +87,8 @@ class Secp256k1Group(Group):
     def _element_is_valid(self, data: bytes) -> bool:
         if data[0] not in (2, 3):
             return False
-        return bool(
-            lib.secp256k1_ec_pubkey_parse(GLOBAL_CONTEXT.ctx, ffi.new("secp256k1_pubkey *"), data, 33)
-        )
+        point = ffi.new("secp256k1_pubkey *")
+        return bool(lib.secp256k1_ec_pubkey_parse(GLOBAL_CONTEXT.ctx, point, data, 33))
 
     def _base_multiply(self, scalar: bytes) -> bytes:
         return PublicKey.from_secret(scalar).format()

@@ -107,12 +107,10 @@ def read_directory(data: bytes) -> Directory:
         ) from error
     if any(not isinstance(p.name, str) or not p.name or len(p.public) != 32 or not p.roles for p in people):
         raise DataError("a person needs a name, at least one role, and a key of 32 bytes")
-    if len({p.name.casefold() for p in people}) != len(people) or len({p.public for p in people}) != len(
-        people
-    ):
-        raise DataError(
-            "two people share a name or a key"
-        )  # the same key twice would be one person counted twice
+    # One key under two names would be one person who counts twice.
+    names, publics = {p.name.casefold() for p in people}, {p.public for p in people}
+    if len(names) != len(people) or len(publics) != len(people):
+        raise DataError("two people share a name or a key")
     directory = Directory({p.name: p for p in people}, rules, document_digest(data))
     for kind, rule in rules.items():
         if not _satisfied(rule, directory, set(directory.people)):
