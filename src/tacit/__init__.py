@@ -13,16 +13,24 @@ if TYPE_CHECKING:
     from tacit.array.secret import SecretArray
     from tacit.array.session import Revealed, Session, simulate
     from tacit.errors import TacitError
+    from tacit.node.local import local
+    from tacit.node.tables import Column
+    from tacit.study import Result, Study, Table
 
 _WHERE = {
+    "Column": "tacit.node.tables",
     "Program": "tacit.array.program",
+    "Result": "tacit.study",
     "Revealed": "tacit.array.session",
     "SecretArray": "tacit.array.secret",
     "Session": "tacit.array.session",
+    "Study": "tacit.study",
+    "Table": "tacit.study",
     "TacitError": "tacit.errors",
     "Trace": "tacit.array.interpret",
     "assume": "tacit.array.functions",
     "concat": "tacit.array.functions",
+    "local": "tacit.node.local",
     "reveal": "tacit.array.interpret",
     "simulate": "tacit.array.session",
     "stack": "tacit.array.functions",
@@ -30,14 +38,19 @@ _WHERE = {
 }
 
 __all__ = [
+    "Column",
     "Program",
+    "Result",
     "Revealed",
     "SecretArray",
     "Session",
+    "Study",
+    "Table",
     "TacitError",
     "Trace",
     "assume",
     "concat",
+    "local",
     "reveal",
     "simulate",
     "stack",

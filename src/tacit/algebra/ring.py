@@ -174,8 +174,8 @@ class Ring:
     def sum(self, a: Array, axes: tuple[int, ...]) -> Array:
         """Return the sum over `axes`."""
         if not self.wide:
-            return self.reduce(np.sum(a, axis=axes, dtype=np.uint64))
-        limbs = [np.sum(part, axis=axes, dtype=np.uint64) for part in _split32(a)]
+            return self.reduce(np.asarray(np.sum(a, axis=axes, dtype=np.uint64)))
+        limbs = [np.asarray(np.sum(part, axis=axes, dtype=np.uint64)) for part in _split32(a)]
         return self.reduce(_join32(limbs))
 
     def cumsum(self, a: Array, axis: int) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from tacit import protocols
 from tacit.algebra.ring import Ring
@@ -57,10 +58,14 @@ class Plan:
         return text
 
     def lines(self) -> list[str]:
-        """The plan in words, a line each."""
+        """Return the plan in words, a line each."""
         entry = protocols.entry(self.protocol)
         out = [f"protocol   {self.protocol} among {', '.join(self.compute)}; {self.fmt}"]
-        out += [f"trusted    {self.trust()}", f"gives      {entry.gives}", f"not        {entry.does_not_give}"]
+        out += [
+            f"trusted    {self.trust()}",
+            f"gives      {entry.gives}",
+            f"not        {entry.does_not_give}",
+        ]
         for owner in self.program.owners():
             mine = [i for i in self.inputs if i.owner == owner]
             names = ", ".join(f"{i.name} {i.aval.kind}{list(i.aval.shape)}" for i in mine)
@@ -93,13 +98,18 @@ class _Nowhere(Mesh):
     def abort(self, reason: BaseException) -> None:
         """Do nothing."""
 
-    def recv(self, frm: str, label: str, nbytes: int):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    def recv(self, frm: str, label: str, nbytes: int) -> Any:
         """Refuse."""
         raise AssertionError("the cost model receives nothing")
 
     def recv_any(self, frm: str, max_bytes: int) -> tuple[str, bytes]:
         """Refuse."""
         raise AssertionError("the cost model receives nothing")
+
+
+def nowhere(compute: tuple[str, ...], name: str = "") -> Party:
+    """Return a party without links or keys, for roles that neither send nor draw."""
+    return Party(name, compute, _Nowhere(name, ()), KeyRing({}, b""))
 
 
 def predict(
@@ -112,8 +122,7 @@ def predict(
 ) -> Cost:
     """Return the exact traffic of the computation, the handshake left out."""
     cards = protocols.load(protocol).cards
-    party = Party("", compute, _Nowhere("", ()), KeyRing({}, b""))
-    model = CostModel(protocol, cards, party, Ring(fmt.width))
+    model = CostModel(protocol, cards, nowhere(compute), Ring(fmt.width))
     if dealer:
         model.dealer = dealer
     rt = Runtime(model, fmt, parties)
@@ -139,7 +148,9 @@ def plan(
     def visit(eqn: Eqn, ins: list[Aval], outs: list[Aval]) -> None:
         if eqn.op == "assume":
             p = eqn.params
-            assumptions.append(f"{eqn.source or 'the program'}: a value lies in [{p['lo']:g}, {p['hi']:g}], unchecked")
+            assumptions.append(
+                f"{eqn.source or 'the program'}: a value lies in [{p['lo']:g}, {p['hi']:g}], unchecked"
+            )
 
     infer(program, visit=visit)
     for eqn in program.eqns:

@@ -4,7 +4,6 @@ Study code written against the standard (`xp = x.__array_namespace__()`) runs un
 Tacit's arrays.
 """
 
-# ruff: noqa: A001 (the standard's names: sum, abs, pow, all, any, max, min)
 from __future__ import annotations
 
 import builtins
@@ -21,7 +20,7 @@ from tacit.errors import NotRealised, ScaleError, ShapeError, UsageError
 pi, e, newaxis = math.pi, math.e, None
 float64 = float32 = "fixed"
 int64 = int32 = "int"
-bool = "bool"  # noqa: A001
+bool = "bool"
 Axis = int | Sequence[int] | None
 
 
@@ -38,7 +37,8 @@ def _context(*xs: Any) -> Any:
 def _lift(ctx: Any, x: Any, kind: str | None = None) -> SecretArray:
     if isinstance(x, SecretArray):
         return x
-    return ctx.const(x, kind)  # type: ignore[no-any-return]
+    made: SecretArray = ctx.const(x, kind)
+    return made
 
 
 def _pair(x: Any, y: Any, numeric: builtins.bool = True) -> tuple[SecretArray, SecretArray]:
@@ -55,8 +55,15 @@ def _pair(x: Any, y: Any, numeric: builtins.bool = True) -> tuple[SecretArray, S
                 f"kinds {a.dtype} and {b.dtype} do not go together here; convert one with astype"
             )
         a, b = astype(a, "fixed"), astype(b, "fixed")
-    shape = np.broadcast_shapes(a.shape, b.shape) if a.shape != b.shape else a.shape
+    shape = _common_shape(a.shape, b.shape)
     return broadcast_to(a, shape), broadcast_to(b, shape)
+
+
+def _common_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+    try:
+        return np.broadcast_shapes(a, b)
+    except ValueError:
+        raise ShapeError(f"shapes {a} and {b} do not broadcast together") from None
 
 
 def _number(x: SecretArray) -> SecretArray:
@@ -113,12 +120,12 @@ def broadcast_to(x: SecretArray, shape: Sequence[int]) -> SecretArray:
 
 
 def add(x: Any, y: Any) -> SecretArray:
-    """x + y."""
+    """X + y."""
     return _bind("add", *_pair(x, y))
 
 
 def subtract(x: Any, y: Any) -> SecretArray:
-    """x − y."""
+    """X − y."""
     return _bind("sub", *_pair(x, y))
 
 
@@ -133,7 +140,7 @@ def multiply(x: Any, y: Any) -> SecretArray:
         c, v = (a, b) if a.dtype == "bool" else (b, a)
         return where(c, v, 0)
     a, b = _number(a), _number(b)
-    shape = np.broadcast_shapes(a.shape, b.shape) if a.shape != b.shape else a.shape
+    shape = _common_shape(a.shape, b.shape)
     return _bind("mul", broadcast_to(a, shape), broadcast_to(b, shape))
 
 
@@ -143,7 +150,7 @@ def square(x: SecretArray) -> SecretArray:
 
 
 def divide(x: Any, y: Any) -> SecretArray:
-    """x / y on fixed-point values; y's range must exclude zero."""
+    """X / y on fixed-point values; y's range must exclude zero."""
     a, b = _pair(x, y)
     return _bind("div", astype(a, "fixed"), astype(b, "fixed"))
 
@@ -159,7 +166,7 @@ def negative(x: SecretArray) -> SecretArray:
 
 
 def positive(x: SecretArray) -> SecretArray:
-    """x."""
+    """X."""
     return x
 
 
@@ -211,7 +218,7 @@ def exp(x: SecretArray) -> SecretArray:
 
 
 def log(x: SecretArray) -> SecretArray:
-    """ln x for x > 0."""
+    """Ln x for x > 0."""
     return _bind("log", astype(x, "fixed"))
 
 
@@ -250,7 +257,7 @@ def matmul(x: Any, y: Any) -> SecretArray:
         b = reshape(b, (-1, 1))
     if a.shape[-1] != b.shape[-2]:
         raise ShapeError(f"matmul: shapes {a.shape} and {b.shape} do not fit")
-    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    batch = _common_shape(a.shape[:-2], b.shape[:-2])
     a, b = broadcast_to(a, batch + a.shape[-2:]), broadcast_to(b, batch + b.shape[-2:])
     out = _bind("matmul", a, b)
     shape = out.shape
@@ -274,27 +281,27 @@ def outer(x: SecretArray, y: Any) -> SecretArray:
 
 
 def less(x: Any, y: Any) -> SecretArray:
-    """x < y."""
+    """X < y."""
     return _bind("lt", *_pair(x, y))
 
 
 def greater(x: Any, y: Any) -> SecretArray:
-    """x > y."""
+    """X > y."""
     return less(y, x)
 
 
 def less_equal(x: Any, y: Any) -> SecretArray:
-    """x ≤ y."""
+    """X ≤ y."""
     return logical_not(less(y, x))
 
 
 def greater_equal(x: Any, y: Any) -> SecretArray:
-    """x ≥ y."""
+    """X ≥ y."""
     return logical_not(less(x, y))
 
 
 def equal(x: Any, y: Any) -> SecretArray:
-    """x = y."""
+    """X = y."""
     a, b = _pair(x, y, numeric=False)
     if a.dtype == "bool":
         return logical_not(_bind("xor", a, b))
@@ -302,7 +309,7 @@ def equal(x: Any, y: Any) -> SecretArray:
 
 
 def not_equal(x: Any, y: Any) -> SecretArray:
-    """x ≠ y."""
+    """X ≠ y."""
     return logical_not(equal(x, y))
 
 
@@ -314,17 +321,17 @@ def _truths(x: Any, y: Any) -> tuple[SecretArray, SecretArray]:
 
 
 def logical_and(x: Any, y: Any) -> SecretArray:
-    """x AND y."""
+    """X AND y."""
     return _bind("and", *_truths(x, y))
 
 
 def logical_or(x: Any, y: Any) -> SecretArray:
-    """x OR y."""
+    """X OR y."""
     return _bind("or", *_truths(x, y))
 
 
 def logical_xor(x: Any, y: Any) -> SecretArray:
-    """x ≠ y on truth values."""
+    """X ≠ y on truth values."""
     return _bind("xor", *_truths(x, y))
 
 
@@ -334,13 +341,13 @@ def logical_not(x: SecretArray) -> SecretArray:
 
 
 def where(c: Any, x: Any, y: Any) -> SecretArray:
-    """x where c, else y."""
+    """X where c, else y."""
     ctx = _context(c, x, y)
     c = astype(_lift(ctx, c), "bool")
     if not isinstance(x, SecretArray) and not isinstance(y, SecretArray):
         x = _lift(ctx, x, "fixed" if np.asarray(y).dtype.kind == "f" else None)
     a, b = _pair(x, y, numeric=False)
-    shape = np.broadcast_shapes(c.shape, a.shape)
+    shape = _common_shape(c.shape, a.shape)
     return _bind("select", broadcast_to(c, shape), broadcast_to(a, shape), broadcast_to(b, shape))
 
 
@@ -415,7 +422,7 @@ def var(
 def std(
     x: SecretArray, axis: Axis = None, correction: float = 0, keepdims: builtins.bool = False
 ) -> SecretArray:
-    """Standard deviation over `axis`."""
+    """Return the standard deviation over `axis`."""
     return sqrt(maximum(var(x, axis, correction, keepdims), 0.0))
 
 
@@ -460,7 +467,7 @@ def any(x: SecretArray, axis: Axis = None, keepdims: builtins.bool = False) -> S
 
 
 def cumulative_sum(x: SecretArray, axis: int | None = None) -> SecretArray:
-    """Running sums along `axis`."""
+    """Add up along `axis`, keeping every partial sum."""
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
     return _bind("cumsum", _number(x), axis=_axes(x, axis)[0])
@@ -474,7 +481,7 @@ cumsum = cumulative_sum
 
 def reshape(x: SecretArray, shape: Any) -> SecretArray:
     """Return x in another shape; one axis may be −1."""
-    wanted = [shape] if isinstance(shape, int | np.integer) else [int(s) for s in shape]
+    wanted = [int(shape)] if isinstance(shape, int | np.integer) else [int(s) for s in shape]
     if -1 in wanted:
         known = math.prod(s for s in wanted if s != -1)
         if wanted.count(-1) > 1 or known == 0 or x.size % known:
@@ -520,7 +527,8 @@ def concat(arrays: Sequence[Any], axis: int = 0) -> SecretArray:
         items = [astype(_number(a), "fixed" if like else "int") for a in items]
     if len(items) == 1:
         return items[0]
-    return ctx.bind("concat", items, {"axis": axis % items[0].ndim})[0]  # type: ignore[no-any-return]
+    joined: SecretArray = ctx.bind("concat", items, {"axis": axis % items[0].ndim})[0]
+    return joined
 
 
 concatenate = concat

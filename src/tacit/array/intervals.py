@@ -54,7 +54,7 @@ def bits_of(magnitude: float, frac_bits: int) -> int:
     if magnitude == math.inf or math.isnan(magnitude):
         return 1 << 20
     units = (
-        int(math.ceil(magnitude)) << frac_bits
+        math.ceil(magnitude) << frac_bits
         if magnitude >= 2**52
         else math.ceil(math.ldexp(magnitude, frac_bits))
     )

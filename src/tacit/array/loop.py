@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from tacit.array import intervals as iv
 from tacit.array.ops import Params, join_where, table
@@ -54,7 +55,7 @@ def infer(program: Program, ins: Sequence[Aval] | None = None, visit: Visit | No
     return env
 
 
-def split(params: Params, items: Sequence[object]) -> tuple[list, list, list]:  # type: ignore[type-arg]
+def split(params: Params, items: Sequence[object]) -> tuple[list[Any], list[Any], list[Any]]:
     """Split a scan's operands into constants, carry and sliced inputs."""
     a, b = params["n_consts"], params["n_consts"] + params["n_carry"]
     return list(items[:a]), list(items[a:b]), list(items[b:])

@@ -11,7 +11,6 @@ from tacit.array import intervals as iv
 from tacit.array.ops import Params, difference_bits, input_bits, value_bits
 from tacit.array.program import PUBLIC, Aval
 from tacit.core.share import Share
-
 from tacit.gadgets import approximate as ap
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ def _public(v: Value) -> bool:
 
 
 def add(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
-    """x + y."""
+    """X + y."""
     x, y = v
     if _public(x):
         x, y = y, x
@@ -36,7 +35,7 @@ def add(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]
 
 
 def sub(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
-    """x − y."""
+    """X − y."""
     x, y = v
     if _public(y):
         return [rt.p.add_public(rt.share(x), rt.ring.neg(rt.encode(y)))]
@@ -63,7 +62,7 @@ def mul(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]
 
 
 def matmul(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
-    """x @ y; one truncation per entry of the result."""
+    """X @ y; one truncation per entry of the result."""
     x, y = v
     if _public(x) or _public(y):
         left = _public(x)
@@ -81,7 +80,7 @@ def sum_(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share
 
 
 def cumsum(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
-    """Running sums."""
+    """Add up, keeping partial sums."""
     return [rt.p.cumsum(rt.share(v[0]), params["axis"])]
 
 
@@ -89,21 +88,21 @@ def cumsum(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Sha
 
 
 def lt(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
-    """x < y by the sign of x − y, on as many bits as the ranges leave open."""
+    """X < y by the sign of x − y, on as many bits as the ranges leave open."""
     bits = difference_bits([v[0].aval, v[1].aval], rt.f)
     d = sub(rt, v, outs, params)[0]
     return [rt.p.unpack(rt.p.sign(d.reshape(d.size), bits), d.shape)]
 
 
 def eq(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
-    """x = y."""
+    """X = y."""
     bits = difference_bits([v[0].aval, v[1].aval], rt.f)
     d = sub(rt, v, outs, params)[0]
     return [rt.p.unpack(rt.p.is_zero(d.reshape(d.size), bits), d.shape)]
 
 
 def xor(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
-    """x ≠ y on truth values."""
+    """X ≠ y on truth values."""
     x, y = v
     if _public(x):
         x, y = y, x
@@ -118,7 +117,7 @@ def not_(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share
 
 
 def and_(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
-    """x AND y."""
+    """X AND y."""
     x, y = v
     if _public(x):
         x, y = y, x
@@ -129,12 +128,12 @@ def and_(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share
 
 
 def or_(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
-    """x OR y = x ⊕ y ⊕ xy."""
+    """X OR y = x ⊕ y ⊕ xy."""
     return [rt.xor(xor(rt, v, outs, params)[0], and_(rt, v, outs, params)[0])]
 
 
 def select(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
-    """y + c·(x − y); for truth values y ⊕ c(x ⊕ y)."""
+    """Y + c·(x − y); for truth values y ⊕ c(x ⊕ y)."""
     c, x, y = v
     if _public(c):
         keep = rt.public_bits(c).astype(bool)
@@ -149,12 +148,12 @@ def select(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Sha
 
 
 def maximum(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
-    """y + [x ≥ y]·(x − y)."""
+    """Y + [x ≥ y]·(x − y)."""
     return [_extreme(rt, v[0], v[1])]
 
 
 def minimum(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
-    """x − [x ≥ y]·(x − y)."""
+    """X − [x ≥ y]·(x − y)."""
     return [_extreme(rt, v[0], v[1], least=True)]
 
 
@@ -169,7 +168,7 @@ def _extreme(rt: Runtime, x: Value, y: Value, least: bool = False) -> Share:
 
 
 def abs_(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
-    """x − 2·[x < 0]·x."""
+    """X − 2·[x < 0]·x."""
     x = _flat(rt, v[0])
     a = v[0].aval
     if a.lo >= 0:
@@ -207,7 +206,7 @@ def public_quotient(ins: list[Aval]) -> float:
 
 
 def div(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
-    """x / y; by a public y as a product with its reciprocal."""
+    """X / y; by a public y as a product with its reciprocal."""
     x, y = v
     if _public(y):
         constant, g = rt.multiplier(rt.reciprocal(y), x)
@@ -238,7 +237,7 @@ def exp(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]
 
 
 def log(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
-    """ln x."""
+    """Ln x."""
     a = v[0].aval
     return [ap.log(rt.p, _flat(rt, v[0]), rt.f, input_bits(a, rt.f)).reshape(*a.shape)]
 

@@ -302,7 +302,7 @@ def _reveal(ins: list[Aval], params: Params) -> list[Aval]:
 
 
 def const_abstract(ins: list[Aval], params: Params) -> list[Aval]:
-    """A public constant: its interval is exact."""
+    """Return a public constant's aval: its interval is exact."""
     v = np.asarray(params["value"])
     kind = {"b": "bool", "i": "int", "u": "int", "f": "fixed"}.get(v.dtype.kind)
     if kind is None:

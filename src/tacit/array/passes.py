@@ -15,8 +15,31 @@ from tacit.array.loop import infer, infer_eqn
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
 
 ELEMENTWISE = frozenset(
-    "add sub mul square neg maximum minimum abs div sqrt rsqrt exp log lt eq and or xor not select convert floor "
-    "assume".split()
+    [
+        "add",
+        "sub",
+        "mul",
+        "square",
+        "neg",
+        "maximum",
+        "minimum",
+        "abs",
+        "div",
+        "sqrt",
+        "rsqrt",
+        "exp",
+        "log",
+        "lt",
+        "eq",
+        "and",
+        "or",
+        "xor",
+        "not",
+        "select",
+        "convert",
+        "floor",
+        "assume",
+    ]
 )
 
 
@@ -114,7 +137,9 @@ class _Localiser:
     def _concat(self, eqn: Eqn) -> bool:
         axis, out = eqn.params["axis"], self.old[eqn.outs[0]]
         owners = {self.old[v].where for v in eqn.ins}
-        if out.where != SECRET or not any(w.startswith("owner:") for w in owners | self._part_places(eqn.ins, axis)):
+        if out.where != SECRET or not any(
+            w.startswith("owner:") for w in owners | self._part_places(eqn.ins, axis)
+        ):
             return False
         flat: list[int] = []
         for v in eqn.ins:
@@ -124,7 +149,12 @@ class _Localiser:
         return True
 
     def _part_places(self, ins: Sequence[int], axis: int) -> set[str]:
-        return {self.avals[p].where for v in ins if v in self.parts and self.parts[v][0] == axis for p in self.parts[v][1]}
+        return {
+            self.avals[p].where
+            for v in ins
+            if v in self.parts and self.parts[v][0] == axis
+            for p in self.parts[v][1]
+        }
 
     def _elementwise(self, eqn: Eqn) -> bool:
         axis, parts = next(self.parts[v] for v in eqn.ins if v in self.parts)
@@ -232,7 +262,10 @@ class _Localiser:
 
     def _rule_flip(self, eqn: Eqn) -> bool:
         axis, parts = self.parts[eqn.ins[0]]
-        return axis not in eqn.params["axes"] and self._each(eqn, axis, [eqn.params] * len(parts))
+        self._each(eqn, axis, [eqn.params] * len(parts))
+        if axis in eqn.params["axes"]:
+            self.parts[eqn.outs[0]][1].reverse()
+        return True
 
     def _rule_take(self, eqn: Eqn) -> bool:
         axis, parts = self.parts[eqn.ins[0]]

@@ -16,7 +16,9 @@ from tacit.array.program import SECRET, Aval, Eqn, Program
 from tacit.array.runtime import Format
 from tacit.errors import RangeError
 
-CANDIDATES = tuple(Format(64, f) for f in (24, 22, 20, 18, 16)) + tuple(Format(128, f) for f in (44, 40, 36, 32, 24))
+CANDIDATES = tuple(Format(64, f) for f in (24, 22, 20, 18, 16)) + tuple(
+    Format(128, f) for f in (44, 40, 36, 32, 24)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,9 @@ def explain(step: Step, fmt: Format, need: int) -> str:
     )
 
 
-def fit(program: Program, width: int | None = None, frac_bits: int | None = None, at_least: int = 16) -> Format:
+def fit(
+    program: Program, width: int | None = None, frac_bits: int | None = None, at_least: int = 16
+) -> Format:
     """Return the first format that holds every value: 64 bits if it can be, with as many fractional bits as fit.
 
     `width` and `frac_bits` restrict the choice; `at_least` is the fewest fractional bits to accept. Raises
@@ -81,7 +85,9 @@ def fit(program: Program, width: int | None = None, frac_bits: int | None = None
             if (width in (None, c.width)) and (frac_bits in (None, c.frac_bits)) and c.frac_bits >= at_least
         )
         if frac_bits and not formats:
-            formats = tuple(Format(w, frac_bits) for w in (64, 128) if width in (None, w) and frac_bits <= w // 2 - 8)
+            formats = tuple(
+                Format(w, frac_bits) for w in (64, 128) if width in (None, w) and frac_bits <= w // 2 - 8
+            )
     steps = secret_steps(program)
     worst: tuple[int, Step, Format] | None = None
     for fmt in formats:

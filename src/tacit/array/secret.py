@@ -53,11 +53,11 @@ class SecretArray:
         return self.aval.kind
 
     @property
-    def T(self) -> SecretArray:
+    def T(self) -> SecretArray:  # noqa: N802 (NumPy's name)
         """Transposed array."""
         return _f().permute_dims(self, tuple(range(self.ndim))[::-1])
 
-    mT = T
+    mT = T  # noqa: N815 (the array API's name)
 
     def __repr__(self) -> str:
         return f"<{self.aval}; {self.context.stamp}>"
@@ -203,7 +203,7 @@ class SecretArray:
         return _f().min(self, axis=axis, keepdims=keepdims)
 
     def cumsum(self, axis: int | None = None) -> SecretArray:
-        """Running sums."""
+        """Add up, keeping partial sums."""
         return _f().cumulative_sum(self, axis=axis)
 
     def dot(self, other: Any) -> SecretArray:

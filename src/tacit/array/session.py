@@ -56,7 +56,9 @@ class Revealed(np.ndarray):
 class Worker:
     """One party of a session: a runtime, and the values it holds by number."""
 
-    def __init__(self, party: Party, protocol: str, fmt: Format, parties: tuple[str, ...], dealer: str) -> None:
+    def __init__(
+        self, party: Party, protocol: str, fmt: Format, parties: tuple[str, ...], dealer: str
+    ) -> None:
         role = "dealer" if party.name == dealer else "compute" if party.index >= 0 else "client"
         options = {"dealer": dealer} if dealer else {}
         made = protocols.load(protocol, role)(party, Ring(fmt.width), **options)
@@ -116,8 +118,10 @@ class Threads(Cluster):
         self._queues: dict[str, queue.SimpleQueue[Any]] = {n: queue.SimpleQueue() for n in names}
         self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._broken: BaseException | None = None
+        self.workers: dict[str, Worker] = {}
         self._threads = [
-            threading.Thread(target=self._serve, args=(n, make, seed), name=f"tacit-{n}", daemon=True) for n in names
+            threading.Thread(target=self._serve, args=(n, make, seed), name=f"tacit-{n}", daemon=True)
+            for n in names
         ]
         for t in self._threads:
             t.start()
@@ -126,7 +130,7 @@ class Threads(Cluster):
     def _serve(self, name: str, make: Callable[[Mesh, Entropy], Worker], seed: int | None) -> None:
         mesh = self.hub.mesh(name)
         try:
-            worker = make(mesh, seeded_entropy(seed, name))
+            worker = self.workers[name] = make(mesh, seeded_entropy(seed, name))
             self._done.put((name, None, None))
             while True:
                 job = self._queues[name].get()
@@ -196,7 +200,9 @@ class Session(Context):
     10.0
     """
 
-    def __init__(self, cluster: Cluster, protocol: str, compute: tuple[str, ...], fmt: Format, stamp: str) -> None:
+    def __init__(
+        self, cluster: Cluster, protocol: str, compute: tuple[str, ...], fmt: Format, stamp: str
+    ) -> None:
         super().__init__()
         self.cluster = cluster
         self.protocol = protocol
@@ -268,7 +274,9 @@ class Session(Context):
         whom = "" if to == ["all"] else f", seen by {', '.join(to)} only"
         return Revealed(opened[reader], self.stamp + whom)
 
-    def run(self, program: Program, inputs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Revealed]]:
+    def run(
+        self, program: Program, inputs: Mapping[str, Mapping[str, Any]]
+    ) -> dict[str, dict[str, Revealed]]:
         """Run a whole Program; `inputs[owner][name]`. Returns by party, by result name, what each learned."""
         for step in secret_steps(program):
             check(step, self.fmt)
@@ -280,7 +288,7 @@ class Session(Context):
 
     def traffic(self) -> dict[str, Snapshot]:
         """Return what each party has sent and received so far."""
-        return self._call("meter", {n: () for n in self.cluster.names})
+        return self._call("meter", dict.fromkeys(self.cluster.names, ()))
 
     def release(self, var: int) -> None:
         """Note that nobody refers to a variable; the parties drop it with the next operation."""
@@ -361,7 +369,9 @@ def simulate(
         if protocol == "semi2k" and parties is None:
             count = 3
         if not low <= count <= high or count > len(NAMES):
-            raise UsageError(f"{protocol} takes {low} to {high} parties, not {count}; name them if more than 8")
+            raise UsageError(
+                f"{protocol} takes {low} to {high} parties, not {count}; name them if more than 8"
+            )
         compute = NAMES[:count]
     else:
         compute = tuple(parties)

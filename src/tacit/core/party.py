@@ -87,7 +87,13 @@ def handshake(
     """
     me = mesh.me
     own, nonce = Agreement(entropy), entropy(32)
-    mine = {"v": WIRE_VERSION, "job": job, "roster": roster, "nonce": nonce, "key": own.public}
+    mine: dict[str, Any] = {
+        "v": WIRE_VERSION,
+        "job": job,
+        "roster": roster,
+        "nonce": nonce,
+        "key": own.public,
+    }
     hello = codec.encode(mine)
     for peer in mesh.peers:
         mesh.send(peer, "hello", np.frombuffer(hello, np.uint8))
@@ -103,7 +109,7 @@ def handshake(
 
 def _read_hello(mesh: Mesh, peer: str, mine: dict[str, Any]) -> dict[str, Any]:
     label, payload = mesh.recv_any(peer, HELLO_LIMIT)
-    theirs = codec.decode(bytes(payload)) if label == "hello" else None
+    theirs: Any = codec.decode(bytes(payload)) if label == "hello" else None
     if not isinstance(theirs, dict) or set(theirs) != set(mine):
         raise PeerIncompatible(f"{peer} does not speak this version of Tacit; install the same one", peer)
     if theirs["v"] != mine["v"]:

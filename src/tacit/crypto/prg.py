@@ -30,8 +30,8 @@ system_entropy: Entropy = os.urandom
 @cache
 def _native_prg() -> bool:
     """Whether the native kernels expand AES-CTR themselves; otherwise OpenSSL does."""
-    info = kernels.info() if hasattr(kernels, "info") else {"native": False}
-    return bool(info["native"] and info["aes"])
+    info = kernels.info()
+    return bool(info["native"]) and info["aes"] != "none"
 
 
 class Source(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.polynomial import chebyshev
@@ -23,7 +24,7 @@ def chebyshev_fit(
     grid = np.linspace(-1, 1, 4001)
     exact = fn((grid * (hi - lo) + lo + hi) / 2)
     for degree in range(1, 40):
-        c = chebyshev.chebinterpolate(lambda u: fn((u * (hi - lo) + lo + hi) / 2), degree)
+        c: Any = chebyshev.chebinterpolate(lambda u: fn((u * (hi - lo) + lo + hi) / 2), degree)
         if np.max(np.abs(chebyshev.chebval(grid, c) - exact)) < tolerance or degree == 39:
             return tuple(chebyshev.cheb2poly(c))
     raise AssertionError("unreachable")

@@ -53,7 +53,8 @@ REGISTRY: dict[str, Entry] = {
         "Semi2kClient",
         "Semi2kDealer",
         (2, 64),
-        "not all of {compute} but one pool what they hold",
+        "each of {compute} follows the protocol; nobody is trusted beyond that: even all the others together learn "
+        "only what the results tell them",
         "privacy against all compute parties but one, if they follow the protocol",
         "correctness if a party deviates",
     ),

@@ -329,7 +329,7 @@ def _top_plane(p: Rep3, a: Array | None, b: Array | None, bits: int, n: int) -> 
     if party.index == 0:
         assert a is not None
         rho = party.common(+2, "rep3/top").planes(1, n)
-        rest = a[bits : bits + 1] ^ rho
+        rest: Array = a[bits : bits + 1] ^ rho
         party.send(party.peer(1), "rep3.top", rest)
         if bits == 0:
             party.flush()

@@ -1,0 +1,95 @@
+"""`tacit job`: read a job's plan, join cards into a roster, take part in a job across machines."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+
+def add_parser(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb and its own verbs."""
+    parser = sub.add_parser("job", help="show a job's plan, or take part in it")
+    verbs = parser.add_subparsers(dest="job_verb", metavar="show|roster|run", required=True)
+    show = verbs.add_parser("show", help="print what a job computes, reveals and costs, and its digest")
+    show.add_argument("job", type=Path)
+    show.set_defaults(run=run_show)
+    roster = verbs.add_parser("roster", help="join the parties' cards into a roster, in the job's order")
+    roster.add_argument("job", type=Path)
+    roster.add_argument("cards", type=Path, nargs="+")
+    roster.add_argument("--out", type=Path, required=True)
+    roster.set_defaults(run=run_roster)
+    take = verbs.add_parser("run", help="take part in a job as one party")
+    take.add_argument("job", type=Path)
+    take.add_argument("--roster", type=Path, required=True)
+    take.add_argument("--name", required=True, help="this party's name in the roster")
+    take.add_argument("--home", type=Path, required=True, help="folder of this party's identity")
+    take.add_argument("--table", type=Path, help="this party's own table, if it provides data")
+    take.add_argument("--approve", default="", help="digest of the job, as `tacit job show` prints it")
+    take.add_argument("--out", type=Path, help="write the results and the account here as JSON")
+    take.add_argument("--wait", type=float, default=120.0, help="seconds to wait for the other parties")
+    take.set_defaults(run=run_take)
+
+
+def run_show(args: argparse.Namespace) -> int:
+    """Print the plan in words."""
+    from tacit.node.job import load_job
+
+    job = load_job(args.job)
+    print(f"job        {job.title}")
+    print("\n".join(job.plan().lines()))
+    print(f"approve    {job.digest().hex()}")
+    return 0
+
+
+def run_roster(args: argparse.Namespace) -> int:
+    """Write a roster from cards."""
+    from tacit.errors import DataError
+    from tacit.net.roster import Party, Roster
+    from tacit.node.job import load_job
+
+    job = load_job(args.job)
+    cards = {}
+    for path in args.cards:
+        try:
+            card = Party(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            raise DataError(f"{path} is not a card; make one with `tacit identity --card FILE`") from None
+        cards[card.name] = card
+    missing = [p for p in job.parties if p not in cards]
+    if missing:
+        raise DataError(f"no card was given for {', '.join(missing)}")
+    Roster(tuple(cards[p] for p in job.parties)).save(args.out)
+    print(f"roster of {len(job.parties)} parties written to {args.out}")
+    return 0
+
+
+def run_take(args: argparse.Namespace) -> int:
+    """Take part."""
+    from tacit.cli.show import results_table
+    from tacit.net.identity import load_identity
+    from tacit.net.roster import load_roster
+    from tacit.node.job import load_job
+    from tacit.node.managed import outcome_json
+    from tacit.node.member import run_member
+    from tacit.node.statement import statement
+
+    job = load_job(args.job)
+    outcome = run_member(
+        job,
+        load_roster(args.roster),
+        load_identity(args.home, args.name),
+        args.approve,
+        args.table,
+        connect_timeout_s=args.wait,
+    )
+    results_table(outcome.results)
+    for heading, text in statement(
+        job.plan(), {outcome.party: outcome}, "this process, one party of the job"
+    ):
+        print(f"{heading:<12}{text}", file=sys.stderr)
+    if args.out is not None:
+        args.out.write_text(json.dumps(outcome_json(outcome)) + "\n", encoding="utf-8")
+        args.out.chmod(0o600)
+    return 0

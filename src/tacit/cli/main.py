@@ -1,0 +1,52 @@
+"""`tacit`: one command, its verbs each in a module that loads only when used."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from tacit import __version__
+from tacit.errors import TacitError
+
+VERBS = ("demo", "job", "identity", "party", "session")
+# Verbs whose module has another name, or shares one.
+_MODULES = {"session": ("party", "add_session"), "combine": ("split", "add_combine")}
+
+
+def build_parser(verbs: Sequence[str] = VERBS) -> argparse.ArgumentParser:
+    """Return the parser with the given verbs."""
+    parser = argparse.ArgumentParser(
+        prog="tacit",
+        description="Several organisations compute one answer from data that none of them shows.",
+    )
+    parser.add_argument("--version", action="version", version=f"tacit {__version__}")
+    sub = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for verb in verbs:
+        module, adder = _MODULES.get(verb, (verb, "add_parser"))
+        getattr(import_module(f"tacit.cli.{module}"), adder)(sub)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; errors become one message on stderr and status 1."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    # A party process starts often: it loads its own verb alone.
+    verbs = [v for v in VERBS if args[:1] == [v]] or VERBS
+    try:
+        parsed = build_parser(verbs).parse_args(args)
+        status: int = parsed.run(parsed)
+        return status
+    except TacitError as exc:
+        print(f"tacit: {exc}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("tacit: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,151 @@
+"""A job: the exact thing that owners approve. Its digest covers every byte that changes what is computed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tacit import protocols
+from tacit.array.analyse import Plan, plan
+from tacit.array.program import Program, parse
+from tacit.array.runtime import Format
+from tacit.crypto.hashing import digest
+from tacit.errors import DataError, NotApproved
+from tacit.net import codec
+from tacit.node.tables import Column
+
+VERSION = 1
+MAX_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One computation: the program, the protocol and its parameters, who computes, provides and receives."""
+
+    title: str
+    protocol: str
+    fmt: Format
+    compute: tuple[str, ...]
+    parties: tuple[str, ...]
+    program: Program
+    tables: dict[str, tuple[Column, ...]] = field(default_factory=dict)
+    """Columns that each owner's table must have, with their bounds."""
+    dealer: str = ""
+
+    def __post_init__(self) -> None:
+        low, high = protocols.entry(self.protocol).parties
+        if not low <= len(self.compute) <= high:
+            raise DataError(
+                f"{self.protocol} takes {low} to {high} compute parties, the job names {len(self.compute)}"
+            )
+        if len(set(self.parties)) != len(self.parties):
+            raise DataError("the job names a party twice")
+        named = {*self.compute, *self.program.owners(), *self.tables, *([self.dealer] if self.dealer else [])}
+        for eqn in self.program.reveals():
+            named |= {t for t in eqn.params["to"] if t != "all"}
+        unknown = named - set(self.parties)
+        if unknown:
+            raise DataError(f"the job mentions {', '.join(sorted(unknown))}, who is not among its parties")
+
+    def content(self) -> dict[str, Any]:
+        """Return everything that the digest covers."""
+        return {
+            "tacit-job": VERSION,
+            "title": self.title,
+            "protocol": self.protocol,
+            "width": self.fmt.width,
+            "frac_bits": self.fmt.frac_bits,
+            "compute": list(self.compute),
+            "parties": list(self.parties),
+            "dealer": self.dealer,
+            "tables": {o: [_column(c) for c in cols] for o, cols in self.tables.items()},
+            "program": self.program.text(),
+        }
+
+    def digest(self) -> bytes:
+        """Return the 32 bytes that owners approve."""
+        return digest("job", codec.encode(self.content()))
+
+    def check_approval(self, approved: str) -> None:
+        """Raise NotApproved unless `approved` is this job's digest in hex."""
+        mine = self.digest().hex()
+        if approved.lower() != mine:
+            raise NotApproved(
+                f"this job's digest is {mine[:16]}…, approved was {approved[:16] or 'nothing'}…; read the plan "
+                f"with `tacit job show` and approve it with --approve {mine}"
+            )
+
+    def plan(self) -> Plan:
+        """Analyse the job: cost, disclosures, ranges."""
+        return plan(self.program, self.protocol, self.fmt, self.compute, self.parties, self.dealer)
+
+    def links(self) -> list[tuple[str, str]]:
+        """Return the pairs that talk: compute parties with one another, everyone else with them."""
+        core = [*self.compute, *([self.dealer] if self.dealer and self.dealer not in self.compute else [])]
+        pairs = [(a, b) for i, a in enumerate(core) for b in core[i + 1 :]]
+        return pairs + [(p, c) for p in self.parties if p not in core for c in self.compute]
+
+    def save(self, path: str | Path) -> None:
+        """Write the job as JSON; it holds no secret."""
+        Path(path).write_text(json.dumps(self.content(), indent=1) + "\n", encoding="utf-8")
+
+
+def _column(c: Column) -> dict[str, Any]:
+    return {
+        "name": c.name,
+        "kind": c.kind,
+        "lo": float(c.lo),
+        "hi": float(c.hi),
+        "missing": [float(m) for m in c.missing],
+    }
+
+
+def load_job(path: str | Path) -> Job:
+    """Read a job file; DataError names what is wrong with it."""
+    try:
+        with Path(path).open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+        content = json.loads(raw)
+    except FileNotFoundError:
+        raise DataError(f"there is no job file {path}") from None
+    except (ValueError, RecursionError):
+        raise DataError(f"{path} is not a job: it is not valid JSON") from None
+    return job_of(content, str(path))
+
+
+def job_of(content: Any, where: str = "the job") -> Job:
+    """Build a Job from its content, strictly."""
+    keys = {
+        "tacit-job",
+        "title",
+        "protocol",
+        "width",
+        "frac_bits",
+        "compute",
+        "parties",
+        "dealer",
+        "tables",
+        "program",
+    }
+    if not isinstance(content, dict) or set(content) != keys or content["tacit-job"] != VERSION:
+        raise DataError(f"{where} is not a version {VERSION} Tacit job")
+    try:
+        return Job(
+            str(content["title"]),
+            str(content["protocol"]),
+            Format(content["width"], content["frac_bits"]),
+            tuple(map(str, content["compute"])),
+            tuple(map(str, content["parties"])),
+            parse(content["program"]),
+            {
+                str(owner): tuple(
+                    Column(c["name"], c["kind"], c["lo"], c["hi"], tuple(c["missing"])) for c in columns
+                )
+                for owner, columns in content["tables"].items()
+            },
+            str(content["dealer"]),
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as exc:
+        raise DataError(f"{where} is malformed ({type(exc).__name__})") from None

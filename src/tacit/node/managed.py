@@ -1,0 +1,91 @@
+"""A party process under a launcher of the same user: it announces its card, waits for the job, reports events.
+
+Lines of JSON on stdin and stdout. Keys are made and stay in this process; the launcher sees certificates,
+progress, and the results that this party receives. When the launcher goes away, so does the party.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TextIO
+
+from tacit.errors import TacitError
+from tacit.net.identity import load_identity
+from tacit.net.rendezvous import listen_on
+from tacit.net.roster import Party, Roster
+from tacit.node.arrays import pack
+from tacit.node.job import load_job
+from tacit.node.member import Outcome, run_member
+
+EXIT_ERROR = 1
+
+
+class Reporter:
+    """Writes one event per line."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._last = -1
+
+    def event(self, kind: str, **fields: Any) -> None:
+        """Write an event."""
+        self._out.write(json.dumps({"event": kind, **fields}) + "\n")
+        self._out.flush()
+
+    def progress(self, done: int, total: int) -> None:
+        """Report progress by whole per cent."""
+        percent = 100 * done // max(total, 1)
+        if percent != self._last:
+            self._last = percent
+            self.event("progress", done=done, total=total)
+
+
+def serve(name: str, home: Path, table: Path | None, host: str = "127.0.0.1") -> int:
+    """Run one managed party to its end; returns the exit status."""
+    report = Reporter(sys.stdout)
+    try:
+        identity = load_identity(home, name)
+        with listen_on(host) as listener:
+            card = identity.party(host, listener.getsockname()[1])
+            report.event("card", party=asdict(card))
+            order = json.loads(sys.stdin.readline() or "{}")
+            if not order:
+                return EXIT_ERROR
+            threading.Thread(target=_leave_with_launcher, daemon=True).start()
+            roster = Roster(tuple(Party(**p) for p in order["roster"]))
+            outcome = run_member(
+                load_job(order["job"]),
+                roster,
+                identity,
+                order["approve"],
+                table,
+                listen=listener,
+                progress=report.progress,
+                connect_timeout_s=order.get("connect_timeout_s", 30.0),
+                silence_timeout_s=order.get("silence_timeout_s", 20.0),
+            )
+        report.event("done", **outcome_json(outcome))
+        return 0
+    except TacitError as exc:
+        report.event("error", error=type(exc).__name__, message=str(exc))
+        return EXIT_ERROR
+
+
+def outcome_json(outcome: Outcome) -> dict[str, Any]:
+    """Return an Outcome as JSON values."""
+    fields = {
+        k: getattr(outcome, k) for k in ("party", "rounds", "sent", "wire", "seconds", "digest", "session")
+    }
+    return {**fields, "results": {k: pack(v) for k, v in outcome.results.items()}}
+
+
+def _leave_with_launcher() -> None:
+    # stdin ends when the launcher does; a party nobody watches must not live on.
+    while sys.stdin.readline():
+        pass
+    os._exit(EXIT_ERROR)

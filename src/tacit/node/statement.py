@@ -1,0 +1,41 @@
+"""The statement after a run: who learned what, who must be trusted, what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tacit import protocols
+from tacit.array.analyse import Plan
+from tacit.node.member import Outcome
+
+
+def statement(plan: Plan, outcomes: Mapping[str, Outcome], how: str) -> list[tuple[str, str]]:
+    """Return the statement as (heading, text) pairs, from the plan and the parties' own meters."""
+    entry = protocols.entry(plan.protocol)
+    rows: list[tuple[str, str]] = []
+    for party in plan.parties:
+        learned = sorted(outcomes[party].results) if party in outcomes else []
+        rows.append(("learned", f"{party}: {', '.join(learned) if learned else 'nothing'}"))
+    rows.append(("computed by", f"{', '.join(plan.compute)} with protocol {plan.protocol}, {plan.fmt}"))
+    rows.append(("trusted", plan.trust()))
+    rows.append(("promises", entry.gives))
+    rows.append(("does not", entry.does_not_give))
+    rows += [("assumed", line) for line in plan.assumptions]
+    rows.append(("ran as", how))
+    rounds = max((o.rounds for o in outcomes.values()), default=0)
+    rows.append(("rounds", f"{rounds} (predicted {plan.cost.rounds})"))
+    for party, o in outcomes.items():
+        for peer, size in o.sent.items():
+            predicted = plan.cost.links.get((party, peer), 0)
+            if not size and not predicted:
+                continue
+            rows.append(
+                (
+                    "bytes",
+                    f"{party} → {peer}: {size:,} (predicted {predicted:,}; {o.wire[peer]:,} on the wire)",
+                )
+            )
+    rows.append(("seconds", f"{max((o.seconds for o in outcomes.values()), default=0):.2f}"))
+    digests = {o.digest for o in outcomes.values()}
+    rows.append(("job", ", ".join(sorted(digests))))
+    return rows

@@ -1,0 +1,262 @@
+"""A study: a plain function, who provides which table, who may see which result and why.
+
+>>> import tacit
+>>> def pooled(t):
+...     return {"total": t["visits"].sum()}
+>>> study = tacit.Study(
+...     pooled,
+...     tables=[tacit.Table(name, rows=2, columns=[tacit.Column("visits", "int", 0, 365)]) for name in "abc"],
+...     results={"total": tacit.Result("all", why="the network's yearly report")},
+...     frontend="array",
+... )
+>>> answer = study.simulate({"a": {"visits": [1, 2]}, "b": {"visits": [3, 4]}, "c": {"visits": [5, 6]}})
+>>> int(answer["a"]["total"])
+21
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tacit.array import functions as fn
+from tacit.array.analyse import Plan
+from tacit.array.interpret import Trace, reveal
+from tacit.array.passes import localise, prune
+from tacit.array.program import Program
+from tacit.array.ranges import fit
+from tacit.array.runtime import Format, Runtime, check_input
+from tacit.array.secret import SecretArray
+from tacit.array.session import Revealed, simulate
+from tacit.errors import DataError, NotRealised, UsageError
+from tacit.node.job import Job
+from tacit.node.launch import Member, run_local
+from tacit.node.member import Outcome
+from tacit.node.tables import Column
+
+Array = npt.NDArray[Any]
+Data = Mapping[str, Mapping[str, Any]]
+PRESENT = ".present"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What one owner provides: its name, how many rows (public), its columns with their bounds."""
+
+    owner: str
+    rows: int
+    columns: Sequence[Column]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Who may see a result ("all" or names), and why: the reason is what owners approve."""
+
+    to: str | Sequence[str]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A study on sample data in the clear: what the function gives, and what the ring arithmetic gives."""
+
+    expected: dict[str, Array]
+    computed: dict[str, Array]
+    plan: Plan
+
+    @property
+    def worst(self) -> dict[str, float]:
+        """Largest absolute difference per result."""
+        gaps = {}
+        for name, value in self.expected.items():
+            gap = np.abs(np.asarray(self.computed[name], np.float64) - np.asarray(value, np.float64))
+            gaps[name] = float(gap.max()) if gap.size else 0.0
+        return gaps
+
+    def __str__(self) -> str:
+        lines = [*self.plan.lines(), "", "on the sample, in the clear:"]
+        for name, gap in self.worst.items():
+            lines.append(f"{name:<20} largest difference from float64: {gap:.3g}")
+        return "\n".join(lines)
+
+
+@dataclass(slots=True)
+class Study:
+    """A study, traced when first needed. `function` takes a mapping of columns, returns a mapping of results.
+
+    A column that several owners provide is pooled, their rows one after another in the order of `tables`; a column
+    with missing-value codes comes with a mask `name.present` and holds 0 where it is missing. `frontend` says what
+    the function is written in: "jax" (jax.numpy) or "array" (operators and the Python array API).
+    """
+
+    function: Callable[[dict[str, Any]], Mapping[str, Any]]
+    tables: Sequence[Table]
+    results: Mapping[str, Result]
+    title: str = ""
+    protocol: str = "rep3"
+    compute: Sequence[str] | None = None
+    frontend: str = "jax"
+    width: int | None = None
+    frac_bits: int | None = None
+    at_least: int = 16
+    """Fewest fractional bits to accept."""
+    local: bool = True
+    """Whether owners compute on their own rows before sharing."""
+    _job: Job | None = field(default=None, repr=False)
+
+    def job(self) -> Job:
+        """Trace, choose the ring, and return the job to approve. Raises UsageError, RangeError, NotRealised."""
+        if self._job is None:
+            owners = tuple(t.owner for t in self.tables)
+            if len(set(owners)) != len(owners):
+                raise UsageError("two tables have one owner; put their columns into one table")
+            compute = tuple(self.compute) if self.compute is not None else owners[:3]
+            parties = (*compute, *(o for o in owners if o not in compute))
+            program = self._trace()
+            program = localise(program) if self.local else prune(program)
+            fmt = fit(program, self.width, self.frac_bits, self.at_least)
+            title = self.title or getattr(self.function, "__name__", "study")
+            columns = {t.owner: tuple(t.columns) for t in self.tables}
+            self._job = Job(title, self.protocol, fmt, compute, parties, program, columns)
+        return self._job
+
+    def plan(self) -> Plan:
+        """Return what the study will do and cost."""
+        return self.job().plan()
+
+    def check(self, data: Data) -> Check:
+        """Run the function on sample data in the clear, and its Program in ring arithmetic; compare."""
+        job, arrays = self.job(), self._arrays(data)
+        expected = {k: np.asarray(v) for k, v in self.function(self._pool_clear(arrays)).items()}
+        computed = run_clear(job.program, job.fmt, arrays)
+        return Check({k: expected[k] for k in self.results}, computed, job.plan())
+
+    def simulate(self, data: Data, seed: int | None = None) -> dict[str, dict[str, Revealed]]:
+        """Run the real protocol code among threads of this process; what each party learned, by party."""
+        job, arrays = self.job(), self._arrays(data)
+        outside = [p for p in job.parties if p not in job.compute]
+        fmt = job.fmt
+        with simulate(
+            job.protocol, job.compute, owners=outside, width=fmt.width, frac_bits=fmt.frac_bits, seed=seed
+        ) as session:
+            return session.run(job.program, arrays)
+
+    def run(self, tables: Mapping[str, str | Path], folder: str | Path) -> dict[str, Outcome]:
+        """Run with one process per party on this machine, each reading its own file; `folder` keeps identities."""
+        job, base = self.job(), Path(folder)
+        members = [Member(p, base / p, Path(tables[p]) if p in tables else None) for p in job.parties]
+        return run_local(job, members, base / "job")
+
+    # -- tracing ------------------------------------------------------------------------------------------
+
+    def _trace(self) -> Program:
+        trace = Trace()
+        pieces: dict[str, list[SecretArray]] = {}
+        for table in self.tables:
+            for c in table.columns:
+                # A missing value is stored as 0, which the declared bound need not contain.
+                lo, hi = (min(c.lo, 0), max(c.hi, 0)) if c.missing else (c.lo, c.hi)
+                values = trace.input(c.name, table.owner, (table.rows,), c.kind, lo, hi)
+                pieces.setdefault(c.name, []).append(values)
+                if c.missing:
+                    mask = trace.input(c.name + PRESENT, table.owner, (table.rows,), "bool", 0, 1)
+                    pieces.setdefault(c.name + PRESENT, []).append(mask)
+        columns = {name: fn.concat(parts) if len(parts) > 1 else parts[0] for name, parts in pieces.items()}
+        out = self._call(columns)
+        for name, result in self.results.items():
+            if name not in out:
+                raise UsageError(
+                    f"the function returns no result called {name!r}; it returns {', '.join(out)}"
+                )
+            value = out[name]
+            if not isinstance(value, SecretArray):
+                value = trace.const(value)
+            reveal(value, result.to, why=result.why, name=name)
+        return trace.program()
+
+    def _call(self, columns: dict[str, SecretArray]) -> Mapping[str, Any]:
+        if self.frontend == "array":
+            out = self.function(dict(columns))
+        elif self.frontend == "jax":
+            try:
+                from tacit.frontends.jax import trace_jax
+            except ImportError:
+                raise NotRealised(
+                    "the study is written in jax.numpy and JAX is not installed: pip install 'tacit[jax]', or write "
+                    'it with operators and the array API and pass frontend="array"'
+                ) from None
+            out = trace_jax(self.function, [columns])
+        else:
+            raise UsageError(f"no front end is called {self.frontend!r}; there are 'jax' and 'array'")
+        if not isinstance(out, Mapping):
+            raise UsageError("the study's function must return a mapping of results by name")
+        return out
+
+    # -- data ---------------------------------------------------------------------------------------------
+
+    def _arrays(self, data: Data) -> dict[str, dict[str, Array]]:
+        out: dict[str, dict[str, Array]] = {}
+        for table in self.tables:
+            if table.owner not in data:
+                raise DataError(f"no data was given for {table.owner}")
+            out[table.owner] = {}
+            for c in table.columns:
+                try:
+                    raw = np.asarray(data[table.owner][c.name])
+                except KeyError:
+                    raise DataError(f"{table.owner}: there is no column {c.name!r}") from None
+                values, present = split_missing(c, raw, table.owner)
+                if values.shape != (table.rows,):
+                    raise DataError(
+                        f"{table.owner}/{c.name}: {table.rows} rows declared, shape {values.shape} given"
+                    )
+                out[table.owner][c.name] = values
+                if c.missing:
+                    out[table.owner][c.name + PRESENT] = present
+        return out
+
+    def _pool_clear(self, arrays: dict[str, dict[str, Array]]) -> dict[str, Any]:
+        pooled: dict[str, list[Array]] = {}
+        for table in self.tables:
+            for name, value in arrays[table.owner].items():
+                pooled.setdefault(name, []).append(value)
+        return {name: np.concatenate(parts) for name, parts in pooled.items()}
+
+
+def split_missing(c: Column, raw: Array, owner: str) -> tuple[Array, Array]:
+    """Return a column's values (0 where missing) and the mask of present rows, its bound checked."""
+    if raw.dtype.kind not in "iufb":
+        raise DataError(f"{owner}/{c.name}: numbers are expected, not {raw.dtype}")
+    present = ~np.isin(raw, c.missing)
+    if c.missing and raw.dtype.kind == "f":
+        present &= ~np.isnan(raw)
+    seen = raw[present]
+    if seen.size and (not np.all(np.isfinite(seen)) or seen.min() < c.lo or seen.max() > c.hi):
+        raise DataError(
+            f"{owner}/{c.name}: a value is not finite or outside the declared [{c.lo:g}, {c.hi:g}]"
+        )
+    return np.where(present, raw, 0), present
+
+
+def run_clear(program: Program, fmt: Format, arrays: Mapping[str, Mapping[str, Array]]) -> dict[str, Array]:
+    """Run a Program in ring arithmetic with no secrecy at all: what the parties would open, up to rounding."""
+    from tacit.algebra.ring import Ring
+    from tacit.array.analyse import nowhere
+    from tacit.protocols.clear import Clear
+
+    ring = Ring(fmt.width)
+    runtime = Runtime(Clear(nowhere(("clear",), "clear"), ring), fmt, ("clear",), sees_all=True)
+    values = []
+    for spec in program.inputs:
+        data = check_input(spec.name, arrays[spec.owner][spec.name], spec.aval)
+        values.append(runtime.plain(data, spec.aval))
+    runtime.block(program, values)
+    return runtime.opened
+
+
+__all__ = ["Check", "Column", "Result", "Study", "Table", "run_clear"]

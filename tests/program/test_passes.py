@@ -1,0 +1,109 @@
+"""Passes change the cost, not the answer; the predicted cost is the metered cost, byte for byte."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tacit import testing
+from tacit.array import functions as fn
+from tacit.array.analyse import plan, predict
+from tacit.array.interpret import Trace, reveal
+from tacit.array.passes import localise, prune
+from tacit.array.program import Program, parse
+from tacit.array.ranges import fit
+from tacit.array.runtime import Format, Runtime
+
+OWNERS = {"alice": 7, "bob": 5, "carol": 4, "dave": 3}
+COMPUTE = ("alice", "bob", "carol")
+Body = Callable[[Any, Any], dict[str, Any]]
+
+
+def pooled(body: Body) -> Program:
+    trace = Trace()
+    xs = [trace.input("x", o, (n, 3), "fixed", -10, 10) for o, n in OWNERS.items()]
+    ps = [trace.input("p", o, (n,), "bool", 0, 1) for o, n in OWNERS.items()]
+    for name, value in body(fn.concat(xs), fn.concat(ps)).items():
+        reveal(value, why="test", name=name)
+    return trace.program()
+
+
+def _mean(x: Any, p: Any) -> dict[str, Any]:
+    n = reveal(p.sum(), why="count", name="n")
+    return {"mean": fn.where(p[:, None], x, 0.0).sum(axis=0) / fn.maximum(n, 1)}
+
+
+BODIES: dict[str, Body] = {
+    "sum": lambda x, p: {"s": x.sum(axis=0), "t": (x * x).sum()},
+    "mean": _mean,
+    "gram": lambda x, p: {"g": (x * 0.1).T @ (x * 0.1)},
+    "moment": lambda x, p: {"m": (x.T * fn.astype(p, "fixed")) @ x},
+    "compare": lambda x, p: {"c": fn.astype((x[:, 0] > 1.5) & p, "int").sum()},
+    "public rows": lambda x, p: {"w": (x * np.arange(19.0)[:, None]).sum(axis=0)},
+    "fit": lambda x, p: {"y": x @ np.array([0.5, -1.0, 2.0])},
+    "reshaped": lambda x, p: {"r": x.reshape(19, 3, 1)[:, 1:, :].sum(axis=(0, 2))},
+    "maximum": lambda x, p: {"h": fn.max(x, axis=0)},
+    "turned": lambda x, p: {"f": (x[::-1] * 2.0).sum(axis=0), "k": x[:, [2, 0]].sum(axis=0)},
+}
+
+
+def run(program: Program, fmt: Format) -> tuple[dict[str, Any], dict[str, Any]]:
+    rng = np.random.default_rng(11)
+    data = {o: {"x": rng.uniform(-10, 10, (n, 3)), "p": rng.random(n) < 0.7} for o, n in OWNERS.items()}
+
+    def body(p: Any) -> Any:
+        runtime = Runtime(p, fmt, tuple(OWNERS))
+        return runtime.run(program, data[p.party.name]), p.party.mesh.meter.snapshot()
+
+    out = testing.run("rep3", fmt.width, body, clients=("dave",), seed=3)
+    return {n: r for n, (r, _) in out.items()}, {n: s for n, (_, s) in out.items()}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_local_computation_keeps_the_answer_and_lowers_the_cost(name: str) -> None:
+    whole = prune(pooled(BODIES[name]))
+    local = localise(whole)
+    fmt = fit(whole)
+    answers = []
+    for program in (whole, local):
+        results, meters = run(parse(program.text()), fmt)
+        for other in results.values():
+            assert all(np.array_equal(results["alice"][k], other[k]) for k in other)
+        answers.append(results["dave"])
+        cost = predict(program, "rep3", fmt, COMPUTE, tuple(OWNERS))
+        assert cost.rounds == max(s.rounds for s in meters.values())
+        metered = {
+            (me, peer): t.payload_sent for me, s in meters.items() for peer, t in s.peers.items() if t.payload_sent
+        }
+        assert metered == {k: v for k, v in cost.links.items() if v}
+    for key, value in answers[0].items():
+        # Rounding differs: once per owner's total instead of once per row or product.
+        assert np.allclose(np.asarray(value, float), np.asarray(answers[1][key], float), atol=400 * 2.0**-fmt.frac_bits)
+    before, after = (predict(p, "rep3", fmt, COMPUTE, tuple(OWNERS)).total_bytes for p in (whole, local))
+    assert after <= before
+
+
+def test_a_pooled_mean_shares_totals_only() -> None:
+    local = localise(pooled(BODIES["mean"]))
+    described = plan(local, "rep3", fit(local), COMPUTE, tuple(OWNERS))
+    assert len(described.shared) == 8
+    assert not [line for line in described.shared if "×" in line]
+
+
+def test_the_plan_names_everything() -> None:
+    program = localise(pooled(BODIES["mean"]))
+    text = "\n".join(plan(program, "rep3", fit(program), COMPUTE, tuple(OWNERS)).lines())
+    for word in ("alice, bob, carol", "collude", "n (one value) to every party: count", "rounds", "digest", "64-bit"):
+        assert word in text
+
+
+def test_pruning_drops_what_no_result_needs() -> None:
+    trace = Trace()
+    x = trace.input("x", "alice", (3,), "fixed", -1, 1)
+    y = trace.input("y", "bob", (3,), "fixed", -1, 1)
+    _ = fn.exp(x * y)
+    reveal(x + y, why="test")
+    assert [e.op for e in prune(trace.program()).eqns] == ["add", "reveal"]

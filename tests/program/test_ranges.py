@@ -1,0 +1,66 @@
+"""The ring is the narrowest that provably fits; what fits none is refused with line, interval and remedy."""
+
+from __future__ import annotations
+
+import pytest
+
+from tacit.array import functions as fn
+from tacit.array.interpret import Trace, reveal
+from tacit.array.program import Program
+from tacit.array.ranges import fit
+from tacit.errors import RangeError
+
+
+def product(lo: float, hi: float, rows: int = 4) -> Program:
+    trace = Trace()
+    x = trace.input("x", "alice", (rows,), "fixed", lo, hi)
+    y = trace.input("y", "bob", (rows,), "fixed", lo, hi)
+    reveal((x * y).sum(), why="test")
+    return trace.program()
+
+
+@pytest.mark.parametrize(
+    ("bound", "width", "frac_bits"),
+    [(1, 64, 24), (100, 64, 24), (1000, 64, 20), (10_000, 64, 16), (60_000, 128, 44), (1e7, 128, 36)],
+)
+def test_format_follows_from_the_bounds(bound: float, width: int, frac_bits: int) -> None:
+    chosen = fit(product(-bound, bound))
+    assert (chosen.width, chosen.frac_bits) == (width, frac_bits)
+
+
+def test_60_000_times_60_000_never_wraps() -> None:
+    with pytest.raises(RangeError, match=r"test_ranges\.py:\d+: mul of values in .*60000.* may overflow"):
+        fit(product(-60_000, 60_000), width=64)
+
+
+def test_nothing_fits() -> None:
+    with pytest.raises(RangeError, match="Declare tighter bounds"):
+        fit(product(-1e18, 1e18))
+
+
+def test_int_products_are_exact_or_refused() -> None:
+    trace = Trace()
+    x = trace.input("x", "alice", (), "int", 0, 2**40)
+    y = trace.input("y", "bob", (), "int", 0, 2**20)
+    reveal(x * y, why="test")
+    assert fit(trace.program()).width == 64
+    reveal(x * y * y, why="test", name="cubed")
+    assert fit(trace.program()).width == 128
+
+
+def test_a_maximum_keeps_a_divisor_away_from_zero() -> None:
+    trace = Trace()
+    x = trace.input("x", "alice", (3,), "fixed", 0, 9)
+    y = trace.input("y", "bob", (3,), "fixed", 0, 9)
+    reveal(x / fn.maximum(y, 1.0), why="test")
+    assert fit(trace.program()).width == 64
+    with pytest.raises(RangeError, match="may be zero"):
+        x / y
+
+
+def test_owner_local_values_need_no_ring() -> None:
+    trace = Trace()
+    x = trace.input("x", "alice", (1000,), "fixed", -1e9, 1e9)
+    total = (x * x).sum() * 1e-19
+    reveal(total + trace.input("y", "bob", (), "fixed", -1, 1), why="test")
+    assert fit(trace.program()).width == 64

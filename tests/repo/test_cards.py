@@ -1,0 +1,41 @@
+"""Every functionality that a protocol realises has a complete card."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+from tacit import protocols
+from tacit.algebra.ring import Ring
+from tacit.core.protocol import Protocol
+
+LOCAL = {"mul_trunc", "matmul_trunc"}  # composed in the base class from two carded ones
+
+
+@pytest.mark.parametrize("name", protocols.REGISTRY)
+def test_cards_are_complete(name: str) -> None:
+    cls = protocols.load(name)
+    messages = [
+        m
+        for m, f in vars(Protocol).items()
+        if callable(f) and (f.__doc__ or "").startswith("F_") and getattr(cls, m) is not f
+    ]
+    assert messages
+    for m in messages:
+        card = cls.cards[m]
+        for field in fields(card):
+            assert getattr(card, field.name), f"{name}.{m}: the card lacks {field.name}"
+        assert card.functionality == m
+        assert card.protocol == name
+
+
+def test_the_figures_of_the_design() -> None:
+    """An MSB of 64 bits stays below 190 bits a party in 7 rounds; a fixed-point product below 32 bytes in 3."""
+    cards = protocols.load("rep3").cards
+    ring = Ring(64)
+    bits = cards["sign"].bits(ring, 3, bits=63)
+    assert sum(bits) / 3 < 190
+    assert cards["sign"].rounds(ring, bits=63) <= 7
+    assert sum(cards["mul_trunc"].bits(ring, 3, f=16)) / 8 <= 32
+    assert cards["mul_trunc"].rounds(ring, f=16) == 3
