@@ -1,0 +1,114 @@
+"""The wire format is committed: any change of a message, its label, order or mask is deliberate.
+
+A hash covers every message of one functionality under fixed keys. After a deliberate change, raise
+`WIRE_VERSION` in core/party.py if old and new must not meet, and regenerate the file with
+
+    PYTHONPATH=src python tests/wire/test_transcripts.py
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from tacit import testing
+from tacit.core.party import WIRE_VERSION
+from tacit.core.share import Planes, Share
+from tacit.net.memory import Hub
+from tacit.testing import NAMES
+
+Array = npt.NDArray[Any]
+FILE = Path(__file__).with_name("transcripts.json")
+SEED = 2
+N = 67
+SETTINGS = [("rep3", 3, "", 64), ("rep3", 3, "", 100), ("semi2k", 3, "zoe", 64), ("semi2k", 2, "zoe", 31)]
+
+
+def _numbers(p: Any, scale: int) -> Array:
+    return p.ring.encode_ints([(i * scale) % 1009 - 504 for i in range(N)])
+
+
+def _x(p: Any, owner: str = "alice", scale: int = 37) -> Share:
+    return p.share_input(owner, _numbers(p, scale) if p.party.name == owner else None, (N,))
+
+
+def _bits(p: Any, owner: str = "bob") -> Planes:
+    value = (np.arange(N) % 3 == 0).astype(np.uint8)
+    return p.pack(p.share_bits(owner, value if p.party.name == owner else None, (N,)))
+
+
+PROGRAMS: dict[str, Callable[[Any], Any]] = {
+    "share_input by a compute party": lambda p: _x(p),
+    "share_input by a client": lambda p: [_x(p, "carl"), _x(p, "carl", 11)],
+    "share_bits by a compute party": lambda p: _bits(p),
+    "share_bits by a client": lambda p: _bits(p, "carl"),
+    "reveal": lambda p: [p.reveal(_x(p), [to]) for to in ("alice", "bob", "carl")],
+    "reveal_bits": lambda p: [p.reveal_bits(p.unpack(_bits(p), (N,)), [to]) for to in ("alice", "carl")],
+    "mul": lambda p: p.mul(_x(p), _x(p, "bob")),
+    "matmul": lambda p: p.matmul(_x(p).reshape(1, N), _x(p, "bob").reshape(N, 1)),
+    "and_": lambda p: p.and_(_bits(p), _bits(p, "alice")),
+    "trunc": lambda p: p.trunc(_x(p), 5),
+    "trunc_exact": lambda p: p.trunc_exact(_x(p), 5),
+    "mul_trunc": lambda p: p.mul_trunc(_x(p), _x(p, "bob"), 5),
+    "matmul_trunc": lambda p: p.matmul_trunc(_x(p).reshape(1, N), _x(p, "bob").reshape(N, 1), 5),
+    "sign": lambda p: p.sign(_x(p), 22),
+    "is_zero": lambda p: p.is_zero(_x(p), 22),
+    "decompose": lambda p: p.decompose(_x(p), 22),
+    "to_arith": lambda p: p.to_arith(_bits(p)),
+    "select": lambda p: p.select(_bits(p), _x(p)),
+    "two calls": lambda p: p.mul(p.mul(_x(p), _x(p)), _x(p)),
+}
+
+
+def hashed(protocol: str, n: int, dealer: str, width: int, name: str) -> str:
+    """Return the hash of one functionality's transcript."""
+    hub = Hub((*NAMES[:n], "carl", *((dealer,) if dealer else ())), record=True)
+    testing.run(protocol, width, PROGRAMS[name], n=n, clients=("carl",), dealer=dealer, seed=SEED, hub=hub)
+    return hub.transcript_hash()
+
+
+def everything() -> dict[str, Any]:
+    """Return what the file holds."""
+    table = {
+        f"{protocol} n={n} width={width}": {
+            name: hashed(protocol, n, dealer, width, name) for name in PROGRAMS
+        }
+        for protocol, n, dealer, width in SETTINGS
+    }
+    return {"wire_version": WIRE_VERSION, "transcripts": table}
+
+
+@pytest.mark.parametrize(("protocol", "n", "dealer", "width"), SETTINGS)
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_transcript(protocol: str, n: int, dealer: str, width: int, name: str) -> None:
+    committed = json.loads(FILE.read_text())["transcripts"][f"{protocol} n={n} width={width}"]
+    assert hashed(protocol, n, dealer, width, name) == committed[name], (
+        f"the messages of {name} have changed; if that is meant, see the top of this file"
+    )
+
+
+def test_file_is_complete() -> None:
+    held = json.loads(FILE.read_text())
+    assert held["wire_version"] == WIRE_VERSION
+    assert set(held["transcripts"]) == {f"{p} n={n} width={w}" for p, n, _, w in SETTINGS}
+    assert all(set(t) == set(PROGRAMS) for t in held["transcripts"].values())
+
+
+def test_transcript_does_not_depend_on_the_schedule() -> None:
+    hashes = set()
+    for lockstep, schedule in ((False, 0), (True, 1), (True, 2)):
+        hub = Hub((*NAMES[:3], "carl"), seed=schedule, record=True, lockstep=lockstep)
+        testing.run("rep3", 64, PROGRAMS["mul_trunc"], clients=("carl",), seed=SEED, hub=hub)
+        hashes.add(hub.transcript_hash())
+    assert hashes == {hashed("rep3", 3, "", 64, "mul_trunc")}
+
+
+if __name__ == "__main__":
+    FILE.write_text(json.dumps(everything(), indent=1) + "\n")
+    print(f"wrote {FILE}")
