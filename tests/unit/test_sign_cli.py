@@ -1,0 +1,345 @@
+"""The command ``tacit sign``: files, TLS between members, crashes, and no secret in anything that is shown."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("nacl")
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from tacit.cli import sign, sign_home, sign_net
+from tacit.cli.sign_home import Home, make_home, open_home
+from tacit.crypto import sealed
+from tacit.errors import MaterialError, PeerError, TacitError, UsageError
+from tacit.net.identity import load_identity
+from tacit.net.roster import Roster
+from tacit.net.sockets import listen_on
+from tacit.threshold import drive
+from tacit.threshold.keys import GroupKey
+from tacit.threshold.order import encode_canonical
+
+PEOPLE = {"Ada": "doctor", "Ben": "pharmacist", "Cem": "nurse supervisor"}
+PASSPHRASE = "canary-passphrase-71c2"
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    monkeypatch.setenv("TACIT_PASSPHRASE", PASSPHRASE)
+    (tmp_path / "run").mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    cheap = sealed.seal
+    monkeypatch.setattr(
+        sign_home, "seal", lambda p, s, label: cheap(p, s, label, memory_kib=64, iterations=1, lanes=1)
+    )
+    yield
+
+
+def run(home: Path, *words: str) -> int:
+    parser = argparse.ArgumentParser()
+    sign.add_parser(parser.add_subparsers())
+    args = parser.parse_args(["sign", "--home", str(home), *words])
+    return int(args.run(args))
+
+
+def together(jobs: dict[str, tuple[Path, list[str]]]) -> dict[str, object]:
+    results: dict[str, object] = {}
+
+    def job(name: str, home: Path, words: list[str]) -> None:
+        try:
+            results[name] = run(home, *words)
+        except TacitError as error:
+            results[name] = error
+
+    threads = [threading.Thread(target=job, args=(n, h, w)) for n, (h, w) in jobs.items()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return results
+
+
+def people(root: Path, names: list[str]) -> None:
+    for name in names:
+        make_home(root / name, name, PASSPHRASE)
+
+
+def roster(root: Path, names: list[str], file: str = "roster.json") -> str:
+    sockets = [listen_on("127.0.0.1") for _ in names]
+    parties = [
+        load_identity(root / n / "net", n).party("127.0.0.1", s.getsockname()[1])
+        for n, s in zip(names, sockets, strict=True)
+    ]
+    for s in sockets:
+        s.close()
+    (root / file).unlink(missing_ok=True)
+    Roster(tuple(parties)).save(root / file)
+    return str(root / file)
+
+
+def directory(root: Path) -> None:
+    listed = []
+    for name, role in PEOPLE.items():
+        home = open_home(root / name, PASSPHRASE)
+        listed.append({"name": name, "public": home.key.public.hex(), "roles": [role]})
+    rule = {"kind": "count", "needed": 2, "each_role_once": True, "roles": sorted(PEOPLE.values())}
+    data = encode_canonical({"format": "tacit-directory-1", "people": listed, "rules": {"medication": rule}})
+    (root / "directory.json").write_bytes(data)
+    for name in PEOPLE:
+        assert run(root / name, "directory", str(root / "directory.json")) == 0
+
+
+def ready(root: Path) -> None:
+    """Three people with a key made together over TLS, and a directory."""
+    people(root, list(PEOPLE))
+    r = roster(root, list(PEOPLE))
+    words = ["keygen", "--threshold", "2", "--roster", r]
+    assert together({n: (root / n, words) for n in PEOPLE}) == dict.fromkeys(PEOPLE, 0)
+    directory(root)
+
+
+def signed(root: Path, who: list[str], name: str) -> None:
+    content = root / f"{name}.content"
+    content.write_text(json.dumps({"drug": "amoxicillin", "dose": "500 mg"}))
+    order = str(root / f"{name}.order")
+    assert run(root / who[0], "request", "medication", str(content), "--out", order) == 0
+    approvals = [str(root / f"{name}.{n}.approval") for n in who]
+    for n, approval in zip(who, approvals, strict=True):
+        assert run(root / n, "approve", order, "--yes", "--out", approval) == 0
+    parts = [str(root / f"{name}.{n}.part") for n in who]
+    for n, part in zip(who, parts, strict=True):
+        assert run(root / n, "sign", order, *approvals, "--out", part) == 0
+    signature = str(root / f"{name}.sig")
+    words = ["aggregate", order, "--approvals", *approvals, "--shares", *parts, "--out", signature]
+    assert run(root / who[0], *words) == 0
+    assert run(root / who[0], "verify", order, signature) == 0
+    group_key = GroupKey.from_json((root / who[0] / "group.json").read_text())
+    public = group_key.suite.public_key_bytes(group_key.key)
+    raw = bytes.fromhex(Path(signature).read_text())
+    Ed25519PublicKey.from_public_bytes(public).verify(raw, Path(order).read_bytes())
+
+
+def test_from_key_to_signature(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ready(tmp_path)
+    signed(tmp_path, ["Ada", "Ben"], "first")
+    signed(tmp_path, ["Cem", "Ada"], "second")
+    order, signature = tmp_path / "first.order", tmp_path / "second.sig"
+    assert run(tmp_path / "Ada", "verify", str(order), str(signature)) == 1
+    words = ["sign", str(order), str(tmp_path / "first.Ada.approval"), str(tmp_path / "first.Ben.approval")]
+    with pytest.raises(MaterialError):  # the nonces of this approval are gone
+        run(tmp_path / "Ada", *words, "--out", str(tmp_path / "again"))
+    capsys.readouterr()
+    assert run(tmp_path / "Ada", "log") == 0
+    shown = capsys.readouterr().out
+    for event in (
+        "key made together",
+        "requested",
+        "approve",
+        "approval seen",
+        "signature share given",
+        "signed",
+    ):
+        assert event in shown
+    home = open_home(tmp_path / "Ada", PASSPHRASE)
+    canaries = [
+        home.share().secret.encode().hex(),
+        home.key.encode().hex(),
+        home.record_key.hex(),
+        PASSPHRASE,
+    ]
+    everything = shown + repr(home) + repr(home.share()) + repr(home.nonces())
+    for path in tmp_path.rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            everything += data.hex() + data.decode(errors="replace")
+            if path.is_relative_to(tmp_path / "Ada") and path.name not in ("me.roster.json",):
+                assert path.stat().st_mode & 0o077 == 0, path
+    for canary in canaries:
+        assert canary not in everything
+
+
+def test_refresh_reshare_repair(tmp_path: Path) -> None:
+    ready(tmp_path)
+    before = {n: open_home(tmp_path / n, PASSPHRASE).share() for n in PEOPLE}
+    r = roster(tmp_path, list(PEOPLE))
+    assert set(together({n: (tmp_path / n, ["refresh", "--roster", r]) for n in PEOPLE}).values()) == {0}
+    after = {n: open_home(tmp_path / n, PASSPHRASE).share() for n in PEOPLE}
+    assert after["Ada"].group_key.key == before["Ada"].group_key.key
+    assert all(after[n].secret != before[n].secret for n in PEOPLE)
+    signed(tmp_path, ["Ben", "Cem"], "refreshed")
+
+    (tmp_path / "Cem" / "share.record").unlink()
+    words = ["repair", "--lost", "Cem", "--roster", roster(tmp_path, list(PEOPLE))]
+    assert set(together({n: (tmp_path / n, words) for n in PEOPLE}).values()) == {0}
+    assert open_home(tmp_path / "Cem", PASSPHRASE).share().secret == after["Cem"].secret
+
+    people(tmp_path, ["Dina"])
+    everybody = ["Ada", "Ben", "Cem", "Dina"]
+    (tmp_path / "group.json").write_text(after["Ada"].group_key.to_json())
+    words = ["reshare", "--roster", roster(tmp_path, everybody), "--threshold", "3"]
+    words += ["--dealers", "Ada,Ben", "--members", "Ben,Cem,Dina", "--group", str(tmp_path / "group.json")]
+    results = together({n: (tmp_path / n, words) for n in everybody})
+    assert set(results.values()) == {0}, results
+    with pytest.raises(MaterialError):
+        open_home(tmp_path / "Ada", PASSPHRASE).share()
+    new = open_home(tmp_path / "Dina", PASSPHRASE).share().group_key
+    assert (
+        new.key == before["Ada"].group_key.key
+        and new.threshold == 3
+        and set(new.names.values()) == {"Ben", "Cem", "Dina"}
+    )
+
+
+def test_a_refresh_that_fails_leaves_the_old_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready(tmp_path)
+    before = {n: open_home(tmp_path / n, PASSPHRASE).share() for n in PEOPLE}
+    right = Home.stage_share
+
+    def full(self: Home, share: object) -> None:
+        if self.name == "Ben":
+            raise MaterialError("the disk is full")
+        right(self, share)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Home, "stage_share", full)
+    r = roster(tmp_path, list(PEOPLE))
+    results = together({n: (tmp_path / n, ["refresh", "--roster", r]) for n in PEOPLE})
+    assert all(isinstance(e, TacitError) for e in results.values())
+    assert all(open_home(tmp_path / n, PASSPHRASE).share().secret == before[n].secret for n in PEOPLE)
+    monkeypatch.setattr(Home, "stage_share", right)
+    signed(tmp_path, ["Ada", "Ben"], "still")
+
+
+def test_a_crash_after_everybody_stored_can_be_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready(tmp_path)
+    right = Home.adopt_share
+
+    def crash(self: Home) -> object:
+        if self.name == "Cem":
+            raise MaterialError("power cut")
+        return right(self)
+
+    monkeypatch.setattr(Home, "adopt_share", crash)
+    r = roster(tmp_path, list(PEOPLE))
+    results = together({n: (tmp_path / n, ["refresh", "--roster", r]) for n in PEOPLE})
+    assert results["Ada"] == results["Ben"] == 0 and isinstance(results["Cem"], MaterialError)
+    monkeypatch.setattr(Home, "adopt_share", right)
+    monkeypatch.setattr("builtins.input", lambda _: "no")
+    with pytest.raises(UsageError):
+        run(tmp_path / "Cem", "adopt")
+    monkeypatch.setattr("builtins.input", lambda _: "adopt")
+    assert run(tmp_path / "Cem", "adopt") == 0
+    signed(tmp_path, ["Cem", "Ada"], "after")
+    with pytest.raises(MaterialError):
+        run(tmp_path / "Cem", "adopt")
+
+
+def test_dealer(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    people(tmp_path, list(PEOPLE))
+    out = tmp_path / "dealt"
+    words = ["keygen", "--threshold", "2", "--suite", "bip340", "--dealer", "Ada,Ben,Cem", "--out", str(out)]
+    assert run(tmp_path / "Ada", *words) == 0
+    said = capsys.readouterr().out
+    passphrases = {
+        n: next(row.split(" ")[-1] for row in said.splitlines() if row.startswith(f"{n}:")) for n in PEOPLE
+    }
+    for name in PEOPLE:
+        monkeypatch.setattr("builtins.input", lambda _, name=name: passphrases[name])
+        with pytest.raises(TacitError):  # another's file
+            other = "Ben" if name != "Ben" else "Cem"
+            run(tmp_path / name, "import", str(out / f"{other}.share"))
+        assert run(tmp_path / name, "import", str(out / f"{name}.share")) == 0
+    keys = {(tmp_path / n / "group.json").read_text() for n in PEOPLE}
+    assert len(keys) == 1
+    with pytest.raises(UsageError):
+        run(tmp_path / "Ada", "keygen", "--threshold", "2", "--dealer", "Ada,Ben")
+
+
+def test_mistakes_are_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(MaterialError, match="tacit sign init"):
+        run(tmp_path / "nobody", "log")
+    assert run(tmp_path / "Ada", "init", "Ada", "--role", "doctor") == 0
+    with pytest.raises(UsageError, match="not overwritten"):
+        run(tmp_path / "Ada", "init", "Ada")
+    monkeypatch.setenv("TACIT_PASSPHRASE", "wrong-canary")
+    with pytest.raises(MaterialError) as caught:
+        run(tmp_path / "Ada", "log")
+    assert "canary" not in "".join(traceback.format_exception(caught.value))
+    monkeypatch.delenv("TACIT_PASSPHRASE")
+    answers = iter(["one", "two", ""])
+    monkeypatch.setattr("getpass.getpass", lambda _: next(answers))
+    with pytest.raises(UsageError, match="differ"):
+        run(tmp_path / "Ben", "init", "Ben")
+    with pytest.raises(UsageError, match="empty"):
+        run(tmp_path / "Ada", "log")
+
+
+def test_orders_ask_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ready(tmp_path)
+    content = tmp_path / "c.json"
+    content.write_text('{"drug":"amoxicillin"}')
+    order = str(tmp_path / "o")
+    run(tmp_path / "Ada", "request", "medication", str(content), "--valid", "30m", "--out", order)
+    monkeypatch.setattr("builtins.input", lambda _: "yes")
+    with pytest.raises(UsageError, match="nothing was decided"):
+        run(tmp_path / "Ada", "approve", order, "--out", str(tmp_path / "a"))
+    assert '"amoxicillin"' in capsys.readouterr().out and not (tmp_path / "a").exists()
+    monkeypatch.setattr("builtins.input", lambda _: "refuse")
+    assert run(tmp_path / "Ben", "approve", order, "--refuse", "--out", str(tmp_path / "b")) == 0
+    for bad, valid in (
+        ("[]", "2h"),
+        ("{", "2h"),
+        ('{"a":1.5}', "2h"),
+        ('{"a":"\\u200b"}', "2h"),
+        ('{"a":1}', "2 weeks"),
+    ):
+        content.write_text(bad)
+        with pytest.raises(TacitError):
+            words = ["request", "medication", str(content), "--valid", valid, "--out", str(tmp_path / "x")]
+            run(tmp_path / "Ada", *words)
+
+
+def test_keygen_refuses_to_overwrite_and_names_who_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready(tmp_path)
+    with pytest.raises(UsageError, match="already"):
+        run(tmp_path / "Ada", "keygen", "--threshold", "2", "--roster", str(tmp_path / "roster.json"))
+    connect = sign_net.connect_mesh
+    monkeypatch.setattr(
+        sign_net, "connect_mesh", lambda *a, **k: connect(*a, **{**k, "connect_timeout_s": 0.5})
+    )
+    with pytest.raises(PeerError, match=r"Ben|Cem"):
+        run(tmp_path / "Ada", "refresh", "--roster", roster(tmp_path, list(PEOPLE)))
+    assert drive.MAX_MESSAGE_BYTES
+
+
+@pytest.mark.parametrize("cheat", [False, True])
+def test_demo_between_processes(cheat: bool, tmp_path: Path) -> None:
+    unit = Path(__file__).resolve()
+    source = {**os.environ, "PYTHONPATH": str(unit.parents[2] / "src")}
+    command = [
+        sys.executable,
+        "-c",
+        f"import sys; from tacit.cli.sign_demo import show; sys.exit(show(cheat={cheat}))",
+    ]
+    done = subprocess.run(command, env=source, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (
+        done.stdout.count("key made together, 2 of 3") == 3 and done.stdout.count(" signed, approved by") == 3
+    )
+    assert ("The culprit is Ben." in done.stdout) == cheat
+    assert done.stdout.count("named: Ben") == (3 if cheat else 0)
