@@ -1,0 +1,296 @@
+"""Covariance matrices and ordinary least squares from one Gram product.
+
+See `describe` for columns, standard units |u| ≤ 1 and what is opened. Everything here starts from totals over the
+rows (count, sums, products UᵀU), each one reduction of the row axis, which each owner can compute on its own
+rows in the clear. Results leave in standard units where precision asks for it; `in_units` and the other
+post-steps use public scales only, so they may run on opened values and reveal nothing more.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from tacit.errors import ShapeError
+from tacit.stats._bounds import Bounds, Floats, as_int, namespace, within
+from tacit.stats.describe import at_least_one, per_row
+
+Index = npt.NDArray[np.int64]
+LEAST_PIVOT = 2.0**-12
+"""Least share of a covariate's variance that the others must leave unexplained (1 / VIF)."""
+LEAST_SPREAD = 2.0**-14
+"""Mean square distance from the mean, in standard units, below which a column counts as nearly constant."""
+RESIDUAL_TOLERANCE = 2.0**-8
+
+
+class Gram(NamedTuple):
+    """Totals over the complete rows of k standardised columns."""
+
+    n: Any
+    """Complete rows, int."""
+    sums: Any
+    """(k,) sums of u."""
+    products: Any
+    """(k, k) sums of u_i·u_j."""
+    rows: int
+    """Public number of rows, complete or not."""
+
+    def join(self, other: Gram) -> Gram:
+        """Return the totals of both sets of rows."""
+        return Gram(
+            self.n + other.n, self.sums + other.sums, self.products + other.products, self.rows + other.rows
+        )
+
+
+class Pairs(NamedTuple):
+    """Totals of k standardised columns over the rows where both of a pair are present, all (k, k)."""
+
+    n: Any
+    sums: Any
+    """Entry (i, j): sum of u_i over the rows where i and j are present."""
+    products: Any
+    rows: int
+
+
+class Fit(NamedTuple):
+    """A least-squares fit in standard units; see `in_units`."""
+
+    weights: Any
+    """(p + 1,) intercept, then slopes; all 0 unless `usable`."""
+    usable: Any
+    """Whether the covariates determine the weights and the target varies. Open it beside the weights."""
+    r_squared: Any
+    """Share of the target's variance explained; 0 unless `usable`."""
+    residual_error: Any
+    """√(residual sum of squares / (n − p − 1)) in the target's standard units; 0 unless `usable`."""
+
+
+def complete(present: Any) -> Any:
+    """Return the mask (rows,) of rows where all of the k columns in `present` (rows, k) are present."""
+    mask = present[:, 0]
+    for j in range(1, present.shape[1]):
+        mask = mask & present[:, j]
+    return mask
+
+
+def gram(units: Any, keep: Any) -> Gram:
+    """Return count, sums and products over the rows in `keep` (rows,) of standardised columns (rows, k)."""
+    xp = namespace(units, keep)
+    u = xp.where(keep[:, None], units, 0.0)
+    n = xp.sum(as_int(keep), axis=0)
+    return Gram(n, xp.sum(u, axis=0), xp.matmul(xp.permute_dims(u, (1, 0)), u), int(units.shape[0]))
+
+
+def pairs(units: Any, present: Any) -> Pairs:
+    """Return count, sums and products of every pair of standardised columns (rows, k), 0 where missing."""
+    xp = namespace(units, present)
+    ones = as_int(present)
+    left, ones_left = xp.permute_dims(units, (1, 0)), xp.permute_dims(ones, (1, 0))
+    return Pairs(
+        xp.matmul(ones_left, ones), xp.matmul(left, ones), xp.matmul(left, units), int(units.shape[0])
+    )
+
+
+# -- symmetric matrices as their upper triangles ----------------------------------------------------------
+
+
+def _triangle(k: int) -> tuple[Index, Index, Index]:
+    """Return rows and columns of the upper triangle, and for each entry of the matrix its place there.
+
+    Work on the triangle keeps results exactly symmetric, where rounding would differ between the halves.
+    """
+    i, j = np.triu_indices(k)
+    back = np.zeros((k, k), np.int64)
+    back[i, j] = back[j, i] = np.arange(len(i))
+    return i.astype(np.int64), j.astype(np.int64), back
+
+
+def _entries(x: Any, i: Index, j: Index) -> Any:
+    """Return the entries (i, j) of a matrix."""
+    xp = namespace(x)
+    return xp.take(xp.reshape(x, (-1,)), i * x.shape[1] + j, axis=0)
+
+
+def _gather(x: Any, at: Index) -> Any:
+    """Return x[at] for a flat x, in the shape of `at`."""
+    xp = namespace(x)
+    return xp.reshape(xp.take(x, at.reshape(-1), axis=0), at.shape)
+
+
+def _centred(products: Any, left: Any, right: Any, n: Any, rows: int) -> Any:
+    """Return Σ(u − ū)(v − v̄) = Σuv − Σu·Σv/n, flat; |.| ≤ n ≤ rows by Cauchy and Schwarz."""
+    scaled, t = per_row(right, n, rows)
+    most = float(max(rows, 1))
+    return within(products - left * scaled * (1.0 / t), -most, most)
+
+
+# -- covariance -------------------------------------------------------------------------------------------
+
+
+def spread(totals: Gram | Pairs, n: Any = None) -> Any:
+    """Return (k, k) sums of (u_i − ū_i)(u_j − ū_j) in standard units, exactly symmetric.
+
+    From `gram` they are over complete rows, from `pairs` over each pair's rows. `n` is the opened count, if it is
+    open: a number for `gram`, (k, k) for `pairs`. Together with the count these say what the covariances say.
+    """
+    flat, _ = _spread(totals, n)
+    return _gather(flat, _triangle(totals.products.shape[0])[2])
+
+
+def _spread(totals: Gram | Pairs, n: Any) -> tuple[Any, Any]:
+    """Return the upper triangle of `spread`, and its counts: one, or one an entry."""
+    i, j, _ = _triangle(totals.products.shape[0])
+    xp = namespace(totals.products)
+    count = totals.n if n is None else n
+    if isinstance(totals, Pairs):
+        left, right = _entries(totals.sums, i, j), _entries(totals.sums, j, i)
+        count = _entries(count, i, j)
+    else:
+        left, right = xp.take(totals.sums, i, axis=0), xp.take(totals.sums, j, axis=0)
+    return _centred(_entries(totals.products, i, j), left, right, count, totals.rows), count
+
+
+def covariance(totals: Gram | Pairs, bounds: Bounds, n: Any = None, ddof: int = 1) -> Any:
+    """Return the (k, k) covariance matrix in the columns' own units; 0 where n ≤ ddof (see `describe.blank`).
+
+    From `gram` it is `DataFrame.dropna().cov()`, from `pairs` it is `DataFrame.cov()`. The last step multiplies by
+    the public h_i·h_j, on shares. Where the count is open, opening `spread` and finishing with `covariance_of` says
+    the same and keeps more digits.
+    """
+    i, j, back = _triangle(totals.products.shape[0])
+    flat, count = _spread(totals, n)
+    quotient, t = per_row(flat, count, totals.rows, ddof)
+    return _gather(quotient * (bounds.half[i] * bounds.half[j] / t), back)
+
+
+def covariance_of(opened: Any, bounds: Bounds, n: Any, ddof: int = 1) -> Any:
+    """Return the covariance matrix in the columns' own units from an opened `spread` and its opened counts."""
+    scale: Floats = bounds.half[:, None] * bounds.half[None, :]
+    return namespace(opened, n).divide(opened, at_least_one(n, ddof)) * scale
+
+
+# -- least squares ----------------------------------------------------------------------------------------
+
+
+def ols(totals: Gram, n: Any = None, least_pivot: float = LEAST_PIVOT) -> Fit:
+    r"""Fit the last column of `totals` on the others with an intercept, by the normal equations.
+
+    Let C be the matrix of Σ(u_i − ū_i)(u_j − ū_j), which is positive semidefinite (PSD). Any scaling R = SCS of
+    the covariates' block gives the same fit, so S_i = 1/√max(C_ii, floor) may be inexact; it makes 0 ≤ R_ii ≤ 1,
+    and a PSD matrix then has |R_ij| ≤ 1. Cholesky elimination keeps that: with pivot d = R_00 replaced by
+    d' = max(d, least_pivot), which adds a PSD matrix, the multiplier l_i = R_i0/√d' has l_i² ≤ d·R_ii/d' ≤ 1, and
+    the Schur complement R_ij − l_i·l_j is PSD with diagonal at most R_ii ≤ 1. The target's column g = S·C_y rides
+    along: |g_i| ≤ √C_yy ≤ √rows by Cauchy and Schwarz, and each z = g_0/√d' too, because Σz² ≤ C_yy.
+
+    Back substitution has no such bound. Instead every covariate is put last once (p eliminations side by side, the
+    same rounds), where its coefficient is z/√d' ≤ √rows/√least_pivot with d = R_kk·(1/VIF): bounded for certain.
+
+    `usable` is false, and all results 0, when some pivot fell below `least_pivot` (collinear or constant covariates,
+    fewer complete rows than covariates), when the target is (nearly) constant, or when the weights do not
+    solve the normal equations, which would mean that precision ran out. It is the only thing learnt then.
+    """
+    k, rows = totals.products.shape[0], max(totals.rows, 1)
+    p = k - 1
+    if p < 1:
+        raise ShapeError("a regression needs at least one covariate and the target")
+    xp = namespace(totals.products)
+    count = totals.n if n is None else n
+    back = _triangle(k)[2]
+    around, _ = _spread(totals, n)
+    floor = LEAST_SPREAD * rows
+    diagonal = within(xp.take(around, back.diagonal(), axis=0), 0.0, float(rows))
+    scale = xp.maximum(diagonal[:p], floor) ** -0.5
+    matrix, target = _normalise(around, scale, back, rows)
+    slopes, explained, pivots = _solve(matrix, target, rows, least_pivot)
+    # R·b = g up to rounding, or something went wrong; |R_ij| ≤ 1 and |g| ≤ √rows.
+    gap = xp.reshape(xp.matmul(matrix, xp.reshape(slopes, (p, 1))), (p,)) - target
+    room = RESIDUAL_TOLERANCE * math.sqrt(rows)
+    spare = [pivots - least_pivot, diagonal[p:] - floor, gap + room, room - gap]
+    usable = xp.all(xp.concat(spare, axis=0) >= 0.0)
+    weights = _weights(slopes, scale, totals, count)
+    r_squared, error = _goodness(diagonal[p], explained, count, rows, p, floor)
+    zero = weights * 0.0
+    return Fit(
+        xp.where(usable, weights, zero),
+        usable,
+        xp.where(usable, r_squared, 0.0),
+        xp.where(usable, error, 0.0),
+    )
+
+
+def _normalise(around: Any, scale: Any, back: Index, rows: int) -> tuple[Any, Any]:
+    """Return R (p, p) with |R_ij| ≤ 1, exactly symmetric, and the scaled target column g (p,)."""
+    xp = namespace(around)
+    p = back.shape[0] - 1
+    i, j, small = _triangle(p)
+    root = math.sqrt(rows)
+    # |C_ij|·S_i ≤ √C_jj ≤ √rows, by Cauchy and Schwarz.
+    half = within(xp.take(around, back[i, j], axis=0) * xp.take(scale, i, axis=0), -root, root)
+    upper = within(half * xp.take(scale, j, axis=0), -1.0, 1.0)
+    target = within(xp.take(around, back[:p, p], axis=0) * scale, -root, root)
+    return _gather(upper, small), target
+
+
+def _solve(matrix: Any, target: Any, rows: int, least_pivot: float) -> tuple[Any, Any, Any]:
+    """Return the solution of R·b = g (p,), the part of C_yy that it explains, and all pivots (p²,)."""
+    xp = namespace(matrix)
+    p = matrix.shape[0]
+    root = math.sqrt(rows)
+    flat = xp.reshape(xp.concat([matrix, target[:, None]], axis=1), (-1,))
+    order = np.array([[c for c in range(p) if c != last] + [last] for last in range(p)], np.int64)
+    beside = np.concatenate([order, np.full((p, 1), p, np.int64)], axis=1)
+    left = _gather(flat, order[:, :, None] * (p + 1) + beside[:, None, :])
+    pivots, shares = [], []
+    while True:
+        pivot = within(left[:, 0, 0], 0.0, 1.0)
+        inverse = (xp.maximum(pivot, least_pivot) ** -0.5)[:, None]
+        row = left[:, 0, 1:] * inverse
+        z = within(row[:, -1:], -root, root)
+        pivots.append(pivot)
+        shares.append(z[0])
+        if left.shape[1] == 1:
+            break
+        steps = within(row[:, :-1], -1.0, 1.0)
+        row = xp.concat([steps, z], axis=1)
+        left = within(left[:, 1:, 1:] - steps[:, :, None] * row[:, None, :], -root, root)
+    share = xp.concat(shares, axis=0)
+    # Σz² is what the covariates explain of C_yy ≤ rows.
+    explained = within(xp.sum(share * share, axis=0), 0.0, float(rows))
+    return (z * inverse)[:, 0], explained, xp.concat(pivots, axis=0)
+
+
+def _weights(slopes: Any, scale: Any, totals: Gram, n: Any) -> Any:
+    """Return intercept and slopes in standard units."""
+    xp = namespace(slopes)
+    p = slopes.shape[0]
+    means, t = per_row(totals.sums, n, totals.rows)
+    inner = slopes * scale
+    reach = xp.sum(inner * (means[:p] * (1.0 / t)), axis=0, keepdims=True)
+    return xp.concat([means[p:] * (1.0 / t) - reach, inner], axis=0)
+
+
+def _goodness(total: Any, explained: Any, n: Any, rows: int, p: int, floor: float) -> tuple[Any, Any]:
+    """Return R² and the residual standard error in standard units."""
+    xp = namespace(total)
+    # The explained part of C_yy is at most C_yy.
+    r_squared = within(xp.divide(explained, xp.maximum(total, floor)), 0.0, 1.0)
+    remains = xp.maximum(within(total - explained, 0.0, float(rows)), 0.0)
+    mean_square, t = per_row(remains, n, rows, p + 1)
+    return r_squared, xp.sqrt(xp.maximum(mean_square, 0.0)) * (1.0 / math.sqrt(t))
+
+
+def in_units(weights: Any, bounds: Bounds) -> Any:
+    """Return (p + 1,) intercept and slopes in the columns' own units from a fit's weights.
+
+    `bounds` are those of the covariates and, last, of the target. It uses public scales only; on opened weights it
+    runs in the clear, without the rounding of fixed point.
+    """
+    xp = namespace(weights)
+    half, centre = bounds.half, bounds.centre
+    factor: Floats = half[-1] / half[:-1]
+    slopes = weights[1:] * factor
+    constant = weights[:1] * float(half[-1]) + float(centre[-1])
+    return xp.concat([constant - xp.sum(slopes * centre[:-1], axis=0, keepdims=True), slopes], axis=0)
