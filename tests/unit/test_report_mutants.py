@@ -26,7 +26,9 @@ def named(cheat: Any) -> Any:
     """The cheater is named by everybody."""
 
     def scenario() -> None:
-        world = World(five(bob=TEXT), cheat=CHEATS.get(cheat) or cheat, cheater=4).run()
+        world = World(
+            five(bob=TEXT), cheat=CHEATS.get(cheat) or cheat, cheater=4, limits=session.Limits(max_cycles=2)
+        ).run()
         assert world.check([TEXT]) == 4
 
     return scenario
@@ -159,7 +161,9 @@ def wrong_points() -> Any:
 
 def barrier() -> None:
     for cheat in ("writing into every slot", "a part of zeros"):
-        world = World(five(bob=TEXT), cheat=CHEATS[cheat], cheater=4).run()
+        world = World(
+            five(bob=TEXT), cheat=CHEATS[cheat], cheater=4, limits=session.Limits(max_cycles=2)
+        ).run()
         for i in world.honest():
             numbers = {envelope.open_envelope(world.circle, d).number for who, d in world.sent if who == i}
             assert max(numbers) == 3

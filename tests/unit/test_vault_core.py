@@ -65,7 +65,9 @@ def world() -> Any:
 def reseal(approval: Any, share: Any, **changes: Any) -> Any:
     """Sign a changed approval with the member's own key: what a cheating member can send."""
     changed = dataclasses.replace(approval, **changes)
-    return dataclasses.replace(changed, signature=sign(share.secret, changed._signed(), b"vault/approval", R))
+    return dataclasses.replace(
+        changed, signature=sign(share.secret, changed.signed_bytes(), b"vault/approval", R)
+    )
 
 
 def cheat(world: Any, name: Any, asking: Any) -> Any:
@@ -73,11 +75,15 @@ def cheat(world: Any, name: Any, asking: Any) -> Any:
     share = world.doctors[name]
     approval = world.approve(name, asking)
     group, purpose = share.secret.group, asking.request.digest()
-    context = vault._box_context(vault.NORMAL, share.identifier, purpose)
+    context = vault.box_context(vault.NORMAL, share.identifier, purpose)
     wrong = group.random_scalar(R)
     message = pack([group.base_mul(wrong).encode(), bytes(64)])
     box = seal_to(group.decode_element(asking.request.reply), message, context, R)
     return reseal(approval, share, box=box.encode())
+
+
+def refuse_to_store(data: bytes) -> None:
+    pytest.fail("stored a notice that nobody signed")
 
 
 @pytest.mark.parametrize("suite", ["ristretto255", "secp256k1"])
@@ -247,7 +253,7 @@ def test_a_device_gives_nothing_before_the_notice_is_stored(world: Any) -> None:
         unsigned = vault_notice.Notice(asking.request, approvals)
         with pytest.raises(NotApproved, match="signed"):
             vault_notice.acknowledge(
-                device, world.vault, world.header, unsigned, CLERK.public, pytest.fail, NOW, R
+                device, world.vault, world.header, unsigned, CLERK.public, refuse_to_store, NOW, R
             )
     with pytest.raises(UsageError, match="acknowledging"):
         vault.approve(device, world.vault, vault.NOTICE, world.header, asking.request, CLERK.public, NOW, R)

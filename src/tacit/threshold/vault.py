@@ -15,7 +15,7 @@ file, why, until when. Changing keys writes a new header; bodies stay as they ar
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tacit.algebra.field import xor
 from tacit.crypto.box import decode_box, open_box, seal_to
@@ -180,10 +180,11 @@ class Approval:
         """Say whether the member it names made it; nobody is blamed for a stranger's forgery."""
         public = group_key.shares.get(self.identifier)
         return public is not None and signature_holds(
-            public, self._signed(), b"vault/approval", self.signature
+            public, self.signed_bytes(), b"vault/approval", self.signature
         )
 
-    def _signed(self) -> bytes:
+    def signed_bytes(self) -> bytes:
+        """Return what the signature covers."""
         return pack([self.part.encode(), self.identifier.to_bytes(2), self.request, self.box])
 
 
@@ -323,14 +324,19 @@ def give_part(
     purpose = request.digest()
     given = tdh2.partial(share, header.ciphertext(vault, part), header.label(part), purpose, randomness)
     reply = share.secret.group.decode_element(request.reply)
-    context = _box_context(part, share.identifier, purpose)
+    context = box_context(part, share.identifier, purpose)
     box = seal_to(reply, pack([given.u_i.encode(), given.proof]), context, randomness).encode()
+    return sign_approval(share, part, purpose, box, randomness)
+
+
+def sign_approval(share: KeyShare, part: str, purpose: bytes, box: bytes, randomness: Randomness) -> Approval:
+    """Sign an approval with the member's key share, so that nobody else can be blamed for it."""
     draft = Approval(part, share.identifier, purpose, box, b"")
-    signature = sign(share.secret, draft._signed(), b"vault/approval", randomness)
-    return Approval(part, share.identifier, purpose, box, signature)
+    return replace(draft, signature=sign(share.secret, draft.signed_bytes(), b"vault/approval", randomness))
 
 
-def _box_context(part: str, identifier: int, purpose: bytes) -> bytes:
+def box_context(part: str, identifier: int, purpose: bytes) -> bytes:
+    """Return what the encryption of an approval is bound to."""
     return pack([b"vault/approval", part.encode(), identifier.to_bytes(2), purpose])
 
 
@@ -339,7 +345,7 @@ def _partial_in(
 ) -> Element | None:
     """Return the verified u_i of an approval, or None if its signer gave something wrong."""
     group, purpose = group_key.key.group, asking.request.digest()
-    context = _box_context(approval.part, approval.identifier, purpose)
+    context = box_context(approval.part, approval.identifier, purpose)
     try:
         box = decode_box(group.base_mul(asking.secret), approval.box, context)
         encoded, proof = unpack(open_box(asking.secret, box, context), 2)

@@ -1,0 +1,152 @@
+"""A demonstration in separate processes over TLS: five people, one report, and optionally one who cheats."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tacit.crypto.groups import Group, group_named
+from tacit.errors import PeerError, PeerMisbehaved
+from tacit.net.identity import load_identity
+from tacit.net.rendezvous import listen_on
+from tacit.net.roster import Roster, load_roster
+from tacit.net.tls import connect_mesh
+from tacit.report import drive, offers, session, sums
+
+PEOPLE = ("Ada", "Ben", "Cem", "Dia", "Eva")
+REPORTER, CHEATER = "Dia", "Ben"
+TEXT = b"This course is boring"
+CHEATS = ("sum", "jam", "part")
+
+
+def prepare(folder: Path, names: Sequence[str], roster_name: str = "roster.json") -> None:
+    """Make everybody's identity and the roster that all agree on beforehand, with free ports."""
+    parties, sockets = [], []
+    for name in names:
+        sockets.append(listen_on("127.0.0.1"))
+        identity = load_identity(folder / name / "net", name)
+        parties.append(identity.party("127.0.0.1", sockets[-1].getsockname()[1]))
+    for listener in sockets:
+        listener.close()
+    Roster(tuple(parties)).save(folder / roster_name)
+
+
+def launch(module: str, folder: Path, names: Sequence[str], extra: Sequence[str]) -> tuple[int, list[str]]:
+    """Start one process a person, print what each says under its name; return the worst status and all lines."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", module, str(folder), name, *extra], stdout=subprocess.PIPE, text=True
+        )
+        for name in names
+    ]
+    status, lines = 0, []
+    try:
+        for name, process in zip(names, processes, strict=True):
+            said, _ = process.communicate(timeout=180)
+            lines += said.splitlines()
+            print("".join(f"{name:>6} | {line}\n" for line in said.splitlines()), end="")
+            status = max(status, abs(process.returncode))
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                process.kill()
+    return status, lines
+
+
+def show(cheat: str | None) -> int:
+    """Run the five; say at the end what all received, or who broke it."""
+    with tempfile.TemporaryDirectory(prefix="tacit-report-demo-") as root:
+        folder = Path(root)
+        prepare(folder, PEOPLE)
+        if cheat:
+            print(f"{CHEATER}'s process cheats ({cheat}).")
+        status, lines = launch("tacit.cli.report_demo", folder, PEOPLE, [cheat or "honest"])
+    accused = {line.split(": ", 1)[1] for line in lines if line.startswith("named: ")}
+    heard = {line for line in lines if line.startswith("report: ")}
+    if accused:
+        print(
+            f"The culprit is {', '.join(sorted(accused))}. Who wrote the report stays hidden; without the culprit"
+        )
+        print("the others run again:")
+        print("\n".join(sorted(heard)))
+    else:
+        print(
+            f"All five received: {', '.join(sorted(heard)).replace('report: ', '')!r}. Nobody saw who wrote it."
+        )
+    return status
+
+
+def _wrong_sum(original: Callable[..., tuple[sums.Part, ...]]) -> Callable[..., tuple[sums.Part, ...]]:
+    def wrong(group: Group, received: Sequence[Sequence[sums.Part]]) -> tuple[sums.Part, ...]:
+        first, *rest = original(group, received)
+        return (replace(first, blind=first.blind + group.one), *rest)
+
+    return wrong
+
+
+def _jam(original: Callable[..., object]) -> Callable[..., object]:
+    def write_everywhere(
+        stage: offers.Stage, me: int, contribution: list[sums.Vector], *rest: object
+    ) -> object:
+        one = stage.group.one
+        return original(stage, me, [(one, *vector[1:]) for vector in contribution], *rest)
+
+    return write_everywhere
+
+
+def _wrong_part(original: Callable[..., object]) -> Callable[..., object]:
+    def other_part(recipient: object, message: bytes, *rest: object) -> object:
+        return original(recipient, bytes(len(message)), *rest)
+
+    return other_part
+
+
+def _become(cheat: str) -> None:
+    """Turn this process into a cheater by replacing one step of its own copy of the protocol."""
+    if cheat == "sum":
+        sums.add_parts = _wrong_sum(sums.add_parts)
+    elif cheat == "jam":
+        offers.make_offer = _jam(offers.make_offer)  # type: ignore[assignment]
+    elif cheat == "part":
+        offers.seal_to = _wrong_part(offers.seal_to)  # type: ignore[assignment]
+
+
+def member(folder: Path, name: str, cheat: str) -> int:
+    """Play one person; if somebody is named, the others run again without."""
+    roster = load_roster(folder / "roster.json")
+    identity = load_identity(folder / name / "net", name)
+    text = TEXT if name == REPORTER else None
+    if name == CHEATER:
+        _become(cheat)
+    limits = session.Limits(max_bytes=1 << 12)
+    try:
+        with connect_mesh(identity, roster, name, round_timeout_s=60.0) as mesh:
+            state = drive.run(
+                mesh, roster.names, group_named("ristretto255"), secrets.token_bytes, text, limits
+            )
+    except PeerMisbehaved as error:
+        print(f"named: {', '.join(error.culprits)}", flush=True)
+        if name in error.culprits:
+            return 0
+        rest = Roster(tuple(party for party in roster.parties if party.name not in error.culprits))
+        with connect_mesh(identity, rest, name, round_timeout_s=60.0) as mesh:
+            state = drive.run(
+                mesh, rest.names, group_named("ristretto255"), secrets.token_bytes, text, limits
+            )
+    except PeerError as error:
+        if name == CHEATER and cheat != "honest":
+            print(f"the others stopped: {type(error).__name__}")
+            return 0
+        raise
+    for data in state.delivered:
+        print(f"report: {data.decode()}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(member(Path(sys.argv[1]), sys.argv[2], sys.argv[3]))
