@@ -130,7 +130,7 @@ def test_misbehaviour_is_reported_with_its_culprit(site: Site) -> None:
     results = site.run(dict.fromkeys(NAMES, job))
     for name in ("alice", "carol"):
         assert isinstance(results[name], PeerMisbehaved) and results[name].culprits == ("carol",)
-        assert "reported by bob" in str(results[name])
+        assert "reported by" in str(results[name])
 
 
 def test_keyboard_interrupt_aborts_the_peers(site: Site) -> None:

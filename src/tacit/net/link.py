@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import struct
 from abc import ABC, abstractmethod
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -29,8 +30,8 @@ MAX_PAYLOAD_BYTES = 1 << 40
 # Frame kinds. Only DATA travels on data links; the rest belongs to the control link of the TLS mesh.
 DATA, HELLO, HEARTBEAT, GOODBYE, ABORT = 1, 2, 3, 4, 5
 
-_HEADER = struct.Struct("<BBHIQQ")
-HEADER_BYTES = _HEADER.size
+HEADER = struct.Struct("<BBHIQQ")
+HEADER_BYTES = HEADER.size
 
 
 class Header(NamedTuple):
@@ -45,12 +46,12 @@ class Header(NamedTuple):
 
 def encode_header(kind: int, label: bytes, depth: int, seq: int, payload_bytes: int) -> bytes:
     """Return the header and the label of one frame."""
-    return _HEADER.pack(kind, len(label), 0, depth, seq, payload_bytes) + label
+    return HEADER.pack(kind, len(label), 0, depth, seq, payload_bytes) + label
 
 
 def decode_header(data: bytes | bytearray | memoryview, sender: str) -> Header:
     """Read a frame header, or raise PeerIncompatible naming the sender; it allocates nothing."""
-    kind, label_bytes, zero, depth, seq, payload_bytes = _HEADER.unpack_from(data)
+    kind, label_bytes, zero, depth, seq, payload_bytes = HEADER.unpack_from(data)
     if (
         not DATA <= kind <= ABORT
         or zero
@@ -63,6 +64,7 @@ def decode_header(data: bytes | bytearray | memoryview, sender: str) -> Header:
     return Header(kind, label_bytes, depth, seq, payload_bytes)
 
 
+@lru_cache(maxsize=1 << 12)
 def encode_label(label: str) -> bytes:
     """Return the label's bytes; UsageError unless it is 1 to 64 printable ASCII characters."""
     if not (0 < len(label) <= MAX_LABEL_BYTES and label.isascii() and label.isprintable()):
@@ -80,10 +82,13 @@ def size_of(part: Buffer) -> int:
     return len(part) if isinstance(part, (bytes, bytearray)) else part.nbytes
 
 
-def flat(part: Buffer) -> memoryview:
-    """View one contiguous part as bytes; UsageError when it is not contiguous."""
+def flat(part: Buffer, copy_bytes: int = 0) -> bytes | memoryview:
+    """Return one contiguous part as bytes: copied up to `copy_bytes`, else a view; UsageError if strided."""
     if isinstance(part, np.ndarray):
-        if not part.flags.c_contiguous:
+        contiguous = part.flags.c_contiguous
+        if contiguous and part.nbytes <= copy_bytes and not part.dtype.hasobject:
+            return part.tobytes()
+        if not contiguous:
             raise UsageError(
                 f"a part of shape {part.shape} is not contiguous; pass numpy.ascontiguousarray(...)"
             )
@@ -167,18 +172,14 @@ class Mesh(ABC):
     def _check(self, frm: str, got: Header, got_label: bytes, label: str, nbytes: int) -> None:
         """Compare a frame's header with what this step expects, or raise Desync with both."""
         seq = self._seq_in[frm]
-        if got.seq == seq and got.payload_bytes == nbytes and got_label == label.encode("ascii"):
-            self._seq_in[frm] = seq + 1
-            return
-        raise self._desync(frm, got, got_label, f"{label!r} ({nbytes} bytes, message {seq})")
+        if (got.kind, got.seq, got.payload_bytes, got_label) != (DATA, seq, nbytes, encode_label(label)):
+            raise self._desync(frm, got, got_label, f"{label!r} ({nbytes} bytes, message {seq})")
 
     def _check_bounded(self, frm: str, got: Header, got_label: bytes, max_bytes: int) -> None:
         """Compare a variable-size frame's header with sequence and limit, or raise Desync with both."""
         seq = self._seq_in[frm]
-        if got.seq == seq and got.payload_bytes <= max_bytes:
-            self._seq_in[frm] = seq + 1
-            return
-        raise self._desync(frm, got, got_label, f"at most {max_bytes} bytes (message {seq})")
+        if (got.kind, got.seq) != (DATA, seq) or got.payload_bytes > max_bytes:
+            raise self._desync(frm, got, got_label, f"at most {max_bytes} bytes (message {seq})")
 
     def _desync(self, frm: str, got: Header, got_label: bytes, expected: str) -> Desync:
         sent = f"{show_label(got_label)!r} ({got.payload_bytes} bytes, message {got.seq})"

@@ -372,6 +372,7 @@ class HubMesh(Mesh):
 
     def _take(self, frm: str, message: _Message) -> npt.NDArray[np.uint8]:
         payload = message.payload
+        self._seq_in[frm] += 1
         self.meter.count_receive(frm, message.header.depth, payload.nbytes)
         self.meter.peers[frm].wire_received += HEADER_BYTES + len(message.label) + payload.nbytes
         return payload if message.owned else payload.copy()

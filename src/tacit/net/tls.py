@@ -23,16 +23,15 @@ from tacit.net.link import (
     ABORT,
     DATA,
     GOODBYE,
+    HEADER,
     HEADER_BYTES,
     Buffer,
-    Header,
     Mesh,
     decode_header,
     encode_header,
     encode_label,
     flat,
     show_label,
-    size_of,
 )
 from tacit.net.notice import encode_notice, notice_of
 from tacit.net.rendezvous import Rendezvous
@@ -124,15 +123,17 @@ class TlsMesh(Mesh):
         raw = encode_label(label)
         seq = self._seq_out[self._known(to)]
         queue = self._queues[to]
-        views = [flat(part) for part in parts]
-        nbytes = sum(map(size_of, views))
+        nbytes = 0
+        views = [flat(part, COPY_BYTES) for part in parts]
+        for view in views:
+            nbytes += len(view)
         self._seq_out[to] = seq + 1
         queue.small += encode_header(DATA, raw, self.meter.rounds + 1, seq, nbytes)
         for view in views:
             if len(view) <= COPY_BYTES:
                 queue.small += view
             else:
-                queue.chunks += [queue.small, view if stable else bytes(view)]
+                queue.chunks += [queue.small, view if stable else np.frombuffer(view, np.uint8).copy().data]
                 queue.small = bytearray()
         queue.nbytes += HEADER_BYTES + len(raw) + nbytes
         self.meter.count_send(to, label, nbytes)
@@ -144,27 +145,42 @@ class TlsMesh(Mesh):
 
     def flush(self) -> None:
         """Start sending everything queued."""
-        self._check_alive()
-        for to in self._queued:
-            chunks, nbytes = self._queues[to].take()
-            if chunks:
-                self._senders[to].push(chunks, nbytes)
-        self._queued.clear()
+        if self._failure is not None or self._closed:
+            self._check_alive()
+        if self._queued:
+            for to in self._queued:
+                chunks, nbytes = self._queues[to].take()
+                if chunks:
+                    self._senders[to].push(chunks, nbytes)
+            self._queued.clear()
 
     def recv(self, frm: str, label: str, nbytes: int) -> npt.NDArray[np.uint8]:
         """Wait for the expected message; on any error tell all peers and free everything."""
         stream = self._incoming[self._known(frm)]
+        raw = encode_label(label)
+        start = HEADER_BYTES + len(raw)
+        expected = (DATA, len(raw), 0, self._seq_in[frm], nbytes)
         try:
             self.flush()
-            wanted = HEADER_BYTES + len(label) + nbytes
-            out = np.empty(nbytes, np.uint8)
-            header, raw, rest = self._read_header(stream, frm, wanted if nbytes <= COPY_BYTES else 0)
-            self._check(frm, header, raw, label, nbytes)
-            if rest:
-                out[: len(rest)] = np.frombuffer(rest, np.uint8)
-            if len(rest) < nbytes:
-                stream.read_into(out.data[len(rest) :])
-            self._count(frm, stream, header)
+            data = stream.read_some(start + nbytes if nbytes <= COPY_BYTES else start)
+            if len(data) < start:
+                data = self._complete_header(stream, frm, data)
+            kind, size, zero, depth, seq, payload = HEADER.unpack_from(data)
+            if (kind, size, zero, seq, payload) != expected or data[HEADER_BYTES:start] != raw:
+                data = self._complete_header(stream, frm, data)
+                header = decode_header(data, frm)
+                self._check(
+                    frm, header, data[HEADER_BYTES : HEADER_BYTES + header.label_bytes], label, nbytes
+                )
+            self._seq_in[frm] += 1
+            if len(data) == start + nbytes:
+                out = np.frombuffer(data, np.uint8, offset=start).copy() if nbytes else np.empty(0, np.uint8)
+            else:
+                out = np.empty(nbytes, np.uint8)
+                out[: len(data) - start] = np.frombuffer(data, np.uint8, offset=start) if data[start:] else ()
+                stream.read_into(out.data[len(data) - start :])
+            self.meter.count_receive(frm, depth, nbytes)
+            self.meter.peers[frm].wire_received = stream.wire_received
             return out
         except OSError as error:
             raise self._ended(frm, label, error) from None
@@ -177,11 +193,14 @@ class TlsMesh(Mesh):
         stream = self._incoming[self._known(frm)]
         try:
             self.flush()
-            header, raw, _ = self._read_header(stream, frm, 0)
+            data = self._complete_header(stream, frm, stream.read_some(HEADER_BYTES))
+            header, raw = decode_header(data, frm), data[HEADER_BYTES:]
             self._check_bounded(frm, header, raw, max_bytes)
+            self._seq_in[frm] += 1
             out = bytearray(header.payload_bytes)
             stream.read_into(memoryview(out))
-            self._count(frm, stream, header)
+            self.meter.count_receive(frm, header.depth, header.payload_bytes)
+            self.meter.peers[frm].wire_received = stream.wire_received
             return show_label(raw), bytes(out)
         except OSError as error:
             raise self._ended(frm, "any message", error) from None
@@ -224,23 +243,14 @@ class TlsMesh(Mesh):
         for queue in self._queues.values():
             queue.take()
 
-    def _read_header(self, stream: TlsStream, frm: str, wanted: int) -> tuple[Header, bytes, bytes]:
-        """Return header, label and what else came of a frame of `wanted` bytes (0: read the header alone).
-
-        When the sizes differ this may take bytes of the next frame; the caller then raises Desync.
-        """
-        data = stream.read_some(wanted or HEADER_BYTES)
+    def _complete_header(self, stream: TlsStream, frm: str, data: bytes) -> bytes:
+        """Read on until header and label of a frame are there, whatever they say; take no more than that."""
         while len(data) < HEADER_BYTES:
-            data += stream.read_some((wanted or HEADER_BYTES) - len(data))
-        header = decode_header(data, frm)
-        start = HEADER_BYTES + header.label_bytes
-        while len(data) < start:
-            data += stream.read_some(start - len(data))
-        return header, data[HEADER_BYTES:start], data[start:]
-
-    def _count(self, frm: str, stream: TlsStream, header: Header) -> None:
-        self.meter.count_receive(frm, header.depth, header.payload_bytes)
-        self.meter.peers[frm].wire_received = stream.wire_received
+            data += stream.read_some(HEADER_BYTES - len(data))
+        end = HEADER_BYTES + decode_header(data, frm).label_bytes
+        while len(data) < end:
+            data += stream.read_some(end - len(data))
+        return data
 
     def _check_alive(self) -> None:
         if self._failure is not None:
