@@ -2,9 +2,9 @@
 
 The dealer shares one stream with each party. A uniform value is the sum of what the n streams say, so nothing
 is sent for it; a dependent value takes n − 1 shares from the streams and sends the last party the difference.
-At a party every method returns its own share, at the dealer the value itself. Source: Beaver, "Efficient
-multiparty protocols using circuit randomization", CRYPTO 1991; shares from seeds with one correction are
-folklore, as in Damgård, Pastro, Smart, Zakarias (SPDZ), CRYPTO 2012, section 3 in spirit.
+At a party every method returns its own share, at the dealer the value itself. Source of triples: Beaver,
+"Efficient multiparty protocols using circuit randomization", CRYPTO 1991; shares from seeds with one
+correction are folklore.
 """
 
 from __future__ import annotations
