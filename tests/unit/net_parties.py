@@ -36,9 +36,7 @@ class Site:
 
     def make_roster(self, **addresses: tuple[str, int]) -> Roster:
         """Return the roster, with other addresses for some parties."""
-        return Roster(
-            tuple(self.identities[n].party(*addresses.get(n, self.address(n))) for n in self.names)
-        )  # fmt: skip
+        return Roster(tuple(self.identities[n].party(*addresses.get(n, self.address(n))) for n in self.names))
 
     def mesh(self, name: str, **options: Any) -> TlsMesh:
         """Connect one party."""
@@ -82,8 +80,12 @@ class Site:
         )
         self.listeners[name].close()  # the process opens it again
         child = subprocess.Popen(
-            [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )  # fmt: skip
+            [sys.executable, "-c", program],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
         try:
             yield child
         finally:

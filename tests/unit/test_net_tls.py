@@ -225,6 +225,31 @@ def test_killed_process_is_named_by_everyone_whoever_they_wait_for(site: Site) -
         assert results[name].party == "carol"
 
 
+def test_ctrl_c_in_a_blocked_receive_propagates_and_tells_the_peers(site: Site) -> None:
+    code = (
+        "with mesh:\n"
+        "    mesh.recv('alice', 'go', 0)\n"
+        "    say('ready')\n"
+        "    try: mesh.recv('alice', 'never', 1)\n"
+        "    except KeyboardInterrupt: say('interrupted'); raise\n"
+    )
+    with site.process("carol", code) as child:
+
+        def job(mesh: Mesh) -> Any:
+            if mesh.me == "alice":
+                mesh.send("carol", "go")
+                mesh.flush()
+                assert child.stdout is not None and child.stdout.readline() == "ready\n"
+                child.send_signal(signal.SIGINT)
+            return mesh.recv("carol", "x", 1)
+
+        results = site.run({"alice": job, "bob": job})
+        assert child.wait(20) != 0
+    for name in ("alice", "bob"):
+        assert isinstance(results[name], PeerUnavailable) and results[name].party == "carol"
+        assert "stopped with KeyboardInterrupt" in str(results[name])
+
+
 def test_stopped_process_is_noticed_and_a_busy_one_is_not(site: Site) -> None:
     code = "mesh.recv('alice', 'stop', 0); say('ready'); mesh.recv('alice', 'more', 0)"
     with site.process("carol", code, silence_timeout_s=60.0) as child:

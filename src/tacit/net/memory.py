@@ -196,7 +196,7 @@ class Hub:
         header = message.header
         record = Record(
             header.seq, sender, to, show_label(message.label), header.depth, message.payload.tobytes()
-        )  # fmt: skip
+        )
         if self._recording:
             with self._lock:
                 self._records.setdefault((sender, to), []).append(record)
@@ -355,7 +355,7 @@ class HubMesh(Mesh):
             elif self._failure is None and not self._wake.wait(self._hub.timeout_s):
                 raise PeerUnavailable(
                     f"{frm} sent nothing for {self._hub.timeout_s} s; {self.me} expects {label!r}", frm
-                )  # fmt: skip
+                )
         finally:
             self._waiting = None
 
