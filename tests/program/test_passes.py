@@ -45,6 +45,7 @@ BODIES: dict[str, Body] = {
     "public rows": lambda x, p: {"w": (x * np.arange(19.0)[:, None]).sum(axis=0)},
     "fit": lambda x, p: {"y": x @ np.array([0.5, -1.0, 2.0])},
     "reshaped": lambda x, p: {"r": x.reshape(19, 3, 1)[:, 1:, :].sum(axis=(0, 2))},
+    "columns": lambda x, p: {"d": fn.stack([x[:, 0], x[:, 2] * 2.0, fn.astype(p, "fixed")], axis=1).sum(axis=0)},
     "maximum": lambda x, p: {"h": fn.max(x, axis=0)},
     "turned": lambda x, p: {"f": (x[::-1] * 2.0).sum(axis=0), "k": x[:, [2, 0]].sum(axis=0)},
 }

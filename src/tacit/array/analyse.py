@@ -142,15 +142,17 @@ def plan(
     for step in secret_steps(program):
         check(step, fmt)
     avals = infer(program)
-    disclosures, assumptions = [], []
+    disclosures: list[Disclosure] = []
+    stated: dict[str, int] = {}
     shared: dict[int, str] = {}
 
     def visit(eqn: Eqn, ins: list[Aval], outs: list[Aval]) -> None:
         if eqn.op == "assume":
             p = eqn.params
-            assumptions.append(
-                f"{eqn.source or 'the program'}: a value lies in [{p['lo']:g}, {p['hi']:g}], unchecked"
-            )
+            line = f"{eqn.source or 'the program'}: a value lies in [{p['lo']:g}, {p['hi']:g}], unchecked"
+            why = p.get("why")
+            key = f"ranges {why}" if why else line
+            stated[key] = stated.get(key, 0) + 1
 
     infer(program, visit=visit)
     for eqn in program.eqns:
@@ -173,7 +175,7 @@ def plan(
         parties,
         cost,
         tuple(disclosures),
-        tuple(assumptions),
+        tuple(f"{line} ({n} times)" if n > 1 else line for line, n in stated.items()),
         tuple(shared.values()),
         dealer,
     )

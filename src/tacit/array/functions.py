@@ -368,12 +368,12 @@ def clip(x: SecretArray, min: Any = None, max: Any = None) -> SecretArray:
     return x if max is None else minimum(x, max)
 
 
-def assume(x: SecretArray, lo: float, hi: float) -> SecretArray:
+def assume(x: SecretArray, lo: float, hi: float, why: str = "") -> SecretArray:
     """State that x lies in [lo, hi]. Nothing checks it on secrets: a false statement gives wrong numbers.
 
-    `check` tests it on sample data, and every plan lists it.
+    `check` tests it on sample data, and every plan lists it, by the reason `why` if one is given.
     """
-    return _bind("assume", x, lo=lo, hi=hi)
+    return _bind("assume", x, lo=lo, hi=hi, **({"why": why} if why else {}))
 
 
 # -- reductions -------------------------------------------------------------------------------------------
@@ -405,7 +405,7 @@ def mean(x: SecretArray, axis: Axis = None, keepdims: builtins.bool = False) -> 
     n = math.prod(x.shape[a] for a in _axes(x, axis))
     if n == 0:
         raise ShapeError("the mean of no values does not exist")
-    return multiply(sum(astype(_number(x), "fixed"), axis, keepdims), 1.0 / n)
+    return divide(sum(_number(x), axis, keepdims), n)
 
 
 def var(
@@ -416,7 +416,7 @@ def var(
     if n <= correction:
         raise ShapeError(f"the variance of {n} values with correction {correction} does not exist")
     centred = subtract(x, mean(x, axis, keepdims=True))
-    return multiply(sum(square(centred), axis, keepdims), 1.0 / (n - correction))
+    return divide(sum(square(centred), axis, keepdims), n - correction)
 
 
 def std(

@@ -136,6 +136,8 @@ class _Localiser:
 
     def _concat(self, eqn: Eqn) -> bool:
         axis, out = eqn.params["axis"], self.old[eqn.outs[0]]
+        if any(v in self.parts and self.parts[v][0] != axis for v in eqn.ins) and self._elementwise(eqn):
+            return True  # columns side by side, each split by rows alike
         owners = {self.old[v].where for v in eqn.ins}
         if out.where != SECRET or not any(
             w.startswith("owner:") for w in owners | self._part_places(eqn.ins, axis)

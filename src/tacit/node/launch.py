@@ -21,7 +21,7 @@ from tacit.node.arrays import unpack
 from tacit.node.job import Job
 from tacit.node.member import Outcome
 
-GRACE_S = 15.0
+GRACE_S = 6.0
 START_S = 60.0
 
 
@@ -52,6 +52,7 @@ class Parties:
         self.processes: dict[str, subprocess.Popen[str]] = {}
         self.events: queue.SimpleQueue[tuple[str, dict[str, Any] | None]] = queue.SimpleQueue()
         self.cards: dict[str, dict[str, Any]] = {}
+        self._readers: list[threading.Thread] = []
 
     def __enter__(self) -> Parties:
         try:
@@ -101,7 +102,9 @@ class Parties:
         )
         log.close()
         self.processes[member.name] = process
-        threading.Thread(target=self._read, args=(member.name, process), daemon=True).start()
+        reader = threading.Thread(target=self._read, args=(member.name, process), daemon=True)
+        self._readers.append(reader)
+        reader.start()
 
     def _read(self, name: str, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
@@ -182,6 +185,11 @@ class Parties:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        for reader in self._readers:
+            reader.join(timeout=5)
+        for process in self.processes.values():
+            if process.stdout is not None:
+                process.stdout.close()
 
 
 def error_of(event: dict[str, Any], name: str) -> TacitError:

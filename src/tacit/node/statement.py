@@ -13,9 +13,13 @@ def statement(plan: Plan, outcomes: Mapping[str, Outcome], how: str) -> list[tup
     """Return the statement as (heading, text) pairs, from the plan and the parties' own meters."""
     entry = protocols.entry(plan.protocol)
     rows: list[tuple[str, str]] = []
+    by_result: dict[tuple[str, ...], list[str]] = {}
     for party in plan.parties:
-        learned = sorted(outcomes[party].results) if party in outcomes else []
-        rows.append(("learned", f"{party}: {', '.join(learned) if learned else 'nothing'}"))
+        learned = tuple(outcomes[party].results) if party in outcomes else ()
+        by_result.setdefault(learned, []).append(party)
+    for learned, who in by_result.items():
+        names = "everyone" if len(who) == len(plan.parties) > 1 else ", ".join(who)
+        rows.append(("learned", f"{names}: {', '.join(learned) if learned else 'nothing'}"))
     rows.append(("computed by", f"{', '.join(plan.compute)} with protocol {plan.protocol}, {plan.fmt}"))
     rows.append(("trusted", plan.trust()))
     rows.append(("promises", entry.gives))

@@ -4,6 +4,7 @@ A folder says it in `study.toml`; two studies are built in and recognised by the
 
     title = "Four hospitals"
     describe = ["age", "chol"]
+    covariance = ["age", "chol"]   # optional; lists stand above the first [table]
 
     [[columns]]
     name = "chol"
@@ -22,8 +23,6 @@ A folder says it in `study.toml`; two studies are built in and recognised by the
     [disease.age]
     column = "age"
     edges = [0, 45, 55, 65, 120]   # bands [0, 45), [45, 55) …
-
-    covariance = ["age", "chol"]   # optional, above the first [table]
 
     [regression]              # optional
     target = "num"
@@ -200,11 +199,11 @@ def _column(at: int, entry: Any) -> Column:
     if not isinstance(entry, dict):
         raise DataError(f"study: {where} is not a table of name, kind, lo, hi")
     _only(where, entry, {"name", "kind", "lo", "hi", "missing"})
-    kind = _get(where, entry, "kind", str)
+    kind: Any = _get(where, entry, "kind", str)  # Column checks it
     default = {"bool": (0.0, 1.0)}.get(kind, (None, None))
     return Column(
         _get(where, entry, "name", str),
-        kind,  # type: ignore[arg-type]  # Column checks it
+        kind,
         _number(where, entry, "lo", default[0]),
         _number(where, entry, "hi", default[1]),
         tuple(_as_number(where, "missing", v) for v in _get(where, entry, "missing", list, [])),

@@ -16,6 +16,7 @@ from tacit.errors import RangeError, ShapeError
 
 Floats = npt.NDArray[np.float64]
 
+WHY = "proved from the declared bounds, in the docstrings of tacit.stats"
 SLACK = 2.0**-6
 """Part of a span by which `within` reaches outward, so that rounding cannot make a true statement false."""
 
@@ -88,7 +89,7 @@ def within(x: Any, lo: float, hi: float, slack: float = SLACK) -> Any:
     room = (hi - lo) * slack
     lo, hi = lo - room, hi + room
     if isinstance(x, SecretArray):
-        return x if lo <= x.aval.lo and x.aval.hi <= hi else functions.assume(x, lo, hi)
+        return x if lo <= x.aval.lo and x.aval.hi <= hi else functions.assume(x, lo, hi, WHY)
     if isinstance(x, np.ndarray | np.generic) and np.size(x):
         rounding = 1e-9 * max(abs(lo), abs(hi), 1.0)
         if not (float(np.min(x)) >= lo - rounding and float(np.max(x)) <= hi + rounding):  # also catches NaN

@@ -1,0 +1,106 @@
+"""`tacit demo` without more words: a joint study of several hospitals, beside the pooled answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tacit.cli.show import console, number, progress, rows_table, statement_lines
+from tacit.node.demo_data import hospital_tables
+from tacit.node.joint_study import compare, pooled_answer, read_owners, study_job
+from tacit.node.launch import Member, run_local
+from tacit.node.statement import statement
+from tacit.node.study_spec import StudySpec, detect
+
+Results = Mapping[str, Any]
+NOTHING = "–"
+
+
+def run_study(data: Path | None, home: Path, scratch: Path) -> int:
+    """Run the study of the tables in `data` (default: the bundled ones); print answer, comparison and statement."""
+    folder = data
+    if folder is None:
+        folder = scratch / "data"
+        hospital_tables(folder)
+    spec = detect(folder)
+    owners = read_owners(folder, spec)
+    job = study_job(spec, owners.rows)
+    members = [Member(name, home / name, owners.paths[name]) for name in job.parties]
+    listed = ", ".join(f"{name} ({n} rows)" for name, n in owners.rows.items())
+    console().print(f"[bold]{spec.title}[/bold]: {listed}", highlight=False)
+    with progress() as bars:
+        outcomes = run_local(job, members, scratch, bars)
+    results = outcomes[job.parties[0]].results
+    expected = pooled_answer(spec, list(owners.tables.values()))
+    show_results(spec, results, expected)
+    show_comparison(results, expected)
+    how = f"{len(members)} processes, mutual TLS 1.3 with pinned identities in {home}"
+    statement_lines(statement(job.plan(), outcomes, how))
+    return 0
+
+
+def show_results(spec: StudySpec, got: Results, want: Results) -> None:
+    """Print the joint results beside the pooled ones."""
+    if spec.describe:
+        _describe(spec, got, want)
+    if spec.disease is not None:
+        _disease(spec, got)
+    if spec.covariance:
+        rows = [
+            [name, *(f"{v:.5g}" for v in np.asarray(got["covariance"])[i])]
+            for i, name in enumerate(spec.covariance)
+        ]
+        title = f"covariance over {int(got['complete rows (covariance)'])} complete rows"
+        rows_table(title, ["", *spec.covariance], rows)
+    if spec.target:
+        _regression(spec, got, want)
+
+
+def _describe(spec: StudySpec, got: Results, want: Results) -> None:
+    rows = []
+    for i, name in enumerate(spec.describe):
+        n = int(got["counts"][i])
+        cells = [f"{n:,}"]
+        for key, least in (("means", 1), ("variances", 2), ("standard errors", 2)):
+            cells += [f"{v[i]:.5g}" for v in (got[key], want[key])] if n >= least else [NOTHING, NOTHING]
+        rows.append([name, *cells])
+    headings = ["", "n", "mean", "pooled", "variance", "pooled", "s.e.", "pooled"]
+    rows_table("over the rows where each is present; 'pooled' is the same in the clear", headings, rows)
+
+
+def _disease(spec: StudySpec, got: Results) -> None:
+    d = spec.disease
+    assert d is not None
+    rows = []
+    for i, (_, label) in enumerate(d.sex_labels):
+        cells = []
+        for n, sick in zip(got["rows by group"][i], got["diseased by group"][i], strict=True):
+            cells.append(f"{sick}/{n} = {sick / n:.1%}" if n else NOTHING)
+        rows.append([label, *cells])
+    rows_table(f"rate of {d.rule} by {d.sex} and {d.age} (exact counts)", ["", *d.bands], rows)
+
+
+def _regression(spec: StudySpec, got: Results, want: Results) -> None:
+    n = int(got["complete rows (regression)"])
+    if not bool(np.asarray(got["regression is usable"])):
+        console().print(f"[bold]{spec.target}[/bold]: {n} complete rows do not determine the coefficients")
+        return
+    names = ["(intercept)", *spec.covariates]
+    pairs = zip(names, got["coefficients"], want["coefficients"], strict=True)
+    rows = [[name, number(a), number(b)] for name, a, b in pairs]
+    rows.append(["R²", number(got["r squared"]), number(want["r squared"])])
+    rows_table(f"least squares of {spec.target} over {n} complete rows", ["", "joint", "pooled"], rows)
+
+
+def show_comparison(got: Results, want: Results) -> None:
+    """Print the largest relative difference from the pooled answer, per result and in all."""
+    gaps = compare(got, want)
+    exact = [name for name, gap in gaps.items() if gap == 0]
+    worst = max(gaps, key=lambda name: gaps[name])
+    console().print(
+        f"largest relative difference from the pooled rows: {gaps[worst]:.2g} (in {worst}); exact: {', '.join(exact)}",
+        highlight=False,
+    )

@@ -1,0 +1,234 @@
+"""The joint study of several owners' tables: its program, and the same numbers from pooled rows for comparison."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tacit import stats
+from tacit.array import functions as fn
+from tacit.array.interpret import Trace, reveal
+from tacit.array.passes import localise
+from tacit.array.program import Program
+from tacit.array.ranges import fit
+from tacit.errors import DataError
+from tacit.net.roster import check_name
+from tacit.node.job import Job
+from tacit.node.study_spec import StudySpec
+from tacit.node.tables import Table, find_tables, read_table
+
+Array = npt.NDArray[Any]
+Disclose = Callable[[Any, str, str], Any]
+PRESENT = ".present"
+FRACTION = 32
+"""Fewest fractional bits: regression weights then match float64 to about seven digits."""
+
+
+def joint(spec: StudySpec, values: Mapping[str, Any], present: Mapping[str, Any], disclose: Disclose) -> None:
+    """Compute every result that `spec` asks for and hand each to `disclose(value, name, why)`.
+
+    What `disclose` returns is used further: in a program that is the opened, public value.
+    """
+    if spec.describe:
+        _describe(spec, values, present, disclose)
+    if spec.disease is not None:
+        _disease(spec, values, present, disclose)
+    if spec.covariance:
+        _covariance(spec, values, present, disclose)
+    if spec.target:
+        _regression(spec, values, present, disclose)
+
+
+def _bounds(spec: StudySpec, names: Sequence[str]) -> stats.Bounds:
+    found = [spec.column(n) for n in names]
+    return stats.Bounds.of([c.lo for c in found], [c.hi for c in found])
+
+
+def _units(
+    spec: StudySpec, names: Sequence[str], values: Mapping[str, Any], present: Mapping[str, Any]
+) -> tuple[Any, Any, stats.Bounds]:
+    bounds = _bounds(spec, names)
+    masks = stats.columns([present[n] for n in names])
+    return stats.standardise(stats.columns([values[n] for n in names]), masks, bounds), masks, bounds
+
+
+def _describe(
+    spec: StudySpec, values: Mapping[str, Any], present: Mapping[str, Any], disclose: Disclose
+) -> None:
+    units, masks, bounds = _units(spec, spec.describe, values, present)
+    totals = stats.totals(units, masks)
+    listed = ", ".join(spec.describe)
+    n = disclose(totals.n, "counts", f"rows where each is present: {listed}")
+    disclose(stats.mean(totals, bounds, n=n), "means", f"mean of {listed}")
+    variances = disclose(stats.variance(totals, bounds, n=n), "variances", f"variance of {listed}")
+    disclose(stats.standard_error(variances, n), "standard errors", "follows from variances and counts")
+
+
+def _disease(
+    spec: StudySpec, values: Mapping[str, Any], present: Mapping[str, Any], disclose: Disclose
+) -> None:
+    d = spec.disease
+    assert d is not None
+    across = stats.code_masks(values[d.sex], present[d.sex], [code for code, _ in d.sex_labels])
+    down = stats.band_masks(values[d.age], present[d.age], d.age_edges)
+    column = values[d.column]
+    flag = column > d.threshold if d.strict else column >= d.threshold
+    table = stats.cross_table(across, down, flag, present[d.column])
+    disclose(table.rows, "rows by group", f"rows by {d.sex} and band of {d.age}")
+    disclose(table.flagged, "diseased by group", f"rows with {d.rule}, by {d.sex} and band of {d.age}")
+
+
+def _covariance(
+    spec: StudySpec, values: Mapping[str, Any], present: Mapping[str, Any], disclose: Disclose
+) -> None:
+    units, masks, bounds = _units(spec, spec.covariance, values, present)
+    gram = stats.gram(units, stats.complete(masks))
+    listed = ", ".join(spec.covariance)
+    n = disclose(gram.n, "complete rows (covariance)", f"rows where all are present: {listed}")
+    spread = disclose(
+        stats.spread(gram, n), "spread", f"sums of products around the means of {listed}, scaled"
+    )
+    disclose(stats.covariance_of(spread, bounds, n), "covariance", "follows from spread and complete rows")
+
+
+def _regression(
+    spec: StudySpec, values: Mapping[str, Any], present: Mapping[str, Any], disclose: Disclose
+) -> None:
+    names = (*spec.covariates, spec.target)
+    units, masks, bounds = _units(spec, names, values, present)
+    gram = stats.gram(units, stats.complete(masks))
+    listed = ", ".join(spec.covariates)
+    n = disclose(
+        gram.n, "complete rows (regression)", f"rows where {spec.target} and all of {listed} are present"
+    )
+    model = stats.ols(gram, n)
+    disclose(model.usable, "regression is usable", "whether the rows determine the coefficients")
+    weights = disclose(model.weights, "weights", f"least squares of {spec.target} on {listed}, scaled")
+    disclose(stats.in_units(weights, bounds), "coefficients", "the weights in the columns' own units")
+    disclose(model.r_squared, "r squared", f"share of the variance of {spec.target} that is explained")
+
+
+# -- as a job ---------------------------------------------------------------------------------------------
+
+
+def study_program(spec: StudySpec, rows: Mapping[str, int]) -> Program:
+    """Return the study's program for owners with these (public) numbers of rows."""
+    trace = Trace()
+    values: dict[str, list[Any]] = {}
+    present: dict[str, list[Any]] = {}
+    for owner, n in rows.items():
+        for c in spec.columns:
+            # A missing value is stored as 0, which the declared bound need not contain.
+            lo, hi = (min(c.lo, 0), max(c.hi, 0)) if c.missing else (c.lo, c.hi)
+            values.setdefault(c.name, []).append(trace.input(c.name, owner, (n,), c.kind, lo, hi))
+            if c.missing:
+                present.setdefault(c.name, []).append(
+                    trace.input(c.name + PRESENT, owner, (n,), "bool", 0, 1)
+                )
+    everyone = trace.const(np.ones(sum(rows.values()), bool))
+    joint(
+        spec,
+        {name: fn.concat(parts) for name, parts in values.items()},
+        {c.name: fn.concat(present[c.name]) if c.missing else everyone for c in spec.columns},
+        lambda value, name, why: reveal(value, why=why, name=name),
+    )
+    return trace.program()
+
+
+def study_job(spec: StudySpec, rows: Mapping[str, int]) -> Job:
+    """Return the job: the first three owners compute, all provide rows and receive the results."""
+    owners = tuple(rows)
+    if len(owners) < 3:
+        raise DataError(
+            f"a joint study needs at least three tables, because the first three owners compute; found {len(owners)}"
+        )
+    program = localise(study_program(spec, rows))
+    columns = dict.fromkeys(owners, spec.columns)
+    return Job(spec.title, "rep3", fit(program, at_least=FRACTION), owners[:3], owners, program, columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Owners:
+    """The tables of a folder, by owner: the file's name without its suffix."""
+
+    paths: dict[str, Path]
+    tables: dict[str, Table]
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """Rows of each owner's table."""
+        return {name: t.rows for name, t in self.tables.items()}
+
+
+def read_owners(folder: Path, spec: StudySpec) -> Owners:
+    """Read every table of a folder as its owner would."""
+    paths = {p.stem: p for p in find_tables(folder)}
+    for name in paths:
+        check_name(name)
+    return Owners(paths, {name: read_table(path, spec.columns) for name, path in paths.items()})
+
+
+# -- the same numbers from pooled rows, by plain NumPy -------------------------------------------------------
+
+
+def pooled_answer(spec: StudySpec, tables: Sequence[Table]) -> dict[str, Array]:
+    """Return the study's results computed in the clear on all rows, by other means than the program's."""
+    v = {c.name: np.concatenate([t.values[c.name] for t in tables]).astype(float) for c in spec.columns}
+    p = {c.name: np.concatenate([t.present[c.name] for t in tables]) for c in spec.columns}
+    out: dict[str, Array] = {}
+    with np.errstate(all="ignore"):
+        if spec.describe:
+            seen = [v[c][p[c]] for c in spec.describe]
+            out["counts"] = np.array([len(s) for s in seen])
+            out["means"] = np.array([s.mean() for s in seen])
+            out["variances"] = np.array([s.var(ddof=1) for s in seen])
+            out["standard errors"] = np.array([s.std(ddof=1) / np.sqrt(len(s)) for s in seen])
+        if spec.disease is not None:
+            out.update(_pooled_disease(spec, v, p))
+        if spec.covariance:
+            whole = np.logical_and.reduce([p[c] for c in spec.covariance])
+            out["complete rows (covariance)"] = np.asarray(whole.sum())
+            out["covariance"] = np.cov(np.stack([v[c][whole] for c in spec.covariance]))
+        if spec.target:
+            names = (*spec.covariates, spec.target)
+            whole = np.logical_and.reduce([p[c] for c in names])
+            x = np.column_stack([np.ones(whole.sum()), *(v[c][whole] for c in spec.covariates)])
+            y = v[spec.target][whole]
+            weights, *_ = np.linalg.lstsq(x, y, rcond=None)
+            rest = y - x @ weights
+            out["complete rows (regression)"] = np.asarray(whole.sum())
+            out["coefficients"] = weights
+            out["r squared"] = np.asarray(1 - rest @ rest / ((y - y.mean()) @ (y - y.mean())))
+    return out
+
+
+def _pooled_disease(spec: StudySpec, v: dict[str, Array], p: dict[str, Array]) -> dict[str, Array]:
+    d = spec.disease
+    assert d is not None
+    flag = v[d.column] > d.threshold if d.strict else v[d.column] >= d.threshold
+    rows, sick = [], []
+    for code, _ in d.sex_labels:
+        for low, high in itertools.pairwise(d.age_edges):
+            group = (
+                p[d.sex] & (v[d.sex] == code) & p[d.age] & (v[d.age] >= low) & (v[d.age] < high) & p[d.column]
+            )
+            rows.append(group.sum())
+            sick.append((group & flag).sum())
+    shape = (len(d.sex_labels), len(d.age_edges) - 1)
+    return {"rows by group": np.reshape(rows, shape), "diseased by group": np.reshape(sick, shape)}
+
+
+def compare(results: Mapping[str, Array], expected: Mapping[str, Array]) -> dict[str, float]:
+    """Return, per result, the largest difference relative to the largest magnitude of 1e-9 and the expected value."""
+    gaps = {}
+    for name, want in expected.items():
+        got, w = np.asarray(results[name], float), np.asarray(want, float)
+        gap = np.abs(got - w) / np.maximum(np.abs(w), 1e-9)
+        gaps[name] = float(np.nanmax(gap)) if gap.size else 0.0
+    return gaps
