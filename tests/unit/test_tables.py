@@ -1,0 +1,230 @@
+"""Reading owners' tables: what is read, what is refused, and that no message holds a cell's value."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tacit.errors import DataError, RangeError, UsageError
+from tacit.node import demo_data
+from tacit.node.tables import Column, find_tables, read_header, read_table
+
+duckdb = pytest.importorskip("duckdb")
+
+X = Column("x", "fixed", 0, 10, (-9,))
+Y = Column("y", "int", 0, 5)
+B = Column("b", "bool", 0, 1)
+CANARY = "7345"
+
+
+def put(folder: Path, text: str | bytes, name: str = "north.csv") -> Path:
+    file = folder / name
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return file
+
+
+def test_reads_values_and_missing_cells(tmp_path: Path) -> None:
+    table = read_table(put(tmp_path, ' x ,"y",note\n1.5,2,hello\n-9,3,"a,b"\n,4.0,\n-9.0,0,z\n'), [X, Y])
+    assert table.rows == 4
+    assert np.array_equal(table.values["x"], [1.5, 0, 0, 0]) and table.values["x"].dtype == np.float64
+    assert np.array_equal(table.present["x"], [True, False, False, False])
+    assert np.array_equal(table.values["y"], [2, 3, 4, 0]) and table.values["y"].dtype == np.int64
+    assert table.present["y"].all() and table.present["y"].dtype == np.bool_
+    assert list(table.values) == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"\xef\xbb\xbfx,y\r\n1,2\r\n3,4\r\n",
+        "x;y\n1;2\n3;4",
+        "x\ty\n+1.0\t2\n3e0\t4\n",
+        "x,y\n01,2\n\n.3e1,4\n",
+        "note,y,x\n\u00e9,2,1\n\u4e2d,4,3\n",
+    ],
+)
+def test_reads_usual_spellings(tmp_path: Path, text: str | bytes) -> None:
+    table = read_table(put(tmp_path, text), [X, Y])
+    assert np.array_equal(table.values["x"], [1, 3]) and np.array_equal(table.values["y"], [2, 4])
+
+
+def test_reads_truth_values(tmp_path: Path) -> None:
+    table = read_table(put(tmp_path, "b\ntrue\n0\n1.0\nFALSE\n"), [B])
+    assert np.array_equal(table.values["b"], [True, False, True, False])
+
+
+def test_reads_parquet(tmp_path: Path) -> None:
+    file = tmp_path / "t.parquet"
+    duckdb.sql(
+        "SELECT * FROM (VALUES (0.1::DOUBLE, 2, true), (-9, 3, false), (NULL, 4, true)) AS t(x, y, b)"
+    ).write_parquet(str(file))
+    table = read_table(file, [X, Y, B])
+    assert np.array_equal(table.values["x"], [0.1, 0, 0])
+    assert np.array_equal(table.present["x"], [True, False, False])
+    assert np.array_equal(table.values["y"], [2, 3, 4]) and np.array_equal(
+        table.values["b"], [True, False, True]
+    )
+    assert read_header(file) == ["x", "y", "b"]
+
+
+REFUSED = {
+    "text": (f"x,y\n1,2\n{CANARY}seven,2\n", DataError, ["north.csv", "'x'", "row 2", "text"]),
+    "text in an integer": (f"x,y\n1,{CANARY}a\n", DataError, ["'y'", "row 1", "whole number"]),
+    "decimal comma": (f'x,y\n"{CANARY},5",2\n', DataError, ["'x'", "row 1", "decimal point"]),
+    "NaN": ("x,y\nnan,2\n", DataError, ["'x'", "row 1", "NaN", "missing-value code"]),
+    "infinity": ("x,y\n1,2\n-Infinity,2\n", DataError, ["'x'", "row 2", "infinite"]),
+    "overflow": ("x,y\n1e999,2\n", DataError, ["'x'", "row 1", "infinite"]),
+    "empty": ("x,y\n1,2\n2,\n", DataError, ["'y'", "row 2", "empty", "missing-value code"]),
+    "bound": (f"x,y\n1,2\n{CANARY},2\n", RangeError, ["'x'", "row 2", "[0, 10]", "bound"]),
+    "bounds": (f"x,y\n{CANARY},2\n-{CANARY},2\n", RangeError, ["row 1", "1 more row"]),
+    "fraction": (f"x,y\n1,2\n1,3.{CANARY}\n", DataError, ["'y'", "row 2", "fraction", "fixed"]),
+    "no rows": ("x,y\n", DataError, ["no rows"]),
+    "nothing": ("", DataError, ["empty", "header"]),
+    "blank": ("\n\n", DataError, ["empty", "header"]),
+    "twice": ("x, x,y\n1,2,3\n", DataError, ["'x'", "more than once"]),
+    "long row": (f"x,y\n1,2\n3,4,{CANARY}\n", DataError, ["row 2", "more cells", "2 columns"]),
+    "short row": (f"x,y\n1,2\n{CANARY}\n", DataError, ["row 2", "fewer cells"]),
+    "quotes": (f'x,y\n1,2\n"{CANARY}" z,2\n', DataError, ["row 2", "malformed", "quotes"]),
+    "open quote": (f'x,y\n1,2\n"{CANARY},2\n3,4\n', DataError, ["north.csv", "quotes"]),
+    "no column": ("xx,y\n1,2\n", DataError, ["no column 'x'", "did you mean 'xx'", "xx, y"]),
+    "another case": ("X,y\n1,2\n", DataError, ["no column 'x'", "did you mean 'X'"]),
+    "other columns": ("p,q\n1,2\n", DataError, ["no column 'x'", "p, q"]),
+    "not UTF-8": (f"x,y\n1,2\n{CANARY}\xff,2\n".encode("latin-1"), DataError, ["line 3", "UTF-8"]),
+    "header not UTF-8": (b"x,y\xff\n1,2\n", DataError, ["line 1", "UTF-8"]),
+    "cut UTF-8": (b"x,y,z\n1,2,\xc3", DataError, ["line 2", "UTF-8"]),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refuses_and_says_where(tmp_path: Path, name: str) -> None:
+    text, kind, words = REFUSED[name]
+    with pytest.raises(kind) as caught:
+        read_table(put(tmp_path, text), [X, Y])
+    message = str(caught.value)
+    assert type(caught.value) is kind and CANARY not in message and CANARY not in repr(caught.value.__cause__)
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+    for word in words:
+        assert word in message, message
+
+
+def test_refuses_other_truth_values_and_empty_cells_without_a_code(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"row 2.*truth value"):
+        read_table(put(tmp_path, f"b\n1\n{CANARY}\n"), [B])
+    with pytest.raises(DataError, match=r"row 2.*empty"):
+        read_table(put(tmp_path, "b\n1\n\n0\n"), [B])
+
+
+def test_refuses_what_is_no_table(tmp_path: Path) -> None:
+    put(tmp_path, "x,y\n1,2\n")
+    with pytest.raises(DataError, match=r"does not exist; did you mean north.csv"):
+        read_table(tmp_path / "nort.csv", [X])
+    with pytest.raises(DataError, match=r"is a folder"):
+        read_table(tmp_path, [X])
+    with pytest.raises(DataError, match=r"tables are .csv"):
+        read_table(put(tmp_path, "x\n1\n", "t.xlsx"), [X])
+    with pytest.raises(DataError, match=r"rename"):
+        read_table(put(tmp_path, "x\n1\n", "a[1].csv"), [X])
+    with pytest.raises(DataError, match=r"not a Parquet file"):
+        read_table(put(tmp_path, f"x,y\n{CANARY},2\n", "t.parquet"), [X])
+    with pytest.raises(UsageError, match=r"twice"):
+        read_table(tmp_path / "north.csv", [X, X])
+    with pytest.raises(UsageError, match=r"no column"):
+        read_table(tmp_path / "north.csv", [])
+
+
+def test_finds_the_tables_of_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"does not exist"):
+        find_tables(tmp_path / "nowhere")
+    put(tmp_path, "about", "README")
+    with pytest.raises(DataError, match=r"no .csv or .parquet"):
+        find_tables(tmp_path)
+    put(tmp_path, "x\n1\n", "b.CSV")
+    first = put(tmp_path, "x\n1\n", "a.csv")
+    assert [f.name for f in find_tables(tmp_path)] == ["a.csv", "b.CSV"]
+    with pytest.raises(DataError, match=r"is a file"):
+        find_tables(first)
+
+
+@pytest.mark.parametrize(
+    ("args", "kind"),
+    [
+        (("a b", "fixed", 0, 1), DataError),
+        (("x.present", "fixed", 0, 1), DataError),
+        (("", "fixed", 0, 1), DataError),
+        (("x", "float", 0, 1), DataError),
+        (("x", "fixed", 2, 1), RangeError),
+        (("x", "fixed", 0, float("inf")), RangeError),
+        (("x", "fixed", 0, 1, (float("nan"),)), RangeError),
+        (("x", "int", 0, 2**60), RangeError),
+        (("x", "bool", 0, 2), RangeError),
+    ],
+)
+def test_column_checks_itself(args: tuple, kind: type[Exception]) -> None:
+    with pytest.raises(kind):
+        Column(*args)
+
+
+def test_a_missing_dependency_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = importlib.import_module
+
+    def refuse(name: str, package: str | None = None) -> object:
+        if name.split(".")[0] in ("duckdb", "sklearn"):
+            raise ImportError(name)
+        return real(name, package)
+
+    monkeypatch.setattr(importlib, "import_module", refuse)
+    with pytest.raises(UsageError, match=r"tacit\[data\]"):
+        read_table(put(tmp_path, "x,y\n1,2\n"), [X])
+    with pytest.raises(UsageError, match=r"tacit\[demo\]"):
+        demo_data.hospital_tables(tmp_path / "demo")
+
+
+def test_importing_loads_no_reader() -> None:
+    code = "import sys, tacit.node.tables, tacit.node.demo_data as d; print({'duckdb', 'sklearn'} & set(sys.modules))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "set()"
+
+
+def test_million_rows_in_seconds(tmp_path: Path) -> None:
+    n = 10**6
+    file = tmp_path / "big.csv"
+    duckdb.sql(f"SELECT i % 997 AS a, i % 991 AS b, i % 7 AS c FROM range({n}) t(i)").write_csv(str(file))
+    started = time.monotonic()
+    table = read_table(file, [Column(c, "int", 0, 1000) for c in "abc"])
+    assert time.monotonic() - started < 10
+    index = np.arange(n)
+    for c, m in (("a", 997), ("b", 991), ("c", 7)):
+        assert np.array_equal(table.values[c], index % m)
+    assert table.rows == n
+
+
+def test_a_late_bad_row_is_found(tmp_path: Path) -> None:
+    lines = ["x,y"] + ["1,2"] * 300_000
+    lines[250_001] = "1,2,3"
+    with pytest.raises(DataError, match=r"row 250001 "):
+        read_table(put(tmp_path, "\n".join(lines)), [X, Y])
+    lines[250_001] = "oops,2"
+    with pytest.raises(DataError, match=r"row 250001:"):
+        read_table(put(tmp_path, "\n".join(lines)), [X, Y])
+
+
+def test_demo_tables_hold_the_source_rows(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("sklearn.datasets")
+    files = demo_data.hospital_tables(tmp_path / "demo")
+    rows = []
+    for file in files.values():
+        with file.open(newline="") as stream:
+            header, *body = list(csv.reader(stream))
+        assert tuple(header) == demo_data.COLUMNS
+        rows += [tuple(map(float, r)) for r in body]
+    source = datasets.load_diabetes(scaled=False)
+    assert sorted(rows) == sorted(map(tuple, np.column_stack([source.data, source.target]).tolist()))
+    sizes = [len(read_table(f, [Column("age", "fixed", 0, 110)]).values["age"]) for f in files.values()]
+    assert sizes == [222, 132, 88]
