@@ -191,6 +191,9 @@ def ols(totals: Gram, n: Any = None, least_pivot: float = LEAST_PIVOT) -> Fit:
     `usable` is false, and all results 0, when some pivot fell below `least_pivot` (collinear or constant covariates,
     fewer complete rows than covariates), when the target is (nearly) constant, or when the weights do not
     solve the normal equations, which would mean that precision ran out. It is the only thing learnt then.
+
+    Measured on random designs with VIF up to 4096 against QR in float64: slopes are off by at most 2e-8 of their
+    norm with 40 fractional bits in 128, by 6e-4 with 24 in 64 (2e-6 where no VIF exceeds about 10).
     """
     k, rows = totals.products.shape[0], max(totals.rows, 1)
     p = k - 1
