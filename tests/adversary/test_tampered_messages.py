@@ -19,7 +19,7 @@ from tacit.net.memory import Hub, Record
 from tacit.testing import NAMES
 
 CANARIES = (918273645, 192837465)
-SETTINGS = [("rep3", 3, ""), ("semi2k", 3, "zoe")]
+SETTINGS = [("rep3", 3, ""), ("semi2k", 2, "zoe")]
 Key = tuple[str, str, int]
 
 

@@ -60,14 +60,14 @@ def check(protocol: str, width: int, fn: Callable[[Any], Any], n: int, dealer: s
 
 
 @pytest.mark.parametrize("name", [*EXACT, *ROUNDED])
-@pytest.mark.parametrize("width", [16, 63, 64, 128])
+@pytest.mark.parametrize("width", [63, 64, 128])
 @pytest.mark.parametrize(("protocol", "n", "dealer"), SETTINGS)
 def test_functionality(protocol: str, n: int, dealer: str, width: int, name: str) -> None:
     for case in cases(name, Ring(width), SEED):
         check(protocol, width, case.run, n, dealer, f"{name} {case.tag}")
 
 
-@pytest.mark.parametrize("width", [16, 63, 64, 128])
+@pytest.mark.parametrize("width", [63, 64, 128])
 @pytest.mark.parametrize(("protocol", "n", "dealer"), SETTINGS[:-1])
 def test_input_and_reveal(protocol: str, n: int, dealer: str, width: int) -> None:
     ring, shape = Ring(width), (5, 13)

@@ -185,7 +185,7 @@ def _table(setting: Callable[..., Setting], owners: tuple[str, ...]) -> list[Tri
         Trial("sign tree", setting(3), _unary("sign", 2), values(-4, 4), lambda s: s[0] < 0, radix=1),
         Trial("is_zero tree", setting(3), _unary("is_zero", 2), values(-3, 4), lambda s: s[0] == 0, radix=1),
         Trial("decompose", setting(3), _unary("decompose", 3), values(0, 8), lambda s: s[0], pinned=3),
-        Trial("floor", setting(3), _unary("trunc_exact", 1), values(-2, 2), lambda s: s[0] // 2, pinned=3),
+        Trial("floor", setting(3), _unary("trunc_exact", 1), values(-2, 2), lambda s: s[0] // 2, pinned=2),
     ]  # fmt: skip
     for owner in owners:
         out.append(
