@@ -139,6 +139,10 @@ def test_from_key_to_signature(tmp_path: Path, capsys: pytest.CaptureFixture[str
     with pytest.raises(MaterialError):  # the nonces of this approval are gone
         run(tmp_path / "Ada", *words, "--out", str(tmp_path / "again"))
     capsys.readouterr()
+    with pytest.raises(UsageError):
+        run(tmp_path / "Ada", "log", "--head", "not hexadecimal")
+    with pytest.raises(MaterialError, match="cut"):
+        run(tmp_path / "Ada", "log", "--head", "00" * 31 + "01")
     assert run(tmp_path / "Ada", "log") == 0
     shown = capsys.readouterr().out
     for event in (
@@ -255,7 +259,7 @@ def test_dealer(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch:
         n: next(row.split(" ")[-1] for row in said.splitlines() if row.startswith(f"{n}:")) for n in PEOPLE
     }
     for name in PEOPLE:
-        monkeypatch.setattr("builtins.input", lambda _, name=name: passphrases[name])
+        monkeypatch.setattr("getpass.getpass", lambda _, name=name: passphrases[name])
         with pytest.raises(TacitError):  # another's file
             other = "Ben" if name != "Ben" else "Cem"
             run(tmp_path / name, "import", str(out / f"{other}.share"))

@@ -68,6 +68,23 @@ def test_signatures_verify_with_ordinary_verifiers(suite: str) -> None:
         ordinary_verify(suite, group_key.suite.public_key_bytes(group_key.key), message, signature)
 
 
+@pytest.mark.parametrize("suite", ["ed25519", "bip340"])
+def test_67_of_100(suite: str) -> None:
+    names = [f"member {i}" for i in range(1, 101)]
+    dealt = dealer.deal(suite_named(suite), 67, names, seeded("large"))
+    shares = {share.identifier: share for share, _ in dealt.values()}
+    signers = random.Random(1).sample(range(1, 101), 67)
+    nonces, sent = round_1(shares, signers, "large")
+    parts = {i: frost.sign(shares[i], nonces[i], b"m", sent) for i in signers}
+    group_key = shares[1].group_key
+    signature = frost.aggregate(group_key, b"m", sent, parts)
+    ordinary_verify(suite, group_key.suite.public_key_bytes(group_key.key), b"m", signature)
+    parts[signers[5]] = parts[signers[6]]
+    with pytest.raises(PeerMisbehaved) as caught:
+        frost.aggregate(group_key, b"m", sent, parts)
+    assert caught.value.culprits == (names[signers[5] - 1],)
+
+
 @pytest.mark.parametrize("root", [b"", bytes(range(32))])
 def test_taproot_outputs(root: bytes) -> None:
     for seed in range(8):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import getpass
 import json
 import re
 import secrets
@@ -143,7 +144,7 @@ def _keygen(args: argparse.Namespace) -> int:
 def _import(args: argparse.Namespace) -> int:
     home = open_home(args.home, read_passphrase())
     opened = open_sealed(
-        input("Passphrase of the share file: "), read_private(args.file), b"tacit/sign/dealt"
+        getpass.getpass("Passphrase of the share file: "), read_private(args.file), b"tacit/sign/dealt"
     )
     encoded, public = unpack(opened, 2)
     share = KeyShare.decode(encoded)
@@ -261,7 +262,11 @@ def _verify(args: argparse.Namespace) -> int:
 
 def _log(args: argparse.Namespace) -> int:
     home = open_home(args.home, read_passphrase())
-    for entry in home.journal.read(bytes.fromhex(args.head) if args.head else None):
+    try:
+        head = bytes.fromhex(args.head) if args.head else None
+    except ValueError as error:
+        raise UsageError("a head is written in hexadecimal") from error
+    for entry in home.journal.read(head):
         what = f"{entry.who}: {entry.event}  {entry.document[:16]}  {entry.detail}"
         print(f"{entry.number:5d}  {entry.time:%Y-%m-%d %H:%M:%S}  {what}")
     return 0

@@ -153,6 +153,8 @@ def check_approvals(
     """
     rule = check_order(order, directory, group_key.fingerprint(), now)
     for approval in approvals:
+        if read_approval(approval.data, directory, group_key) != approval:  # checks the signature, too
+            raise UsageError("an approval was not read from its signed document")
         if approval.order != order.digest:
             raise PolicyViolation(f"{approval.person} approved another order")
         if approval.decision != APPROVE:

@@ -10,8 +10,9 @@ Rounds: (1) commitments to everybody; (2) echo of what was received, so that all
 shares, each to its receiver; (4) everybody signs the transcript, or shows a wrong share as a complaint; (5)
 finish with all signatures (as ChillDKG's CertEq: whoever finished can convince the others).
 
-Promises, with signed messages and fewer than the threshold corrupted: privacy of the key, agreement on it,
-and for every deviation other than silence the culprit's name. Not delivery: one silent participant stops it.
+Messages to one receiver are secret: the transport must encrypt them. Promises, with signed messages and
+fewer than the threshold corrupted: privacy of the key, agreement on it, and for every deviation other than
+silence the culprit's name. Not delivery: one silent participant stops it.
 """
 
 from __future__ import annotations

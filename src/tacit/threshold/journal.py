@@ -74,8 +74,12 @@ class Journal:
         return digest(_DOMAIN, encoded, signature)
 
     def read(self, head: bytes | None = None) -> list[Entry]:
-        """Return all entries, checked. ``head`` must be in the chain. Raises MaterialError."""
+        """Return all entries, checked. ``head`` must be in the chain. Raises MaterialError.
+
+        A last line that a crash tore was never acknowledged and is left out.
+        """
         data = self._path.read_bytes() if self._path.exists() else b""
+        data = data[: data.rfind(b"\n") + 1]
         entries, _ = check_journal(data, self._keeper.public, head)
         return entries
 

@@ -107,14 +107,20 @@ class GroupKey:
                 raise DataError("an identifier appears twice")
             key = GroupKey(
                 suite=suite,
-                threshold=int(document["threshold"]),
+                threshold=document["threshold"],
                 key=decode(bytes.fromhex(document["key"])),
                 shares={m["id"]: decode(bytes.fromhex(m["share"])) for m in members},
                 names={m["id"]: str(m["name"]) for m in members},
-                epoch=int(document["epoch"]),
+                epoch=document["epoch"],
             )
         except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
             raise DataError("this is not a group key") from error
+        if (
+            type(key.threshold) is not int
+            or type(key.epoch) is not int
+            or json.loads(key.to_json()) != document
+        ):
+            raise DataError("this is not a group key: a field is not as Tacit writes it")
         key.check_consistent()
         return key
 

@@ -59,7 +59,7 @@ class NonceStore:
         self._randomness, self._checkpoint = randomness, checkpoint
         for needed in (folder, anchor.parent):
             needed.mkdir(mode=0o700, parents=True, exist_ok=True)
-            status = needed.stat()
+            status = needed.lstat()  # a link is refused by its mode: it could lead anywhere
             if status.st_uid != os.getuid() or status.st_mode & 0o077:
                 raise MaterialError(f"{needed} belongs or is open to other users; run: chmod 700 {needed}")
         with self._locked():

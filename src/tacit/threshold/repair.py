@@ -1,10 +1,10 @@
 """Repair of a lost share by t others, as pure step functions.
 
-Stinson and Wei, "Combinatorial repairability for threshold schemes", and Laing and Stinson, "A survey and
-refinement of repairable threshold schemes" (ePrint 2017/1155), the enrolment protocol: helper i cuts
-lambda_i * s_i into random parts, one for each helper; each helper adds the parts it got; the sums add up to
-the lost share. Here every part has a public commitment, so that a wrong one names its sender. No helper
-learns another's share or the lost one.
+The enrolment protocol in Laing and Stinson, "A survey and refinement of repairable threshold schemes" (ePrint
+2017/1155), which the Zcash Foundation's FROST has too: helper i cuts lambda_i * s_i into random parts, one for
+each helper; each helper adds the parts it got; the sums add up to the lost share. Here every part has a public
+commitment, so that a wrong one names its sender. No helper learns another's share or the lost one.
+Messages to one receiver are secret: the transport must encrypt them.
 
 Rounds: (1) commitments of all parts to everybody; (2) echo; (3) parts between helpers; (4) sums to the
 member who lost the share; (5) that member adds and compares with the known verification share.

@@ -1,0 +1,47 @@
+"""The examples of docs/threshold.md run, and its commands exist."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("nacl")
+
+from tacit.cli import sign
+from tacit.threshold.policy import _read_rule
+
+DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "threshold.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", DOCUMENT, re.DOTALL)
+
+
+def test_python_example_runs() -> None:
+    (code,) = blocks("python")
+    exec(compile(code, "docs/threshold.md", "exec"), {})
+
+
+def test_commands_parse() -> None:
+    parser = argparse.ArgumentParser()
+    sign.add_parser(parser.add_subparsers())
+    commands = [
+        line[2:] for block in blocks("console") for line in block.splitlines() if line.startswith("$ ")
+    ]
+    inline = re.findall(r"`(tacit sign [a-z-]+[^`]*)`", DOCUMENT)
+    assert len(commands) >= 14 and "tacit sign demo --cheat" in inline
+    for command in [*commands, *inline]:
+        words = shlex.split(command)
+        assert words[0] == "tacit" and callable(parser.parse_args(words[1:]).run), command
+
+
+def test_rules_are_read() -> None:
+    import json
+
+    (block,) = blocks("json")
+    kinds = [_read_rule(json.loads(line)).kind for line in block.splitlines()]
+    assert kinds == ["count", "majority", "weights"]
