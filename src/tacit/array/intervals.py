@@ -59,3 +59,13 @@ def bits_of(magnitude: float, frac_bits: int) -> int:
         else math.ceil(math.ldexp(magnitude, frac_bits))
     )
     return max(int(units + 1).bit_length(), 1)
+
+
+def rounded_bits(magnitude: float, frac_bits: int) -> int:
+    """Return `bits_of` with a margin for what rounding adds: a computed value may pass its interval's end.
+
+    The margin is 1/32 of the value and 256 units; whole numbers are exact and have none.
+    """
+    if not frac_bits or not math.isfinite(magnitude):
+        return bits_of(magnitude, frac_bits)
+    return bits_of(magnitude * (1 + 2.0**-5) + math.ldexp(256.0, -frac_bits), frac_bits)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tacit.array import intervals as iv
-from tacit.array.ops import Params, difference_bits, input_bits, value_bits
+from tacit.array import constants
+from tacit.array.bounds import difference_bits, input_bits, value_bits
+from tacit.array.ops import Params
 from tacit.array.program import PUBLIC, Aval
 from tacit.core.share import Share
 from tacit.gadgets import approximate as ap
@@ -55,8 +56,7 @@ def mul(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]
     if _public(x):
         x, y = y, x
     if _public(y):
-        constant, g = rt.multiplier(y, x)
-        return [rt.rescale(rt.p.mul_public(rt.share(x), constant), g)]
+        return [constants.multiply(rt, y, x, lambda c: rt.p.mul_public(rt.share(x), c))]
     both = x.aval.kind == y.aval.kind == "fixed"
     return [rt.p.mul_trunc(rt.share(x), rt.share(y), rt.f) if both else rt.p.mul(rt.share(x), rt.share(y))]
 
@@ -67,8 +67,12 @@ def matmul(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Sha
     if _public(x) or _public(y):
         left = _public(x)
         secret, public = (y, x) if left else (x, y)
-        constant, g = rt.multiplier(public, secret, terms=x.aval.shape[-1])
-        return [rt.rescale(rt.p.matmul_public(rt.share(secret), constant, left), g)]
+        terms = x.aval.shape[-1]
+        return [
+            constants.multiply(
+                rt, public, secret, lambda c: rt.p.matmul_public(rt.share(secret), c, left), terms
+            )
+        ]
     both = x.aval.kind == y.aval.kind == "fixed"
     a, b = rt.share(x), rt.share(y)
     return [rt.p.matmul_trunc(a, b, rt.f) if both else rt.p.matmul(a, b)]
@@ -199,18 +203,11 @@ def floor(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Shar
 # -- functions --------------------------------------------------------------------------------------------
 
 
-def public_quotient(ins: list[Aval]) -> float:
-    """Return the largest |x|·|1/y| for a public y."""
-    lo, hi = iv.reciprocal((ins[1].lo, ins[1].hi))
-    return ins[0].magnitude * max(abs(lo), abs(hi))
-
-
 def div(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
     """X / y; by a public y as a product with its reciprocal."""
     x, y = v
     if _public(y):
-        constant, g = rt.multiplier(rt.reciprocal(y), x)
-        return [rt.rescale(rt.p.mul_public(rt.share(x), constant), g)]
+        return [constants.multiply(rt, y, x, lambda c: rt.p.mul_public(rt.share(x), c), inverse=True)]
     a, b = _flat(rt, x), _flat(rt, y)
     if y.aval.hi < 0:
         a, b = rt.p.neg(a), rt.p.neg(b)

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from tacit.array import bounds as bd
 from tacit.array import intervals as iv
+from tacit.array.bounds import fits
 from tacit.array.program import PUBLIC, SECRET, Aval, owned
 from tacit.core.share import Share
 from tacit.errors import RangeError, ScaleError, ShapeError, UsageError
@@ -24,16 +26,6 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 Params = dict[str, Any]
-
-
-def scale_of(aval: Aval, f: int) -> int:
-    """Fractional bits of a value of this kind."""
-    return f if aval.kind == "fixed" else 0
-
-
-def fits(ins: list[Aval], outs: list[Aval], params: Params, f: int) -> int:
-    """Bits that the results themselves take."""
-    return max(iv.bits_of(a.magnitude, scale_of(a, f)) for a in outs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +91,6 @@ def _square(ins: list[Aval], params: Params) -> list[Aval]:
     need_kind(ins, "square", "int", "fixed")
     lo, hi = iv.square((ins[0].lo, ins[0].hi))
     return [Aval(ins[0].shape, ins[0].kind, lo, hi)]
-
-
-def product_need(ins: list[Aval], outs: list[Aval], params: Params, f: int) -> int:
-    """Bits of a product before its truncation."""
-    return iv.bits_of(outs[0].magnitude, scale_of(ins[0], f) + scale_of(ins[-1], f))
 
 
 def _neg(ins: list[Aval], params: Params) -> list[Aval]:
@@ -192,16 +179,6 @@ def _exp(ins: list[Aval], params: Params) -> list[Aval]:
     return [Aval(a.shape, "fixed", float(np.exp(a.lo)), float(np.exp(a.hi)))]
 
 
-def input_bits(a: Aval, f: int) -> int:
-    """Bits m with y·2^f < 2^m."""
-    return iv.bits_of(a.magnitude, f)
-
-
-def value_bits(a: Aval) -> int:
-    """Bits q with |x| < 2^q."""
-    return iv.bits_of(a.magnitude, 0)
-
-
 # -- logic ------------------------------------------------------------------------------------------------
 
 
@@ -213,12 +190,6 @@ def _compare(name: str) -> Any:
         return [Aval(same_shape(ins, name), "bool", 0, 1)]
 
     return abstract
-
-
-def difference_bits(ins: list[Aval], f: int) -> int:
-    """Bits b with |x − y| < 2^b in ring units."""
-    lo, hi = iv.sub((ins[0].lo, ins[0].hi), (ins[1].lo, ins[1].hi))
-    return iv.bits_of(max(abs(lo), abs(hi)), scale_of(ins[0], f))
 
 
 def _logic(name: str) -> Any:
@@ -258,11 +229,6 @@ def _abs(ins: list[Aval], params: Params) -> list[Aval]:
     a = ins[0]
     low = 0 if a.lo <= 0 <= a.hi else min(abs(a.lo), abs(a.hi))
     return [Aval(a.shape, a.kind, low, a.magnitude)]
-
-
-def select_need(ins: list[Aval], outs: list[Aval], params: Params, f: int) -> int:
-    """Bits of the difference that is multiplied by the condition."""
-    return 1 if outs[0].kind == "bool" else difference_bits(ins[1:], f)
 
 
 def _convert(ins: list[Aval], params: Params) -> list[Aval]:
@@ -313,10 +279,6 @@ def const_abstract(ins: list[Aval], params: Params) -> list[Aval]:
     return [Aval(v.shape, kind, lo, hi, PUBLIC)]  # type: ignore[arg-type]
 
 
-def _gap_need(ins: list[Aval], outs: list[Aval], params: Params, f: int) -> int:
-    return difference_bits(ins, f)
-
-
 def _no_clear(vals: list[Array], params: Params) -> list[Array]:
     raise UsageError("a loop is run equation by equation")
 
@@ -325,53 +287,9 @@ def _table() -> dict[str, Op]:
     from tacit.array import lower as lw
     from tacit.array import shapes as sh
     from tacit.array.loop import scan_abstract
-    from tacit.gadgets import approximate as ap
 
     def one(fn: Callable[..., Any]) -> Callable[[list[Array], Params], list[Array]]:
         return lambda vals, params: [np.asarray(fn(*vals))]
-
-    def need_fn(fn: Callable[..., Any]) -> Callable[[list[Aval], list[Aval], Params, int], int]:
-        # The gadget refuses a ring that is too narrow; the narrowest it accepts is what it needs.
-        def need(ins: list[Aval], outs: list[Aval], params: Params, f: int) -> int:
-            low = fits(ins, outs, params, f)
-            if len(ins) == 2 and ins[1].where == PUBLIC:
-                return iv.bits_of(lw.public_quotient(ins), 2 * f)
-            for k in (64, 128):
-                try:
-                    fn(k, ins, outs, f)
-                    return max(low, k - 2) if low <= k - 2 else low
-                except RangeError:
-                    continue
-            return 1 << 20
-
-        return need
-
-    def plan_div(k: int, ins: list[Aval], outs: list[Aval], f: int) -> Any:
-        return ap.divide_precision(k, f, input_bits(ins[1], f), value_bits(outs[0]))
-
-    def plan_root(k: int, ins: list[Aval], outs: list[Aval], f: int) -> Any:
-        return ap.root_precision(k, f, input_bits(ins[0], f), value_bits(outs[0]))
-
-    def plan_log(k: int, ins: list[Aval], outs: list[Aval], f: int) -> Any:
-        return ap.log_precision(k, f, input_bits(ins[0], f))
-
-    def plan_exp(k: int, ins: list[Aval], outs: list[Aval], f: int) -> Any:
-        return ap.exp_plan(k, f, ins[0].lo, ins[0].hi)
-
-    def div_error(i: list[Aval], o: list[Aval], p: Params, k: int, f: int) -> tuple[float, float]:
-        return ap.divide_error(k, f, input_bits(i[1], f), value_bits(o[0]))
-
-    def root_error(i: list[Aval], o: list[Aval], p: Params, k: int, f: int) -> tuple[float, float]:
-        return ap.root_error(k, f, input_bits(i[0], f), value_bits(o[0]))
-
-    def ulp(i: list[Aval], o: list[Aval], p: Params, k: int, f: int) -> tuple[float, float]:
-        return (2.0**-f if "fixed" in (i[0].kind, i[-1].kind) else 0.0), 0.0
-
-    def log_error(i: list[Aval], o: list[Aval], p: Params, k: int, f: int) -> tuple[float, float]:
-        return ap.log_error(k, f, input_bits(i[0], f))
-
-    def exp_error(i: list[Aval], o: list[Aval], p: Params, k: int, f: int) -> tuple[float, float]:
-        return ap.exp_error(k, f, i[0].lo, i[0].hi)
 
     def log_range(lo: float, hi: float) -> iv.Interval:
         return float(np.log(lo)), float(np.log(hi))
@@ -386,44 +304,80 @@ def _table() -> dict[str, Op]:
         Op("const", const_abstract, lambda v, p: [np.asarray(p["value"])], None),
         Op("add", _binary("add", iv.add), one(np.add), lw.add),
         Op("sub", _binary("sub", iv.sub), one(np.subtract), lw.sub),
-        Op("mul", _binary("mul", iv.mul), one(np.multiply), lw.mul, product_need, local=False, error=ulp),
-        Op("square", _square, one(np.square), lw.square, product_need, local=False, error=ulp),
-        Op("maximum", _extreme("maximum"), one(np.maximum), lw.maximum, _gap_need, local=False),
-        Op("minimum", _extreme("minimum"), one(np.minimum), lw.minimum, _gap_need, local=False),
-        Op("abs", _abs, one(np.abs), lw.abs_, lambda i, o, p, f: fits(i, o, p, f) + 1, local=False),
+        Op(
+            "mul",
+            _binary("mul", iv.mul),
+            one(np.multiply),
+            lw.mul,
+            bd.product_need,
+            local=False,
+            error=bd.product_error,
+        ),
+        Op(
+            "square", _square, one(np.square), lw.square, bd.product_need, local=False, error=bd.product_error
+        ),
+        Op("maximum", _extreme("maximum"), one(np.maximum), lw.maximum, bd.gap_need, local=False),
+        Op("minimum", _extreme("minimum"), one(np.minimum), lw.minimum, bd.gap_need, local=False),
+        Op("abs", _abs, one(np.abs), lw.abs_, bd.abs_need, local=False),
         Op("neg", _neg, one(np.negative), lw.neg),
         Op("sum", _sum, lambda v, p: [np.asarray(np.sum(v[0], axis=tuple(p["axes"])))], lw.sum_, exact=False),
         Op("cumsum", _cumsum, lambda v, p: [np.cumsum(v[0], axis=p["axis"])], lw.cumsum, exact=False),
-        Op("matmul", _matmul, one(np.matmul), lw.matmul, product_need, exact=False, local=False, error=ulp),
-        Op("div", _div, div_clear, lw.div, need_fn(plan_div), local=False, error=div_error),
-        Op("sqrt", _sqrt, one(np.sqrt), lw.sqrt, need_fn(plan_root), local=False, error=root_error),
+        Op(
+            "matmul",
+            _matmul,
+            one(np.matmul),
+            lw.matmul,
+            bd.product_need,
+            exact=False,
+            local=False,
+            error=bd.matmul_error,
+        ),
+        Op("div", _div, div_clear, lw.div, bd.need_fn(bd.plan_div), local=False, error=bd.div_error),
+        Op(
+            "sqrt",
+            _sqrt,
+            one(np.sqrt),
+            lw.sqrt,
+            bd.need_fn(bd.plan_root, False),
+            local=False,
+            error=bd.root_error,
+        ),
         Op(
             "rsqrt",
             _positive("rsqrt", rsqrt_range),
             one(lambda v: 1 / np.sqrt(v)),
             lw.rsqrt,
-            need_fn(plan_root),
+            bd.need_fn(bd.plan_root),
             local=False,
-            error=root_error,
+            error=bd.root_error,
         ),
-        Op("exp", _exp, one(np.exp), lw.exp, need_fn(plan_exp), False, False, exp_error),
+        Op(
+            "exp",
+            _exp,
+            one(np.exp),
+            lw.exp,
+            bd.need_fn(bd.plan_exp, nonzero=False),
+            False,
+            False,
+            bd.exp_error,
+        ),
         Op(
             "log",
             _positive("log", log_range),
             one(np.log),
             lw.log,
-            need_fn(plan_log),
+            bd.need_fn(bd.plan_log),
             False,
             False,
-            log_error,
+            bd.log_error,
         ),
-        Op("lt", _compare("lt"), one(np.less), lw.lt, lambda i, o, p, f: difference_bits(i, f), local=False),
-        Op("eq", _compare("eq"), one(np.equal), lw.eq, lambda i, o, p, f: difference_bits(i, f), local=False),
+        Op("lt", _compare("lt"), one(np.less), lw.lt, bd.gap_need, local=False),
+        Op("eq", _compare("eq"), one(np.equal), lw.eq, bd.gap_need, local=False),
         Op("and", _logic("and"), one(np.logical_and), lw.and_, local=False),
         Op("or", _logic("or"), one(np.logical_or), lw.or_, local=False),
         Op("xor", _logic("xor"), one(np.logical_xor), lw.xor),
         Op("not", _logic("not"), one(np.logical_not), lw.not_),
-        Op("select", _select, one(np.where), lw.select, select_need, local=False),
+        Op("select", _select, one(np.where), lw.select, bd.select_need, local=False),
         Op(
             "convert",
             _convert,

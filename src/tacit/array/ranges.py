@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tacit.array import intervals as iv
+from tacit.array.bounds import scale_of
 from tacit.array.loop import infer
-from tacit.array.ops import scale_of, table
+from tacit.array.ops import table
 from tacit.array.program import SECRET, Aval, Eqn, Program
 from tacit.array.runtime import Format
 from tacit.errors import RangeError

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tacit.array import intervals as iv
+from tacit.array.bounds import scale_of
 from tacit.array.loop import infer, scan_types, split
-from tacit.array.ops import join_where, kind_dtype, scale_of, table
+from tacit.array.ops import join_where, kind_dtype, table
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program, owned
 from tacit.core.protocol import Protocol
 from tacit.core.share import Share
@@ -226,33 +226,9 @@ class Runtime:
             return np.zeros(v.aval.shape, np.uint8)
         return np.asarray(v.data).astype(np.uint8)
 
-    def multiplier(self, public: Value, secret: Value, terms: int = 1) -> tuple[Array, int]:
-        """Encode a public factor; return it with the bits to truncate after the product.
-
-        Whole and dyadic constants need few or none; others take the precision that the ranges leave room for.
-        """
-        if public.aval.kind != "fixed":
-            return self.encode(public, 0), 0
-        if secret.aval.kind != "fixed":
-            return self.encode(public, self.f), 0
-        reach = iv.bits_of(secret.aval.magnitude * max(public.aval.magnitude, 2.0**-60) * terms, self.f)
-        most = max(self.f, min(self.fmt.width - 3 - reach, self.f + 20, 52))
-        if public.constant and public.data is not None:
-            for g in range(most):
-                scaled = np.ldexp(public.data, g)
-                if np.array_equal(scaled, np.rint(scaled)):
-                    return self.encode(public, g), g
-        return self.encode(public, most), most
-
     def rescale(self, x: Share, g: int) -> Share:
-        """Truncate by g bits."""
-        return self.p.trunc(x, g) if g else x
-
-    def reciprocal(self, v: Value) -> Value:
-        """Return 1/v of a public value."""
-        lo, hi = iv.reciprocal((v.aval.lo, v.aval.hi))
-        data = None if v.data is None else 1.0 / np.asarray(v.data, np.float64)
-        return Value(Aval(v.aval.shape, "fixed", lo, hi, PUBLIC), data, None, v.exact, v.constant)
+        """Divide by 2^g, or multiply by 2^−g."""
+        return self.p.trunc(x, g) if g > 0 else self.p.shl(x, -g) if g else x
 
     def difference(self, x: Value, y: Value) -> Share:
         """Return the trivial sharing of a difference of public values."""
