@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -247,6 +248,68 @@ def test_a_crash_after_everybody_stored_can_be_finished(
     signed(tmp_path, ["Cem", "Ada"], "after")
     with pytest.raises(MaterialError):
         run(tmp_path / "Cem", "adopt")
+
+
+KILL = """
+import os, signal, sys
+from pathlib import Path
+root, source, stop = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+sys.path.insert(0, source)
+from tacit.cli.sign_home import open_home
+from tacit.threshold.keys import KeyShare
+home = open_home(root / "Ada", os.environ["TACIT_PASSPHRASE"])
+new = KeyShare.decode((root / "new.share").read_bytes())
+count = 0
+def deadly(name):
+    right = getattr(os, name)
+    def call(*arguments, **options):
+        global count
+        for moment in ("before", "after"):
+            if count == stop:
+                os.kill(os.getpid(), signal.SIGKILL)
+            count += 1
+            if moment == "before":
+                result = right(*arguments, **options)
+        return result
+    setattr(os, name, call)
+for name in ("fsync", "replace", "link", "unlink", "open"):
+    deadly(name)
+home.stage_share(new)
+home.adopt_share()
+home.journal.append(home.now(), "adopted", "Ada", bytes(32))
+"""
+
+
+def test_kill_at_every_write_of_a_new_share(tmp_path: Path) -> None:
+    """kill -9 before and after every system call that writes: the old share or the new one, never neither."""
+    ready(tmp_path)
+    old = open_home(tmp_path / "Ada", PASSPHRASE).share()
+    r = roster(tmp_path, list(PEOPLE))
+    shutil.copytree(tmp_path / "Ada", tmp_path / "keep")
+    assert set(together({n: (tmp_path / n, ["refresh", "--roster", r]) for n in PEOPLE}).values()) == {0}
+    new = open_home(tmp_path / "Ada", PASSPHRASE).share()
+    stop, killed, seen = 0, True, set()
+    while killed:
+        root = tmp_path / f"kill-{stop}"
+        shutil.copytree(tmp_path / "keep", root / "Ada")
+        (root / "new.share").write_bytes(new.encode())
+        source = str(Path(__file__).resolve().parents[2] / "src")
+        words = [sys.executable, "-c", KILL, str(root), source, str(stop)]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert done.returncode in (0, -9), done.stderr
+        killed = done.returncode != 0
+        home = open_home(root / "Ada", PASSPHRASE)
+        held = home.share().secret
+        assert held in (old.secret, new.secret)
+        seen.add(held == new.secret)
+        if held == new.secret and (root / "Ada" / "share.new").exists():
+            home.adopt_share()
+        if held == new.secret:
+            assert home.group_key().epoch == 1
+        home.journal.append(home.now(), "opened again", "Ada", bytes(32))
+        home.journal.read()
+        stop += 1
+    assert seen == {True, False} and stop > 30
 
 
 def test_dealer(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from tacit.threshold.ceremony import APPROVE, REFUSE
 from tacit.threshold.encoding import pack, unpack
 from tacit.threshold.keys import GroupKey, KeyShare
 from tacit.threshold.order import render
-from tacit.threshold.policy import make_order, read_order
+from tacit.threshold.policy import check_order, make_order, read_order
 from tacit.threshold.suites import SUITE_NAMES, suite_named
 
 _DURATION = re.compile(r"([1-9][0-9]{0,4})([mhd])\Z")
@@ -202,6 +202,7 @@ def _approve(args: argparse.Namespace) -> int:
     if not args.yes and input(f"Type {decision!r} to {decision} exactly this: ").strip() != decision:
         raise UsageError("nothing was decided")
     now = home.now()
+    check_order(order, directory, group_key.fingerprint(), now)  # before the log says that it was approved
     head = home.journal.append(now, decision, home.name, order.digest, order.kind)
     holder = None
     if decision == APPROVE and home.name in group_key.names.values():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import resource
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -115,6 +116,7 @@ def make_home(folder: Path, name: str, passphrase: str) -> Home:
 
 def open_home(folder: Path, passphrase: str) -> Home:
     """Open a person's folder. Raises MaterialError for a wrong passphrase or a missing folder."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash from here on leaves no memory on disk
     if not (folder / "person.sealed").exists():
         raise MaterialError(f"{folder} is not a signing folder; make one with: tacit sign init")
     name = read_private(folder / "name").decode()

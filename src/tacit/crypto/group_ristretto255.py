@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 import rbcl  # type: ignore[import-untyped]
 
@@ -16,8 +16,9 @@ _NEUTRAL = bytes(32)
 
 # rbcl unpacks its libsodium into a temporary file, loads it and forgets the file; the loaded library
 # outlives its name.
-with contextlib.suppress(OSError, AttributeError):
-    os.unlink(rbcl._sodium._name)
+_loaded = Path(rbcl._sodium._name)
+if _loaded.parent == Path(tempfile.gettempdir()) and _loaded.name.startswith("tmp"):
+    _loaded.unlink(missing_ok=True)
 
 
 class Ristretto255Group(Curve25519Scalars):

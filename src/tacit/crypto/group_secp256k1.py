@@ -26,6 +26,12 @@ def _compressed_point(output: Any, x: Any, y: Any, _data: Any) -> int:
     return 1
 
 
+def _compress(point: Any) -> bytes:
+    output, length = ffi.new("unsigned char[33]"), ffi.new("size_t *", 33)
+    lib.secp256k1_ec_pubkey_serialize(GLOBAL_CONTEXT.ctx, output, length, point, lib.SECP256K1_EC_COMPRESSED)
+    return bytes(ffi.buffer(output))
+
+
 class Secp256k1Group(Group):
     """Wrap libsecp256k1; elements are 33-byte compressed points."""
 
@@ -91,7 +97,11 @@ class Secp256k1Group(Group):
         return bool(lib.secp256k1_ec_pubkey_parse(GLOBAL_CONTEXT.ctx, point, data, 33))
 
     def _base_multiply(self, scalar: bytes) -> bytes:
-        return PublicKey.from_secret(scalar).format()
+        # Not PublicKey.from_secret, which compares the secret as a Python integer first.
+        point = ffi.new("secp256k1_pubkey *")
+        if not lib.secp256k1_ec_pubkey_create(GLOBAL_CONTEXT.ctx, point, scalar):
+            raise InternalError("a multiple of the generator by a non-zero scalar was refused")
+        return _compress(point)
 
     def _multiply(self, scalar: bytes, element: bytes) -> bytes:
         output = ffi.new("unsigned char[33]")
@@ -113,11 +123,7 @@ class Secp256k1Group(Group):
         result = ffi.new("secp256k1_pubkey *")
         if not lib.secp256k1_ec_pubkey_combine(GLOBAL_CONTEXT.ctx, result, points, len(points)):
             return IDENTITY
-        output, length = ffi.new("unsigned char[33]"), ffi.new("size_t *", 33)
-        lib.secp256k1_ec_pubkey_serialize(
-            GLOBAL_CONTEXT.ctx, output, length, result, lib.SECP256K1_EC_COMPRESSED
-        )
-        return bytes(ffi.buffer(output))
+        return _compress(result)
 
     def _vartime_hash_to_element(self, message: bytes, dst: bytes) -> bytes:
         point = hash_to_curve.secp256k1_hash(message, dst)
