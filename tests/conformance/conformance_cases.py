@@ -46,7 +46,7 @@ def shifts(width: int) -> list[int]:
 def bit_counts(width: int, most: int) -> list[int]:
     """Return bit counts to compare at, the extremes included."""
     chosen = {b for b in (1, 3, 4, 5, width // 2 - 1, most - 1, most) if 1 <= b <= most}
-    return sorted(chosen if width <= 64 else chosen - {63, 64})  # see test_pack_of_64_bits in test_ring
+    return sorted(chosen)
 
 
 def _binary(name: str, ring: Ring, rng: np.random.Generator, **kw: Any) -> Iterator[Operands]:

@@ -27,7 +27,7 @@ def visits_job(steps: int = 0, title: str = "visits") -> Job:
     if steps:
         reveal(extra, why="the test's long way", name="extra")
     program = trace.program()
-    return Job(title, "rep3", fit(program), OWNERS, OWNERS, program, {o: (VISITS,) for o in OWNERS})
+    return Job(title, "rep3", fit(program), OWNERS, OWNERS, program, dict.fromkeys(OWNERS, (VISITS,)))
 
 
 def write_tables(folder: Path, cells: dict[str, list[object]] | None = None) -> dict[str, Path]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from jobs import OWNERS, members, visits_job, write_tables
+
 from tacit.node.launch import JobFailed, Parties, run_local
 
 TIMES = {"connect_timeout_s": 8.0, "silence_timeout_s": 5.0}

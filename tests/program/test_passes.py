@@ -45,7 +45,9 @@ BODIES: dict[str, Body] = {
     "public rows": lambda x, p: {"w": (x * np.arange(19.0)[:, None]).sum(axis=0)},
     "fit": lambda x, p: {"y": x @ np.array([0.5, -1.0, 2.0])},
     "reshaped": lambda x, p: {"r": x.reshape(19, 3, 1)[:, 1:, :].sum(axis=(0, 2))},
-    "columns": lambda x, p: {"d": fn.stack([x[:, 0], x[:, 2] * 2.0, fn.astype(p, "fixed")], axis=1).sum(axis=0)},
+    "columns": lambda x, p: {
+        "d": fn.stack([x[:, 0], x[:, 2] * 2.0, fn.astype(p, "fixed")], axis=1).sum(axis=0)
+    },
     "maximum": lambda x, p: {"h": fn.max(x, axis=0)},
     "turned": lambda x, p: {"f": (x[::-1] * 2.0).sum(axis=0), "k": x[:, [2, 0]].sum(axis=0)},
 }
@@ -77,12 +79,17 @@ def test_local_computation_keeps_the_answer_and_lowers_the_cost(name: str) -> No
         cost = predict(program, "rep3", fmt, COMPUTE, tuple(OWNERS))
         assert cost.rounds == max(s.rounds for s in meters.values())
         metered = {
-            (me, peer): t.payload_sent for me, s in meters.items() for peer, t in s.peers.items() if t.payload_sent
+            (me, peer): t.payload_sent
+            for me, s in meters.items()
+            for peer, t in s.peers.items()
+            if t.payload_sent
         }
         assert metered == {k: v for k, v in cost.links.items() if v}
     for key, value in answers[0].items():
         # Rounding differs: once per owner's total instead of once per row or product.
-        assert np.allclose(np.asarray(value, float), np.asarray(answers[1][key], float), atol=400 * 2.0**-fmt.frac_bits)
+        assert np.allclose(
+            np.asarray(value, float), np.asarray(answers[1][key], float), atol=400 * 2.0**-fmt.frac_bits
+        )
     before, after = (predict(p, "rep3", fmt, COMPUTE, tuple(OWNERS)).total_bytes for p in (whole, local))
     assert after <= before
 
@@ -97,7 +104,14 @@ def test_a_pooled_mean_shares_totals_only() -> None:
 def test_the_plan_names_everything() -> None:
     program = localise(pooled(BODIES["mean"]))
     text = "\n".join(plan(program, "rep3", fit(program), COMPUTE, tuple(OWNERS)).lines())
-    for word in ("alice, bob, carol", "collude", "n (one value) to every party: count", "rounds", "digest", "64-bit"):
+    for word in (
+        "alice, bob, carol",
+        "collude",
+        "n (one value) to every party: count",
+        "rounds",
+        "digest",
+        "64-bit",
+    ):
         assert word in text
 
 

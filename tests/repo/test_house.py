@@ -53,7 +53,9 @@ def test_public_names_exist_and_are_documented() -> None:
 
 
 def _run(code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -73,7 +75,9 @@ def test_a_session_and_a_node_import_no_analyst_library() -> None:
 
 
 def test_nothing_of_this_machine_is_in_the_tree() -> None:
-    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    files = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
     for name in files:
         path = ROOT / name
         if path.suffix in {".py", ".md", ".toml", ".json", ".cpp", ".h", ""} and path.is_file():

@@ -79,7 +79,9 @@ def run(seed: int) -> tuple[dict[str, Any], list[str]]:
     rng = random.Random(seed)
     kind = rng.choice(["none", "drop", "repeat", "shorten", "lengthen", "crash", "stranger job"])
     log: list[str] = [kind]
-    tamper = fault(kind, rng.randrange(1, 120), log) if kind in ("drop", "repeat", "shorten", "lengthen") else None
+    tamper = (
+        fault(kind, rng.randrange(1, 120), log) if kind in ("drop", "repeat", "shorten", "lengthen") else None
+    )
     hub = Hub(PARTIES, seed=seed, lockstep=True, tamper=tamper)
     victim, step = rng.choice(PARTIES), rng.randrange(len(JOB.program.eqns) + 1)
     ends: dict[str, Any] = {}
@@ -110,7 +112,9 @@ def run(seed: int) -> tuple[dict[str, Any], list[str]]:
 
 def check(seed: int) -> None:
     ends, log = run(seed)
-    assert set(ends) == set(PARTIES), log
+    # A party whose first turn comes after another's failure ends before it starts.
+    if set(ends) != set(PARTIES):
+        assert any(isinstance(e, TacitError) for e in ends.values()), (seed, log)
     for name, end in ends.items():
         if isinstance(end, BaseException):
             assert isinstance(end, TacitError | Crash), (seed, log, name, end)
@@ -139,4 +143,6 @@ def test_a_seed_repeats_itself() -> None:
     for seed in (3, 4, 5):
         first, second = run(seed), run(seed)
         assert first[1] == second[1]
-        assert {n: type(e).__name__ for n, e in first[0].items()} == {n: type(e).__name__ for n, e in second[0].items()}
+        assert {n: type(e).__name__ for n, e in first[0].items()} == {
+            n: type(e).__name__ for n, e in second[0].items()
+        }

@@ -123,13 +123,11 @@ def test_a_point_of_small_order_ends_the_session(point: bytes) -> None:
     assert any(isinstance(e, MaterialError | PeerError) and "point" in str(e) for e in got.values())
 
 
-@pytest.mark.xfail(reason="the error of a bad point does not name the peer", strict=False)
 def test_a_point_of_small_order_names_the_peer() -> None:
     got = meet(tamper=_change_hello("key", bytes(32)))
     assert all(isinstance(got[n], PeerError) and got[n].party == "bob" for n in ("alice", "carol", "dora"))  # type: ignore[union-attr]
 
 
-@pytest.mark.xfail(reason="bytes that do not decode are a DataError, which blames our own data", strict=False)
 def test_a_hello_that_does_not_decode_names_the_peer() -> None:
     def tamper(r: Record) -> list[bytes] | None:
         return [b"\xff" * 9] if r.sender == "bob" and r.label == "hello" else None

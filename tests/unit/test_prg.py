@@ -102,7 +102,6 @@ def test_unknown_peers_and_destroyed_keys() -> None:
     assert "secret" in repr(ring) and "bob" not in repr(ring)
 
 
-@pytest.mark.xfail(reason="destroy() leaves an empty own key, which private() then expands", strict=False)
 def test_destroyed_keys_leave_no_private_stream() -> None:
     ring = KeyRing({}, bytes([1] * 32))
     ring.destroy()

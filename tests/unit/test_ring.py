@@ -106,7 +106,6 @@ def test_wire(width: int) -> None:
             ]
 
 
-@pytest.mark.xfail(reason="Ring.pack and unpack take bits in (64, 128) for the element size", strict=False)
 def test_pack_of_64_bits_in_a_wide_ring() -> None:
     """Truncation by f = 64 and comparison at 64 bits pack 64 of 128 bits."""
     ring = Ring(128)

@@ -245,7 +245,7 @@ class Ring:
         """Serialise the low `bits` bits of each element, flat, to uint8."""
         bits = self.width if bits is None else bits
         flat = np.ascontiguousarray(a).reshape(-1)
-        if bits in (64, 128):
+        if bits == 8 * self.dtype.itemsize:
             return flat.view(np.uint8)
         return np.asarray(kernels.pack_words(flat, bits))
 
@@ -253,7 +253,7 @@ class Ring:
         """Invert `pack` for `shape`."""
         bits = self.width if bits is None else bits
         n = int(np.prod(shape, dtype=np.int64))
-        if bits == self.width and bits in (64, 128):
+        if bits == 8 * self.dtype.itemsize:
             return buf.view(self.dtype).reshape(tuple(shape))
         return np.asarray(kernels.unpack_words(buf, bits, n, self.wide)).reshape(tuple(shape))
 

@@ -122,9 +122,7 @@ def predict(
 ) -> Cost:
     """Return the exact traffic of the computation, the handshake left out."""
     cards = protocols.load(protocol).cards
-    model = CostModel(protocol, cards, nowhere(compute), Ring(fmt.width))
-    if dealer:
-        model.dealer = dealer
+    model = CostModel(protocol, cards, nowhere(compute), Ring(fmt.width), dealer=dealer)
     rt = Runtime(model, fmt, parties)
     rt.block(program, [Value(i.aval) for i in program.inputs])
     return model.cost

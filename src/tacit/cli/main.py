@@ -10,7 +10,19 @@ from importlib import import_module
 from tacit import __version__
 from tacit.errors import TacitError
 
-VERBS = ("demo", "job", "identity", "party", "session")
+VERBS = (
+    "demo",
+    "job",
+    "identity",
+    "protocols",
+    "sign",
+    "vault",
+    "split",
+    "combine",
+    "report",
+    "party",
+    "session",
+)
 # Verbs whose module has another name, or shares one.
 _MODULES = {"session": ("party", "add_session"), "combine": ("split", "add_combine")}
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from tacit.crypto.hashing import digest
 from tacit.crypto.prg import Agreement, Entropy, KeyRing, Source, system_entropy
-from tacit.errors import PeerIncompatible, PeerMisbehaved
+from tacit.errors import MaterialError, PeerIncompatible, PeerMisbehaved
 from tacit.net import codec
 from tacit.net.link import Mesh
 
@@ -101,7 +101,7 @@ def handshake(
     hellos: dict[str, dict[str, Any]] = {me: mine}
     for peer in mesh.peers:
         hellos[peer] = _read_hello(mesh, peer, mine)
-    keys = {p: own.shared(hellos[p]["key"], _pair_info(me, p, hellos, job, roster)) for p in mesh.peers}
+    keys = {p: _shared(own, p, hellos, _pair_info(me, p, hellos, job, roster)) for p in mesh.peers}
     sid = _agree_on_sid(mesh, tuple(compute), hellos, job, roster)
     keys = {p: digest("pair", k, sid) for p, k in keys.items()}
     return Party(me, tuple(compute), mesh, KeyRing(keys, digest("own", entropy(32), sid)), sid)
@@ -109,7 +109,7 @@ def handshake(
 
 def _read_hello(mesh: Mesh, peer: str, mine: dict[str, Any]) -> dict[str, Any]:
     label, payload = mesh.recv_any(peer, HELLO_LIMIT)
-    theirs: Any = codec.decode(bytes(payload)) if label == "hello" else None
+    theirs: Any = codec.decode_from(peer, bytes(payload)) if label == "hello" else None
     if not isinstance(theirs, dict) or set(theirs) != set(mine):
         raise PeerIncompatible(f"{peer} does not speak this version of Tacit; install the same one", peer)
     if theirs["v"] != mine["v"]:
@@ -117,13 +117,20 @@ def _read_hello(mesh: Mesh, peer: str, mine: dict[str, Any]) -> dict[str, Any]:
     for part, what in (("job", "another program or job"), ("roster", "another list of parties")):
         if theirs[part] != mine[part]:
             raise PeerIncompatible(
-                f"configuration mismatch: {peer} was given {what} "
-                f"({_short(theirs[part])}, ours {_short(mine[part])}); give every party the same files",
+                f"configuration mismatch: {peer} and {mesh.me} were given {what} each "
+                f"({_short(theirs[part])} and {_short(mine[part])}); give every party the same files",
                 peer,
             )
     if not all(isinstance(theirs[f], bytes) and len(theirs[f]) == 32 for f in ("nonce", "key")):
         raise PeerMisbehaved(f"{peer} sent a malformed hello", (peer,))
     return theirs
+
+
+def _shared(own: Agreement, peer: str, hellos: dict[str, dict[str, Any]], info: bytes) -> bytes:
+    try:
+        return own.shared(hellos[peer]["key"], info)
+    except MaterialError:
+        raise PeerMisbehaved(f"{peer} sent a key-agreement value that is not a valid point", (peer,)) from None
 
 
 def _short(value: object) -> str:

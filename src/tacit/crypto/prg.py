@@ -141,7 +141,7 @@ class KeyRing:
         found = self._streams.get((peer, label))
         if found is None:
             key = self._keys.get(peer) if peer else self._own
-            if key is None:
+            if not key:
                 raise MaterialError(
                     f"no key is shared with {peer!r}; the session is closed or not linked to it"
                 )

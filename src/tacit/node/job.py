@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ class Job:
     compute: tuple[str, ...]
     parties: tuple[str, ...]
     program: Program
-    tables: dict[str, tuple[Column, ...]] = field(default_factory=dict)
+    tables: Mapping[str, tuple[Column, ...]] = field(default_factory=dict)
     """Columns that each owner's table must have, with their bounds."""
     dealer: str = ""
 

@@ -65,8 +65,15 @@ def _describe(
     totals = stats.totals(units, masks)
     listed = ", ".join(spec.describe)
     n = disclose(totals.n, "counts", f"rows where each is present: {listed}")
-    disclose(stats.mean(totals, bounds, n=n), "means", f"mean of {listed}")
-    variances = disclose(stats.variance(totals, bounds, n=n), "variances", f"variance of {listed}")
+    mean = disclose(stats.standard_mean(totals, n), "scaled means", f"mean of {listed}, scaled to the bounds")
+    variance = disclose(
+        stats.standard_variance(totals, n), "scaled variances", f"variance of {listed}, likewise"
+    )
+    # In the columns' own units by public numbers only: the ring need not hold squared units.
+    disclose(stats.mean_in_units(mean, bounds), "means", "follows from the scaled means")
+    variances = disclose(
+        stats.variance_in_units(variance, bounds), "variances", "follows from the scaled variances"
+    )
     disclose(stats.standard_error(variances, n), "standard errors", "follows from variances and counts")
 
 

@@ -28,7 +28,8 @@ def statement(plan: Plan, outcomes: Mapping[str, Outcome], how: str) -> list[tup
     rows.append(("ran as", how))
     rounds = max((o.rounds for o in outcomes.values()), default=0)
     rows.append(("rounds", f"{rounds} (predicted {plan.cost.rounds})"))
-    for party, o in outcomes.items():
+    for party in (p for p in plan.parties if p in outcomes):
+        o = outcomes[party]
         for peer, size in o.sent.items():
             predicted = plan.cost.links.get((party, peer), 0)
             if not size and not predicted:

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tacit import kernels
-from tacit.core.protocol import Card, Protocol, Wave
 from tacit.algebra.ring import Ring
+from tacit.core.protocol import Card, Protocol, Wave
 from tacit.core.share import Planes, Share
 
 Array = npt.NDArray[Any]
@@ -53,6 +53,7 @@ class Clear(Protocol):
 
     def trunc(self, x: Share, f: int) -> Share:
         """F_trunc: here the nearest multiple, ties upward."""
+        self.check_shift(f)
         if f == 0:
             return x
         ring = self.ring
@@ -62,6 +63,7 @@ class Clear(Protocol):
 
     def trunc_exact(self, x: Share, f: int) -> Share:
         """F_floor."""
+        self.check_shift(f)
         ring = self.ring
         shifted = ring.shr(ring.add(x.parts[0], ring.constant(1 << (ring.width - 2))), f)
         return Share((ring.sub(shifted, ring.constant(1 << (ring.width - 2 - f))),))
@@ -95,10 +97,11 @@ class Clear(Protocol):
         return Share((self.ring.mul(bit.reshape(x.shape), x.parts[0]),))
 
 
+_REALISED = (
+    "share_input share_bits reveal reveal_bits agree mul matmul and_ trunc trunc_exact mul_trunc matmul_trunc sign "
+    "is_zero decompose to_arith select"
+)
 Clear.cards = {
     name: Card(name, "clear", "the specification", "none", "0 of 1", "none", "everything", _silent)
-    for name in (
-        "share_input share_bits reveal reveal_bits mul matmul and_ trunc trunc_exact mul_trunc matmul_trunc "
-        "sign is_zero decompose to_arith select"
-    ).split()
+    for name in _REALISED.split(" ")
 }
