@@ -421,6 +421,28 @@ def test_misdirected_messages_change_nothing() -> None:
     sign_with(shares_of(states), [1, 3])
 
 
+def test_sizes_and_counts_do_not_depend_on_secrets() -> None:
+    shapes = set()
+    for seed in range(20):
+        plan = plan_keygen(suite_named("ed25519"), 2, (1, 2, 3))
+        states, transcript = run_dealing(plan, seed=seed)
+        shares = shares_of(states)
+        _, more = run_dealing(plan_refresh(shares[1].group_key), shares, seed=seed)
+        _, last = run_repair(shares, [1, 2], 3, seed=seed)
+        sent = [*transcript, *more, *last]
+        shapes.add(tuple(sorted((e.step, e.sender, e.receiver, len(e.encode())) for e in sent)))
+    assert len(shapes) == 1
+
+
+def test_resharing_needs_a_consistent_key() -> None:
+    shares = keygen(2, 3)
+    broken = replace(shares[1].group_key, key=shares[1].group_key.key + G.generator)
+    plan = plan_reshare(broken, [1, 2], [1, 2], 2)
+    wrong = {i: KeyShare(i, shares[i].secret, broken) for i in (1, 2)}
+    with pytest.raises(UsageError, match="present key"):
+        run_dealing(plan, wrong)
+
+
 def test_silence_is_named_but_not_called_cheating() -> None:
     plan = plan_keygen(suite_named("ed25519"), 2, range(1, 4))
     states, _ = run_dealing(plan, silent=[2])

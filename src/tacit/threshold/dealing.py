@@ -291,7 +291,9 @@ def _round_5_finish(state: State, done: Mapping[int, Envelope]) -> State:
     key = joint[0]
     if plan.old is not None:
         key = plan.old.key
-        if plan.kind == "refresh":
+        if plan.kind == RESHARE and joint[0] != key:
+            raise UsageError("the present verification shares do not belong to the present key")
+        if plan.kind == REFRESH:
             shift = {r: plan.old.shares[r] + shift[r] for r in plan.receivers}
     if key.is_identity() or any(element.is_identity() for element in shift.values()):
         raise UsageError("the joint key came out as zero, which honest dealers do not meet; start again")

@@ -154,8 +154,7 @@ class NonceStore:
         return max((self._read_mark(path)[0] for path in copies), default=0)
 
     def _raise_to(self, generation: int) -> None:
-        # The random token makes two histories with the same number differ (a restore, use, and a second
-        # restore).
+        # The random token tells two histories of the same length apart (a restore, use, and a second restore).
         text = f"{generation} {self._randomness(16).hex()}".encode()
         write_private(self._path("generation"), text, replace=True, checkpoint=self._checkpoint)
         write_private(self._anchor, text, replace=True, checkpoint=self._checkpoint)
