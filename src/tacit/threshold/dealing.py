@@ -40,6 +40,8 @@ from tacit.threshold.envelope import (
 from tacit.threshold.keys import GroupKey, KeyShare
 from tacit.threshold.plan import (
     KEYGEN,
+    REFRESH,
+    RESHARE,
     Plan,
     dealing_body,
     draw,
