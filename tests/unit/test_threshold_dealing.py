@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("nacl")
+pytest.importorskip("rbcl")
 pytest.importorskip("coincurve")
 
 from hypothesis import given, settings

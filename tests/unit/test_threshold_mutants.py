@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("nacl")
+pytest.importorskip("rbcl")
 pytest.importorskip("coincurve")
 
 import test_groups as groups_tests

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("nacl")
+pytest.importorskip("rbcl")
 pytest.importorskip("coincurve")
 
 import coincurve

@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("nacl")
+pytest.importorskip("rbcl")
+pytest.importorskip("coincurve")
+
 from tacit.crypto import hash_to_curve as h2c
 from tacit.crypto.groups import group_named
 from tacit.errors import DataError
