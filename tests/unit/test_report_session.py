@@ -337,6 +337,24 @@ def test_a_dispute_about_nothing(cause: Any) -> Any:
     assert world.check([TEXT]) == (4 if cause else 0)
 
 
+@pytest.mark.parametrize("number", [0, 2, 4, 5, 7])
+def test_a_dispute_about_a_round_without_confirmations_blames_nobody_honest(number: int) -> None:
+    world = World(five(bob=TEXT), cheater=4)
+    seen: list[int] = []
+
+    def wire(sender: Any, receiver: Any, data: Any) -> Any:
+        if sender != 4 or receiver in seen or world.states[0].number < min(number, 5):
+            return [data]
+        seen.append(receiver)
+        show = envelope.seal_envelope(world.circle, world.keys[4], number, SHOW, 4, pack([b"\1"]))
+        return [show.encode(), data]
+
+    world.wire = wire
+    world.run()
+    assert seen and world.check([TEXT]) == 0
+    assert [world.states[i].delivered for i in world.honest()] == [(TEXT,)] * 4
+
+
 def test_relaying_others_messages_is_harmless() -> Any:
     world = World(five(bob=TEXT), cheater=4)
 

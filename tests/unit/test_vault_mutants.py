@@ -14,7 +14,7 @@ import test_vault_stream
 from tacit.crypto import box, stream
 from tacit.crypto.groups import group_named
 from tacit.errors import TacitError
-from tacit.threshold import split, tdh2, vault, vault_notice, vss
+from tacit.threshold import split, tdh2, vault, vault_messages, vault_notice, vss
 
 WORLD = core.World()
 RISTRETTO = group_named("ristretto255")
@@ -133,11 +133,11 @@ MUTANTS: dict[str, tuple[Any, Callable[[], None]]] = {
     "request not in the challenge": (patch.object(tdh2, "_context", short_context), purposes_differ),
     "member not in the challenge": (patch.object(tdh2, "_context", no_member), members_differ),
     "anybody's signature accepted": (
-        patch.object(vault, "signature_holds", always(True)),
+        patch.object(vault_messages, "signature_holds", always(True)),
         with_world(core.test_nobody_is_framed_by_a_stranger),
     ),
     "request's signature not checked": (
-        patch.object(vault, "is_signed", always(True)),
+        patch.object(vault_messages, "is_signed", always(True)),
         with_world(core.test_what_a_member_refuses),
     ),
     "request not checked by the member": (

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from tacit.crypto.encoding import unpack
 from tacit.errors import DataError, InternalError
 from tacit.report import offers
-from tacit.report.envelope import MAIN, Envelope, fingerprint, open_envelope
+from tacit.report.envelope import MAIN, SHOW, Envelope, fingerprint, open_envelope
 from tacit.report.session import HELLO_CONFIRM, State, blame
 
 HASH_BYTES = 32
@@ -27,6 +27,18 @@ class Verdict:
 def opens_dispute(envelope: Envelope) -> bool:
     """Say whether a well-formed SHOW opens a dispute; if not, it answers one."""
     return unpack(envelope.body)[0] == b"\1"
+
+
+def unanswered(state: State) -> list[int]:
+    """Return the rounds that somebody disputes, that I have reached, and about which I have not answered."""
+    return [
+        number
+        for (number, kind), shown in state.heard.items()
+        if kind == SHOW
+        and number <= state.number
+        and state.me not in shown
+        and any(map(opens_dispute, shown.values()))
+    ]
 
 
 def relayed(envelope: Envelope) -> list[bytes]:

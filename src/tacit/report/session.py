@@ -99,6 +99,13 @@ class State:
         """Return the number of reservation slots: twice the people."""
         return 2 * self.circle.size
 
+    @staticmethod
+    def is_confirmation(number: int) -> bool:
+        """Say whether the round of this number is a CONFIRM: only there can views be disputed."""
+        return number == HELLO_CONFIRM or (
+            number >= FIRST_CYCLE and (number - FIRST_CYCLE) % CYCLE_ROUNDS in (RESERVE_CONFIRM, SEND_CONFIRM)
+        )
+
     def main(self, number: int) -> Mapping[int, Envelope]:
         """Return the ordinary messages of one round by sender."""
         return self.heard.get((number, MAIN), {})
@@ -140,12 +147,19 @@ def was_delivered(state: State) -> bool:
 
 
 def waiting_for(state: State) -> tuple[str, ...]:
-    """Name whose message the session needs next."""
+    """Name whose message the session needs next, the most needed first.
+
+    A dispute stops only who has not passed its round; whoever has, found all views equal, and answers in passing.
+    """
     if state.status != RUNNING:
         return ()
-    key = (state.number, MAIN) if state.showing is None else (state.showing, SHOW)
-    there = state.heard.get(key, {})
-    return state.circle.names([i for i in range(state.circle.size) if i not in there])
+    everybody, numbers = range(state.circle.size), []
+    if state.showing != state.number:
+        numbers += [i for i in everybody if i not in state.main(state.number)]
+    if state.showing is not None:
+        shown = state.heard.get((state.showing, SHOW), {})
+        numbers += [i for i in everybody if i not in shown and i not in numbers]
+    return state.circle.names(numbers)
 
 
 def store(state: State, envelope: Envelope) -> State:

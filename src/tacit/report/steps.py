@@ -64,13 +64,15 @@ def step(state: State, inbox: Sequence[bytes], randomness: Randomness) -> tuple[
         if after is state:
             break
         state = after
+    if state.status != RUNNING:  # whoever has a result or a culprit still answers those who have not
+        for number in disputes.unanswered(state):
+            state, sent = _show(state, number, False)
+            out += sent
     return state, tuple(out)
 
 
 def _receive(state: State, data: bytes, depth: int = 0) -> State:
     """Check and store one message; what is not signed by a member for this session is ignored and counted."""
-    if state.status != RUNNING:
-        return state
     try:
         envelope = open_envelope(state.circle, data)
     except DataError:
@@ -79,7 +81,10 @@ def _receive(state: State, data: bytes, depth: int = 0) -> State:
         return replace(state, ignored=state.ignored + 1)
     if envelope.kind == MAIN:
         return store(state, envelope)
-    if depth:
+    # RELAY may hold SHOW, SHOW may hold MAIN: nothing is nested deeper.
+    if depth > (envelope.kind == SHOW) or (
+        envelope.kind == SHOW and not state.is_confirmation(envelope.number)
+    ):
         return replace(state, ignored=state.ignored + 1)
     try:
         relayed = disputes.relayed(envelope)
@@ -103,16 +108,15 @@ def _send(state: State, body: bytes, kind: int = MAIN, number: int | None = None
 def _advance(state: State, randomness: Randomness) -> Sent:
     """Do whatever the messages at hand allow: answer a dispute, or finish the current round."""
     people = state.circle.size
-    asked = [
-        number
-        for (number, kind), shown in state.heard.items()
-        if kind == SHOW and state.me not in shown and any(map(disputes.opens_dispute, shown.values()))
-    ]
+    asked = disputes.unanswered(state)
     if asked:
         return _show(state, min(asked), False)
     if state.showing is not None:
         shown = state.heard.get((state.showing, SHOW), {})
-        return (disputes.resolve(state, shown), []) if len(shown) == people else (state, [])
+        if len(shown) == people:
+            return disputes.resolve(state, shown), []
+        if state.showing == state.number:
+            return state, []
     round_heard = state.main(state.number)
     if len(round_heard) < people:
         return state, []
@@ -145,8 +149,12 @@ def _show(state: State, number: int, cause: bool) -> Sent:
     """Show everybody the messages of a disputed round and its confirmations."""
     state = replace(state, showing=number)
     own = [*state.main(number - 1).values(), *state.main(number).values()]
+    opened = [e.encode() for e in state.heard.get((number, SHOW), {}).values() if disputes.opens_dispute(e)]
     body = pack([bytes([cause]), *(envelope.encode() for envelope in own)])
-    return _send(state, body, SHOW, number)
+    state, out = _send(state, body, SHOW, number)
+    if opened:  # whoever opened the dispute may have told me alone; then the others would not answer
+        out += _send(state, pack([b"\0", *opened]), RELAY)[1]
+    return state, out
 
 
 def _after_confirm(

@@ -22,16 +22,14 @@ from tacit.crypto.box import decode_box, open_box, seal_to
 from tacit.crypto.encoding import pack, unpack
 from tacit.crypto.groups import Element, Randomness, Scalar
 from tacit.crypto.hashing import digest, hkdf
-from tacit.crypto.sigma import sign, signature_holds
+from tacit.crypto.sigma import sign
 from tacit.crypto.signing import PUBLIC_BYTES, SIGNATURE_BYTES, SigningKey, is_signed
 from tacit.errors import DataError, NotApproved, PeerMisbehaved, UsageError
 from tacit.threshold import tdh2
 from tacit.threshold.keys import GroupKey, KeyShare
+from tacit.threshold.vault_messages import EMERGENCY, MAX_TEXT, NORMAL, NOTICE, PARTS, Approval, Request
 
-NORMAL, EMERGENCY, NOTICE = "normal", "emergency", "notice"
-PARTS = {NORMAL: (NORMAL,), EMERGENCY: (EMERGENCY, NOTICE)}
 FILE_ID_BYTES = KEY_BYTES = 32
-MAX_TEXT = 2_000
 MAX_LIFETIME_S = 7 * 24 * 3600
 
 
@@ -96,96 +94,11 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """Who wants to open which file, how, why, until when; signed by the requester."""
-
-    header: bytes
-    record: str
-    way: str
-    requester: str
-    reason: str
-    issued_s: int
-    expires_s: int
-    reply: bytes
-    nonce: bytes
-    public: bytes
-    signature: bytes = field(repr=False)
-
-    def fields(self) -> list[bytes]:
-        """Return everything that is signed."""
-        times = self.issued_s.to_bytes(8) + self.expires_s.to_bytes(8)
-        texts = [text.encode() for text in (self.record, self.way, self.requester, self.reason)]
-        return [self.header, *texts, times, self.reply, self.nonce, self.public]
-
-    def encode(self) -> bytes:
-        """Write the request."""
-        return pack([*self.fields(), self.signature])
-
-    @staticmethod
-    def decode(data: bytes) -> Request:
-        """Read a request; DataError unless it is well-formed and signed with the key it states."""
-        header, record, way, requester, reason, times, reply, nonce, public, signature = unpack(data, 10)
-        try:
-            texts = [text.decode() for text in (record, way, requester, reason)]
-        except UnicodeDecodeError:
-            raise DataError("a request is not text") from None
-        if len(times) != 16 or len(nonce) != 32 or len(header) != 32 or any(len(t) > MAX_TEXT for t in texts):
-            raise DataError("a request has fields of the wrong size")
-        if not all(text.isprintable() and text.strip() for text in texts) or texts[1] not in PARTS:
-            raise DataError("a request leaves something out, or contains characters that cannot be shown")
-        issued, expires = int.from_bytes(times[:8]), int.from_bytes(times[8:])
-        words = (texts[0], texts[1], texts[2], texts[3])
-        out = Request(header, *words, issued, expires, reply, nonce, public, signature)
-        if not is_signed(public, signature, "vault/request", *out.fields()):
-            raise DataError("a request is not signed by the requester it names")
-        return out
-
-    def digest(self) -> bytes:
-        """Return what approvals are bound to."""
-        return digest("vault/request/digest", *self.fields(), self.signature)
-
-
-@dataclass(frozen=True, slots=True)
 class Asking:
     """What the requester keeps: the request and the secret that opens the approvals."""
 
     request: Request
     secret: Scalar = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Approval:
-    """One member's answer for one part: sealed to the requester, signed with the member's key share."""
-
-    part: str
-    identifier: int
-    request: bytes
-    box: bytes = field(repr=False)
-    signature: bytes = field(repr=False)
-
-    def encode(self) -> bytes:
-        """Write the approval."""
-        return pack([self.part.encode(), self.identifier.to_bytes(2), self.request, self.box, self.signature])
-
-    @staticmethod
-    def decode(data: bytes) -> Approval:
-        """Read an approval; says nothing of its truth."""
-        part, identifier, request, box, signature = unpack(data, 5)
-        name = part.decode(errors="replace")
-        if name not in (NORMAL, EMERGENCY, NOTICE) or len(identifier) != 2 or len(request) != 32:
-            raise DataError("this is not an approval")
-        return Approval(name, int.from_bytes(identifier), request, box, signature)
-
-    def is_signed(self, group_key: GroupKey) -> bool:
-        """Say whether the member it names made it; nobody is blamed for a stranger's forgery."""
-        public = group_key.shares.get(self.identifier)
-        return public is not None and signature_holds(
-            public, self.signed_bytes(), b"vault/approval", self.signature
-        )
-
-    def signed_bytes(self) -> bytes:
-        """Return what the signature covers."""
-        return pack([self.part.encode(), self.identifier.to_bytes(2), self.request, self.box])
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +189,8 @@ def check_request(header: Header, request: Request, requester_public: bytes, now
     """Refuse a request that is for another file, by somebody else, or not valid now."""
     if len(requester_public) != PUBLIC_BYTES or len(request.signature) != SIGNATURE_BYTES:
         raise DataError("a key or signature has the wrong size")
+    if not is_signed(request.public, request.signature, "vault/request", *request.fields()):
+        raise NotApproved("the request is not signed")
     if request.public != requester_public:
         raise NotApproved(
             f"the request says {request.requester}, but is signed with another key than that person's"
