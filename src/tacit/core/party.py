@@ -130,7 +130,9 @@ def _shared(own: Agreement, peer: str, hellos: dict[str, dict[str, Any]], info: 
     try:
         return own.shared(hellos[peer]["key"], info)
     except MaterialError:
-        raise PeerMisbehaved(f"{peer} sent a key-agreement value that is not a valid point", (peer,)) from None
+        raise PeerMisbehaved(
+            f"{peer} sent a key-agreement value that is not a valid point", (peer,)
+        ) from None
 
 
 def _short(value: object) -> str:
