@@ -188,3 +188,10 @@ def test_variables_nobody_holds_are_dropped(session: tacit.Session) -> None:
     tacit.reveal(x, why="test")
     held = len(session.cluster.workers["alice"].values)
     assert held < 10
+
+
+def test_a_dealer_receives_no_result() -> None:
+    with tacit.simulate("semi2k", 2, dealer="dora") as s:
+        before = s.traffic()["dora"].total.payload_received
+        tacit.reveal(s.input(2.0, "alice") * s.input(3.0, "bob"), why="test")
+        assert s.traffic()["dora"].total.payload_received == before

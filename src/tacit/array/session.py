@@ -381,11 +381,12 @@ def simulate(
     if len(set(names)) != len(names):
         raise UsageError(f"two participants share a name among {', '.join(names)}")
     fmt = Format(width, frac_bits if frac_bits is not None else (16 if width == 64 else 40))
+    readers = tuple(n for n in names if n != dealer or n in (*compute, *owners))
     hub = Hub(names, seed=seed or 0, record=record)
 
     def make(mesh: Mesh, entropy: Entropy) -> Worker:
         party = handshake(mesh, compute, EAGER_JOB, entropy=entropy)
-        return Worker(party, protocol, fmt, names, dealer)
+        return Worker(party, protocol, fmt, readers, dealer)
 
     stamp = f"simulation: {protocol} among {', '.join(compute)} in one process, nothing is hidden from it"
     if dealer:

@@ -69,6 +69,12 @@ class Job:
         """Return the 32 bytes that owners approve."""
         return digest("job", codec.encode(self.content()))
 
+    @property
+    def readers(self) -> tuple[str, ...]:
+        """Who receives what is revealed to all: everybody but a dealer that has no other part."""
+        owners = {*self.compute, *self.program.owners(), *self.tables}
+        return tuple(p for p in self.parties if p != self.dealer or p in owners)
+
     def check_approval(self, approved: str) -> None:
         """Raise NotApproved unless `approved` is this job's digest in hex."""
         mine = self.digest().hex()
@@ -80,7 +86,7 @@ class Job:
 
     def plan(self) -> Plan:
         """Analyse the job: cost, disclosures, ranges."""
-        return plan(self.program, self.protocol, self.fmt, self.compute, self.parties, self.dealer)
+        return plan(self.program, self.protocol, self.fmt, self.compute, self.readers, self.dealer)
 
     def links(self) -> list[tuple[str, str]]:
         """Return the pairs that talk: compute parties with one another, everyone else with them."""

@@ -121,7 +121,7 @@ def serve(name: str, home: Path, host: str = "127.0.0.1") -> int:
         with mesh:
             party = handshake(mesh, tuple(order["compute"]), EAGER_JOB, roster.hash())
             fmt = Format(order["width"], order["frac_bits"])
-            worker = Worker(party, order["protocol"], fmt, roster.names, order["dealer"])
+            worker = Worker(party, order["protocol"], fmt, tuple(order["readers"]), order["dealer"])
             report.event("ready")
             for line in sys.stdin:
                 report.event("answer", result=answer(worker, json.loads(line)))
@@ -220,6 +220,7 @@ def local(
                     "roster": [started.cards[n] for n in names],
                     "links": links,
                     "compute": list(compute),
+                    "readers": [n for n in names if n != dealer or n in (*compute, *owners)],
                     "protocol": protocol,
                     "dealer": dealer,
                     "width": fmt.width,

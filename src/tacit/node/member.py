@@ -141,7 +141,7 @@ def compute(
     options = {"dealer": job.dealer} if job.dealer else {}
     protocol = protocols.load(job.protocol, role)(party, Ring(job.fmt.width), **options)
     allowed = frozenset(e.params["name"] for e in job.program.reveals())
-    runtime = Runtime(protocol, job.fmt, job.parties, allowed, progress=progress)
+    runtime = Runtime(protocol, job.fmt, job.readers, allowed, progress=progress)
     try:
         results = runtime.run(job.program, inputs)
     finally:
