@@ -6,6 +6,7 @@ and no two honest people with different texts. A failure prints its seed.
 
 import random
 import secrets
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from report_world import World
 from test_report_session import CHEATS
 
 from tacit.crypto.encoding import pack
-from tacit.report import envelope, session
+from tacit.report import envelope, session, steps
 
 
 def flip(rng: random.Random, data: bytes) -> bytes:
@@ -107,3 +108,15 @@ def test_many_random_sessions() -> None:
     start = secrets.randbits(32)
     seen = {check(seed) for seed in range(start, start + 300)}
     assert seen == {session.FINISHED, session.BLAMED, session.RUNNING}
+
+
+def test_a_second_dispute_does_not_make_anybody_contradict_itself() -> None:
+    """While one dispute blocks a person, an older one is answered, and the first is not shown in two versions."""
+    world = World([None] * 3, 1).run()
+    state = replace(world.states[0], number=3, status=session.RUNNING)
+    state, first = steps._show(state, 3, False)
+    assert state.showing == 3 and len(first) == 1
+    state, older = steps._show(state, 1, False)
+    assert state.showing == 3 and len(older) == 1
+    again, nothing = steps._show(state, 3, True)
+    assert again is state and nothing == [] and again.status == session.RUNNING

@@ -347,5 +347,8 @@ def test_headers_and_vaults_as_files(world: Any) -> None:
             vault_files.header_from_json(wrong)
     with pytest.raises(UsageError, match="different keys"):
         vault.Vault(world.vault.normal, world.vault.normal, world.vault.notice)
+    other, _ = deal(1, ["head"], "secp256k1")
+    with pytest.raises(UsageError, match="one group"):
+        vault.Vault(world.vault.normal, other, world.vault.notice)
     with pytest.raises(UsageError, match="both keys"):
         vault.Vault(world.vault.normal, world.vault.emergency)

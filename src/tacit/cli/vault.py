@@ -137,13 +137,16 @@ def _create(args: argparse.Namespace) -> int:
 def _seal(args: argparse.Namespace) -> int:
     made = _load_vault(args)
     header, key = vault.seal_header(made, args.record, secrets.token_bytes)
+    head = args.out.with_name(args.out.name + _HEADER)
+    if head.exists():
+        raise UsageError(f"{head} exists and is not overwritten")
     try:
         with args.file.open("rb") as file:
             body = args.out.with_name(args.out.name + _BODY)
             vault_files.save(body, vault_files.seal_body(key, header, file.read))
     except OSError as error:
         raise UsageError(f"{args.file} cannot be sealed: {error.strerror}") from None
-    vault_files.save(args.out.with_name(args.out.name + _HEADER), [vault_files.header_to_json(header)])
+    vault_files.save(head, [vault_files.header_to_json(header)])
     print(f"{args.out}{_HEADER} and {args.out}{_BODY}; {args.file} itself is still there")
     return 0
 

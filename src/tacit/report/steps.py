@@ -147,7 +147,10 @@ def _confirm(state: State, envelopes: Sequence[Envelope], complaints: Sequence[b
 
 def _show(state: State, number: int, cause: bool) -> Sent:
     """Show everybody the messages of a disputed round and its confirmations."""
-    state = replace(state, showing=number)
+    latest = max(state.showing or 0, number)
+    state = state if latest == state.showing else replace(state, showing=latest)
+    if state.me in state.heard.get((number, SHOW), {}):
+        return state, []  # said once is said: a second version would be an equivocation
     own = [*state.main(number - 1).values(), *state.main(number).values()]
     opened = [e.encode() for e in state.heard.get((number, SHOW), {}).values() if disputes.opens_dispute(e)]
     body = pack([bytes([cause]), *(envelope.encode() for envelope in own)])

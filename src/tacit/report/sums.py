@@ -17,7 +17,7 @@ from functools import lru_cache
 
 from tacit.crypto.groups import Element, Group, Randomness, Scalar
 from tacit.crypto.sigma import Statement, challenge, element_bytes, one_of_holds, prove_one_of
-from tacit.errors import DataError, UsageError
+from tacit.errors import UsageError
 
 Vector = tuple[Scalar, ...]
 
@@ -192,9 +192,3 @@ def owner_or_silent_holds(
 ) -> bool:
     """Check that a contribution to an owned slot is its owner's or zero."""
     return one_of_holds(_owner_or_silent(commitments, slot, owner), context + slot.to_bytes(4), proof)
-
-
-def check_shape(commitments: Commitments, slots: int, people: int) -> None:
-    """Refuse commitments with a slot or a person too many or too few."""
-    if len(commitments) != slots or any(len(slot) != people for slot in commitments):
-        raise DataError("the commitments do not have one element a slot and a person")

@@ -49,6 +49,9 @@ class Vault:
         keys = [part.key.encode() for part in (self.normal, self.emergency, self.notice) if part is not None]
         if len(set(keys)) != len(keys):
             raise UsageError("the ways of opening need different keys")
+        groups = [part.key.group for part in (self.normal, self.emergency, self.notice) if part is not None]
+        if any(group is not groups[0] for group in groups):
+            raise UsageError("the keys of one vault are made in one group (the same --suite)")
 
     def part(self, name: str) -> GroupKey:
         """Return the key of one part; UsageError if this vault has no emergency."""
