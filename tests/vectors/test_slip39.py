@@ -5,6 +5,7 @@ import hmac
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ def xprv(seed: bytes) -> str:
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=[v[0] for v in VECTORS])
-def test_official(vector):
+def test_official(vector: Any) -> None:
     _, mnemonics, secret, master_key = vector
     if not secret:
         with pytest.raises(DataError):
@@ -45,6 +46,6 @@ def test_official(vector):
         assert str(slip39.parse(mnemonic)) == mnemonic
 
 
-def test_all_are_there():
+def test_all_are_there() -> None:
     assert len(VECTORS) == 45
     assert sum(1 for v in VECTORS if not v[2]) == 30
