@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+pytest.importorskip("rbcl")
+
 from hypothesis import given
 from hypothesis import strategies as st
 from report_world import NAMES

@@ -10,6 +10,9 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+
+pytest.importorskip("rbcl")
+
 from report_world import World
 from test_report_session import CHEATS, TEXT, five, patched
 

@@ -10,6 +10,9 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+
+pytest.importorskip("rbcl")
+
 from report_world import ToyGroup, World
 
 from tacit.crypto.sigma import Statement, one_of_holds, prove_one_of

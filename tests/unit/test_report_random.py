@@ -10,6 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
+pytest.importorskip("rbcl")
+
 from report_world import World
 from test_report_session import CHEATS
 

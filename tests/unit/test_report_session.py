@@ -7,6 +7,9 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+
+pytest.importorskip("rbcl")
+
 from report_world import NAMES, World
 
 from tacit.crypto.encoding import pack, unpack

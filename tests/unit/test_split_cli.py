@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+pytest.importorskip("rbcl")
+
 from threshold_command import tacit
 
 from tacit.errors import DataError, PeerMisbehaved, UsageError

@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("rbcl")
+pytest.importorskip("coincurve")
+
 from tacit.crypto.groups import group_named
 from tacit.errors import DataError, PeerMisbehaved, UsageError
 from tacit.threshold import vss

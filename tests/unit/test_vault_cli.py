@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+pytest.importorskip("rbcl")
+
 from threshold_command import tacit
 
 from tacit.cli import vault_demo

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("rbcl")
+pytest.importorskip("coincurve")
+
 from tacit.crypto.box import seal_to
 from tacit.crypto.encoding import pack
 from tacit.crypto.sigma import sign

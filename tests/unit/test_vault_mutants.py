@@ -6,6 +6,10 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+
+pytest.importorskip("rbcl")
+pytest.importorskip("coincurve")
+
 import test_split_bytes
 import test_split_vss
 import test_vault_core as core
