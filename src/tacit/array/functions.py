@@ -525,6 +525,8 @@ def concat(arrays: Sequence[Any], axis: int = 0) -> SecretArray:
     items = [_lift(ctx, a, like) for a in arrays]
     if len({a.dtype for a in items}) > 1:
         items = [astype(_number(a), "fixed" if like else "int") for a in items]
+    if flat := [a for a in items if not a.ndim]:
+        raise ShapeError(f"{len(flat)} of the arrays to join have no axis; use stack")
     if len(items) == 1:
         return items[0]
     joined: SecretArray = ctx.bind("concat", items, {"axis": axis % items[0].ndim})[0]

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from tacit.array.loop import infer_eqn
 from tacit.array.program import Aval, Eqn, Input, Program, owned
+from tacit.array.schema import check_input
 from tacit.array.secret import SecretArray
 from tacit.errors import UsageError
 
@@ -110,10 +111,9 @@ class Trace(Context):
         self, name: str, owner: str, shape: Sequence[int], kind: str, lo: float, hi: float
     ) -> SecretArray:
         """Declare one array that `owner` provides, its values in [lo, hi]."""
-        if not lo <= hi:
-            raise UsageError(f"input {name!r}: the bound [{lo}, {hi}] is empty")
-        var = self.new_var()
         aval = Aval(tuple(int(s) for s in shape), kind, lo, hi, owned(owner))  # type: ignore[arg-type]
+        check_input(name, aval)
+        var = self.new_var()
         self.inputs.append(Input(name, owner, var, aval))
         return SecretArray(self, var, aval)
 

@@ -8,10 +8,13 @@ from typing import Any
 from tacit.array import intervals as iv
 from tacit.array.ops import Params, join_where, table
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
+from tacit.array.schema import check_eqn, check_input, check_shape
 from tacit.errors import DataError, NotRealised, RangeError, ScaleError, ShapeError, TacitError, UsageError
 
 Visit = Callable[[Eqn, list[Aval], list[Aval]], None]
 HUGE = 2.0**120
+# Equations looked at while the ranges of one loop settle: seconds.
+MAX_TURNS = 200_000
 
 
 def infer_eqn(eqn: Eqn, ins: list[Aval]) -> list[Aval]:
@@ -24,12 +27,15 @@ def infer_eqn(eqn: Eqn, ins: list[Aval]) -> list[Aval]:
             f"{eqn.source}: a value revealed to several, not all, parties cannot be used further; reveal it to all"
         )
     try:
+        check_eqn(eqn, ins)
         outs = op.abstract(ins, eqn.params)
+        for a in outs:
+            check_shape(a.shape)
     except TacitError as exc:
         if not eqn.source or eqn.source in str(exc):
             raise
         raise type(exc)(f"{eqn.source}: {exc}") from None
-    except (KeyError, TypeError, ValueError, IndexError) as exc:
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError, MemoryError) as exc:
         raise DataError(f"{eqn.op}: malformed parameters ({type(exc).__name__}: {exc})") from None
     if eqn.op in ("const", "reveal", "scan"):
         return outs
@@ -39,7 +45,12 @@ def infer_eqn(eqn: Eqn, ins: list[Aval]) -> list[Aval]:
 
 def infer(program: Program, ins: Sequence[Aval] | None = None, visit: Visit | None = None) -> dict[int, Aval]:
     """Return the aval of every variable; `visit` sees each equation, those of loop bodies at their final ranges."""
+    if ins is None:
+        for i in program.inputs:
+            check_input(i.name, i.aval)
     avals = list(ins) if ins is not None else [i.aval for i in program.inputs]
+    if len(avals) != len(program.inputs):
+        raise DataError(f"{len(program.inputs)} inputs are declared, {len(avals)} are given")
     env = {i.var: a for i, a in zip(program.inputs, avals, strict=True)}
     for eqn in program.eqns:
         args = [env[v] for v in eqn.ins]
@@ -65,13 +76,20 @@ def scan_types(ins: list[Aval], params: Params) -> tuple[list[Aval], list[Aval]]
     """Return the avals of the body's inputs and outputs that hold in every iteration."""
     consts, carry, xs = split(params, ins)
     length, body = params["length"], params["body"]
+    if len(ins) < params["n_consts"] + params["n_carry"] or len(body.outputs) < params["n_carry"]:
+        raise DataError("scan: fewer operands or results than it carries")
     for x in xs:
         if not x.shape or x.shape[0] != length:
             raise ShapeError(f"scan: an input of shape {x.shape} does not have {length} rows")
     rows = [Aval(x.shape[1:], x.kind, x.lo, x.hi, x.where) for x in xs]
     current = list(carry)
     outs: list[Aval] = []
-    for _ in range(max(length, 1) + 1):
+    for turn in range(max(length, 1) + 1):
+        if turn * len(body.eqns) > MAX_TURNS:
+            raise RangeError(
+                f"the range of a value carried through a loop of {length} iterations still grows after {turn}; "
+                "clip it in the loop, or state what you know with tacit.assume(x, lo, hi)"
+            )
         env = infer(body, [*consts, *current, *rows])
         outs = [env[v] for v in body.outputs]
         merged = [_merge(a, b) for a, b in zip(current, outs[: len(current)], strict=True)]
@@ -98,9 +116,9 @@ def _merge(before: Aval, after: Aval) -> Aval:
 
 
 def scan_abstract(ins: list[Aval], params: Params) -> list[Aval]:
-    """Abstract rule of `scan`: final carry, then stacked outputs."""
+    """Return what is known of a scan's results: the final carry, then stacked outputs."""
     length, n_carry = params["length"], params["n_carry"]
-    if length < 0 or params["body"].reveals():
+    if params["body"].reveals():
         raise UsageError("a loop has a fixed, non-negative count, and reveals nothing inside")
     body_ins, outs = scan_types(ins, params)
     carry = body_ins[params["n_consts"] : params["n_consts"] + n_carry]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -44,7 +45,7 @@ class Aval:
     @property
     def size(self) -> int:
         """Number of elements."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     @property
     def magnitude(self) -> float:
@@ -158,19 +159,40 @@ def _encode_param(value: Any) -> Any:
     raise TypeError(f"a parameter of type {type(value).__name__} has no text form")
 
 
-def _decode_param(value: Any) -> Any:
+def _decode_param(value: Any, at: int) -> Any:
     if isinstance(value, dict) and set(value) in ({"shape", "dtype", "values"}, {"shape", "dtype", "b64"}):
         if value["dtype"] not in ("<f8", "<i8", "|b1"):
-            raise DataError(f"an array of type {value['dtype']!r} is not part of the format")
-        if "values" in value:
-            return np.array(value["values"], value["dtype"]).reshape(value["shape"])
-        raw = np.frombuffer(base64.b64decode(value["b64"], validate=True), value["dtype"])
-        return raw.reshape(value["shape"]).copy()
+            raise DataError(
+                f"line {at}: an array of type {str(value['dtype'])[:20]!r} is not part of the format"
+            )
+        try:
+            if "values" in value:
+                plain = np.array(value["values"])
+                if plain.size and plain.dtype.kind != {"<f8": "f", "<i8": "i", "|b1": "b"}[value["dtype"]]:
+                    raise ValueError
+                return plain.astype(value["dtype"]).reshape(value["shape"])
+            raw = np.frombuffer(base64.b64decode(value["b64"], validate=True), value["dtype"])
+            return raw.reshape(value["shape"]).copy()
+        except (ValueError, TypeError, OverflowError):
+            raise DataError(f"line {at}: an array is malformed") from None
     return value
 
 
-_INPUT = re.compile(r"^input %(\d+) (\S+) (\S+) (\{.*\})$")
-_EQN = re.compile(r"^((?:%\d+(?:, )?)+) = ([a-z_0-9]+)((?: %\d+)*)( \{.*\})?( begin)?$")
+def _json(text: str, at: int) -> dict[str, Any]:
+    def refuse(name: str) -> Any:
+        raise ValueError(name)
+
+    try:
+        found = json.loads(text, parse_constant=refuse)
+    except (ValueError, RecursionError):
+        raise DataError(f"line {at}: the parameters are malformed") from None
+    return dict(found)
+
+
+MAX_LINES = 100_000
+_INPUT = re.compile(r"^input %([0-9]{1,9}) (\S+) (\S+) (\{.*\})$")
+_EQN = re.compile(r"^((?:%[0-9]{1,9}(?:, (?=%))?)+) = ([a-z_0-9]+)((?: %[0-9]{1,9})*)( \{.*\})?( begin)?$")
+_RETURN = re.compile(r"^return(?: %[0-9]{1,9})*$")
 
 
 def parse(text: str) -> Program:
@@ -195,24 +217,30 @@ def _parse_block(lines: list[str], at: int, depth: int) -> tuple[Program, int]:
     while at < len(lines):
         line = lines[at].strip()
         at += 1
+        if len(eqns) + len(inputs) > MAX_LINES:
+            raise DataError(f"a program has at most {MAX_LINES} lines")
         if line.startswith("return"):
+            if not _RETURN.match(line):
+                raise DataError(f"line {at}: not part of the program format")
             outs = tuple(int(v[1:]) for v in line.split()[1:])
             _require(outs, known, at)
             return Program(tuple(inputs), tuple(eqns), outs), at
         if match := _INPUT.match(line):
             inputs.append(_parse_input(match, at))
+            if inputs[-1].var in known:
+                raise DataError(f"line {at}: a variable is defined twice")
             known.add(inputs[-1].var)
         elif match := _EQN.match(line):
             eqn_outs = tuple(int(v[1:]) for v in match[1].split(", "))
             ins = tuple(int(v[1:]) for v in match[3].split())
             _require(ins, known, at)
-            params = {k: _decode_param(v) for k, v in json.loads(match[4] or "{}").items()}
+            params = {k: _decode_param(v, at) for k, v in _json(match[4] or "{}", at).items()}
             if match[5]:
                 params["body"], at = _parse_block(lines, at, depth + 1)
                 if at >= len(lines) or lines[at].strip() != "end":
                     raise DataError(f"line {at + 1}: 'end' of the loop expected")
                 at += 1
-            if known & set(eqn_outs):
+            if known & set(eqn_outs) or len(set(eqn_outs)) < len(eqn_outs):
                 raise DataError(f"line {at}: a variable is defined twice")
             known.update(eqn_outs)
             eqns.append(Eqn(match[2], ins, eqn_outs, params))
@@ -222,8 +250,8 @@ def _parse_block(lines: list[str], at: int, depth: int) -> tuple[Program, int]:
 
 
 def _parse_input(match: re.Match[str], at: int) -> Input:
-    spec = json.loads(match[4])
-    if set(spec) != {"kind", "shape", "lo", "hi"} or spec["kind"] not in ("int", "fixed", "bool"):
+    spec = _json(match[4], at)
+    if set(spec) != {"kind", "shape", "lo", "hi"} or not isinstance(spec["shape"], list):
         raise DataError(f"line {at}: the input's description is malformed")
     if not _NAME.match(match[2]) and match[2] != "-":
         raise DataError(f"line {at}: the owner's name is malformed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -74,14 +75,23 @@ def _take(a: Array, params: Params) -> Array:
     return np.take(a, idx, axis=params["axis"])
 
 
+def _take_abstract(ins: list[Aval], params: Params) -> list[Aval]:
+    a, axis, idx = ins[0], params["axis"], np.asarray(params["indices"])
+    if axis >= len(a.shape) or (idx.size and (idx.min() < 0 or idx.max() >= a.shape[axis])):
+        raise ShapeError(f"take of shape {a.shape}: an axis or an index leaves it")
+    return _moved(a, (*a.shape[:axis], idx.size, *a.shape[axis + 1 :]))
+
+
 def _concat_abstract(ins: list[Aval], params: Params) -> list[Aval]:
     if len({a.kind for a in ins}) != 1:
         raise ShapeError("concat: the kinds differ; convert first")
-    try:
-        empties = [np.broadcast_to(np.zeros((), np.uint8), a.shape) for a in ins]
-        shape = np.concatenate(empties, axis=params["axis"]).shape
-    except (ValueError, np.exceptions.AxisError) as exc:
-        raise ShapeError(f"concat of {[a.shape for a in ins]}: {exc}") from None
+    axis, first = params["axis"], ins[0].shape
+    rest = {(*a.shape[:axis], *a.shape[axis + 1 :]) for a in ins}
+    if axis >= len(first) or len(rest) != 1 or len({len(a.shape) for a in ins}) != 1:
+        raise ShapeError(
+            f"concat along axis {axis} of shapes {[a.shape for a in ins]}: they differ elsewhere"
+        )
+    shape = (*first[:axis], sum(a.shape[axis] for a in ins), *first[axis + 1 :])
     lo, hi = iv.hull(*((a.lo, a.hi) for a in ins if a.size)) if any(a.size for a in ins) else (0, 0)
     return [Aval(shape, ins[0].kind, lo, hi)]
 
@@ -152,7 +162,7 @@ ENTRIES = [
     _mover("broadcast", _broadcast),
     _mover("slice", _slice),
     _mover("flip", lambda a, p: np.flip(a, tuple(p["axes"]))),
-    _mover("take", _take),
+    dataclasses.replace(_mover("take", _take), abstract=_take_abstract),
     Op(
         "concat",
         _concat_abstract,

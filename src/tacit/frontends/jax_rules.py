@@ -66,9 +66,14 @@ def _sub(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     fact = it.facts.get(y.ref)
     if fact is not None and fact[0] == "max" and fact[1] == x.ref and out.aval.hi > 0:
         # The maximum is one of the values, exactly, so no difference is positive: softmax stays in range.
-        out = xp.assume(out, out.aval.lo, 0)
+        out = _proved(out, out.aval.lo, 0, "a value less the maximum is not positive")
         it.facts[out.ref] = ("shifted", fact[2])
     return [out]
+
+
+def _proved(x: SecretArray, lo: float, hi: float, why: str) -> SecretArray:
+    """Narrow a range by what this translation has proved; the reason stands in the program."""
+    return x.context.bind("assume", [x], {"lo": lo, "hi": hi, "why": why})[0]
 
 
 def _mul(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
@@ -273,7 +278,7 @@ def _reduce_sum(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     fact = it.facts.get(ins[0].ref)
     if fact == ("weights", _axes(step)) and out.aval.lo < 0.5:
         # One of the weights is exp(0): their sum is at least one, less the error of exp.
-        out = xp.assume(out, 0.5, out.aval.hi)
+        out = _proved(out, 0.5, out.aval.hi, "exp(0) is among the terms")
     return [out]
 
 

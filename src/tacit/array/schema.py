@@ -1,0 +1,139 @@
+"""The exact form of every operation's operands and parameters: what a Program may say, and nothing besides."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from tacit.array.program import Aval, Eqn, Program
+from tacit.errors import DataError, ShapeError
+
+Check = Callable[[Any], bool]
+MAX_AXES, MAX_ELEMENTS, MAX_REACH = 32, 1 << 36, 2.0**300
+INPUT_NAME = re.compile(r"^[^\s%]{1,128}$")
+
+
+def is_whole(v: Any) -> bool:
+    """Whether v is an integer from 0 to 2^62, and no truth value."""
+    return isinstance(v, Integral) and not isinstance(v, bool) and 0 <= int(v) < 1 << 62
+
+
+def is_number(v: Any) -> bool:
+    """Whether v is a finite real number of sensible size."""
+    return (
+        isinstance(v, int | float | np.number)
+        and not isinstance(v, bool)
+        and bool(-MAX_REACH < v < MAX_REACH)
+    )
+
+
+def _wholes(v: Any) -> bool:
+    return isinstance(v, list | tuple) and len(v) <= MAX_AXES and all(is_whole(x) for x in v)
+
+
+def _axes(v: Any) -> bool:
+    return _wholes(v) and list(v) == sorted(set(v))
+
+
+def _array(v: Any) -> bool:
+    return isinstance(v, np.ndarray) and v.dtype.kind in "fib"
+
+
+def _indices(v: Any) -> bool:
+    return isinstance(v, np.ndarray) and v.dtype.kind == "i" and v.ndim == 1
+
+
+def _targets(v: Any) -> bool:
+    return isinstance(v, list | tuple) and len(v) > 0 and all(_text(x) for x in v)
+
+
+def _text(v: Any) -> bool:
+    return isinstance(v, str) and bool(v.strip())
+
+
+def _flag(v: Any) -> bool:
+    return isinstance(v, bool | np.bool_)
+
+
+def _name(v: Any) -> bool:
+    return isinstance(v, str) and v.isprintable() and 0 < len(v) <= 128
+
+
+PARAMS: dict[str, dict[str, Check]] = {
+    "const": {"value": _array},
+    "sum": {"axes": _axes},
+    "cumsum": {"axis": is_whole},
+    "convert": {"kind": lambda v: v in ("int", "fixed")},
+    "assume": {"lo": is_number, "hi": is_number},
+    "reveal": {"to": _targets, "why": _text, "name": _name},
+    "scan": {
+        "n_consts": is_whole,
+        "n_carry": is_whole,
+        "length": is_whole,
+        "reverse": _flag,
+        "body": lambda v: isinstance(v, Program),
+    },
+    "reshape": {"shape": _wholes},
+    "transpose": {"perm": _wholes},
+    "broadcast": {"shape": _wholes, "dims": _axes},
+    "slice": {"start": _wholes, "stop": _wholes, "steps": _wholes},
+    "flip": {"axes": _axes},
+    "take": {"axis": is_whole, "indices": _indices},
+    "concat": {"axis": is_whole},
+    "dynamic_slice": {"sizes": _wholes},
+}
+
+OPTIONAL: dict[str, dict[str, Check]] = {"assume": {"why": _text}}
+
+_TWO = "add sub mul maximum minimum matmul div lt eq and or xor"
+OPERANDS: dict[str, range] = {
+    "const": range(1),
+    "select": range(3, 4),
+    "scan": range(1 << 16),
+    "concat": range(1, 1 << 16),
+    "dynamic_slice": range(1, MAX_AXES + 2),
+    "dynamic_update": range(2, MAX_AXES + 3),
+    **dict.fromkeys(_TWO.split(), range(2, 3)),
+}
+
+
+def check_eqn(eqn: Eqn, ins: Sequence[Aval]) -> None:
+    """Raise DataError unless the equation has the operands and parameters of its operation, exactly."""
+    if len(ins) not in OPERANDS.get(eqn.op, range(1, 2)):
+        raise DataError(f"{eqn.op} does not take {len(ins)} operands")
+    required = PARAMS.get(eqn.op, {})
+    wanted = {**required, **{k: v for k, v in OPTIONAL.get(eqn.op, {}).items() if k in eqn.params}}
+    if set(eqn.params) != set(wanted):
+        extra, missing = sorted(set(eqn.params) - set(wanted)), sorted(set(required) - set(eqn.params))
+        raise DataError(f"{eqn.op}: parameters missing {missing}, not known {extra}")
+    for key, check in wanted.items():
+        if not check(eqn.params[key]):
+            raise DataError(f"{eqn.op}: parameter {key!r} is malformed")
+    if "shape" in wanted:
+        check_shape(eqn.params["shape"])
+
+
+def check_shape(shape: Sequence[int]) -> None:
+    """Raise ShapeError for more axes or elements than any array here may have."""
+    if len(shape) > MAX_AXES or math.prod(int(s) for s in shape) > MAX_ELEMENTS:
+        raise ShapeError(f"shape {tuple(shape)[:8]} is larger than any array may be")
+
+
+def check_input(name: str, aval: Aval) -> None:
+    """Raise DataError unless an input is described as inputs are."""
+    if not (_name(name) and INPUT_NAME.match(name)):
+        raise DataError(
+            f"the input name {name[:64]!r} is malformed: 1 to 128 printable characters without spaces"
+        )
+    if aval.kind not in ("int", "fixed", "bool") or not all(is_whole(s) for s in aval.shape):
+        raise DataError(f"input {name!r}: kind or shape is malformed")
+    check_shape(aval.shape)
+    if not (is_number(aval.lo) and is_number(aval.hi) and aval.lo <= aval.hi):
+        raise DataError(f"input {name!r}: the bound [{aval.lo}, {aval.hi}] is empty or not finite")
+    if aval.kind == "bool" and (aval.lo, aval.hi) != (0, 1):
+        raise DataError(f"input {name!r}: truth values lie in [0, 1]")
