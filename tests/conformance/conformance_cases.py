@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from tacit import kernels
 from tacit.algebra.ring import Ring
+from tacit.core.rows import Column, index_ring
 from tacit.core.share import Planes, Share
 from tacit.testing import scatter, scatter_planes
 
@@ -127,6 +128,48 @@ def _select(ring: Ring, rng: np.random.Generator) -> Iterator[Operands]:
         )
 
 
+def _dot(ring: Ring, rng: np.random.Generator) -> Iterator[Operands]:
+    half = 1 << (ring.width - 1)
+    for shape in ((1, 0), (1, 1), (3, 65), (2, 3, 4), (7, 1000)):
+        x = integers(rng, int(np.prod(shape)), -half, half, shape)
+        y = integers(rng, int(np.prod(shape)), -half, half, shape)
+        yield _two(f"{shape}", "dot", ring, x, y)
+
+
+ROW_SHAPES = ((1, 0), (1, 1), (1, 2), (2, 3), (1, 64), (3, 65), (1, 1000), (0, 4))
+
+
+def columns(p: Any, ring: Ring, rng: np.random.Generator, blocks: int, rows: int) -> list[Column]:
+    """Return a column of ring elements and one of 37-bit words."""
+    half, n = 1 << (ring.width - 1), blocks * rows
+    numbers = ring.encode_ints(integers(rng, n, -half, half, (blocks, rows)))
+    planes = scatter_planes(p, _planes(rng, 37, n), n)
+    return [
+        Column(scatter(p, numbers), ring),
+        Column(p.words(planes).reshape(blocks, rows), Ring(37), True),
+    ]
+
+
+def _rows(name: str, ring: Ring, seed: int) -> Iterator[Operands]:
+    for blocks, rows in ROW_SHAPES:
+        order = np.argsort(np.random.default_rng(seed).random((blocks, rows)), axis=1).astype(np.uint64)
+        for words in (False, True):
+
+            def run(
+                p: Any, blocks: int = blocks, rows: int = rows, order: Array = order, words: bool = words
+            ) -> Share | Planes:
+                narrow = index_ring(rows)
+                at = Column(scatter(p.over(narrow), order), narrow)
+                if words:  # the places may be words of bits as well
+                    planes = kernels.to_planes(order.reshape(-1), narrow.width)
+                    held = p.words(scatter_planes(p, planes, order.size))
+                    at = Column(held.reshape(blocks, rows), narrow, True)
+                held = getattr(p, name)(at, columns(p, ring, np.random.default_rng(seed), blocks, rows))
+                return p.low_planes(held[1].share, 37) if words else held[0].share
+
+            yield Operands(f"{blocks}x{rows} {'words' if words else 'numbers'}", (), run)
+
+
 def _product(name: str, ring: Ring, rng: np.random.Generator) -> Iterator[Operands]:
     """Give operands whose product stays below 2^(k−2)."""
     bound = 1 << ((ring.width - 2) // 2 - 2)
@@ -139,7 +182,8 @@ def _product(name: str, ring: Ring, rng: np.random.Generator) -> Iterator[Operan
         )
 
 
-EXACT = ("mul", "matmul", "and_", "trunc_exact", "sign", "is_zero", "decompose", "to_arith", "select")
+EXACT = ("mul", "matmul", "and_", "trunc_exact", "sign", "is_zero", "decompose", "to_arith", "select",
+         "dot", "place", "fetch")  # fmt: skip
 ROUNDED = ("trunc", "mul_trunc", "matmul_trunc")
 
 
@@ -156,6 +200,10 @@ def cases(name: str, ring: Ring, seed: int) -> list[Operands]:
         return list(_product(name, ring, rng))
     if name in ("sign", "is_zero", "decompose"):
         return list(_bits(name, ring, rng))
+    if name == "dot":
+        return list(_dot(ring, rng))
+    if name in ("place", "fetch"):
+        return list(_rows(name, ring, seed))
     return list({"and_": _and, "to_arith": _to_arith, "select": _select}[name](ring, rng))
 
 

@@ -6,7 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conformance_cases import EXACT, ROUNDED, WIDTHS, cases, exact_quotient, integers
+from conformance_cases import (
+    EXACT,
+    ROUNDED,
+    ROW_SHAPES,
+    WIDTHS,
+    cases,
+    columns,
+    exact_quotient,
+    integers,
+)
 
 from tacit import protocols, testing
 from tacit.algebra.ring import Ring
@@ -19,6 +28,14 @@ SETTINGS: list[tuple[str, int, str]] = [("rep3", 3, ""), ("semi2k", 2, "zoe"), (
 
 def test_every_protocol_of_the_registry_is_tried() -> None:
     assert {name for name, _, _ in SETTINGS} | {"clear"} == set(protocols.REGISTRY)
+
+
+PERMUTED = ("place", "fetch", "shuffle")
+"""Functionalities that only some protocols realise; the others refuse them by name."""
+
+
+def realises(protocol: str, name: str) -> bool:
+    return name not in PERMUTED or name in protocols.load(protocol).cards
 
 
 def run(protocol: str, width: int, fn: Any, n: int, dealer: str, **options: Any) -> dict[str, Any]:
@@ -37,6 +54,8 @@ def opened(shares: list[Share | Planes], protocol: str, ring: Ring, n: int) -> A
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize(("protocol", "n", "dealer"), SETTINGS)
 def test_exact(protocol: str, n: int, dealer: str, width: int, name: str) -> None:
+    if not realises(protocol, name):
+        pytest.skip(f"{protocol} does not realise {name}")
     ring = Ring(width)
     table = cases(name, ring, SEED)
     got = run(protocol, width, lambda p: [c.run(p) for c in table], n, dealer)
@@ -155,3 +174,49 @@ def test_input_and_reveal_by_everyone_to_everyone(protocol: str, n: int, dealer:
                 assert np.array_equal(truth, bits[owner]), (name, owner, to)
             else:
                 assert value is None and truth is None
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("protocol", ["rep3", "clear"])
+def test_shuffle_keeps_rows_together_and_moves_them(protocol: str, width: int) -> None:
+    ring, n = Ring(width), 1 if protocol == "clear" else 3
+    for blocks, rows in ROW_SHAPES:
+
+        def body(p: Any, blocks: int = blocks, rows: int = rows) -> list[Any]:
+            held = columns(p, ring, np.random.default_rng(SEED), blocks, rows)
+            moved = p.shuffle([*held, *held])
+            return [c.share if not c.xor else p.low_planes(c.share, 37) for c in (*held, *moved)]
+
+        got = run(protocol, width, body, n, "")
+        first, word, a, b, c, d = (
+            opened([got[party][i] for party in got], protocol, ring, n) for i in range(6)
+        )
+        assert np.array_equal(a, c) and np.array_equal(b, d)
+        weights = np.array([1 << j for j in range(37)], object)
+        before = [
+            sorted(zip(x, y, strict=True))
+            for x, y in zip(
+                first.tolist(), (weights @ word.astype(object)).reshape(blocks, rows).tolist(), strict=True
+            )
+        ]
+        after = [
+            list(zip(x, y, strict=True))
+            for x, y in zip(
+                a.tolist(), (weights @ b.astype(object)).reshape(blocks, rows).tolist(), strict=True
+            )
+        ]
+        assert [sorted(r) for r in after] == before
+        if rows >= 64:
+            assert after != before and after[0] != list(zip(first[0], after[0], strict=True))
+
+
+@pytest.mark.parametrize("name", PERMUTED)
+def test_permuting_is_refused_by_name_where_it_is_not_realised(name: str) -> None:
+    from tacit.errors import NotRealised
+
+    def body(p: Any) -> None:
+        held = columns(p, Ring(64), np.random.default_rng(SEED), 1, 4)
+        with pytest.raises(NotRealised, match=name):
+            getattr(p, name)(*([held] if name == "shuffle" else [held[0], held]))
+
+    testing.run("semi2k", 64, body)

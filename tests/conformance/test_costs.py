@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conformance_cases import EXACT, ROUNDED, cases
+from conformance_cases import EXACT, ROUNDED, ROW_SHAPES, cases, columns
 
 from tacit import protocols, testing
 from tacit.algebra.ring import Ring
@@ -30,6 +30,7 @@ SETTINGS = [
     ("clear", 1, ""),
 ]
 CLIENTS = ("carl", "cleo")
+PERMUTED = ("place", "fetch")
 
 
 def metered(protocol: str, width: int, fn: Callable[[Any], Any], n: int, dealer: str) -> Cost:
@@ -63,6 +64,8 @@ def check(protocol: str, width: int, fn: Callable[[Any], Any], n: int, dealer: s
 @pytest.mark.parametrize("width", [63, 64, 128])
 @pytest.mark.parametrize(("protocol", "n", "dealer"), SETTINGS)
 def test_functionality(protocol: str, n: int, dealer: str, width: int, name: str) -> None:
+    if name in PERMUTED and name not in protocols.load(protocol).cards:
+        pytest.skip(f"{protocol} does not realise {name}")
     for case in cases(name, Ring(width), SEED):
         check(protocol, width, case.run, n, dealer, f"{name} {case.tag}")
 
@@ -112,6 +115,7 @@ def test_rounds_of_a_whole_program(protocol: str, n: int, dealer: str) -> None:
 FUNCTIONALITIES = (
     "share_input", "share_bits", "reveal", "reveal_bits", "mul", "matmul", "trunc", "trunc_exact",
     "mul_trunc", "matmul_trunc", "and_", "sign", "is_zero", "decompose", "to_arith", "select",
+    "dot", "shuffle", "place", "fetch",
 )  # fmt: skip
 
 
@@ -145,6 +149,10 @@ def test_rep3_card_figures_cited_in_the_decision_record() -> None:
     assert figures("select") == (256, 2)
     assert figures("decompose", bits=64) == (1122, 8)
     assert figures("trunc_exact", f=16) == (390, 8)
+    assert figures("dot") == (192, 1)
+    assert figures("shuffle") == (256, 2)
+    assert figures("place", widths=(49,), index=17) == (4 * 49 + 6 * 17, 2)
+    assert figures("fetch", widths=(64,), index=17) == (4 * 64 + 6 * 17, 4)
 
 
 # -- refusals come before any message ------------------------------------------------------------------------
@@ -165,7 +173,17 @@ def _refused(protocol: str, fn: Callable[[Any], Any], error: type[Exception], n:
     return seen["alice"]
 
 
-@pytest.mark.parametrize("name", [*EXACT, *ROUNDED])
+@pytest.mark.parametrize("width", [63, 64, 128])
+def test_shuffle(width: int) -> None:
+    for blocks, rows in ROW_SHAPES:
+
+        def body(p: Any, blocks: int = blocks, rows: int = rows) -> None:
+            p.shuffle(columns(p, Ring(width), np.random.default_rng(SEED), blocks, rows))
+
+        check("rep3", width, body, 3, "", f"shuffle of {blocks} x {rows}")
+
+
+@pytest.mark.parametrize("name", [n for n in (*EXACT, *ROUNDED) if n not in PERMUTED])
 def test_without_a_dealer_products_are_not_realised(name: str) -> None:
     case = cases(name, Ring(64), SEED)[-1]
     message = _refused("semi2k", case.run, NotRealised)
@@ -174,11 +192,13 @@ def test_without_a_dealer_products_are_not_realised(name: str) -> None:
         predicted("semi2k", 64, case.run, 3, "")
 
 
-@pytest.mark.parametrize("name", [n for n in FUNCTIONALITIES if n not in ("mul_trunc", "matmul_trunc")])
+@pytest.mark.parametrize(
+    "name", [n for n in FUNCTIONALITIES if n not in ("mul_trunc", "matmul_trunc", "dot")]
+)
 def test_an_unrealised_functionality_names_itself(name: str) -> None:
     party = Party("alice", ("alice",), None, KeyRing({}, b""))  # type: ignore[arg-type]
     bare = Protocol(party, Ring(64))
-    arguments = {"share_input": 3, "share_bits": 3, "to_arith": 1}.get(name, 2)
+    arguments = {"share_input": 3, "share_bits": 3, "to_arith": 1, "shuffle": 1}.get(name, 2)
     with pytest.raises(NotRealised, match=name):
         getattr(bare, name)(*([None] * arguments))
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from tacit.array import intervals as iv
 from tacit.array.ops import Params, join_where, table
+from tacit.array.ops_order import PERM_OPS
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
 from tacit.array.schema import check_eqn, check_input, check_shape
 from tacit.errors import DataError, NotRealised, RangeError, ScaleError, ShapeError, TacitError, UsageError
@@ -26,6 +27,8 @@ def infer_eqn(eqn: Eqn, ins: list[Aval]) -> list[Aval]:
         raise UsageError(
             f"{eqn.source}: a value revealed to several, not all, parties cannot be used further; reveal it to all"
         )
+    if eqn.op not in PERM_OPS and any(a.kind == "perm" for a in ins):
+        raise ScaleError(f"{eqn.source}: {eqn.op} does not take an order; arrange or restore rows by it")
     try:
         check_eqn(eqn, ins)
         outs = op.abstract(ins, eqn.params)

@@ -285,6 +285,7 @@ def _no_clear(vals: list[Array], params: Params) -> list[Array]:
 
 def _table() -> dict[str, Op]:
     from tacit.array import lower as lw
+    from tacit.array import ops_order as oo
     from tacit.array import shapes as sh
     from tacit.array.loop import scan_abstract
 
@@ -390,6 +391,7 @@ def _table() -> dict[str, Op]:
         Op("reveal", _reveal, lambda v, p: [v[0]], None, lambda i, o, p, f: fits(i, i, p, f), local=False),
         Op("scan", scan_abstract, _no_clear, None, lambda i, o, p, f: 1, exact=False, local=False),
         *sh.ENTRIES,
+        *oo.ENTRIES,
     ]
     return {op.name: op for op in entries}
 

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from tacit.errors import DataError
 
 Array = npt.NDArray[Any]
-Kind = Literal["int", "fixed", "bool"]
+Kind = Literal["int", "fixed", "bool", "perm"]
 PUBLIC, SECRET = "public", "secret"
 HEADER = "tacit-program 1"
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}$")

@@ -60,6 +60,10 @@ def _flag(v: Any) -> bool:
     return isinstance(v, bool | np.bool_)
 
 
+def _flags(v: Any) -> bool:
+    return isinstance(v, list | tuple) and all(_flag(x) for x in v)
+
+
 def _name(v: Any) -> bool:
     return isinstance(v, str) and v.isprintable() and 0 < len(v) <= 128
 
@@ -86,6 +90,7 @@ PARAMS: dict[str, dict[str, Check]] = {
     "take": {"axis": is_whole, "indices": _indices},
     "concat": {"axis": is_whole},
     "dynamic_slice": {"sizes": _wholes},
+    "order": {"descending": _flags},
 }
 
 OPTIONAL: dict[str, dict[str, Check]] = {"assume": {"why": _text}}
@@ -98,6 +103,8 @@ OPERANDS: dict[str, range] = {
     "concat": range(1, 1 << 16),
     "dynamic_slice": range(1, MAX_AXES + 2),
     "dynamic_update": range(2, MAX_AXES + 3),
+    **dict.fromkeys(["order", "shuffle"], range(1, 1 << 10)),
+    **dict.fromkeys(["arrange", "restore", "fill"], range(2, 1 << 10)),
     **dict.fromkeys(_TWO.split(), range(2, 3)),
 }
 

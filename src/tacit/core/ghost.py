@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tacit.core.protocol import Protocol
+from tacit.core.rows import Column
 from tacit.core.share import Planes, Share
 
 Array = npt.NDArray[Any]
@@ -100,6 +101,14 @@ class Ghost(Protocol):
     def unpack(self, x: Planes, shape: Sequence[int]) -> Share:
         """Return a ghost of `shape`."""
         return ghost(shape)
+
+    def words(self, x: Planes) -> Share:
+        """Return a flat ghost."""
+        return ghost((x.n,))
+
+    def low_planes(self, x: Share, bits: int) -> Planes:
+        """Return ghost planes."""
+        return ghost_planes(bits, x.size)
 
     # -- hook: a subclass counts or sends here ---------------------------------------------------------------
 
@@ -197,6 +206,33 @@ class Ghost(Protocol):
         """F_inject on shapes."""
         self.visit("select", x.size)
         return x
+
+    def dot(self, x: Share, y: Share) -> Share:
+        """F_mul and a sum over the first axis on shapes."""
+        out = ghost(x.shape[1:])
+        self.visit("dot", out.size, inner=x.shape[0])
+        return out
+
+    def shuffle(self, columns: Sequence[Column]) -> list[Column]:
+        """F_shuffle on shapes."""
+        return self._rows("shuffle", None, columns)
+
+    def place(self, at: Column, columns: Sequence[Column]) -> list[Column]:
+        """F_place on shapes."""
+        return self._rows("place", at, columns)
+
+    def fetch(self, at: Column, columns: Sequence[Column]) -> list[Column]:
+        """F_fetch on shapes."""
+        return self._rows("fetch", at, columns)
+
+    def _rows(self, what: str, at: Column | None, columns: Sequence[Column]) -> list[Column]:
+        if at is None and not columns:
+            return []
+        first = at or columns[0]
+        widths = tuple(c.ring.width for c in columns)
+        index = at.ring.width if at is not None else 0
+        self.visit(what, first.share.size, widths=widths, index=index)
+        return [Column(ghost(c.share.shape), c.ring, c.xor) for c in columns]
 
 
 def _size(shape: Sequence[int]) -> int:

@@ -7,9 +7,10 @@ message are written once here, over the parts.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from tacit import kernels
 from tacit.algebra.ring import Ring
 from tacit.core.party import Party
+from tacit.core.rows import Column
 from tacit.core.share import Planes, Share
 from tacit.errors import Desync, NotRealised, RangeError
 
@@ -74,6 +76,12 @@ class Protocol:
     def holds_constant(self, part: int) -> bool:
         """Whether this party adds public constants to its part number `part`."""
         raise NotImplementedError
+
+    def over(self, ring: Ring) -> Self:
+        """Return the same party of the same session over another ring; streams and messages go on."""
+        narrow = copy.copy(self)
+        narrow.ring = ring
+        return narrow
 
     # -- no messages -----------------------------------------------------------------------------------------
 
@@ -171,6 +179,15 @@ class Protocol:
         """Invert `pack`: one plane to 0/1 bytes of `shape`."""
         return Share(tuple(kernels.unpack_bool(p[0], x.n).reshape(tuple(shape)) for p in x.parts))
 
+    def words(self, x: Planes) -> Share:
+        """Turn planes (at most 64) into XOR-shared words, flat: plane b is bit b."""
+        return Share(tuple(kernels.from_planes(np.ascontiguousarray(p), x.n, False) for p in x.parts))
+
+    def low_planes(self, x: Share, bits: int) -> Planes:
+        """Return the low `bits` bits of XOR-shared words (flattened) as planes."""
+        flat = (np.ascontiguousarray(p).reshape(-1) for p in x.parts)
+        return Planes(tuple(kernels.to_planes(p, bits) for p in flat), x.size)
+
     # -- the functionalities that need messages --------------------------------------------------------------
 
     def share_input(self, owner: str, value: Array | None, shape: tuple[int, ...]) -> Share:
@@ -196,6 +213,10 @@ class Protocol:
     def matmul(self, x: Share, y: Share) -> Share:
         """F_matmul: x @ y."""
         raise self._missing("matmul")
+
+    def dot(self, x: Share, y: Share) -> Share:
+        """F_mul, then the sum over the first axis."""
+        return self.sum(self.mul(x, y), (0,))
 
     def trunc(self, x: Share, f: int) -> Share:
         """F_trunc: x / 2^f, off by at most one unit; needs −2^(k−2) ≤ x < 2^(k−2) and f ≤ k − 2."""
@@ -236,6 +257,18 @@ class Protocol:
     def select(self, b: Planes, x: Share) -> Share:
         """F_inject: b·x, for one plane b and flat x of n elements."""
         raise self._missing("select")
+
+    def shuffle(self, columns: Sequence[Column]) -> list[Column]:
+        """F_shuffle: the rows of all columns in one fresh uniform order, which nobody learns."""
+        raise self._missing("shuffle")
+
+    def place(self, at: Column, columns: Sequence[Column]) -> list[Column]:
+        """F_place: out[at[i]] = x[i] in every block; `at` must be a permutation of each block's rows."""
+        raise self._missing("place")
+
+    def fetch(self, at: Column, columns: Sequence[Column]) -> list[Column]:
+        """F_fetch: out[i] = x[at[i]] in every block; `at` must be a permutation of each block's rows."""
+        raise self._missing("fetch")
 
     # -- preconditions, refused at every participant before any message --------------------------------------
 

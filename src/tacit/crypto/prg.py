@@ -46,6 +46,9 @@ class Source(Protocol):
     def planes(self, planes: int, n: int) -> Array:
         """Return uniform bit planes, uint64 (planes, ceil(n/64))."""
 
+    def permutation(self, blocks: int, n: int) -> Array:
+        """Return a uniform permutation of each of `blocks` rows of n, as places in the flattened array."""
+
 
 class Stream:
     """A labelled stream under one key: AES-128 in counter mode (NIST SP 800-38A)."""
@@ -80,6 +83,28 @@ class Stream:
         """Return uniform bit planes, uint64 (planes, ceil(n/64))."""
         lanes = -(-n // 64)
         return self.take(planes * lanes * 8).view(np.uint64).reshape(planes, lanes)
+
+    def permutation(self, blocks: int, n: int) -> Array:
+        """Return a uniform permutation of each of `blocks` rows of n, as places in the flattened array.
+
+        Random keys are sorted; a draw in which two keys of a block are equal is repeated, so that by symmetry
+        every order is equally likely.
+        """
+        bits = np.uint64(max(n - 1, 0).bit_length())
+        low = (np.uint64(1) << bits) - np.uint64(1)
+        starts = (np.arange(blocks, dtype=np.int64) * n)[:, None]
+        while True:
+            keys = self.take(8 * blocks * n).view(np.uint64).reshape(blocks, n)
+            if n < 1 << 20:
+                keys = (keys & ~low) | np.arange(n, dtype=np.uint64)
+                keys.sort(axis=1)
+                order = (keys & low).astype(np.int64)
+                keys >>= bits
+            else:
+                order = np.argsort(keys, axis=1)
+                keys = np.take_along_axis(keys, order, axis=1)
+            if not np.any(keys[:, 1:] == keys[:, :-1]):
+                return np.asarray((order + starts).reshape(-1))
 
 
 class Tape:
@@ -116,6 +141,15 @@ class Tape:
             for i in range(n):
                 out[p, i // 64] |= np.uint64(self._next(1) << (i % 64))
         return out
+
+    def permutation(self, blocks: int, n: int) -> Array:
+        """Return permutations by exchanging each place i with a later one, whose distance the tape gives."""
+        out = np.arange(blocks * n).reshape(blocks, n)
+        for row in out:
+            for i in range(n - 1):
+                j = i + self._next((n - 1 - i).bit_length()) % (n - i)
+                row[[i, j]] = row[[j, i]]
+        return out.reshape(-1)
 
 
 class KeyRing:

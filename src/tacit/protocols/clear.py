@@ -11,6 +11,7 @@ import numpy.typing as npt
 from tacit import kernels
 from tacit.algebra.ring import Ring
 from tacit.core.protocol import Card, Protocol, Wave
+from tacit.core.rows import Column, flat_places, inverse_places, take_rows
 from tacit.core.share import Planes, Share
 
 Array = npt.NDArray[Any]
@@ -96,10 +97,38 @@ class Clear(Protocol):
         bit = self.ring.from_words(kernels.unpack_bool(b.parts[0][0], b.n).astype(np.uint64))
         return Share((self.ring.mul(bit.reshape(x.shape), x.parts[0]),))
 
+    def dot(self, x: Share, y: Share) -> Share:
+        """F_mul and the sum over the first axis."""
+        return self.sum(self.mul(x, y), (0,))
+
+    def shuffle(self, columns: Sequence[Column]) -> list[Column]:
+        """F_shuffle."""
+        if not columns:
+            return []
+        order = self.party.keys.private("clear/shuffle").permutation(*columns[0].share.shape)
+        return _moved(columns, order)
+
+    def place(self, at: Column, columns: Sequence[Column]) -> list[Column]:
+        """F_place."""
+        return _moved(columns, inverse_places(_places(at)))
+
+    def fetch(self, at: Column, columns: Sequence[Column]) -> list[Column]:
+        """F_fetch."""
+        return _moved(columns, _places(at))
+
+
+def _places(at: Column) -> Array:
+    value = at.share.parts[0]
+    return flat_places(value["lo"] if at.ring.wide else value)
+
+
+def _moved(columns: Sequence[Column], source: Array) -> list[Column]:
+    return [c.with_parts(take_rows(c.share.parts[0], source)) for c in columns]
+
 
 _REALISED = (
     "share_input share_bits reveal reveal_bits agree mul matmul and_ trunc trunc_exact mul_trunc matmul_trunc sign "
-    "is_zero decompose to_arith select"
+    "is_zero decompose to_arith select dot shuffle place fetch"
 )
 Clear.cards = {
     name: Card(name, "clear", "the specification", "none", "0 of 1", "none", "everything", _silent)

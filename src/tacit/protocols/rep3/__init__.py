@@ -9,6 +9,7 @@ from tacit.core.share import Share
 from tacit.crypto.prg import Source, Stream
 from tacit.errors import UsageError
 from tacit.protocols.rep3 import arithmetic, twoparty
+from tacit.protocols.rep3 import shuffle as rows
 from tacit.protocols.rep3.cards import CARDS
 from tacit.protocols.rep3.client import SEED_BYTES, Rep3Client
 
@@ -56,6 +57,13 @@ class Rep3(Protocol):
     decompose = twoparty.decompose
     to_arith = twoparty.to_arith
     select = twoparty.select
+    shuffle = rows.shuffle
+    place = rows.place
+    fetch = rows.fetch
+
+    def dot(self, x: Share, y: Share) -> Share:
+        """F_mul, then the sum over the first axis, in messages of the result's size."""
+        return arithmetic.dot(self, x, y)
 
     def mul_trunc(self, x: Share, y: Share, f: int) -> Share:
         """F_mul then F_trunc in three rounds and less traffic than the two apart."""

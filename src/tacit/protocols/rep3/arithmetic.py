@@ -62,6 +62,16 @@ def local_mul(p: Rep3, x: Share, y: Share) -> Array:
     return p.ring.rep3_mul(x0, x1, y0, y1, p.ring.zeros(x.shape))
 
 
+def dot(p: Rep3, x: Share, y: Share) -> Share:
+    """F_mul and the sum over the first axis: the local products add up before they are reshared."""
+    (x0, x1), (y0, y1) = x.parts, y.parts
+    z = zero_share(p, x.shape[1:], "rep3/dot")
+    for r in range(x.shape[0]):
+        a0, a1, b0, b1 = (np.ascontiguousarray(part[r]) for part in (x0, x1, y0, y1))
+        z = p.ring.rep3_mul(a0, a1, b0, b1, z)
+    return _reshare(p, z, "rep3.dot")
+
+
 def _reshare(p: Rep3, z: Array, label: str) -> Share:
     p.party.send(p.party.peer(-1), label, p.ring.pack(z))
     buf = p.party.recv(p.party.peer(+1), label, p.ring.wire_bytes(z.size))

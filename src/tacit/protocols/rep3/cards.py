@@ -8,6 +8,8 @@ from tacit.core.protocol import Card, Pattern, Wave
 ARAKI = "Araki, Furukawa, Lindell, Nof, Ohara, CCS 2016, section 2.2"
 TWO_OPERANDS = "two-operand view of Mohassel and Rindal (ABY3), CCS 2018, section 5; docs/decisions/0003"
 
+PERMUTED = "Laur, Willemson, Zhang, ISC 2011; opened as in Chida et al., ePrint 2019/695; docs/decisions/0040"
+
 
 def planes_bytes(planes: int, n: int) -> int:
     """Bytes of `planes` bit planes of n elements."""
@@ -133,6 +135,21 @@ def _reveal_bits(ring: Ring, n: int, to: tuple[int, ...] = (0, 1, 2), **_: objec
     return _reveal_bytes(planes_bytes(1, n), to)
 
 
+def _shuffle(ring: Ring, n: int, widths: tuple[int, ...] = (64,), **_: object) -> list[Wave]:
+    b = sum(ring.wire_bytes(n, w) for w in widths)
+    return [[(0, 1, b), (1, 2, b)], [(1, 2, b), (2, 1, b)]]
+
+
+def _place(ring: Ring, n: int, widths: tuple[int, ...] = (64,), index: int = 17, **_: object) -> list[Wave]:
+    b, d = sum(ring.wire_bytes(n, w) for w in widths), ring.wire_bytes(n, index)
+    return [[(0, 1, b + d), (1, 2, b + d)], [(1, 2, b + d), (2, 1, b + d), (1, 0, d), (2, 0, d)]]
+
+
+def _fetch(ring: Ring, n: int, widths: tuple[int, ...] = (64,), index: int = 17, **_: object) -> list[Wave]:
+    b = sum(ring.wire_bytes(n, w) for w in widths)
+    return [*_place(ring, n, (), index), [(2, 1, b), (1, 0, b)], [(1, 0, b), (0, 1, b)]]
+
+
 def _agree(ring: Ring, n: int, **_: object) -> list[Wave]:
     b = ring.wire_bytes(n)
     return [[(0, 1, b), (0, 2, b)]]
@@ -177,5 +194,9 @@ CARDS: dict[str, Card] = {
         _card("decompose", TWO_OPERANDS + "; prefix: Sklansky 1960", _decompose),
         _card("to_arith", TWO_OPERANDS, _to_arith),
         _card("select", TWO_OPERANDS, _select),
+        _card("dot", ARAKI, _ring_pass),
+        _card("shuffle", PERMUTED, _shuffle),
+        _card("place", PERMUTED, _place),
+        _card("fetch", PERMUTED, _fetch),
     )
 }

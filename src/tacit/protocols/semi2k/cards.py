@@ -63,6 +63,10 @@ def _mul(ring: Ring, n: int, parties: int = 3, **_: object) -> list[Wave]:
     return _opened(parties, _mul_step(ring, n))
 
 
+def _dot(ring: Ring, n: int, inner: int = 1, parties: int = 3, **_: object) -> list[Wave]:
+    return _mul(ring, n * inner, parties)
+
+
 def _matmul(
     ring: Ring, n: int, parties: int = 3, shapes: Shapes = ((8, 8), (8, 8)), **_: object
 ) -> list[Wave]:
@@ -177,6 +181,7 @@ CARDS: dict[str, Card] = {
         _card("reveal_bits", ADDITIVE, _reveal_bits, "", "the value, to the parties named"),
         _card("agree", "public values, sent in the clear", _agree, "", "the public value"),
         _card("mul", BEAVER, _mul, "one triple an element"),
+        _card("dot", BEAVER, _dot, "one triple for each product"),
         _card("matmul", BEAVER, _matmul, "one matrix triple"),
         _card("and_", BEAVER, _and, "one bit triple a bit"),
         _card("trunc", MASKED, _trunc, "a mask r, −r>>f and its top bit", ROUNDING),

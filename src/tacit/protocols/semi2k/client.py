@@ -91,6 +91,9 @@ class Semi2kDealer(Semi2kClient):
     def _deal_mul(self, n: int, **_: Any) -> None:
         self.material.triple((n,))
 
+    def _deal_dot(self, n: int, *, inner: int, **_: Any) -> None:
+        self._deal_mul(n * inner)
+
     def _deal_matmul(self, n: int, *, shapes: tuple[tuple[int, ...], tuple[int, ...]], **_: Any) -> None:
         self.material.matrix_triple(*shapes)
 

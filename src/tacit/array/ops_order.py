@@ -1,0 +1,304 @@
+"""Operations of the table that put rows in order: the permutation is a value that only these can touch.
+
+`order` makes a permutation (kind "perm"); `arrange` and `restore` move rows by it and back. Nothing else makes
+one or takes one, so that what the protocol opens under a fresh shuffle is always a permutation, and tells nothing.
+All work along the last axis; leading axes are independent blocks.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tacit.algebra.ring import Ring
+from tacit.array import intervals as iv
+from tacit.array.bounds import fits, scale_of
+from tacit.array.ops import Op, Params, need_kind, same_shape
+from tacit.array.program import PUBLIC, SECRET, Aval
+from tacit.core.ghost import Ghost, ghost
+from tacit.core.rows import Column, flat_places, index_ring, take_rows
+from tacit.core.share import Planes, Share, stack_planes
+from tacit.errors import NotRealised, ScaleError, ShapeError, UsageError
+from tacit.gadgets import sort as gs
+
+if TYPE_CHECKING:
+    from tacit.array.runtime import Runtime, Value
+
+Array = npt.NDArray[Any]
+PERM_OPS = frozenset(["arrange", "restore"])
+
+
+def _blocks(aval: Aval) -> tuple[int, int]:
+    return math.prod(aval.shape[:-1]), aval.shape[-1]
+
+
+def _need_axis(ins: list[Aval], what: str) -> tuple[int, ...]:
+    shape = same_shape(ins, what)
+    if not shape:
+        raise ShapeError(f"{what} needs at least one axis")
+    return shape
+
+
+def _refuse(rt: Runtime) -> None:
+    """Raise NotRealised, before any message, where the protocol cannot permute."""
+    if not isinstance(rt.p, Ghost) and "shuffle" not in rt.p.cards:
+        raise NotRealised(
+            f"protocol {rt.p.name} does not sort or shuffle; use one that does (for example rep3)"
+        )
+
+
+# -- order ------------------------------------------------------------------------------------------------
+
+
+def _order_abstract(ins: list[Aval], params: Params) -> list[Aval]:
+    need_kind(ins, "order", "int", "fixed", "bool")
+    shape = _need_axis(ins, "order")
+    if len(params["descending"]) != len(ins):
+        raise ShapeError(f"order of {len(ins)} keys needs as many directions")
+    return [Aval(shape, "perm", 0, max(shape[-1] - 1, 0))]
+
+
+def _order_clear(vals: list[Array], params: Params) -> list[Array]:
+    keys = []
+    for v, down in zip(vals, params["descending"], strict=True):
+        a = np.asarray(v)
+        a = a.astype(np.int64) if a.dtype.kind == "b" else a
+        keys.append(-a if down else a)
+    return [np.asarray(np.lexsort(keys[::-1], axis=-1)).reshape(np.shape(vals[0])).astype(np.int64)]
+
+
+def key_span(a: Aval, f: int) -> tuple[int, int]:
+    """Return (lowest ring value, bits of the distance to the highest), with room for rounding on fixed point."""
+    if a.kind != "fixed":
+        low, high = math.floor(a.lo), math.ceil(a.hi)
+    else:
+        slack = [math.ldexp(abs(v), -5) for v in (a.lo, a.hi)]
+        low = math.floor(math.ldexp(a.lo - slack[0], f)) - 256
+        high = math.ceil(math.ldexp(a.hi + slack[1], f)) + 256
+    return low, (high - low).bit_length()
+
+
+def _order_need(ins: list[Aval], outs: list[Aval], params: Params, f: int) -> int:
+    bits = [iv.bits_of(a.magnitude, scale_of(a, f)) for a in ins]
+    if max(bits) >= 1 << 20:
+        return max(bits)
+    return max(key_span(a, f)[1] for a in ins)
+
+
+def _key_planes(rt: Runtime, v: Value, down: bool) -> Planes | None:
+    """Return the bits of a key from its range's end, lowest first: bigger means later in the order."""
+    a = v.aval
+    if a.kind == "bool":
+        planes = rt.p.pack(rt.share(v))
+        return rt.p.invert(planes) if down else planes
+    low, bits = key_span(a, rt.f)
+    if not bits:
+        return None
+    high = low + (1 << bits) - 1
+    if a.where == PUBLIC:
+        units = rt.encode(v)
+        units = (
+            rt.ring.sub(rt.ring.constant(high), units) if down else rt.ring.sub(units, rt.ring.constant(low))
+        )
+        return ghost_or_constant(rt, units, bits)
+    x = rt.share(v)
+    x = (
+        rt.p.add_public(rt.p.neg(x), rt.ring.constant(high))
+        if down
+        else rt.p.add_public(x, rt.ring.constant(-low))
+    )
+    return rt.p.decompose(x.reshape(x.size), bits)
+
+
+def ghost_or_constant(rt: Runtime, units: Array, bits: int) -> Planes:
+    """Return planes of public ring elements, empty ones where no shares are held."""
+    if isinstance(rt.p, Ghost):
+        return rt.p.low_planes(ghost(units.shape), bits)
+    return gs.constant_planes(rt.p, units, bits)
+
+
+def _order_lower(rt: Runtime, vals: list[Value], outs: list[Aval], params: Params) -> list[Share]:
+    blocks, rows = _blocks(outs[0])
+    _refuse(rt)
+    found = [
+        _key_planes(rt, v, bool(down)) for v, down in zip(vals[::-1], params["descending"][::-1], strict=True)
+    ]
+    keys = [k for k in found if k is not None]
+    at = gs.order(rt.p, stack_planes(keys) if keys else None, blocks, rows)
+    return [at.share.reshape(*outs[0].shape)]
+
+
+# -- arrange, restore ---------------------------------------------------------------------------------------
+
+
+def _moved_abstract(name: str) -> Any:
+    def abstract(ins: list[Aval], params: Params) -> list[Aval]:
+        if ins[0].kind != "perm":
+            raise ScaleError(f"{name} takes what `order` made, not {ins[0].kind}")
+        need_kind(ins[1:], name, "int", "fixed", "bool")
+        _need_axis(ins, name)
+        return [Aval(a.shape, a.kind, a.lo, a.hi) for a in ins[1:]]
+
+    return abstract
+
+
+def _arrange_clear(vals: list[Array], params: Params) -> list[Array]:
+    return [np.take_along_axis(np.asarray(v), vals[0], axis=-1) for v in vals[1:]]
+
+
+def _restore_clear(vals: list[Array], params: Params) -> list[Array]:
+    out = []
+    for v in vals[1:]:
+        fresh = np.empty_like(np.asarray(v))
+        np.put_along_axis(fresh, vals[0], np.asarray(v), axis=-1)
+        out.append(fresh)
+    return out
+
+
+def _perm_column(rt: Runtime, v: Value) -> Column:
+    """Return the shares of a permutation; an owner's, or a public one among secrets, becomes shared bits."""
+    blocks, rows = _blocks(v.aval)
+    ring = index_ring(rows)
+    if v.share is None:
+        bits = ring.width
+        if v.aval.where == PUBLIC:
+            data = np.zeros(v.aval.shape, np.int64) if v.data is None else v.data
+            units = Ring(64).encode_ints(data)
+            if not v.exact:
+                raise NotRealised(
+                    "an order by public numbers that machines round differently cannot be shared"
+                )
+            planes = ghost_or_constant(rt, units, bits)
+        else:
+            flat = None
+            if v.data is not None:
+                spread = np.arange(bits)[:, None]
+                flat = ((v.data.reshape(-1)[None, :] >> spread) & 1).astype(np.uint8).reshape(-1)
+            held = rt.p.share_bits(v.aval.owner, flat, (bits * v.aval.size,))
+            rows_of = [rt.p.pack(held[i * v.aval.size : (i + 1) * v.aval.size]) for i in range(bits)]
+            planes = stack_planes(rows_of)
+        v.share = rt.p.words(planes).reshape(*v.aval.shape)
+    return Column(v.share.reshape(blocks, rows), ring, True)
+
+
+def columns_of(rt: Runtime, vals: list[Value]) -> list[Column]:
+    """Return columns of ring elements, and one column for every 64 truth values, in that order."""
+    blocks, rows = _blocks(vals[0].aval)
+    numbers = [rt.share(v).reshape(blocks, rows) for v in vals if v.aval.kind != "bool"]
+    truths = [rt.share(v).reshape(blocks, rows) for v in vals if v.aval.kind == "bool"]
+    out = [Column(s, rt.ring) for s in numbers]
+    for at in range(0, len(truths), 64):
+        some = truths[at : at + 64]
+        out.append(Column(_pack_words(rt, some, (blocks, rows)), Ring(len(some)), True))
+    return out
+
+
+def _pack_words(rt: Runtime, truths: list[Share], shape: tuple[int, ...]) -> Share:
+    if isinstance(rt.p, Ghost):
+        return ghost(shape)
+    parts = []
+    for bits in zip(*(t.parts for t in truths), strict=True):
+        word = np.zeros(shape, np.uint64)
+        for j, b in enumerate(bits):
+            word |= b.astype(np.uint64) << np.uint64(j)
+        parts.append(word)
+    return Share(tuple(parts))
+
+
+def values_of(rt: Runtime, columns: list[Column], outs: list[Aval]) -> list[Share]:
+    """Invert `columns_of` for results of these types."""
+    numbers = iter([c.share for c in columns if not c.xor])
+    words = [c.share for c in columns if c.xor]
+    out, seen = [], 0
+    for a in outs:
+        if a.kind != "bool":
+            out.append(next(numbers).reshape(*a.shape))
+            continue
+        word, at = words[seen // 64], np.uint64(seen % 64)
+        seen += 1
+        if isinstance(rt.p, Ghost):
+            out.append(ghost(a.shape))
+        else:
+            out.append(word.map(lambda w: ((w >> at) & np.uint64(1)).astype(np.uint8)).reshape(*a.shape))  # noqa: B023
+    return out
+
+
+def _mover(back: bool) -> Any:
+    def lower(rt: Runtime, vals: list[Value], outs: list[Aval], params: Params) -> list[Share]:
+        _refuse(rt)
+        perm, columns = vals[0], columns_of(rt, vals[1:])
+        if perm.aval.where == PUBLIC and perm.data is not None and perm.exact:
+            blocks, rows = _blocks(perm.aval)
+            at = flat_places(perm.data.reshape(blocks, rows))
+            if back:
+                at = np.argsort(at)
+            if not isinstance(rt.p, Ghost):
+                columns = [c.with_parts(*(take_rows(a, at) for a in c.share.parts)) for c in columns]
+            return values_of(rt, columns, outs)
+        column = _perm_column(rt, perm)
+        moved = rt.p.place(column, columns) if back else rt.p.fetch(column, columns)
+        return values_of(rt, moved, outs)
+
+    return lower
+
+
+# -- shuffle, fill -------------------------------------------------------------------------------------------
+
+
+def _shuffle_abstract(ins: list[Aval], params: Params) -> list[Aval]:
+    need_kind(ins, "shuffle", "int", "fixed", "bool")
+    _need_axis(ins, "shuffle")
+    if SECRET not in {a.where for a in ins} and len({a.where for a in ins} - {PUBLIC}) < 2:
+        raise UsageError("shuffle takes secret values; an owner shuffles its own data before providing it")
+    return [Aval(a.shape, a.kind, a.lo, a.hi) for a in ins]
+
+
+def _no_clear(vals: list[Array], params: Params) -> list[Array]:
+    raise UsageError("shuffle takes secret values")
+
+
+def _shuffle_lower(rt: Runtime, vals: list[Value], outs: list[Aval], params: Params) -> list[Share]:
+    _refuse(rt)
+    return values_of(rt, rt.p.shuffle(columns_of(rt, vals)), outs)
+
+
+def _fill_abstract(ins: list[Aval], params: Params) -> list[Aval]:
+    need_kind(ins[:1], "fill's flags", "bool")
+    need_kind(ins[1:], "fill", "int", "fixed", "bool")
+    _need_axis(ins, "fill")
+    return [Aval(a.shape, a.kind, min(a.lo, 0), max(a.hi, 0)) for a in ins[1:]]
+
+
+def _fill_clear(vals: list[Array], params: Params) -> list[Array]:
+    flags = np.asarray(vals[0], bool)
+    places = np.where(flags, np.arange(flags.shape[-1]), -1)
+    last = np.maximum.accumulate(places, axis=-1) if flags.size else places
+    out = []
+    for v in vals[1:]:
+        held = np.take_along_axis(np.asarray(v), np.maximum(last, 0), axis=-1)
+        out.append(np.where(last >= 0, held, np.zeros((), held.dtype)))
+    return out
+
+
+def _fill_lower(rt: Runtime, vals: list[Value], outs: list[Aval], params: Params) -> list[Share]:
+    _refuse(rt)
+    flags = rt.p.pack(rt.share(vals[0]))
+    return values_of(rt, gs.fill(rt.p, flags, columns_of(rt, vals[1:])), outs)
+
+
+def _move_need(ins: list[Aval], outs: list[Aval], params: Params, f: int) -> int:
+    return fits(ins, [a for a in outs if a.kind != "bool"] or outs, params, f)
+
+
+ENTRIES = [
+    Op("order", _order_abstract, _order_clear, _order_lower, _order_need, local=False),
+    Op("arrange", _moved_abstract("arrange"), _arrange_clear, _mover(False), _move_need, local=False),
+    Op("restore", _moved_abstract("restore"), _restore_clear, _mover(True), _move_need, local=False),
+    Op("shuffle", _shuffle_abstract, _no_clear, _shuffle_lower, _move_need, local=False),
+    Op("fill", _fill_abstract, _fill_clear, _fill_lower, _move_need, local=False),
+]
+
+__all__ = ["ENTRIES", "PERM_OPS"]

@@ -1,0 +1,120 @@
+"""Sorting, ranking and order statistics of secret arrays, NumPy's names.
+
+An `order` is a secret permutation: make it once from the keys, arrange any number of columns by it. Ties keep their
+places (every sort here is stable), and nothing is opened that tells anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tacit.array import functions as fn
+from tacit.array.secret import SecretArray
+from tacit.errors import ShapeError, UsageError
+
+Columns = Sequence[SecretArray]
+
+
+def order(keys: SecretArray | Columns, descending: bool | Sequence[bool] = False) -> SecretArray:
+    """Return the order that sorts by the first key, ties by the next, along the last axis; stable."""
+    held = [keys] if isinstance(keys, SecretArray) else list(keys)
+    if not held:
+        raise UsageError("an order needs at least one key")
+    down = [descending] * len(held) if isinstance(descending, bool) else [bool(d) for d in descending]
+    made: SecretArray = held[0].context.bind("order", held, {"descending": down})[0]
+    return made
+
+
+def arrange(at: SecretArray, *columns: SecretArray) -> list[SecretArray]:
+    """Return the columns in this order: row i of the result is row at[i]."""
+    return list(at.context.bind("arrange", [at, *columns], {})) if columns else []
+
+
+def restore(at: SecretArray, *columns: SecretArray) -> list[SecretArray]:
+    """Undo `arrange`: row at[i] of the result is row i."""
+    return list(at.context.bind("restore", [at, *columns], {})) if columns else []
+
+
+def fill(flags: SecretArray, *columns: SecretArray) -> list[SecretArray]:
+    """Return, for each row, the columns of the nearest flagged row at or before it; zero before the first."""
+    return list(flags.context.bind("fill", [flags, *columns], {})) if columns else []
+
+
+def shuffle(*columns: SecretArray) -> list[SecretArray]:
+    """Return the columns with their rows (last axis) in one uniformly random order that nobody learns."""
+    if not columns:
+        return []
+    return list(columns[0].context.bind("shuffle", list(columns), {}))
+
+
+def _last(x: SecretArray, axis: int) -> tuple[SecretArray, list[int]]:
+    if not -x.ndim <= axis < x.ndim:
+        raise ShapeError(f"axis {axis} does not exist in shape {x.shape}")
+    axes = [i for i in range(x.ndim) if i != axis % x.ndim] + [axis % x.ndim]
+    return fn.permute_dims(x, axes), [int(i) for i in np.argsort(axes)]
+
+
+def _places(x: SecretArray) -> SecretArray:
+    made: SecretArray = x.context.const(np.broadcast_to(np.arange(x.shape[-1]), x.shape).copy())
+    return made
+
+
+def sort(x: SecretArray, *, axis: int = -1, descending: bool = False, stable: bool = True) -> SecretArray:
+    """Sort along `axis`."""
+    moved, back = _last(x, axis)
+    return fn.permute_dims(arrange(order(moved, descending), moved)[0], back)
+
+
+def argsort(x: SecretArray, *, axis: int = -1, descending: bool = False, stable: bool = True) -> SecretArray:
+    """Return the places of the sorted values, as secret integers; ties in their own order."""
+    moved, back = _last(x, axis)
+    return fn.permute_dims(arrange(order(moved, descending), _places(moved))[0], back)
+
+
+def top_k(x: SecretArray, k: int) -> tuple[SecretArray, SecretArray]:
+    """Return the k greatest values along the last axis, greatest first, and their places."""
+    if not x.shape or not 0 <= k <= x.shape[-1]:
+        raise ShapeError(f"top_k of {k} from shape {x.shape}")
+    values, places = arrange(order(x, descending=True), x, _places(x))
+    return values[..., :k], places[..., :k]
+
+
+def quantile(x: SecretArray, q: Any, *, axis: int | None = None) -> SecretArray:
+    """Return the quantiles at public `q` in [0, 1], interpolated linearly as NumPy does; q's axes come first."""
+    moved, _ = _last(fn.reshape(x, (-1,)) if axis is None else x, -1 if axis is None else axis)
+    wanted = np.asarray(q, np.float64)
+    n = moved.shape[-1]
+    if n == 0:
+        raise ShapeError("a quantile of no values does not exist")
+    if wanted.ndim > 1 or not np.all((wanted >= 0) & (wanted <= 1)):
+        raise UsageError("q must be one number or a list of numbers between 0 and 1")
+    ranked = arrange(order(moved), moved)[0]
+    at = wanted.reshape(-1) * (n - 1)
+    low = np.floor(at).astype(np.int64)
+    high = np.minimum(low + 1, n - 1)
+    below, above = (fn.take(ranked, i, axis=ranked.ndim - 1) for i in (low, high))
+    share = at - low
+    if np.any(share):
+        below, above = fn.astype(below, "fixed"), fn.astype(above, "fixed")
+        between = fn.multiply(fn.subtract(above, below), share)
+        # A point between two values lies in their range, which intervals alone do not see.
+        found = fn.assume(
+            fn.add(below, between), x.aval.lo, x.aval.hi, why="a quantile lies within its data's range"
+        )
+    else:
+        found = below
+    found = fn.permute_dims(found, [found.ndim - 1, *range(found.ndim - 1)])
+    return found if wanted.ndim else found[0]
+
+
+def median(x: SecretArray, *, axis: int | None = None) -> SecretArray:
+    """Return the median: the middle value, or the mean of the middle two."""
+    return quantile(x, 0.5, axis=axis)
+
+
+def percentile(x: SecretArray, q: Any, *, axis: int | None = None) -> SecretArray:
+    """Return the quantiles at public `q` in [0, 100]."""
+    return quantile(x, np.asarray(q, np.float64) / 100, axis=axis)

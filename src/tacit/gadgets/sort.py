@@ -1,0 +1,221 @@
+"""Stable sorting of secret keys by their bits, and moving rows by the order found.
+
+Radix sort by shuffle and reveal: Hamada, Ikarashi, Chida, Takahashi, "Oblivious radix sort", ePrint 2014/121;
+Chida et al., "An efficient secure three-party sorting protocol with an honest majority", ePrint 2019/695; Asharov
+et al., "Efficient secure three-party sorting with applications to data analysis and heavy hitters", CCS 2022.
+Here rows of packed XOR-shared words (the key bits still to come, and the row's first place) move from pass to
+pass, ranks are computed modulo the number of rows, and a pass takes several bits (docs/decisions/0040).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tacit import kernels
+from tacit.algebra.ring import Ring
+from tacit.core.ghost import Ghost, ghost
+from tacit.core.protocol import Protocol
+from tacit.core.rows import Column, index_ring
+from tacit.core.share import Planes, Share, join, stack_planes
+
+Array = npt.NDArray[Any]
+WORD = 64
+
+
+def radix(bits: int, rows: int) -> int:
+    """Return how many key bits one pass takes: more bits are fewer rounds, and more traffic beyond three."""
+    return min(bits, 4 if rows <= 4096 else 3)
+
+
+def order(p: Protocol, keys: Planes | None, blocks: int, rows: int, step: int = 0) -> Column:
+    """Return the stable sorting permutation of each block: row i of the sorted block is row at[i].
+
+    `keys` holds the bits of all keys (flattened), least significant first; None leaves every row where it is.
+    Rounds: for each pass of w bits, ceil(log2 w) to multiply bits, 2 to convert them, 1 for ranks, 2 to move.
+    """
+    ring = index_ring(rows)
+    bits = 0 if keys is None else keys.planes
+    columns = _rows_of(p, keys, bits, blocks, rows)
+    step = step or radix(bits, blocks * rows)
+    while bits:
+        first = columns[0]
+        width = min(step, bits, first.ring.width)
+        digit = p.low_planes(first.share, width)
+        at = Column(ranks(p.over(ring), digit, blocks, rows), ring)
+        shifted = first.share if isinstance(p, Ghost) else first.share.map(lambda a: a >> np.uint64(width))  # noqa: B023
+        left = first.ring.width - width
+        columns = [*([Column(shifted, Ring(left), True)] if left else []), *columns[1:]]
+        columns = p.place(at, columns)
+        bits -= width
+    return columns[0]
+
+
+def _rows_of(p: Protocol, keys: Planes | None, bits: int, blocks: int, rows: int) -> list[Column]:
+    """Pack the key bits, then the row's own place above them, into words; the last word is full if possible."""
+    ring = index_ring(rows)
+    shape = (blocks, rows)
+    places = np.broadcast_to(np.arange(rows, dtype=np.uint64), shape)
+    total = bits + ring.width
+    cuts = list(range(total, 0, -WORD))[::-1]
+    # The places stay in one word, though it leaves that word's key bits fewer.
+    start, columns = 0, []
+    for stop in cuts:
+        low, high = start, min(stop, bits)
+        held = p.words(keys[low:high]).reshape(*shape) if keys is not None and high > low else None
+        if stop == total:
+            shift = np.uint64(bits - low)
+            mine = _plus_public(p, held, places << shift, shape)
+            columns.append(Column(mine, Ring(total - low), True))
+        else:
+            assert held is not None
+            columns.append(Column(held, Ring(high - low), True))
+        start = high
+    return columns
+
+
+def _plus_public(p: Protocol, words: Share | None, value: Array, shape: tuple[int, ...]) -> Share:
+    if isinstance(p, Ghost):
+        return ghost(shape)
+    held = words.parts if words is not None else (np.zeros(shape, np.uint64),) * p.parts
+    return Share(tuple(a ^ value if p.holds_constant(j) else a for j, a in enumerate(held)))
+
+
+def ranks(q: Protocol, digit: Planes, blocks: int, rows: int) -> Share:
+    """Return where each row goes when its block is sorted stably by `digit`, modulo 2^k of the narrow ring.
+
+    1. Bits become products of bits (one per non-empty set of bits), and these ring elements. 2. Their signed sums
+    say whether the digit is v. 3. Running sums over all v, block by block, count the rows that come before; the
+    place is the count at the row's own digit: one inner product.
+    """
+    width = digit.planes
+    sets = _products(q, digit)
+    ones = q.to_arith(sets).reshape(sets.planes, blocks, rows)  # 1
+    if isinstance(q, Ghost):
+        q.dot(ones, ones)
+        return ghost((blocks, rows))
+    hot, gap, base = [], [], []
+    for j, part in enumerate(ones.parts):
+        one = np.uint64(1 if q.holds_constant(j) else 0)
+        is_digit = _is_digit(part, one, width)  # 2
+        count = np.moveaxis(is_digit, 0, 1).reshape(blocks, -1).cumsum(axis=1, dtype=np.uint64)  # 3
+        count = np.moveaxis(count.reshape(blocks, 1 << width, rows), 1, 0)
+        hot.append(is_digit[1:])
+        gap.append(count[1:] - count[0])
+        base.append(count[0] - one)
+    moved = q.dot(Share(tuple(hot)), Share(tuple(gap)))
+    return Share(tuple(q.ring.reduce(b + m) for b, m in zip(base, moved.parts, strict=True)))
+
+
+def _products(p: Protocol, digit: Planes) -> Planes:
+    """Return the AND of every non-empty set of bits; set number s holds the bits of s."""
+    sets = {1 << b: digit[b] for b in range(digit.planes)}
+    wanted = [s for s in range(1, 1 << digit.planes) if s not in sets]
+    while wanted:
+        now, splits = [], []
+        for s in wanted:
+            half = _halves(s, sets)
+            if half is not None:
+                now.append(s)
+                splits.append(half)
+        both = p.and_(stack_planes([sets[a] for a, _ in splits]), stack_planes([sets[b] for _, b in splits]))
+        sets.update({s: both[i] for i, s in enumerate(now)})
+        wanted = [s for s in wanted if s not in sets]
+    return stack_planes([sets[s] for s in range(1, 1 << digit.planes)])
+
+
+def _halves(s: int, have: dict[int, Planes]) -> tuple[int, int] | None:
+    """Return two known disjoint sets that make up s."""
+    for a in sorted(have, reverse=True):
+        if a & s == a and (s ^ a) in have:
+            return a, s ^ a
+    return None
+
+
+def _is_digit(part: Array, one: np.uint64, width: int) -> Array:
+    """Return, of products over sets of bits, whether the digit equals v, for each v: Möbius inversion."""
+    out = np.empty((1 << width, *part.shape[1:]), np.uint64)
+    out[0] = one
+    out[1:] = part
+    for b in range(width):
+        for v in range(1 << width):
+            if not v >> b & 1:
+                out[v] -= out[v | 1 << b]
+    return out
+
+
+# -- filling gaps ----------------------------------------------------------------------------------------------
+
+
+def fill(p: Protocol, flags: Planes, columns: Sequence[Column]) -> list[Column]:
+    """Return, for each row, the columns of the nearest flagged row at or before it; zero where there is none.
+
+    1. Flagged rows move to the front, in order. 2. Each takes the difference to the one before it; rows that are
+    not flagged take zero. 3. They move back, and running sums add up to the last flagged row's value. The ring
+    wraps as often as it likes. Four rounds of moving, three of ranks and two of selection, whatever the size.
+    """
+    if not columns:
+        return []
+    blocks, rows = columns[0].share.shape
+    ring = index_ring(rows)
+    at = Column(ranks(p.over(ring), p.invert(flags), blocks, rows), ring)
+    marks = Column(p.words(flags).reshape(blocks, rows), Ring(1), True)
+    mark, *front = p.place(at, [marks, *columns])  # 1
+    back = p.fetch(at, _steps(p, p.low_planes(mark.share, 1), front))  # 2, 3
+    return [_running(p, c) for c in back]
+
+
+def _steps(p: Protocol, kept: Planes, columns: list[Column]) -> list[Column]:
+    """Return each row less the row before it, zero where `kept` is 0."""
+    out: list[Column] = []
+    gaps = columns if isinstance(p, Ghost) else [_gap(c) for c in columns]
+    sums = [i for i, c in enumerate(gaps) if not c.xor]
+    shape = columns[0].share.shape
+    chosen: dict[int, Share] = {}
+    if sums:
+        flat = join([gaps[i].share.reshape(gaps[i].share.size) for i in sums])
+        masked = p.select(_repeat(p, kept, len(sums)), flat)
+        n = kept.n
+        chosen = {i: masked[j * n : (j + 1) * n].reshape(*shape) for j, i in enumerate(sums)}
+    for i, c in enumerate(gaps):
+        if c.xor:
+            planes = p.low_planes(c.share, c.ring.width)
+            masks = stack_planes([kept] * planes.planes)
+            chosen[i] = p.words(p.and_(planes, masks)).reshape(*shape)
+        out.append(Column(chosen[i], c.ring, c.xor))
+    return out
+
+
+def _gap(c: Column) -> Column:
+    parts = []
+    for a in c.share.parts:
+        before = np.zeros_like(a)
+        before[:, 1:] = a[:, :-1]
+        parts.append(c.minus(a, before))
+    return c.with_parts(*parts)
+
+
+def _repeat(p: Protocol, plane: Planes, times: int) -> Planes:
+    """Return the one plane, `times` times over, for as many arrays laid end to end."""
+    if times == 1:
+        return plane
+    bits = p.unpack(plane, (plane.n,))
+    return p.pack(join([bits] * times))
+
+
+def _running(p: Protocol, c: Column) -> Column:
+    if isinstance(p, Ghost):
+        return c
+    if c.xor:
+        return c.with_parts(*(np.bitwise_xor.accumulate(a, axis=1) for a in c.share.parts))
+    return c.with_parts(*(c.ring.cumsum(a, 1) for a in c.share.parts))
+
+
+def constant_planes(p: Protocol, value: Array, bits: int) -> Planes:
+    """Return the trivial sharing of the low bits of public ring elements (flattened)."""
+    planes = kernels.to_planes(np.ascontiguousarray(value).reshape(-1), bits)
+    zero = np.zeros_like(planes)
+    return Planes(tuple(planes if p.holds_constant(j) else zero for j in range(p.parts)), int(value.size))
