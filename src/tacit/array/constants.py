@@ -1,12 +1,13 @@
 """Products with public values, as exact as the format.
 
 A constant c meets a secret x as the integer C = round(c·2^t), and the product is truncated. The rounding of c
-costs |x|·2^-(t+1), so t follows from the range of x; where the ring is too narrow for such a C, what is left of
-c after t bits becomes a second, small constant with more bits.
+costs |x|·2^-(t+1), so t follows from the range of x. Where the ring is too narrow for such a C, x first loses
+bits that a small c makes invisible, and what is left of c after t bits becomes another, smaller constant.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,20 +23,23 @@ if TYPE_CHECKING:
     from tacit.array.runtime import Runtime, Value
 
 Array = npt.NDArray[Any]
-# The rounding of the constant stays below 2^-SPARE units of the result's last place.
+# What is rounded away before the last truncations stays below 2^-SPARE units of the last place, each time.
 SPARE = 4
+MAX_PARTS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Bits t of the constant, and bits of the second part, 0 if one part is enough."""
+    """Bits that the secret loses first, and the bits t of each part of the constant."""
 
-    first: int
-    second: int = 0
+    drop: int
+    parts: tuple[int, ...]
+    left: float
+    """Units of the last place that the rounding of the last part costs."""
 
-    def units(self, exact: bool = False) -> float:
-        """Error of the product in units of the last place."""
-        return (1.0 if exact or not self.second else 2.0) + 2.0**-SPARE
+    def units(self) -> float:
+        """Return the bound on the product's error in units of the last place."""
+        return len(self.parts) + self.left + (2.0**-SPARE if self.drop else 0)
 
 
 def split(k: int, f: int, secret: Aval, magnitude: float, terms: int = 1) -> Split:
@@ -43,49 +47,57 @@ def split(k: int, f: int, secret: Aval, magnitude: float, terms: int = 1) -> Spl
     frac = f if secret.kind == "fixed" else 0
     reach = secret.magnitude * terms
     want = f + SPARE - 1 + iv.bits_of(reach, 0)
+    size = max(magnitude, 2.0**-200)
 
-    def room(size: float) -> int:
-        return k - 3 - iv.bits_of(reach * max(size, 2.0**-200), frac)
+    def room(part: float, drop: int) -> int:
+        return k - 3 - iv.bits_of(reach * part, max(frac - drop, 0))
 
-    first = max(0, min(want, room(magnitude)))
+    first = max(0, min(want, room(size, 0)))
     if first >= want:
-        return Split(first)
-    return Split(first, max(first + 1, min(want, room(2.0 ** -(first + 1)))))
+        return Split(0, (first,), 2.0**-SPARE)
+    # A dropped bit of x is worth c bits of the result.
+    drop = max(0, min(frac, math.floor(-math.log2(size * terms)) - SPARE - 1))
+    parts = [max(0, min(want, room(size, drop)))]
+    while parts[-1] < want and len(parts) < MAX_PARTS:
+        parts.append(max(parts[-1] + 1, min(want, room(2.0 ** -(parts[-1] + 1), drop))))
+    return Split(drop, tuple(parts), max(2.0**-SPARE, reach * 2.0 ** (f - parts[-1] - 1)))
 
 
 def multiply(
     rt: Runtime,
     public: Value,
     secret: Value,
-    product: Callable[[Array], Share],
+    product: Callable[[Share, Array], Share],
     terms: int = 1,
     inverse: bool = False,
 ) -> Share:
     """Return the truncated product of a secret with a public value, or with its reciprocal.
 
-    `product` multiplies the secret's share with an encoded constant.
+    `product` multiplies a share with an encoded constant; each result adds up `terms` products.
     """
+    x = rt.share(secret)
     if public.aval.kind != "fixed":
-        return product(rt.encode(public, 0))
+        return product(x, rt.encode(public, 0))
     span = (public.aval.lo, public.aval.hi)
     lo, hi = iv.reciprocal(span) if inverse else span
     c, rest = _value(public, inverse)
-    bits = split(rt.fmt.width, rt.f, secret.aval, max(abs(lo), abs(hi)), terms)
+    plan = split(rt.fmt.width, rt.f, secret.aval, max(abs(lo), abs(hi)), terms)
     if public.constant and not np.any(rest):
-        bits = next((Split(t) for t in range(bits.first) if _whole(c, t)), bits)
-    near = np.ldexp(np.rint(np.ldexp(c, bits.first)), -bits.first)
-    rest = (c - near) + rest
-    frac = rt.f if secret.aval.kind == "fixed" else 0
-
-    def part(encoded: Array, t: int) -> Share:
-        agreed = encoded if public.exact else rt.p.agree(encoded)
-        return rt.rescale(product(agreed), frac + t - rt.f)
-
-    ring = rt.ring
-    first = ring.encode_floats(near, bits.first)
-    if not bits.second:
-        return part(ring.add(first, ring.encode_floats(rest, bits.first)), bits.first)
-    return rt.p.add(part(first, bits.first), part(ring.encode_floats(rest, bits.second), bits.second))
+        plan = next((Split(0, (t,), 0.0) for t in range(min(plan.parts[0], 1023)) if _whole(c, t)), plan)
+    x = rt.rescale(x, plan.drop)
+    frac = (rt.f if secret.aval.kind == "fixed" else 0) - plan.drop
+    total: Share | None = None
+    for at, t in enumerate(plan.parts):
+        near = np.ldexp(np.rint(np.ldexp(c, t)), -t)
+        rest = (c - near) + rest
+        encoded = rt.ring.encode_floats(near, t)
+        if at == len(plan.parts) - 1:
+            encoded = rt.ring.add(encoded, rt.ring.encode_floats(rest, t))
+        part = rt.rescale(product(x, encoded if public.exact else rt.p.agree(encoded)), frac + t - rt.f)
+        total = part if total is None else rt.p.add(total, part)
+        c, rest = rest, np.zeros_like(rest)
+    assert total is not None
+    return total
 
 
 def _whole(c: Array, t: int) -> bool:

@@ -87,7 +87,7 @@ def scan_types(ins: list[Aval], params: Params) -> tuple[list[Aval], list[Aval]]
     rows = [Aval(x.shape[1:], x.kind, x.lo, x.hi, x.where) for x in xs]
     current = list(carry)
     outs: list[Aval] = []
-    for turn in range(max(length, 1) + 1):
+    for turn in range(max(length, 1)):
         if turn * len(body.eqns) > MAX_TURNS:
             raise RangeError(
                 f"the range of a value carried through a loop of {length} iterations still grows after {turn}; "
@@ -96,7 +96,7 @@ def scan_types(ins: list[Aval], params: Params) -> tuple[list[Aval], list[Aval]]
         env = infer(body, [*consts, *current, *rows])
         outs = [env[v] for v in body.outputs]
         merged = [_merge(a, b) for a, b in zip(current, outs[: len(current)], strict=True)]
-        if merged == current:
+        if merged == current or not length:
             break
         current = merged
         worst = max((a.magnitude for a in current), default=0)

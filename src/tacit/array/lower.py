@@ -56,7 +56,7 @@ def mul(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]
     if _public(x):
         x, y = y, x
     if _public(y):
-        return [constants.multiply(rt, y, x, lambda c: rt.p.mul_public(rt.share(x), c))]
+        return [constants.multiply(rt, y, x, rt.p.mul_public)]
     both = x.aval.kind == y.aval.kind == "fixed"
     return [rt.p.mul_trunc(rt.share(x), rt.share(y), rt.f) if both else rt.p.mul(rt.share(x), rt.share(y))]
 
@@ -68,11 +68,7 @@ def matmul(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Sha
         left = _public(x)
         secret, public = (y, x) if left else (x, y)
         terms = x.aval.shape[-1]
-        return [
-            constants.multiply(
-                rt, public, secret, lambda c: rt.p.matmul_public(rt.share(secret), c, left), terms
-            )
-        ]
+        return [constants.multiply(rt, public, secret, lambda s, c: rt.p.matmul_public(s, c, left), terms)]
     both = x.aval.kind == y.aval.kind == "fixed"
     a, b = rt.share(x), rt.share(y)
     return [rt.p.matmul_trunc(a, b, rt.f) if both else rt.p.matmul(a, b)]
@@ -207,7 +203,7 @@ def div(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]
     """X / y; by a public y as a product with its reciprocal."""
     x, y = v
     if _public(y):
-        return [constants.multiply(rt, y, x, lambda c: rt.p.mul_public(rt.share(x), c), inverse=True)]
+        return [constants.multiply(rt, y, x, rt.p.mul_public, inverse=True)]
     a, b = _flat(rt, x), _flat(rt, y)
     if y.aval.hi < 0:
         a, b = rt.p.neg(a), rt.p.neg(b)
