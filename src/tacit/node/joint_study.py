@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,8 @@ from tacit.array.interpret import Trace, reveal
 from tacit.array.passes import localise
 from tacit.array.program import Program
 from tacit.array.ranges import fit
-from tacit.errors import DataError
-from tacit.net.roster import check_name
+from tacit.errors import DataError, UsageError
+from tacit.net.roster import MAX_PARTIES, check_name
 from tacit.node.job import Job
 from tacit.node.study_spec import StudySpec
 from tacit.node.tables import Table, find_tables, read_table
@@ -151,6 +152,8 @@ def study_program(spec: StudySpec, rows: Mapping[str, int]) -> Program:
 def study_job(spec: StudySpec, rows: Mapping[str, int]) -> Job:
     """Return the job: the first three owners compute, all provide rows and receive the results."""
     owners = tuple(rows)
+    if len(owners) > MAX_PARTIES:
+        raise DataError(f"a joint study has at most {MAX_PARTIES} tables, one an owner; found {len(owners)}")
     if len(owners) < 3:
         raise DataError(
             f"a joint study needs at least three tables, because the first three owners compute; found {len(owners)}"
@@ -175,9 +178,15 @@ class Owners:
 
 def read_owners(folder: Path, spec: StudySpec) -> Owners:
     """Read every table of a folder as its owner would."""
-    paths = {p.stem: p for p in find_tables(folder)}
-    for name in paths:
-        check_name(name)
+    paths: dict[str, Path] = {}
+    for path in find_tables(folder):
+        try:
+            check_name(path.stem)
+        except UsageError as exc:
+            raise DataError(f"{path.name!r} cannot name an owner; rename the file ({exc})") from None
+        twin = paths.setdefault(path.stem, path)
+        if twin != path:
+            raise DataError(f"{twin.name} and {path.name} name one owner; keep one of them, or rename it")
     return Owners(paths, {name: read_table(path, spec.columns) for name, path in paths.items()})
 
 
@@ -189,7 +198,8 @@ def pooled_answer(spec: StudySpec, tables: Sequence[Table]) -> dict[str, Array]:
     v = {c.name: np.concatenate([t.values[c.name] for t in tables]).astype(float) for c in spec.columns}
     p = {c.name: np.concatenate([t.present[c.name] for t in tables]) for c in spec.columns}
     out: dict[str, Array] = {}
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # no rows: no number, which is NaN here
         if spec.describe:
             seen = [v[c][p[c]] for c in spec.describe]
             out["counts"] = np.array([len(s) for s in seen])
@@ -236,6 +246,6 @@ def compare(results: Mapping[str, Array], expected: Mapping[str, Array]) -> dict
     gaps = {}
     for name, want in expected.items():
         got, w = np.asarray(results[name], float), np.asarray(want, float)
-        gap = np.abs(got - w) / np.maximum(np.abs(w), 1e-9)
-        gaps[name] = float(np.nanmax(gap)) if gap.size else 0.0
+        gap = (np.abs(got - w) / np.maximum(np.abs(w), 1e-9))[~np.isnan(w)]
+        gaps[name] = float(gap.max()) if gap.size else 0.0
     return gaps

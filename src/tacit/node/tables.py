@@ -74,13 +74,19 @@ class Table:
 
 
 def find_tables(folder: str | Path) -> list[Path]:
-    """Return the CSV and Parquet files of a folder by name; DataError if there is none."""
+    """Return the CSV and Parquet files of a folder by name; DataError if there is none, or one is no plain file."""
     root = Path(folder)
     if not root.exists():
         raise DataError(f"{root} does not exist; give a folder with one CSV or Parquet file an owner")
     if not root.is_dir():
         raise DataError(f"{root} is a file; give the folder that holds one CSV or Parquet file an owner")
-    found = sorted(p for p in root.iterdir() if p.suffix.lower() in (".csv", ".parquet") and p.is_file())
+    found = sorted(p for p in root.iterdir() if p.suffix.lower() in (".csv", ".parquet"))
+    for p in found:
+        # An owner left out in silence would be a wrong answer.
+        if not p.is_file():
+            what = "a folder" if p.is_dir() else "no plain file"
+            what = "a link that leads nowhere" if not p.exists() else what
+            raise DataError(f"{p.name!r} is {what}; put the owner's table there, or take it away")
     if not found:
         raise DataError(f"{root} holds no .csv or .parquet file; put one table an owner there")
     return found
@@ -198,10 +204,19 @@ def _csv_header(file: Path) -> tuple[list[str], str]:
         raise DataError(f"{file.name} is empty; its first line must be a header with the column names")
     delimiter = max(",;\t", key=first.count)
     names = [n.strip() for n in next(csv.reader(io.StringIO(text), delimiter=delimiter))]
-    twice = sorted({n for n in names if names.count(n) > 1})
+    if any(_looks_like_data(n) for n in names):
+        # Not quoted: without a header, the first line holds somebody's values.
+        raise DataError(
+            f"{file.name}: the first line holds numbers; it must be a header with the column names"
+        )
+    twice = sorted({n for n in names if n and names.count(n) > 1})
     if twice:
         raise DataError(f"{file.name}: the header names {', '.join(map(repr, twice))} more than once")
     return names, delimiter
+
+
+def _looks_like_data(name: str) -> bool:
+    return re.fullmatch(rf"{_NUMBER}|{_STRANGE}", name.lower()) is not None
 
 
 def _open_csv(con: Any, file: Path) -> tuple[str, dict[str, str]]:
