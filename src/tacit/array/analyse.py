@@ -9,7 +9,7 @@ from tacit import protocols
 from tacit.algebra.ring import Ring
 from tacit.array.loop import infer
 from tacit.array.program import Aval, Eqn, Input, Program
-from tacit.array.ranges import Format, check, secret_steps
+from tacit.array.ranges import Format, check, secret_steps, tightest
 from tacit.array.runtime import Runtime, Value
 from tacit.core.cost import Cost, CostModel
 from tacit.core.party import Party
@@ -26,6 +26,8 @@ class Disclosure:
     why: str
     aval: Aval
     source: str = ""
+    of: str = ""
+    """Whose data it depends on, in words; rows that are opened as they are say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,13 @@ class Plan:
     disclosures: tuple[Disclosure, ...]
     assumptions: tuple[str, ...]
     shared: tuple[str, ...]
-    """Description of each value that is secret-shared by an owner."""
+    """What owners secret-share, a line for all that is made of the same columns in the same way."""
     dealer: str = ""
+    largest: int = 0
+    """Bits that the largest value on shares takes, its sign and scale included."""
+    largest_at: str = ""
+    job: str = ""
+    """Digest of the job that this is the plan of, in hex: what owners approve."""
 
     @property
     def inputs(self) -> tuple[Input, ...]:
@@ -66,21 +73,123 @@ class Plan:
             f"gives      {entry.gives}",
             f"not        {entry.does_not_give}",
         ]
-        for owner in self.program.owners():
-            mine = [i for i in self.inputs if i.owner == owner]
-            names = ", ".join(f"{i.name} {i.aval.kind}{list(i.aval.shape)}" for i in mine)
-            out.append(f"provides   {owner}: {names}")
+        out += [f"provides   {owner}: {self._provided(owner)}" for owner in self.program.owners()]
         out += [f"shares     {line}" for line in self.shared]
         for d in self.disclosures:
             to = "every party" if d.to == ("all",) else ", ".join(d.to)
-            dims = "×".join(map(str, d.aval.shape)) or "one value"
-            out.append(f"reveals    {d.name} ({dims}) to {to}: {d.why}")
+            of = f" ({d.of})" if d.of else ""
+            out.append(f"reveals    {d.name} ({_dims(d.aval)}) to {to}: {d.why}{of}")
         out += [f"assumes    {line}" for line in self.assumptions]
+        out.append(f"overflow   {self._overflow()}")
         out.append(f"rounds     {self.cost.rounds}")
         for (sender, receiver), size in sorted(self.cost.links.items()):
             out.append(f"bytes      {sender} → {receiver}: {size:,}")
-        out.append(f"digest     {self.program.digest().hex()}")
+        out.append(f"program    digest {self.program.digest().hex()}")
+        if self.job:
+            out.append(f"approve    {self.job}")
         return out
+
+    def _provided(self, owner: str) -> str:
+        mine = [i for i in self.inputs if i.owner == owner]
+        return ", ".join(f"{i.name} {i.aval.kind}{list(i.aval.shape)}{_bound(i.aval)}" for i in mine)
+
+    def _overflow(self) -> str:
+        if not self.largest:
+            return "impossible: nothing is computed on shares"
+        where = f", in {self.largest_at}" if self.largest_at else ""
+        assumed = " and if the assumptions hold" if self.assumptions else ""
+        return (
+            f"impossible within the declared bounds{assumed}: the largest value takes {self.largest} of "
+            f"{self.fmt.width - 2} bits{where}"
+        )
+
+
+def _dims(a: Aval) -> str:
+    return "×".join(map(str, a.shape)) or "one value"
+
+
+def _bound(a: Aval) -> str:
+    return "" if a.kind == "bool" else f" in [{a.lo:g}, {a.hi:g}]"
+
+
+@dataclass(slots=True)
+class Origins:
+    """From which inputs each variable is made, and which variables are inputs' rows as they were given."""
+
+    inputs: dict[int, frozenset[tuple[str, str]]]
+    """Owner and column of every input that the variable depends on."""
+    rows: set[int]
+    made: dict[int, Eqn]
+
+    @classmethod
+    def of(cls, program: Program) -> Origins:
+        """Follow a Program from its inputs."""
+        found = cls(
+            {i.var: frozenset({(i.owner, i.name)}) for i in program.inputs},
+            {i.var for i in program.inputs},
+            {},
+        )
+        for eqn in program.eqns:
+            parts: frozenset[tuple[str, str]] = frozenset().union(*(found.inputs[v] for v in eqn.ins))
+            untouched = eqn.op in MOVES and any(v in found.rows for v in eqn.ins)
+            for v in eqn.outs:
+                found.inputs[v] = parts
+                found.made[v] = eqn
+                if untouched:
+                    found.rows.add(v)
+        return found
+
+    def columns(self, var: int) -> str:
+        """Name the columns behind a variable, without their owners."""
+        return _few(sorted({name for _, name in self.inputs[var]}))
+
+    def describe(self, var: int, to: tuple[str, ...]) -> str:
+        """Say whose data a result depends on where a reader should stop: rows as they are, or one owner's data."""
+        owners = sorted({owner for owner, _ in self.inputs[var]})
+        if not owners or to == tuple(owners):
+            return ""
+        if var in self.rows:
+            return f"these are rows of {self.columns(var)} of {_few(owners)} as they are"
+        return f"it depends on the data of {owners[0]} alone" if len(owners) == 1 else ""
+
+
+def _few(names: list[str], most: int = 12) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+MOVES = frozenset(
+    {"assume", "broadcast", "concat", "convert", "dynamic_slice", "flip", "neg", "reshape", "reveal", "slice",
+     "take", "transpose"}
+)  # fmt: skip
+"""Operations whose results hold operands' elements as they were, up to their sign and order."""
+
+
+def _shared_lines(program: Program, avals: dict[int, Aval], origins: Origins) -> list[str]:
+    """Say what each owner shares, everything of one making in one line."""
+    order: dict[int, None] = {}
+    for eqn in program.eqns:
+        ins = [avals[v] for v in eqn.ins]
+        hidden = {a.where for a in ins} - {"public"}
+        if eqn.op == "reveal" or len(hidden) > 1:
+            order.update({v: None for v, a in zip(eqn.ins, ins, strict=True) if a.owner})
+    groups: dict[str, dict[str, list[str]]] = {}
+    for v in order:
+        a = avals[v]
+        if v in origins.rows:
+            label = f"rows of {origins.columns(v)} as they are"
+        else:
+            made = origins.made[v]
+            label = f"{made.op} of {origins.columns(v)}" + (f" at {made.source}" if made.source else "")
+        groups.setdefault(f"{label} ({a.kind})", {}).setdefault(a.owner, []).append(_dims(a))
+    lines = []
+    for label, owners in groups.items():
+        by_dims: dict[str, list[str]] = {}
+        for owner, dims in owners.items():
+            by_dims.setdefault(" and ".join(dims), []).append(owner)
+        who = "; ".join(f"{', '.join(names)}: {dims}" for dims, names in by_dims.items())
+        lines.append(f"{who}, {label}")
+    return lines
 
 
 class _Nowhere(Mesh):
@@ -142,7 +251,6 @@ def plan(
     avals = infer(program)
     disclosures: list[Disclosure] = []
     stated: dict[str, int] = {}
-    shared: dict[int, str] = {}
 
     def visit(eqn: Eqn, ins: list[Aval], outs: list[Aval]) -> None:
         if eqn.op == "assume":
@@ -153,18 +261,14 @@ def plan(
             stated[key] = stated.get(key, 0) + 1
 
     infer(program, visit=visit)
+    origins = Origins.of(program)
     for eqn in program.eqns:
-        ins = [avals[v] for v in eqn.ins]
         if eqn.op == "reveal":
-            p = eqn.params
-            disclosures.append(Disclosure(p["name"], tuple(p["to"]), p["why"], ins[0], eqn.source))
-        hidden = {a.where for a in ins} - {"public"}
-        if eqn.op == "reveal" or len(hidden) > 1:
-            for v, a in zip(eqn.ins, ins, strict=True):
-                if a.owner:
-                    dims = "×".join(map(str, a.shape)) or "one value"
-                    shared[v] = f"{a.owner}: {dims} ({a.kind}), %{v}"
+            p, to = eqn.params, tuple(eqn.params["to"])
+            of = origins.describe(eqn.ins[0], to)
+            disclosures.append(Disclosure(p["name"], to, p["why"], avals[eqn.ins[0]], eqn.source, of))
     cost = predict(program, protocol, fmt, compute, parties, dealer)
+    largest, largest_at = tightest(program, fmt)
     return Plan(
         program,
         protocol,
@@ -174,6 +278,8 @@ def plan(
         cost,
         tuple(disclosures),
         tuple(f"{line} ({n} times)" if n > 1 else line for line, n in stated.items()),
-        tuple(shared.values()),
+        tuple(_shared_lines(program, avals, origins)),
         dealer,
+        largest,
+        largest_at,
     )

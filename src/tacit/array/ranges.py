@@ -58,6 +58,16 @@ def check(step: Step, fmt: Format) -> None:
         raise RangeError(explain(step, fmt, need))
 
 
+def tightest(program: Program, fmt: Format) -> tuple[int, str]:
+    """Return the bits that the largest value on shares takes in `fmt`, and where: operation and line."""
+    best, where = 0, ""
+    for step in secret_steps(program):
+        need = step.need(fmt.frac_bits)
+        if need > best:
+            best, where = need, step.eqn.op + (f" at {step.eqn.source}" if step.eqn.source else "")
+    return best, where
+
+
 def explain(step: Step, fmt: Format, need: int) -> str:
     """Say which line may overflow, from which intervals, and what to do."""
     where = f"{step.eqn.source}: " if step.eqn.source else ""
