@@ -39,7 +39,6 @@ def run_show(args: argparse.Namespace) -> int:
     job = load_job(args.job)
     print(f"job        {job.title}")
     print("\n".join(job.plan().lines()))
-    print(f"approve    {job.digest().hex()}")
     return 0
 
 
@@ -73,9 +72,15 @@ def run_take(args: argparse.Namespace) -> int:
     from tacit.node.job import load_job
     from tacit.node.managed import outcome_json
     from tacit.node.member import run_member
+    from tacit.node.privacy import keep_memory_private
     from tacit.node.statement import statement
 
+    keep_memory_private()
     job = load_job(args.job)
+    if args.out is not None:
+        # Made now, private: a place that cannot be written must show before the others are called.
+        args.out.touch(mode=0o600)
+        args.out.chmod(0o600)
     outcome = run_member(
         job,
         load_roster(args.roster),
@@ -91,5 +96,4 @@ def run_take(args: argparse.Namespace) -> int:
         print(f"{heading:<12}{text}", file=sys.stderr)
     if args.out is not None:
         args.out.write_text(json.dumps(outcome_json(outcome)) + "\n", encoding="utf-8")
-        args.out.chmod(0o600)
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,12 @@ from tacit.array.runtime import Format
 from tacit.crypto.hashing import digest
 from tacit.errors import DataError, NotApproved
 from tacit.net import codec
+from tacit.net.roster import MAX_PARTIES, check_name
 from tacit.node.tables import Column
 
 VERSION = 1
 MAX_BYTES = 64 << 20
+MAX_TEXT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +43,30 @@ class Job:
             raise DataError(
                 f"{self.protocol} takes {low} to {high} compute parties, the job names {len(self.compute)}"
             )
-        if len(set(self.parties)) != len(self.parties):
-            raise DataError("the job names a party twice")
+        if not (
+            isinstance(self.title, str) and self.title.isprintable() and 1 <= len(self.title) <= MAX_TEXT
+        ):
+            raise DataError(f"the job's title is 1 to {MAX_TEXT} printable characters on one line")
+        if len(self.parties) > MAX_PARTIES:
+            raise DataError(f"the job names {len(self.parties)} parties; there may be {MAX_PARTIES}")
+        for name in self.parties:
+            check_name(name)
+        for names in (self.parties, self.compute):
+            if len(set(names)) != len(names):
+                raise DataError("the job names a party twice")
+        if self.dealer and self.dealer in self.compute:
+            raise DataError(f"{self.dealer} deals the products' material and may not compute as well")
+        results = [eqn.params["name"] for eqn in self.program.reveals()]
+        if len(set(results)) != len(results):
+            raise DataError("two results have one name; each is revealed once, to all who may see it")
         named = {*self.compute, *self.program.owners(), *self.tables, *([self.dealer] if self.dealer else [])}
         for eqn in self.program.reveals():
             named |= {t for t in eqn.params["to"] if t != "all"}
+            # What an owner reads before it approves must not be able to rewrite the lines around it.
+            if not eqn.params["why"].isprintable():
+                raise DataError(
+                    f"the reason given for {eqn.params['name']!r} is not printable text on one line"
+                )
         unknown = named - set(self.parties)
         if unknown:
             raise DataError(f"the job mentions {', '.join(sorted(unknown))}, who is not among its parties")
@@ -86,7 +107,8 @@ class Job:
 
     def plan(self) -> Plan:
         """Analyse the job: cost, disclosures, ranges."""
-        return plan(self.program, self.protocol, self.fmt, self.compute, self.readers, self.dealer)
+        found = plan(self.program, self.protocol, self.fmt, self.compute, self.readers, self.dealer)
+        return replace(found, job=self.digest().hex())
 
     def links(self) -> list[tuple[str, str]]:
         """Return the pairs that talk: compute parties with one another, everyone else with them."""
@@ -114,9 +136,13 @@ def load_job(path: str | Path) -> Job:
     try:
         with Path(path).open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
+        if len(raw) > MAX_BYTES:
+            raise DataError(f"{path} is larger than {MAX_BYTES >> 20} MiB, which no job is")
         content = json.loads(raw)
     except FileNotFoundError:
         raise DataError(f"there is no job file {path}") from None
+    except OSError as exc:
+        raise DataError(f"the job file {path} cannot be read: {exc.strerror}") from None
     except (ValueError, RecursionError):
         raise DataError(f"{path} is not a job: it is not valid JSON") from None
     return job_of(content, str(path))
@@ -140,16 +166,14 @@ def job_of(content: Any, where: str = "the job") -> Job:
         raise DataError(f"{where} is not a version {VERSION} Tacit job")
     try:
         return Job(
-            str(content["title"]),
+            content["title"],
             str(content["protocol"]),
             Format(content["width"], content["frac_bits"]),
             tuple(map(str, content["compute"])),
             tuple(map(str, content["parties"])),
             parse(content["program"]),
             {
-                str(owner): tuple(
-                    Column(c["name"], c["kind"], c["lo"], c["hi"], tuple(c["missing"])) for c in columns
-                )
+                str(owner): tuple(Column(**{**c, "missing": tuple(c["missing"])}) for c in columns)
                 for owner, columns in content["tables"].items()
             },
             str(content["dealer"]),

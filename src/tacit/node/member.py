@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ from tacit.algebra.ring import Ring
 from tacit.array.runtime import Runtime, check_input
 from tacit.core.party import handshake
 from tacit.crypto.prg import Entropy, system_entropy
-from tacit.errors import DataError, PeerIncompatible, TacitError
+from tacit.errors import DataError, PeerIncompatible, PolicyViolation, TacitError
 from tacit.net.identity import Identity
 from tacit.net.link import Mesh
 from tacit.net.roster import Roster
@@ -27,6 +28,8 @@ from tacit.node.tables import read_table
 
 Array = npt.NDArray[Any]
 Progress = Callable[[int, int], None]
+TELL_S = 10.0
+"""How long a party that cannot take part looks for the others, to tell them so."""
 
 
 @dataclass(slots=True)
@@ -103,24 +106,34 @@ def run_member(
             raise PeerIncompatible(
                 f"{me} is not a party of this job; its parties are {', '.join(job.parties)}", me
             )
+        if job.protocol == "clear":
+            raise PolicyViolation(
+                "protocol clear hides nothing: it is for checks in one process (tacit.simulate), not for parties"
+            )
         job.plan()
         own = dict(inputs) if inputs is not None else load_inputs(job, me, table)
     except TacitError as exc:
         failure = exc
     if failure is not None and me not in roster.names:
         raise failure
-    mesh = connect_mesh(
-        identity,
-        roster,
-        me,
-        listen=listen,
-        links=[pair for pair in job.links() if me in pair],
-        connect_timeout_s=connect_timeout_s,
-        silence_timeout_s=silence_timeout_s,
-    )
+
+    def meet(timeout_s: float) -> Mesh:
+        return connect_mesh(
+            identity,
+            roster,
+            me,
+            listen=listen,
+            links=[pair for pair in job.links() if me in pair],
+            connect_timeout_s=timeout_s,
+            silence_timeout_s=silence_timeout_s,
+        )
+
     if failure is not None:
-        mesh.abort(failure)
+        # Whatever becomes of the attempt to tell the others, this party's own mistake is what its user must see.
+        with contextlib.suppress(TacitError), meet(min(connect_timeout_s, TELL_S)) as mesh:
+            mesh.abort(failure)
         raise failure
+    mesh = meet(connect_timeout_s)
     with mesh:
         return compute(job, mesh, roster.hash(), own, progress)
 
