@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -22,7 +23,9 @@ from tacit.node.job import Job
 from tacit.node.member import Outcome
 
 GRACE_S = 6.0
-START_S = 60.0
+TELL_S = 2.0
+"""After a failure, how long the other parties have to find it out by themselves."""
+START_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +64,10 @@ class Parties:
             deadline = time.monotonic() + START_S
             while len(self.cards) < len(self.members):
                 name, event = self._next(deadline)
-                if event is None or event["event"] == "error":
-                    raise PeerUnavailable(
-                        f"{name} did not start: {event['message'] if event else self._stderr(name)}", name
-                    )
+                if event is None:
+                    raise PeerUnavailable(f"{name} did not start: {self._ending(name)}", name)
+                if event["event"] == "error":
+                    raise PeerUnavailable(f"{name} did not start: {event['message']}", name)
                 if event["event"] == "card":
                     self.cards[name] = event["party"]
         except BaseException:
@@ -89,7 +92,8 @@ class Parties:
         ]
         if member.table is not None:
             command += ["--table", str(member.table)]
-        log = open(member.home / "stderr.log", "w+", encoding="utf-8")  # noqa: SIM115 (lives as long as the process)
+        handle = os.open(member.home / "stderr.log", os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        log = os.fdopen(handle, "w", encoding="utf-8")
         env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         process = subprocess.Popen(
             command,
@@ -117,7 +121,10 @@ class Parties:
         try:
             return self.events.get(timeout=max(0.01, deadline - time.monotonic()))
         except queue.Empty:
-            raise UsageError("the parties did not start in time; is this machine overloaded?") from None
+            late = [name for name in self.processes if name not in self.cards]
+            raise UsageError(
+                f"{', '.join(late)} did not start in {START_S:.0f} seconds; is this machine overloaded?"
+            ) from None
 
     def tell(self, name: str, line: dict[str, Any]) -> None:
         """Write one line of JSON to a party; a party that is gone shows in its events."""
@@ -139,24 +146,31 @@ class Parties:
         """Wait for every party; return the outcomes, or raise JobFailed once all have reported or given up."""
         outcomes: dict[str, Outcome] = {}
         failed: dict[str, str] = {}
-        gone: set[str] = set()
         deadline: float | None = None
-        while len(outcomes.keys() | failed.keys() | gone) < len(self.processes):
-            wait = None if deadline is None else max(0.0, deadline - time.monotonic())
+        gone = ""
+        told = False
+        while len(outcomes.keys() | failed.keys()) < len(self.processes):
             try:
-                name, event = self.events.get(timeout=wait)
+                name, event = self.events.get(timeout=_left(deadline, told or not gone))
             except queue.Empty:
-                break
+                if told or not gone:
+                    break
+                told = True  # that the party which they wait for will not come
+                for other in self.processes.keys() - outcomes.keys() - failed.keys():
+                    self.tell(other, {"gone": gone})
+                continue
             if event is None:
                 if name not in outcomes and name not in failed:
-                    failed[name] = f"its process ended without a report{self._stderr(name)}"
-                    gone.add(name)
+                    failed[name] = self._ending(name)
+                    gone = gone or name
             elif event["event"] == "progress" and progress is not None:
                 progress(name, event["done"], event["total"])
             elif event["event"] == "done":
                 outcomes[name] = _outcome(event)
             elif event["event"] == "error":
                 failed[name] = f"{event['error']}: {event['message']}"
+                if not isinstance(error_of(event, name), errors.PeerError):
+                    gone = gone or name
             if failed and deadline is None:
                 deadline = time.monotonic() + GRACE_S
         if failed:
@@ -165,13 +179,21 @@ class Parties:
             raise JobFailed(failed, "the job ended without results; each party reports:")
         return outcomes
 
-    def _stderr(self, name: str) -> str:
+    def _ending(self, name: str) -> str:
+        """Say how a process ended that did not say so itself; of its stderr only what came before it had data."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            status = self.processes[name].wait(timeout=2)
+            if status < 0:
+                return f"its process was ended from outside, by signal {-status} ({_signal_name(-status)})"
+        text = "its process ended without a report"
         home = next(m.home for m in self.members if m.name == name)
         with contextlib.suppress(OSError):
             lines = (home / "stderr.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            if lines and name not in self.cards:
+                return f"{text} ({lines[-1][:200]})"
             if lines:
-                return f" ({lines[-1][:200]})"
-        return ""
+                return f"{text}; see {home / 'stderr.log'}"
+        return text
 
     def stop(self) -> None:
         """End every process: ask, then insist."""
@@ -190,6 +212,20 @@ class Parties:
         for process in self.processes.values():
             if process.stdout is not None:
                 process.stdout.close()
+
+
+def _left(deadline: float | None, told: bool) -> float | None:
+    """Return the seconds to wait for the next event: after a failure, until the rest are told, then to the end."""
+    if deadline is None:
+        return None
+    return max(0.0, deadline - time.monotonic() - (0.0 if told else GRACE_S - TELL_S))
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "unknown"
 
 
 def error_of(event: dict[str, Any], name: str) -> TacitError:

@@ -28,6 +28,7 @@ from tacit.net.tls import connect_mesh
 from tacit.node.arrays import pack, unpack
 from tacit.node.launch import JobFailed, Member, Parties, error_of
 from tacit.node.managed import Reporter
+from tacit.node.privacy import keep_memory_private
 
 # -- what crosses the pipe ---------------------------------------------------------------------------------
 
@@ -101,6 +102,7 @@ def _decode(method: str, result: Any) -> Any:
 def serve(name: str, home: Path, host: str = "127.0.0.1") -> int:
     """Run one party of an eager session: connect, then answer calls until stdin ends."""
     report = Reporter(sys.stdout)
+    keep_memory_private()
     try:
         identity = load_identity(home, name)
         with listen_on(host) as listener:
@@ -126,8 +128,8 @@ def serve(name: str, home: Path, host: str = "127.0.0.1") -> int:
             for line in sys.stdin:
                 report.event("answer", result=answer(worker, json.loads(line)))
         return 0
-    except TacitError as exc:
-        report.event("error", error=type(exc).__name__, message=str(exc))
+    except Exception as exc:
+        report.error(exc)
         return 1
 
 

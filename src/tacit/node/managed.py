@@ -6,21 +6,24 @@ progress, and the results that this party receives. When the launcher goes away,
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 import threading
+import traceback
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
-from tacit.errors import TacitError
+from tacit.errors import InternalError, PeerUnavailable, TacitError, UsageError
 from tacit.net.identity import load_identity
 from tacit.net.rendezvous import listen_on
 from tacit.net.roster import Party, Roster
 from tacit.node.arrays import pack
 from tacit.node.job import load_job
 from tacit.node.member import Outcome, run_member
+from tacit.node.privacy import keep_memory_private
 
 EXIT_ERROR = 1
 
@@ -31,11 +34,22 @@ class Reporter:
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._last = -1
+        self._lock = threading.Lock()
 
     def event(self, kind: str, **fields: Any) -> None:
         """Write an event."""
-        self._out.write(json.dumps({"event": kind, **fields}) + "\n")
-        self._out.flush()
+        # A launcher that has gone ends this party anyway.
+        with self._lock, contextlib.suppress(BrokenPipeError):
+            self._out.write(json.dumps({"event": kind, **fields}) + "\n")
+            self._out.flush()
+
+    def error(self, exc: Exception) -> None:
+        """Report an error; of one that Tacit did not raise on purpose, only what holds no data."""
+        if isinstance(exc, OSError) and exc.strerror:
+            exc = UsageError(f"{exc.filename or 'the system'}: {exc.strerror}")
+        elif not isinstance(exc, TacitError):
+            exc = InternalError(unexpected(exc))
+        self.event("error", error=type(exc).__name__, message=str(exc))
 
     def progress(self, done: int, total: int) -> None:
         """Report progress by whole per cent."""
@@ -45,9 +59,18 @@ class Reporter:
             self.event("progress", done=done, total=total)
 
 
+def unexpected(exc: BaseException) -> str:
+    """Describe an unexpected exception by type and place: its own text may quote a value."""
+    places = [f"{Path(f.filename).name}:{f.lineno}" for f in traceback.extract_tb(exc.__traceback__)]
+    return (
+        f"{type(exc).__name__} at {' < '.join(reversed(places[-6:]))}; please report it as a mistake in Tacit"
+    )
+
+
 def serve(name: str, home: Path, table: Path | None, host: str = "127.0.0.1") -> int:
     """Run one managed party to its end; returns the exit status."""
     report = Reporter(sys.stdout)
+    keep_memory_private()
     try:
         identity = load_identity(home, name)
         with listen_on(host) as listener:
@@ -56,7 +79,7 @@ def serve(name: str, home: Path, table: Path | None, host: str = "127.0.0.1") ->
             order = json.loads(sys.stdin.readline() or "{}")
             if not order:
                 return EXIT_ERROR
-            threading.Thread(target=_leave_with_launcher, daemon=True).start()
+            threading.Thread(target=_heed_launcher, args=(report,), daemon=True).start()
             roster = Roster(tuple(Party(**p) for p in order["roster"]))
             outcome = run_member(
                 load_job(order["job"]),
@@ -71,8 +94,8 @@ def serve(name: str, home: Path, table: Path | None, host: str = "127.0.0.1") ->
             )
         report.event("done", **outcome_json(outcome))
         return 0
-    except TacitError as exc:
-        report.event("error", error=type(exc).__name__, message=str(exc))
+    except Exception as exc:
+        report.error(exc)
         return EXIT_ERROR
 
 
@@ -84,8 +107,13 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
     return {**fields, "results": {k: pack(v) for k, v in outcome.results.items()}}
 
 
-def _leave_with_launcher() -> None:
+def _heed_launcher(report: Reporter) -> None:
     # stdin ends when the launcher does; a party nobody watches must not live on.
-    while sys.stdin.readline():
-        pass
+    while line := sys.stdin.readline():
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            gone = json.loads(line)["gone"]
+            report.error(
+                PeerUnavailable(f"{gone} has ended, and this party was still waiting for others", gone)
+            )
+            break
     os._exit(EXIT_ERROR)
