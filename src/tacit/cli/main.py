@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -44,6 +45,10 @@ def build_parser(verbs: Sequence[str] = VERBS) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; errors become one message on stderr and status 1."""
     args = list(sys.argv[1:] if argv is None else argv)
+    if argv is None:
+        # Asked to end, clean up as after Ctrl-C: stop what was started, remove what was written for the run.
+        for sign in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(sign, _end)
     # A party process starts often: it loads its own verb alone.
     verbs = [v for v in VERBS if args[:1] == [v]] or VERBS
     try:
@@ -58,6 +63,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 0
+    except OSError as exc:
+        print(f"tacit: {f'{exc.filename}: ' if exc.filename else ''}{exc.strerror or exc}", file=sys.stderr)
+        return 1
+
+
+def _end(sign: int, frame: object) -> None:
+    sys.exit(128 + sign)
 
 
 if __name__ == "__main__":

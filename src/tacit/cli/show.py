@@ -32,7 +32,7 @@ def notice() -> None:
 
     line = kernels.notice()
     if line:
-        Console(stderr=True, highlight=False).print(line)
+        Console(stderr=True, highlight=False, soft_wrap=True).print(line)
 
 
 def number(value: Any) -> str:
