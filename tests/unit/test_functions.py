@@ -32,7 +32,7 @@ def _sigmoid(x: Any) -> Any:
 
 # Function, exact value, units that operations before the last one add, ranges.
 SWEEPS: dict[str, tuple[Callable[..., Any], Callable[..., Any], float, list[tuple[float, float]]]] = {
-    "exp": (fn.exp, np.exp, 0, [(-10, 10), (0, 1), (-50, 0), (-3, 20), (-1e4, 2), (-20, -15)]),
+    "exp": (fn.exp, np.exp, 0, [(-10, 10), (0, 1), (-50, 0), (-3, 20), (-1e4, 2), (-20, -15), (30, 50)]),
     "log": (fn.log, np.log, 0, [(2**-10, 100), (0.5, 2), (1, 1e6), (100, 1e9), (2**-16, 1)]),
     "sqrt": (fn.sqrt, np.sqrt, 0, [(0, 100), (0, 1), (1, 1e6), (0, 1e9), (200, 201), (0, 0.01)]),
     "rsqrt": (fn.rsqrt, lambda x: 1 / np.sqrt(x), 0, [(2**-10, 100), (1, 1e6), (100, 1e9), (2**-16, 1)]),
@@ -334,7 +334,9 @@ def test_one_study_on_numpy_and_on_shares() -> None:
     rng = np.random.default_rng(9)
     x, y, b = rng.uniform(-4, 4, (4, 3)), rng.uniform(1, 9, (4, 3)), rng.random((4, 3)) < 0.5
     with tacit.simulate("rep3", owners=("owner",)) as session:
-        zero = session.input(0.0, owner="bob", bound=(0, 0))  # a second owner: nothing is computed in the clear
+        zero = session.input(
+            0.0, owner="bob", bound=(0, 0)
+        )  # a second owner: nothing is computed in the clear
         no = session.input(False, owner="bob")
         args = [
             session.input(x, owner="alice", bound=4) + zero,

@@ -212,7 +212,9 @@ def exp_plan(k: int, f: int, lo: float, hi: float) -> ExpPlan:
 
 def exp_error(k: int, f: int, lo: float, hi: float) -> tuple[float, float]:
     """Return (absolute, relative) parts of the bound on the error of exp."""
-    return 2.0 * 2.0**-f, max(2.0 ** -(exp_plan(k, f, lo, hi).s - 5), FLOOR)
+    # log2(e) is a float64: its error grows with the argument.
+    floor = 2 * FLOOR + max(abs(hi), min(abs(lo), f)) * 2.0**-52
+    return 2.0 * 2.0**-f, max(2.0 ** -(exp_plan(k, f, lo, hi).s - 5), floor)
 
 
 def exp(p: Protocol, x: Share, f: int, lo: float, hi: float) -> Share:

@@ -1,0 +1,309 @@
+"""The page docs/operations.md: every JAX primitive with its bound and its price, made from the tables themselves.
+
+`python -m tacit.frontends.jax_table` prints it; a test compares it with the committed page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from tacit import protocols
+from tacit.algebra.ring import Ring
+from tacit.array.analyse import nowhere
+from tacit.array.interpret import Trace
+from tacit.array.ops import table
+from tacit.array.program import Aval, Program
+from tacit.array.ranges import secret_steps
+from tacit.array.runtime import Format, Runtime, Value
+from tacit.core.cost import CostModel
+from tacit.frontends.jax import RULES, trace_jax
+from tacit.frontends.jax_flat import CALLS
+from tacit.frontends.jax_refused import REMEDIES
+
+PARTIES = ("alice", "bob", "carol")
+FORMAT = Format(64, 16)
+N = 4096
+# Shapes and ranges of the examples: x and y vectors, k whole numbers, b truth values, m and w matrices.
+SPECS = {
+    "x": Aval((N,), "fixed", -8, 8),
+    "y": Aval((N,), "fixed", 1, 8),
+    "k": Aval((N,), "int", 0, 100),
+    "b": Aval((N,), "bool", 0, 1),
+    "m": Aval((64, 64), "fixed", -8, 8),
+    "w": Aval((64, 64), "fixed", -1, 1),
+}
+PICK = np.arange(0, 64, 2)
+Example = Callable[..., Any]
+
+
+def _loop(m: Any) -> Any:
+    return lax.scan(lambda c, r: (c + r * r, None), jnp.zeros(64), m)[0]
+
+
+GROUPS: dict[str, dict[str, Example]] = {
+    "Arithmetic": {
+        "add": lambda x, y: x + y,
+        "sub": lambda x, y: x - y,
+        "neg": lambda x: -x,
+        "mul": lambda x, y: x * y,
+        "square": lambda x: lax.square(x),
+        "integer_pow": lambda x: lax.integer_pow(x, 3),
+        "pow": lambda y: lax.pow(y, 1.5),
+        "div": lambda x, y: x / y,
+        "dot_general": lambda m, w: m @ w,
+    },
+    "Functions": {
+        "sqrt": lambda y: lax.sqrt(y),
+        "rsqrt": lambda y: lax.rsqrt(y),
+        "exp": lambda x: lax.exp(x),
+        "exp2": lambda x: lax.exp2(x),
+        "expm1": lambda x: lax.expm1(x),
+        "sinh": lambda x: lax.sinh(x),
+        "cosh": lambda x: lax.cosh(x),
+        "log": lambda y: lax.log(y),
+        "log1p": lambda y: lax.log1p(y),
+        "logistic": lambda x: lax.logistic(x),
+        "tanh": lambda x: lax.tanh(x),
+        "abs": lambda x: lax.abs(x),
+        "sign": lambda x: lax.sign(x),
+        "floor": lambda x: lax.floor(x),
+        "ceil": lambda x: lax.ceil(x),
+        "round": lambda x: lax.round(x),
+    },
+    "Comparison and logic": {
+        "lt": lambda x, y: x < y,
+        "le": lambda x, y: x <= y,
+        "gt": lambda x, y: x > y,
+        "ge": lambda x, y: x >= y,
+        "eq": lambda x, y: x == y,
+        "ne": lambda x, y: x != y,
+        "max": lambda x, y: lax.max(x, y),
+        "min": lambda x, y: lax.min(x, y),
+        "clamp": lambda x: lax.clamp(-1.0, x, 1.0),
+        "and": lambda b, x: b & (x > 0),
+        "or": lambda b, x: b | (x > 0),
+        "xor": lambda b: b ^ b[::-1],
+        "not": lambda b: ~b,
+        "select_n": lambda b, x, y: lax.select_n(b, x, y),
+        "convert_element_type": lambda b: b.astype(float),
+    },
+    "Reductions": {
+        "reduce_sum": lambda m: m.sum(0),
+        "reduce_max": lambda m: m.max(0),
+        "reduce_min": lambda m: m.min(0),
+        "reduce_prod": lambda m: (m[:4] / 8).prod(0),
+        "reduce_and": lambda b: lax.reduce_and(b.reshape(64, 64), (0,)),
+        "reduce_or": lambda b: lax.reduce_or(b.reshape(64, 64), (0,)),
+        "argmax": lambda m: lax.argmax(m, 0, np.int64),
+        "argmin": lambda m: lax.argmin(m, 0, np.int64),
+        "cumsum": lambda m: lax.cumsum(m),
+        "cumprod": lambda w: lax.cumprod(w),
+        "cummax": lambda m: lax.cummax(m),
+        "cummin": lambda m: lax.cummin(m),
+    },
+    "Movement": {
+        "broadcast_in_dim": lambda x: lax.broadcast(x, (2,)),
+        "reshape": lambda x: x.reshape(64, 64),
+        "squeeze": lambda m: lax.squeeze(m[None], (0,)),
+        "transpose": lambda m: m.T,
+        "slice": lambda m: m[1:9, ::2],
+        "split": lambda m: jnp.split(m, 2)[1],
+        "rev": lambda x: x[::-1],
+        "concatenate": lambda x, y: jnp.concatenate([x, y]),
+        "pad": lambda m: jnp.pad(m, 1),
+        "dynamic_slice": lambda m: lax.dynamic_slice(m, (1, 2), (8, 8)),
+        "dynamic_update_slice": lambda m, w: lax.dynamic_update_slice(m, w[:8], (1, 0)),
+        "gather": lambda m: m[PICK],
+        "scatter": lambda m, w: m.at[PICK].set(w[:32]),
+        "scatter-add": lambda m, w: m.at[PICK].add(w[:32]),
+    },
+    "Control": {
+        "scan": _loop,
+        "while": lambda m: lax.while_loop(lambda s: s[0] < 64, lambda s: (s[0] + 1, s[1] * 0.5), (0, m))[1],
+        "cond": lambda x, m: lax.cond(x[0] > 0, lambda v: v, lambda v: -v, m),
+    },
+}
+
+# Composed functions, in units of the last place; r is the result. tests/unit/test_functions.py sweeps the first ones.
+BOUNDS = {
+    "logistic": "4 units",
+    "tanh": "6 units",
+    "integer_pow": "1 unit for each product, times the later factors",
+    "pow": "1 unit for each product or root, times the later factors",
+    "exp2": "as exp, and 1 unit of the argument",
+    "expm1": "as exp",
+    "sinh": "as exp",
+    "cosh": "as exp",
+    "log1p": "as log",
+    "reduce_prod": "1 unit for each product, times the later factors",
+    "cumprod": "1 unit for each product, times the later factors",
+    "scan": "as the body",
+    "while": "as the body",
+}
+FREE = (
+    *("expand_dims", "stack", "unstack", "tile", "copy", "copy_p", "device_put", "stop_gradient", "real"),
+    *("reduce_precision", "optimization_barrier", "name", "add_any"),
+)
+NOTES = {
+    "pow": "exponent known while tracing: whole, or a multiple of one half",
+    "div": "the divisor's range must exclude zero",
+    "sqrt": "no negative range",
+    "rsqrt": "positive range",
+    "log": "positive range",
+    "log1p": "range above −1",
+    "dynamic_slice": "index known, or public inside a loop",
+    "dynamic_update_slice": "index known, or public inside a loop",
+    "gather": "index known, or one public index inside a loop",
+    "scatter": "index known, or one public index inside a loop",
+    "scatter-add": "index known, or one public index inside a loop",
+    "scan": "fixed length; here 64 rows",
+    "while": "only if the number of iterations follows from constants; here 64",
+    "cond": "on a secret both branches run, then a selection",
+    "argmax": "one axis",
+    "argmin": "one axis",
+    "round": "both rounding methods",
+    "convert_element_type": "bool to int to float is exact; float to int rounds toward zero",
+    "reduce_and": "truth values",
+    "reduce_or": "truth values",
+    "and": "truth values",
+    "or": "truth values",
+    "xor": "truth values",
+    "not": "truth values",
+}
+
+
+class _Counter(CostModel):
+    """The cost model, counting messages too."""
+
+    messages = 0
+
+    def _wave(self, messages: list[tuple[str, str, int]]) -> None:
+        self.messages += len(messages)
+        super()._wave(messages)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One primitive: its bound, and what one call on the example costs."""
+
+    name: str
+    bound: str
+    rounds: int
+    bits: float
+    messages: int
+    note: str
+
+
+def record(function: Example) -> Program:
+    """Trace an example on secret parameters named like its arguments."""
+    trace = Trace()
+    code = function.__code__
+    names = code.co_varnames[: code.co_argcount]
+    out = trace_jax(function, [trace.parameter(SPECS[n]) for n in names])
+    return trace.program([out])
+
+
+def measure(name: str, function: Example) -> Row:
+    """Price one example on rep3 with 64-bit shares."""
+    program = record(function)
+    model = _Counter("rep3", protocols.load("rep3").cards, nowhere(PARTIES), Ring(FORMAT.width))
+    values = [
+        Value(i.aval, None, model.constant_bits(np.zeros(i.aval.shape, np.uint8))) for i in program.inputs
+    ]
+    Runtime(model, FORMAT, PARTIES).block(program, values)
+    bits = 8 * model.cost.total_bytes / len(PARTIES) / N
+    return Row(name, bound(name, program), model.cost.rounds, bits, model.messages, NOTES.get(name, ""))
+
+
+def bound(name: str, program: Program) -> str:
+    """State the error: from the op table for one operation, else from the list of composed functions."""
+    if name in BOUNDS:
+        return BOUNDS[name]
+    found = set()
+    for step in secret_steps(program):
+        error = table()[step.eqn.op].error
+        if error is not None:
+            k, f = FORMAT.width, FORMAT.frac_bits
+            absolute, relative = error(step.ins, step.outs, step.eqn.params, k, f)
+            if absolute or relative:
+                found.add((round(absolute * 2.0**f, 2), relative))
+    if not found:
+        return "exact"
+    absolute, relative = max(found)
+    return f"{absolute:g} unit{'s' if absolute != 1 else ''}" + (
+        f" + {relative:.1e} of r" if relative else ""
+    )
+
+
+HEAD = f"""# Operations
+
+What a function of `jax.numpy` may use on secrets. JAX turns the function into primitives; each row is one. This page
+is made from the tables that do the work: `python -m tacit.frontends.jax_table > docs/operations.md`.
+
+The bound is on the difference from the exact result of the operation's own operands, in units of the last place
+(2^-16 with 16 fractional bits); r is the result. Costs are one call's on `rep3` with {FORMAT},
+on {N} elements (a matrix is 64 × 64) that lie within [-8, 8], or within [1, 8] where the operation asks for positive
+values: rounds, bits that each party sends per element, and messages over all links. Tighter ranges cost less. Values
+that are public, or that one owner has, cost nothing: they are computed in the clear where they are known.
+"""
+
+
+def page() -> str:
+    """Return the page."""
+    lines = [HEAD]
+    for title, examples in GROUPS.items():
+        lines += [
+            f"## {title}",
+            "",
+            "| primitive | bound | rounds | bits | messages | |",
+            "|---|---|--:|--:|--:|---|",
+        ]
+        for name, function in examples.items():
+            r = measure(name, function)
+            lines.append(f"| `{name}` | {r.bound} | {r.rounds} | {r.bits:.4g} | {r.messages} | {r.note} |")
+        lines.append("")
+    lines += [
+        "## Free",
+        "",
+        "No message and no rounding: "
+        + ", ".join(f"`{n}`" for n in FREE)
+        + ". `is_finite` is true of every secret.",
+        "Calls are followed inside: "
+        + ", ".join(f"`{n}`" for n in sorted(CALLS))
+        + "; so `jit`, `vmap`, `grad`,",
+        "`jacobian`, `hessian`, `jvp` and `checkpoint` work on what the tables hold.",
+        "",
+        "## Refused",
+        "",
+        "Each is refused while tracing, with its name and the line that uses it. So is every primitive that this",
+        "page does not list.",
+        "",
+        "| primitive | instead |",
+        "|---|---|",
+        "| `div` on whole numbers | divide as floats and take the floor |",
+        "| `and`, `or`, `xor`, `not` on whole numbers | compare, or take the floor of a quotient |",
+        "| an index that depends on a secret | select with a one-hot comparison |",
+        "| complex numbers | keep real and imaginary parts apart |",
+        *(f"| `{n}` | {REMEDIES[n]} |" for n in sorted(REMEDIES)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def listed() -> set[str]:
+    """Return every primitive that the page says is supported."""
+    return {n for g in GROUPS.values() for n in g} | set(FREE) | {"is_finite"}
+
+
+def rules() -> set[str]:
+    """Return every primitive that has a rule."""
+    return set(RULES)
+
+
+if __name__ == "__main__":
+    print(page(), end="")
