@@ -1,6 +1,11 @@
 """`tacit report` in separate processes over TLS, the driver over a mesh, and the textbook's steps."""
 
+import os
 import random
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +20,7 @@ from threshold_command import tacit
 
 from tacit.cli import report, report_demo
 from tacit.crypto.groups import group_named
-from tacit.errors import PeerIncompatible, PeerUnavailable, UsageError
+from tacit.errors import PeerIncompatible, PeerMisbehaved, PeerUnavailable, UsageError
 from tacit.net.memory import Hub
 from tacit.report import drive, session, textbook
 
@@ -30,6 +35,35 @@ def test_demo_in_separate_processes(cheat: str | None, capsys: Any) -> None:
     else:
         assert said.count("| named: Ben") >= 4 and "The culprit is Ben." in said
         assert said.count("| report: This course is boring") == 4
+
+
+def test_cheat_without_a_value_jams(capsys: Any, monkeypatch: Any) -> None:
+    asked: list[str | None] = []
+
+    def show(cheat: str | None) -> int:
+        asked.append(cheat)
+        return 0
+
+    monkeypatch.setattr(report_demo, "show", show)
+    for words in ([], ["--cheat"], ["--cheat", "sum"]):
+        assert tacit("report", "demo", *words) == 0
+    assert asked == [None, "jam", "sum"]
+
+
+def test_an_interrupted_demo_ends_all_its_processes(tmp_path: Path) -> None:
+    """Ctrl-C reaches the command alone: it ends its processes, and prints one line."""
+    command = [sys.executable, "-m", "tacit.cli.main", "report", "demo"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    demo = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while not list(tmp_path.glob("*/roster.json")):
+        time.sleep(0.02)
+        assert demo.poll() is None
+    demo.send_signal(signal.SIGINT)
+    said, wrong = demo.communicate(timeout=30)
+    assert demo.returncode == 130 and said == "" and wrong == "tacit: stopped\n"
+    assert not list(tmp_path.glob("tacit-*"))
 
 
 def over_memory(texts: list[bytes | None], tamper: Any = None, terms: Any = None) -> list[tuple[bytes, ...]]:
@@ -74,6 +108,37 @@ def test_a_greeting_in_two_tongues_stops_before_anything_is_said() -> None:
 
     with pytest.raises(PeerIncompatible, match="other greetings"):
         over_memory([b"secret", None, None], tamper)
+
+
+def test_a_flood_names_its_sender() -> None:
+    """Whoever sends forever what is ignored would otherwise be waited for forever."""
+    names, limits = ("ann", "bob", "cem"), session.Limits(max_cycles=1)
+    hub = Hub(names, timeout_s=30.0)
+
+    def job(mesh: Any) -> Any:
+        group, randomness = group_named("ristretto255"), random.Random(mesh.me).randbytes
+        if mesh.me == "bob":
+            drive.greet(mesh, names, group, limits, randomness)
+            for peer in mesh.peers * 100:
+                mesh.send(peer, "report/step", b"noise")
+        return drive.run(mesh, names, group, randomness, None, limits)
+
+    with pytest.raises(PeerMisbehaved, match="more messages") as caught:
+        hub.run(dict.fromkeys(names, job))
+    assert caught.value.culprits == ("bob",)
+
+
+def test_a_copied_key_is_noticed() -> None:
+    names = ("ann", "bob", "cem")
+    hub = Hub(names, timeout_s=30.0)
+
+    def job(mesh: Any) -> Any:
+        seed = "ann" if mesh.me == "bob" else mesh.me
+        group = group_named("ristretto255")
+        return drive.greet(mesh, names, group, session.Limits(), random.Random(seed).randbytes)
+
+    with pytest.raises(PeerIncompatible, match="same key"):
+        hub.run(dict.fromkeys(names, job))
 
 
 def test_silence_over_a_mesh_names_who_is_silent() -> None:

@@ -11,6 +11,7 @@ pytest.importorskip("nacl")
 
 from threshold_network import keygen, seeded, signing_key
 
+from tacit.crypto.hashing import digest
 from tacit.errors import PeerError, PeerIncompatible, PeerMisbehaved, TacitError, UsageError
 from tacit.net.link import Mesh
 from tacit.net.memory import Record, run_parties
@@ -144,6 +145,48 @@ def test_unreadable_messages_name_their_sender() -> None:
     results = deal(lambda _: plan_keygen(SUITE, 2, (1, 2, 3)), ["Ada", "Ben", "Cem"], tamper=tamper)
     culprits = [r.culprits for r in (results["Ada"], results["Cem"]) if isinstance(r, PeerMisbehaved)]
     assert culprits and set(culprits) == {("Ben",)}
+
+
+def test_a_flood_names_its_sender() -> None:
+    """Whoever sends forever what is ignored would otherwise be waited for forever."""
+    ids, plan = {"Ada": 1, "Ben": 2, "Cem": 3}, plan_keygen(SUITE, 2, (1, 2, 3))
+
+    def job(mesh: Mesh) -> Any:
+        key, randomness = signing_key(mesh.me), seeded(mesh.me)
+        if mesh.me == "Ben":
+            purpose = digest("threshold/purpose", b"dealing", plan.encode())
+            drive.greet(mesh, ids, key, purpose, randomness)
+            noise = seal_envelope(key, bytes(32), dealing.COMMIT, 2, 0, b"").encode()
+            for _ in range(100):
+                for peer in mesh.peers:
+                    mesh.send(peer, "threshold/step", noise)
+        try:
+            return drive.deal_over(mesh, plan, ids, key, randomness, None, lambda _: None)
+        except TacitError as error:
+            return error
+
+    results = run_parties(list(ids), job)
+    errors = [results[name] for name in ("Ada", "Cem")]
+    assert any(isinstance(e, PeerMisbehaved) and e.culprits == ("Ben",) for e in errors), errors
+
+
+@pytest.mark.parametrize("other", ["Mallory", "Cem"])
+def test_a_signing_key_must_be_the_one_that_is_known(other: str) -> None:
+    """Whoever stole only the key of Ben's links cannot take part as Ben; nor can Ben copy Cem's key."""
+
+    def job(mesh: Mesh) -> Any:
+        key = signing_key(other if mesh.me == "Ben" else mesh.me)
+        known = {name: signing_key(name).public for name in ("Ada", "Ben")} if other == "Mallory" else None
+        try:
+            return drive.greet(mesh, {"Ada": 1, "Ben": 2, "Cem": 3}, key, bytes(32), seeded(mesh.me), known)
+        except TacitError as error:
+            return error
+
+    results = run_parties(["Ada", "Ben", "Cem"], job)
+    said = {"Mallory": "another key than your directory", "Cem": "same signing key"}[other]
+    for name in ("Ada", "Cem"):
+        assert isinstance(results[name], PeerError), results[name]
+    assert any(isinstance(r, PeerIncompatible) and said in str(r) for r in results.values())
 
 
 def test_wrong_part_in_a_repair() -> None:

@@ -50,7 +50,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     verb.set_defaults(run=_join)
 
     verb = verbs.add_parser("demo", help="five processes on this machine, one report")
-    verb.add_argument("--cheat", choices=report_demo.CHEATS, help="one of the five cheats and is named")
+    verb.add_argument(
+        "--cheat",
+        nargs="?",
+        const=report_demo.CHEATS[0],
+        choices=report_demo.CHEATS,
+        help="one of the five cheats and is named: writes into all slots (jam, the default), "
+        "announces a wrong sum, or gives wrong parts",
+    )
     verb.set_defaults(run=lambda args: report_demo.show(args.cheat))
 
     verb = verbs.add_parser("teach", help="the textbook's two steps with numbers you can follow")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from tacit.crypto.groups import Group, group_named
-from tacit.errors import PeerError, PeerMisbehaved
+from tacit.errors import PeerError, PeerMisbehaved, TacitError
 from tacit.net.identity import load_identity
 from tacit.net.rendezvous import listen_on
 from tacit.net.roster import Roster, load_roster
@@ -21,7 +22,7 @@ from tacit.report import drive, offers, session, sums
 PEOPLE = ("Ada", "Ben", "Cem", "Dia", "Eva")
 REPORTER, CHEATER = "Dia", "Ben"
 TEXT = b"This course is boring"
-CHEATS = ("sum", "jam", "part")
+CHEATS = ("jam", "sum", "part")
 
 
 def prepare(folder: Path, names: Sequence[str], roster_name: str = "roster.json") -> None:
@@ -36,26 +37,48 @@ def prepare(folder: Path, names: Sequence[str], roster_name: str = "roster.json"
     Roster(tuple(parties)).save(folder / roster_name)
 
 
-def launch(module: str, folder: Path, names: Sequence[str], extra: Sequence[str]) -> tuple[int, list[str]]:
-    """Start one process a person, print what each says under its name; return the worst status and all lines."""
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", module, str(folder), name, *extra], stdout=subprocess.PIPE, text=True
-        )
-        for name in names
-    ]
-    status, lines = 0, []
+def launch(
+    module: str,
+    folder: Path,
+    names: Sequence[str],
+    extra: Sequence[str],
+    environment: Callable[[str], Mapping[str, str]] = lambda _: {},
+) -> tuple[int, list[str]]:
+    """Start one process a person, print what each says under its name; return the worst status and all lines.
+
+    The processes are in groups of their own: Ctrl-C reaches the caller alone, which ends them all.
+    """
+    processes: list[subprocess.Popen[str]] = []
+    status, lines, width = 0, list[str](), max(map(len, names))
     try:
+        for name in names:
+            command = [sys.executable, "-m", module, str(folder), name, *extra]
+            given = {**os.environ, **environment(name)}
+            processes.append(
+                subprocess.Popen(command, env=given, stdout=subprocess.PIPE, text=True, process_group=0)
+            )
         for name, process in zip(names, processes, strict=True):
             said, _ = process.communicate(timeout=180)
             lines += said.splitlines()
-            print("".join(f"{name:>6} | {line}\n" for line in said.splitlines()), end="")
+            print("".join(f"{name:>{width}} | {line}\n" for line in said.splitlines()), end="", flush=True)
+            if process.returncode < 0:
+                print(f"{name:>{width}} | (this process was killed)", flush=True)
             status = max(status, abs(process.returncode))
     finally:
         for process in processes:
             if process.poll() is None:
                 process.kill()
+                process.wait()
     return status, lines
+
+
+def play(member: Callable[[], int]) -> int:
+    """Run one person's part; an error becomes one line, since whoever watches sees only lines."""
+    try:
+        return member()
+    except TacitError as error:
+        print(f"stopped: {error}", flush=True)
+        return 1
 
 
 def show(cheat: str | None) -> int:
@@ -66,6 +89,9 @@ def show(cheat: str | None) -> int:
         if cheat:
             print(f"{CHEATER}'s process cheats ({cheat}).")
         status, lines = launch("tacit.cli.report_demo", folder, PEOPLE, [cheat or "honest"])
+    if status:
+        print("Nobody was named as a cheat, and not everybody finished: see above.")
+        return status
     accused = {line.split(": ", 1)[1] for line in lines if line.startswith("named: ")}
     heard = {line for line in lines if line.startswith("report: ")}
     if accused:
@@ -149,4 +175,4 @@ def member(folder: Path, name: str, cheat: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(member(Path(sys.argv[1]), sys.argv[2], sys.argv[3]))
+    sys.exit(play(lambda: member(Path(sys.argv[1]), sys.argv[2], sys.argv[3])))

@@ -61,6 +61,13 @@ def _connect(home: Home, roster: Roster) -> Mesh:
     return connect_mesh(identity, roster, home.name, round_timeout_s=_ROUND_TIMEOUT_S)
 
 
+def _known(home: Home) -> dict[str, bytes]:
+    """Return the signing keys that this person's directory lists, if there is one."""
+    if not (home.folder / "directory.json").exists():
+        return {}
+    return {name: person.public for name, person in home.directory().people.items()}
+
+
 def _deal(home: Home, roster: Roster, plan: Plan, identifiers: Mapping[str, int], event: str) -> int:
     """Run a dealing, adopt the new share only after everybody has stored it, and log the outcome."""
     present = home.share() if plan.old is not None and identifiers[home.name] in plan.dealers else None
@@ -70,7 +77,9 @@ def _deal(home: Home, roster: Roster, plan: Plan, identifiers: Mapping[str, int]
             home.stage_share(outcome.share)
 
     with _connect(home, roster) as mesh:
-        outcome = drive.deal_over(mesh, plan, identifiers, home.key, secrets.token_bytes, present, store)
+        outcome = drive.deal_over(
+            mesh, plan, identifiers, home.key, secrets.token_bytes, present, store, _known(home)
+        )
     if outcome.share is not None:
         home.adopt_share()
     else:
@@ -132,7 +141,9 @@ def _repair(args: argparse.Namespace) -> int:
         home.adopt_share()
 
     with _connect(home, roster) as mesh:
-        drive.repair_over(mesh, group_key, args.lost, home.key, secrets.token_bytes, present, store)
+        drive.repair_over(
+            mesh, group_key, args.lost, home.key, secrets.token_bytes, present, store, _known(home)
+        )
     home.journal.append(home.now(), "share repaired", home.name, group_key.fingerprint(), f"of {args.lost}")
     print(f"the share of {args.lost} is back")
     return 0

@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tacit.cli.report_demo import launch, prepare
+from tacit.cli.report_demo import launch, play, prepare
 from tacit.crypto.box import seal_to
 from tacit.crypto.encoding import pack
 from tacit.crypto.signing import SigningKey
@@ -39,6 +39,8 @@ def show(*, cheat: bool = False) -> int:
         )
     for name in [line.split(": ", 1)[1] for line in lines if line.startswith("named: ")]:
         print(f"The culprit is {name}. The record opened with three right parts all the same.")
+    if not status:
+        print("Three of the five opened the record for Kim; two alone could not.")
     return status
 
 
@@ -127,4 +129,4 @@ def member(folder: Path, name: str, cheat: bool) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(member(Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "cheat"))
+    sys.exit(play(lambda: member(Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "cheat")))

@@ -13,7 +13,7 @@ from tacit.crypto.encoding import pack, unpack
 from tacit.crypto.groups import Group, Randomness
 from tacit.crypto.hashing import digest
 from tacit.crypto.signing import PUBLIC_BYTES, SigningKey
-from tacit.errors import DataError, PeerIncompatible, UsageError
+from tacit.errors import DataError, PeerIncompatible, PeerMisbehaved, UsageError
 from tacit.net.link import Mesh
 from tacit.report import session, steps
 from tacit.report.envelope import Circle, Member
@@ -28,6 +28,11 @@ def largest_message(people: int, limits: Limits) -> int:
     """Return a bound on every honest message: all offers at once, in which everybody sends the longest text."""
     scalars = limits.max_bytes // 16 + 64
     return min(_LARGEST_FRAME, people * people * people * (32 * scalars + 4096))
+
+
+def most_messages(limits: Limits) -> int:
+    """Return a bound on how many messages an honest person sends: one a round, disputes, and one at the end."""
+    return 8 + 4 * (session.FIRST_CYCLE + session.CYCLE_ROUNDS * limits.max_cycles)
 
 
 def _exchange(mesh: Mesh, label: str, body: bytes) -> dict[str, bytes]:
@@ -63,7 +68,7 @@ def greet(
     )
     mine = pack([terms, key.public, randomness(_NONCE_BYTES)])
     greetings = {mesh.me: mine, **_exchange(mesh, _HELLO, mine)}
-    members = []
+    members: list[Member] = []
     for name in names:
         try:
             theirs, public, nonce = unpack(greetings[name], 3)
@@ -73,6 +78,9 @@ def greet(
             raise PeerIncompatible(f"{name} greets in another format", name) from None
         if theirs != terms:
             raise PeerIncompatible(f"{name} has another list of people or other limits", name)
+        same = [m.name for m in members if m.public == public]
+        if same:
+            raise PeerIncompatible(f"{same[0]} and {name} greet with the same key; one has copied it", name)
         members.append(Member(name, public))
     view = digest("report/greetings", *(greetings[name] for name in names))
     for peer, theirs in _exchange(mesh, _VIEW, view).items():
@@ -110,12 +118,16 @@ def run(
     bound = largest_message(circle.size, limits)
     state, out = steps.start(state, randomness)
     _post(mesh, out)
+    heard, most = dict.fromkeys(mesh.peers, 0), most_messages(limits)
     while state.status == RUNNING:
         # Everybody sends the same number of messages a round, so waiting for one person at a time blocks nobody.
         peer = session.waiting_for(state)[0]
         label, data = mesh.recv_any(peer, bound)
         if label != _STEP:
             raise PeerIncompatible(f"{peer} sent {label!r} in a reporting session", peer)
+        heard[peer] += 1
+        if heard[peer] > most:  # a flood of what is ignored would be a silence without an end
+            raise PeerMisbehaved(f"{peer} sends more messages than a session has", [peer])
         state, out = steps.step(state, [data], randomness)
         _post(mesh, out)
     session.result(state)

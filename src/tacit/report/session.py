@@ -72,7 +72,7 @@ class State:
     heard: Mapping[Key, Mapping[int, Envelope]] = field(default_factory=dict, repr=False)
     session: bytes = b""
     keys: tuple[Element, ...] = ()
-    offers: tuple[Offer, ...] = field(default=(), repr=False)
+    offers: tuple[Offer | None, ...] = field(default=(), repr=False)
     reservations: tuple[Reservation, ...] = ()
     garbled: int = 0
     collisions: int = 0

@@ -254,9 +254,9 @@ def _send_texts(state: State, randomness: Randomness) -> Sent:
     mine: list[Scalar | None] = [
         keep.owner_secret if r.owner == keep.owner else None for r in state.reservations
     ]
-    contribution = [
-        (group.zero,) * width if secret is None or keep.text is None else slots.to_cells(group, keep.text)
-        for width, secret in zip(stage.widths, mine, strict=True)
+    contribution = [  # whoever adds nothing writes zero bytes: the same work as for a text of that length
+        slots.to_cells(group, bytes(r.size) if secret is None or keep.text is None else keep.text)
+        for r, secret in zip(state.reservations, mine, strict=True)
     ]
 
     def prove(dealt: sums.Dealt, commitments: sums.Commitments, context: bytes) -> list[bytes]:
@@ -274,36 +274,38 @@ def _check_parts(state: State, envelopes: Sequence[Envelope], randomness: Random
     stage, secret = _stage(state, state.number), state.keep.session_key
     assert secret is not None and state.keep.dealt is not None
     received: list[tuple[sums.Part, ...]] = []
-    complaints = []
-    for i, envelope in enumerate(envelopes):
+    complaints, read = [], [_read_offer(stage, i, envelope) for i, envelope in enumerate(envelopes)]
+    for i, offer in enumerate(read):
         if i == state.me:
             received.append(tuple(slot[i] for slot in state.keep.dealt.parts))
             continue
-        try:
-            offer = offers.read_offer(stage, i, envelope.body)
-        except DataError:
+        if offer is None:
             continue  # everybody sees that this offer is malformed: `_judge_offers` names its sender
         try:
             received.append(offers.receive_parts(stage, offer, i, state.me, secret))
         except DataError:
             complaint = offers.complain(stage, offer, i, state.me, secret, randomness)
             complaints.append(offers.encode_complaint(complaint))
-    state = replace(state, keep=replace(state.keep, parts=tuple(received)))
+    state = replace(state, offers=tuple(read), keep=replace(state.keep, parts=tuple(received)))
     return _confirm(state, envelopes, complaints)
+
+
+def _read_offer(stage: offers.Stage, sender: int, envelope: Envelope) -> offers.Offer | None:
+    """Read an offer, once: it is the same afterwards, since a second version would end the session."""
+    try:
+        return offers.read_offer(stage, sender, envelope.body)
+    except DataError:
+        return None
 
 
 def _judge_offers(state: State, confirmations: Sequence[Envelope]) -> disputes.Verdict:
     """Find who sent a malformed or unproven offer, else who is wrong in a complaint."""
-    stage, bodies = _stage(state, state.number - 1), state.main(state.number - 1)
-    parsed, bad = [], []
-    for i in range(state.circle.size):
-        try:
-            offer = offers.read_offer(stage, i, bodies[i].body)
-            if not _allowed(state, stage, i, offer):
-                raise DataError("the proof does not hold")
-            parsed.append(offer)
-        except DataError:
-            bad.append(i)
+    stage = _stage(state, state.number - 1)
+    parsed: dict[int, offers.Offer] = {}
+    for i, offer in enumerate(state.offers):
+        if offer is not None and _allowed(state, stage, i, offer):
+            parsed[i] = offer
+    bad = [i for i in range(state.circle.size) if i not in parsed]
     if bad:
         return disputes.Verdict(bad, reason="made an offer without a valid proof")
     for complainer, envelope in enumerate(confirmations):
@@ -333,18 +335,14 @@ def _allowed(state: State, stage: offers.Stage, sender: int, offer: offers.Offer
 
 def _announce(state: State, randomness: Randomness) -> Sent:
     """Broadcast the sums of all parts received; every check of this cycle held."""
-    group = state.circle.group
-    stage = _stage(state, state.number - 1)
-    bodies = state.main(state.number - 1)
-    read = tuple(offers.read_offer(stage, i, bodies[i].body) for i in range(state.circle.size))
-    body = offers.encode_parts(sums.add_parts(group, state.keep.parts))
-    return _send(replace(state, number=state.number + 1, offers=read), body)
+    body = offers.encode_parts(sums.add_parts(state.circle.group, state.keep.parts))
+    return _send(replace(state, number=state.number + 1), body)
 
 
 def _after_sum(state: State, envelopes: Sequence[Envelope], randomness: Randomness) -> Sent:
     """Check everybody's sums against the commitments, add them up, and go where the result leads."""
     group, stage = state.circle.group, _stage(state, state.number - 2)
-    everybody = [offer.commitments for offer in state.offers]
+    everybody = [offer.commitments for offer in state.offers if offer is not None]  # all, by the check before
     announced, bad = [], []
     for i, envelope in enumerate(envelopes):
         try:

@@ -51,18 +51,25 @@ def _exchange(mesh: Mesh, label: str, body: bytes) -> dict[str, bytes]:
 
 
 def greet(
-    mesh: Mesh, identifiers: Mapping[str, int], key: SigningKey, purpose: bytes, randomness: Randomness
+    mesh: Mesh,
+    identifiers: Mapping[str, int],
+    key: SigningKey,
+    purpose: bytes,
+    randomness: Randomness,
+    known: Mapping[str, bytes] | None = None,
 ) -> tuple[list[Member], dict[int, bytes]]:
     """Exchange signing keys, fresh nonces and the purpose; compare that all heard the same.
 
     ``purpose`` is a digest of everything that must agree. Raises PeerIncompatible, naming a party that plans
-    something else (a difference of configuration, not an accusation).
+    something else (a difference of configuration, not an accusation), or signs with another key than ``known``
+    lists for its name: links are not enough, since their keys lie on disk for the transport to read.
     """
     if set(identifiers) != {mesh.me, *mesh.peers}:
         raise UsageError("the roster and the list of participants are not the same people")
     mine = pack((purpose, key.public, randomness(32)))
     bodies = {mesh.me: mine, **_exchange(mesh, _HELLO, mine)}
-    members, nonces = [], {}
+    members: list[Member] = []
+    nonces: dict[int, bytes] = {}
     for name, identifier in identifiers.items():
         try:
             theirs, public, nonce = unpack(bodies[name], 3)
@@ -74,6 +81,11 @@ def greet(
             )
         if len(public) != 32 or len(nonce) != 32:
             raise PeerIncompatible(f"{name} greets in another format", name)
+        if public != (known or {}).get(name, public):
+            raise PeerIncompatible(f"{name} signs with another key than your directory lists", name)
+        same = [m.name for m in members if m.public == public]
+        if same:
+            raise PeerIncompatible(f"{same[0]} and {name} greet with the same signing key", name)
         members.append(Member(identifier, name, public))
         nonces[identifier] = nonce
     view = digest("threshold/greetings", *(bodies[name] for name in sorted(bodies)))
@@ -98,12 +110,16 @@ def run(
     The messages that prove a failure are passed on to all before this raises.
     """
     _post(mesh, names, out)
+    heard, most = dict.fromkeys(mesh.peers, 0), _most_messages(len(names))
     trigger: list[Envelope] = []
     while state.failure is None:
         waiting = awaiting(state)
         if not waiting:
             return state
         body = _receive(mesh, waiting[0], _STEP)
+        heard[waiting[0]] += 1
+        if heard[waiting[0]] > most:  # a flood of what is ignored would be a silence without an end
+            raise PeerMisbehaved(f"{waiting[0]} sends more messages than there are", [waiting[0]])
         try:
             trigger = [Envelope.decode(body)]
         except DataError as error:
@@ -116,6 +132,11 @@ def run(
     with contextlib.suppress(TacitError):
         mesh.close()  # delivers; leaving by the error alone would drop what is queued
     raise state.failure
+
+
+def _most_messages(people: int) -> int:
+    """Return a bound on what an honest party sends: its steps, and what it passes on after a failure."""
+    return 16 + 8 * people
 
 
 def _post(mesh: Mesh, names: Mapping[int, str], out: Iterable[Envelope]) -> None:
@@ -134,13 +155,16 @@ def deal_over(
     randomness: Randomness,
     present: KeyShare | None,
     store: Callable[[dealing.Outcome], None],
+    known: Mapping[str, bytes] | None = None,
 ) -> dealing.Outcome:
     """Run a joint dealing over a mesh. ``store`` must make the outcome durable; then all confirm.
+
+    ``known`` lists the signing keys of those who are known already (see :func:`greet`).
 
     Only after this returns may a present share be destroyed: everybody holds the new one on disk.
     """
     purpose = digest("threshold/purpose", b"dealing", plan.encode())
-    members, nonces = greet(mesh, identifiers, key, purpose, randomness)
+    members, nonces = greet(mesh, identifiers, key, purpose, randomness, known)
     session = dealing.open_session(plan, members, nonces)
     names = {m.identifier: m.name for m in members}
     state, out = dealing.start(plan, session, identifiers[mesh.me], key, randomness, present)
@@ -159,11 +183,12 @@ def repair_over(
     randomness: Randomness,
     present: KeyShare | None,
     store: Callable[[KeyShare], None],
+    known: Mapping[str, bytes] | None = None,
 ) -> None:
     """Repair the share of ``lost`` over a mesh whose other parties are the helpers."""
     identifiers = {name: group_key.identifier_of(name) for name in sorted({mesh.me, *mesh.peers})}
     purpose = digest("threshold/purpose", b"repair", group_key.fingerprint(), lost.encode())
-    members, nonces = greet(mesh, identifiers, key, purpose, randomness)
+    members, nonces = greet(mesh, identifiers, key, purpose, randomness, known)
     target = identifiers[lost]
     helpers = [i for i in identifiers.values() if i != target]
     session = repair.open_session(group_key, helpers, target, members, nonces)
