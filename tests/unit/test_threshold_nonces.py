@@ -158,6 +158,27 @@ def test_race(tmp_path: Path) -> None:
     assert len(won) == 1
 
 
+def test_two_copies_of_a_store_do_not_work_at_once(tmp_path: Path) -> None:
+    """A folder that was copied shares its anchor with the copy: while one gives a nonce out, the other waits."""
+    commitment, won, waiting = fresh(open_store(tmp_path)), [], []
+    shutil.copytree(tmp_path / "nonces", tmp_path / "copy")
+    other = open_store(tmp_path)
+
+    def take(store: NonceStore) -> None:
+        with contextlib.suppress(MaterialError):
+            won.append(store.take(commitment, SUITE, PURPOSE))
+
+    def meanwhile(point: str) -> None:
+        if point == "synced" and not waiting:  # the first has looked at the anchor and not yet raised it
+            waiting.append(threading.Thread(target=lambda: take(other)))
+            waiting[0].start()
+            waiting[0].join(0.2)
+
+    take(NonceStore(tmp_path / "copy", tmp_path / "run" / "anchor", KEY, os.urandom, meanwhile))
+    waiting[0].join()
+    assert len(won) == 1
+
+
 def test_notes_and_burning(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     commitment = fresh(store)

@@ -12,12 +12,15 @@ import pytest
 pytest.importorskip("rbcl")
 pytest.importorskip("coincurve")
 
+from threshold_network import NAMES, run_dealing, shares_of
+
 from tacit.crypto.box import seal_to
 from tacit.crypto.encoding import pack
 from tacit.crypto.sigma import sign
 from tacit.crypto.signing import SigningKey
 from tacit.errors import DataError, NotApproved, PeerMisbehaved, UsageError
 from tacit.threshold import dealer, tdh2, vault, vault_files, vault_notice
+from tacit.threshold.plan import plan_refresh
 from tacit.threshold.suites import suite_named
 
 R = secrets.token_bytes
@@ -280,6 +283,35 @@ def test_change_of_keys_leaves_the_body(world: Any) -> None:
         changed.ciphertext(world.vault, vault.NORMAL)
     with pytest.raises(UsageError):
         vault.change_keys(header, bytes(32), new, R)
+
+
+def test_an_outdated_vault_file_is_no_reason_to_accuse(world: Any) -> None:
+    """After a refresh, a vault.json from before it is refused by name at both ends; nobody is called a cheat."""
+    key, dealt = deal(3, NAMES[1:6])
+    before = dataclasses.replace(world.vault, normal=key)
+    header, file_key = vault.seal_header(before, "patient 4711", R)
+    states, _ = run_dealing(plan_refresh(key), {share.identifier: share for share in dealt.values()})
+    fresh = shares_of(states)
+    after = dataclasses.replace(before, normal=fresh[1].group_key)
+    assert after.fingerprint(vault.NORMAL) != before.fingerprint(vault.NORMAL)
+    assert after.fingerprint(vault.EMERGENCY) == before.fingerprint(vault.EMERGENCY)
+
+    def ask(made: Any) -> Any:
+        return vault.ask(header, made, vault.NORMAL, "clerk", CLERK, "surgery", NOW, 60, R)
+
+    def give(i: int, made: Any, asking: Any) -> Any:
+        return vault.approve(fresh[i], made, vault.NORMAL, header, asking.request, CLERK.public, NOW, R)
+
+    with pytest.raises(UsageError, match="different generations"):
+        give(1, before, ask(before))
+    with pytest.raises(NotApproved, match=r"another vault\.json"):
+        give(1, after, ask(before))
+    asking = ask(after)
+    given = [give(i, after, asking) for i in (1, 3, 5)]
+    with pytest.raises(UsageError, match=r"another vault\.json"):
+        vault.open_key(asking, before, header, given)
+    opened = vault.open_key(asking, after, header, given)  # the header from before the refresh
+    assert opened.key == file_key and not opened.culprits
 
 
 def test_a_sealer_cannot_give_two_keys(world: Any) -> None:

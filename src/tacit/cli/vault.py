@@ -201,6 +201,7 @@ def _approve(args: argparse.Namespace) -> int:
         return 1
     public, now_s = _requester_key(home, request), int(time.time())
     approval = vault.approve(share, made, part, header, request, public, now_s, secrets.token_bytes)
+    _log(home, f"{part} part given for an opening", request)
     vault_files.save(args.out, [approval.encode()])
     return 0
 
@@ -232,8 +233,16 @@ def _acknowledge(args: argparse.Namespace) -> int:
         int(time.time()),
         secrets.token_bytes,
     )
+    _log(home, "emergency acknowledged", notice.request)
     vault_files.save(args.out, [approval.encode()])
     return 0
+
+
+def _log(home: Home, event: str, request: vault.Request) -> None:
+    """Write to this person's log (tacit sign log) what was done for whom, before it leaves the machine."""
+    home.journal.append(
+        home.now(), event, request.requester, request.digest(), f"file {request.header.hex()}"
+    )
 
 
 def _opened(args: argparse.Namespace) -> tuple[vault.Header, vault.Opened]:
@@ -247,6 +256,7 @@ def _opened(args: argparse.Namespace) -> tuple[vault.Header, vault.Opened]:
         raise DataError("the request differs from the one that was made here")
     asking = vault.Asking(request, made.normal.key.group.decode_scalar(secret))
     opened = vault.open_key(asking, made, header, _load_approvals(args.approvals))
+    _log(home, "opened", request)
     for name in opened.culprits:
         print(f"{name} gave a wrong part; the file opened without it")
     print(f"opened with {', '.join(opened.givers)}")

@@ -16,7 +16,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tacit.crypto.groups import Randomness
@@ -134,12 +134,14 @@ class NonceStore:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        # The anchor's lock as well: two copies of one store share the anchor, and must not use it at once.
+        self._anchor.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # emptied since, perhaps
+        with ExitStack() as held:
+            for path in (self._anchor.with_name(f"{self._anchor.name}.lock"), self._folder / "lock"):
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+                held.callback(os.close, descriptor)
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
-        finally:
-            os.close(descriptor)
 
     def _read_mark(self, path: Path) -> tuple[int, str]:
         try:

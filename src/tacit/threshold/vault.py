@@ -60,6 +60,10 @@ class Vault:
             raise UsageError("this vault has no emergency")
         return found
 
+    def fingerprint(self, way: str) -> bytes:
+        """Return the hash of the keys and shares that a way of opening uses; a refresh of shares changes it."""
+        return digest("vault/keys", *(self.part(part).fingerprint() for part in PARTS[way]))
+
 
 @dataclass(frozen=True, slots=True)
 class Header:
@@ -181,6 +185,7 @@ def ask(
         now_s + lifetime_s,
         group.base_mul(secret).encode(),
         randomness(32),
+        vault.fingerprint(way),
         signing.public,
         b"",
     )
@@ -239,6 +244,15 @@ def give_part(
         raise NotApproved(f"the request is for the {request.way} way of opening")
     if share.group_key.key != vault.part(part).key:
         raise UsageError("this key share belongs to another group")
+    if share.group_key.fingerprint() != vault.part(part).fingerprint():
+        raise UsageError(
+            "your vault.json and your key share are of different generations: after a refresh or a reshare, "
+            "write it again (tacit vault create) and hand it round"
+        )
+    if request.keys != vault.fingerprint(request.way):
+        raise NotApproved(
+            "the requester has another vault.json than you, perhaps from before a refresh: compare them"
+        )
     purpose = request.digest()
     given = tdh2.partial(share, header.ciphertext(vault, part), header.label(part), purpose, randomness)
     reply = share.secret.group.decode_element(request.reply)
@@ -304,6 +318,8 @@ def open_key(asking: Asking, vault: Vault, header: Header, approvals: Sequence[A
     """
     if asking.request.header != header.fingerprint():
         raise UsageError("the request is for another header")
+    if asking.request.keys != vault.fingerprint(asking.request.way):
+        raise UsageError("the request was made with another vault.json; use that one, or ask again")
     key, missing = bytes(KEY_BYTES), []
     givers: list[str] = []
     culprits: list[str] = []

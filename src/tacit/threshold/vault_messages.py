@@ -30,6 +30,7 @@ class Request:
     expires_s: int
     reply: bytes
     nonce: bytes
+    keys: bytes
     public: bytes
     signature: bytes = field(repr=False)
 
@@ -37,7 +38,7 @@ class Request:
         """Return everything that is signed."""
         times = self.issued_s.to_bytes(8) + self.expires_s.to_bytes(8)
         texts = [text.encode() for text in (self.record, self.way, self.requester, self.reason)]
-        return [self.header, *texts, times, self.reply, self.nonce, self.public]
+        return [self.header, *texts, times, self.reply, self.nonce, self.keys, self.public]
 
     def encode(self) -> bytes:
         """Write the request."""
@@ -46,18 +47,21 @@ class Request:
     @staticmethod
     def decode(data: bytes) -> Request:
         """Read a request; DataError unless it is well-formed and signed with the key it states."""
-        header, record, way, requester, reason, times, reply, nonce, public, signature = unpack(data, 10)
+        header, record, way, requester, reason, times, reply, nonce, keys, public, signature = unpack(
+            data, 11
+        )
         try:
             texts = [text.decode() for text in (record, way, requester, reason)]
         except UnicodeDecodeError:
             raise DataError("a request is not text") from None
-        if len(times) != 16 or len(nonce) != 32 or len(header) != 32 or any(len(t) > MAX_TEXT for t in texts):
+        sizes = [len(field) for field in (header, times, nonce, keys)]
+        if sizes != [32, 16, 32, 32] or any(len(t) > MAX_TEXT for t in texts):
             raise DataError("a request has fields of the wrong size")
         if not all(text.isprintable() and text.strip() for text in texts) or texts[1] not in PARTS:
             raise DataError("a request leaves something out, or contains characters that cannot be shown")
         issued, expires = int.from_bytes(times[:8]), int.from_bytes(times[8:])
         words = (texts[0], texts[1], texts[2], texts[3])
-        out = Request(header, *words, issued, expires, reply, nonce, public, signature)
+        out = Request(header, *words, issued, expires, reply, nonce, keys, public, signature)
         if not is_signed(public, signature, "vault/request", *out.fields()):
             raise DataError("a request is not signed by the requester it names")
         return out
