@@ -14,7 +14,9 @@ import pytest
 
 from tacit import testing
 from tacit.algebra.ring import Ring
-from tacit.errors import Desync, InternalError, PeerError, PeerUnavailable, TacitError
+from tacit.core.rows import Column
+from tacit.errors import Desync, InternalError, PeerError, PeerMisbehaved, PeerUnavailable, TacitError
+from tacit.gadgets import sort
 from tacit.net.memory import Hub, Record
 from tacit.testing import NAMES
 
@@ -180,3 +182,38 @@ def test_a_party_that_stops_is_named_to_the_others() -> None:
     with pytest.raises(InternalError, match="planted"):
         testing.run("rep3", 64, body)
     assert {name: e.party for name, e in seen.items()} == {"alice": "bob", "carol": "bob"}  # type: ignore[attr-defined]
+
+
+# -- rows: what is opened under a shuffle is checked to be a permutation -----------------------------------------
+
+
+def sorting(p: Any) -> Any:
+    """Sort three keys of two bits, and take a column along."""
+    ring, me = p.ring, p.party.name
+    keys = p.share_input("carl", ring.encode_ints([2, 0, 1]) if me == "carl" else None, (3,))
+    x = p.share_input("bob", ring.encode_ints([CANARIES[1]] * 3) if me == "bob" else None, (3,))
+    column = Column(x.reshape(1, 3), ring)
+    at = sort.order(p, p.decompose(keys, 2), 1, 3, step=1)
+    (y,) = p.place(at, p.fetch(at, p.shuffle([column])))
+    return p.reveal(y.share, ["alice", "carl"]), None
+
+
+@pytest.mark.parametrize("change", ["flip", "shorter", "empty", "drop"])
+def test_a_changed_message_of_a_sort_ends_cleanly(change: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "program", sorting)
+    alter: dict[str, Callable[[Record], list[bytes]]] = {
+        "flip": _flip,
+        "shorter": lambda r: [r.payload[:-1]],
+        "empty": lambda r: [b""],
+        "drop": lambda r: [],
+    }
+    noticed = 0
+    for r in messages("rep3", 3, ""):
+        trial = Trial("rep3", 3, "", at(r, alter[change]))
+        trial.check()
+        if change == "flip":
+            assert trial.error is None or isinstance(trial.error, PeerMisbehaved | PeerUnavailable | Desync)
+            noticed += isinstance(trial.error, PeerMisbehaved)
+        else:
+            assert isinstance(trial.error, PeerError), f"{r.sender} to {r.receiver}: {r.label}"
+    assert noticed or change != "flip"

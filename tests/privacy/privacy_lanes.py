@@ -107,6 +107,12 @@ class LaneSource:
             return np.zeros((planes, -(-n // 64)), np.uint64)
         return np.stack([kernels.pack_bool(self._next(1).astype(np.uint8)) for _ in range(planes)])
 
+    def permutation(self, blocks: int, n: int) -> Array:
+        """Return, for every lane, one of the two orders of two rows."""
+        assert (blocks, n) == (self.world.lanes, 2)
+        first = self._next(1).astype(np.int64)
+        return (np.stack([first, 1 - first], axis=1) + 2 * np.arange(blocks)[:, None]).reshape(-1)
+
 
 class LaneKeys:
     """Stands for a KeyRing."""

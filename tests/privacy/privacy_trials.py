@@ -12,6 +12,7 @@ import numpy.typing as npt
 from privacy_lanes import Key, Lab, Pins, Program, Setting, enumerate_lanes
 
 from tacit.algebra.ring import Ring
+from tacit.core.rows import Column
 from tacit.core.share import Planes, Share
 from tacit.testing import NAMES, gather, gather_planes
 
@@ -33,6 +34,8 @@ class Trial:
     pinned: int = 0
     """0: input shares are enumerated with the draws; else how many choices of the corrupted are tried."""
     radix: int = 4
+    alternate: bool = False
+    """Give the corrupted one choice of shares, 0 and 1 by turns, so that the rows they hold differ."""
 
     def coalitions(self) -> list[tuple[str, ...]]:
         """Return the sets of participants that may learn nothing."""
@@ -70,6 +73,11 @@ def pinnings(trial: Trial) -> list[tuple[tuple[str, ...], Pins | None]]:
     if not trial.pinned:
         return [((), None)]
     rng = np.random.default_rng(SEED)
+    if trial.alternate:
+        return [
+            (c, {(i, (NAMES.index(c[0]) + j) % 3): i & 1 for i in range(4) for j in range(2)})
+            for c in trial.coalitions()
+        ]
     out: list[tuple[tuple[str, ...], Pins | None]] = []
     parts = 2 if trial.setting.protocol == "rep3" else 1
     for coalition in trial.coalitions():
@@ -135,6 +143,17 @@ def _matmul(s: Secrets) -> Program:
     return program
 
 
+def _dot(s: Secrets) -> Program:
+    def program(p: Any, lab: Lab) -> Share:
+        def rows(a: int, b: int) -> Share:
+            pair = zip(lab.share(a).parts, lab.share(b).parts, strict=True)
+            return Share(tuple(np.stack(ps) for ps in pair))
+
+        return p.dot(rows(*s[:2]), rows(*s[2:]))
+
+    return program
+
+
 def _and(s: Secrets) -> Program:
     return lambda p, lab: p.and_(lab.share_bit(s[0]), lab.share_bit(s[1]))
 
@@ -149,6 +168,37 @@ def _to_arith(s: Secrets) -> Program:
 
 def _select(s: Secrets) -> Program:
     return lambda p, lab: p.select(lab.share_bit(s[0]), lab.share(s[1]))
+
+
+def _pair(lab: Lab, first: int, second: int) -> Column:
+    """Share two rows of one block in every lane, as elements of the ring."""
+    x, y = lab.share(first), lab.share(second)
+    parts = zip(x.parts, y.parts, strict=True)
+    return Column(Share(tuple(np.stack(ps, axis=1) for ps in parts)), lab.p.ring)
+
+
+def _permuted(name: str) -> Callable[[Secrets], Program]:
+    """Give the first row of what `name` makes of two rows; the first secret says whether `at` swaps them."""
+
+    def of(s: Secrets) -> Program:
+        def program(p: Any, lab: Lab) -> Share:
+            x = _pair(lab, s[1], s[2])
+            at = _pair(lab, s[0], 1 - s[0])
+            (out,) = getattr(p, name)(at, [x])
+            return Share(tuple(np.ascontiguousarray(part[:, 0]) for part in out.share.parts))
+
+        return program
+
+    return of
+
+
+def _shuffled(s: Secrets, to: tuple[str, ...] = ()) -> Program:
+    def program(p: Any, lab: Lab) -> Share:
+        (out,) = p.shuffle([_pair(lab, s[0], s[1])])
+        p.reveal(out.share, to)
+        return Share(tuple(np.ascontiguousarray(part[:, 0]) for part in out.share.parts))
+
+    return program
 
 
 def _input(owner: str) -> Callable[[Secrets], Program]:
@@ -212,6 +262,22 @@ def _three(width: int) -> Setting:
 TRIALS = [
     *_table(_rep3, ("alice", "bob", "carol", "carl")),
     Trial("two products", _rep3(1), mul_twice, values(0, 2, 2), None),
+    Trial("dot", _rep3(1), _dot, values(-1, 1, 4), lambda s: signed(s[0] * s[2] + s[1] * s[3], 1)),
+    Trial("shuffle", _rep3(1), _shuffled, values(0, 2, 2), None),
+    # Whoever sees the rows come out learns nothing of where each came from: then every factor is needed.
+    Trial("shuffle, opened", _rep3(1), lambda s: _shuffled(s, NAMES[:3]), [(0, 1), (1, 0)], None),
+    *(
+        Trial(
+            name,
+            _rep3(1),
+            _permuted(name),
+            [(0, 0, 1), (1, 0, 1), (0, 1, 1), (1, 0, 0)],
+            lambda s: -s[1 + s[0]],
+            pinned=1,
+            alternate=True,
+        )
+        for name in ("place", "fetch")
+    ),
     Trial(
         "matmul",
         _rep3(2),

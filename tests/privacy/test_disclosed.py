@@ -260,3 +260,14 @@ def test_planted_reveal_without_rerandomising(setting: Setting, label: str) -> N
 def test_planted_opening_without_a_mask() -> None:
     for name in ("mul", "trunc", "sign 1", "to_arith"):
         caught(trial(name, "semi2k"), mask_left_out=without("semi2k/deal"))
+
+
+@pytest.mark.parametrize("pair", [("alice", "bob"), ("alice", "carol"), ("bob", "carol")])
+def test_planted_biased_shuffle(pair: tuple[str, str]) -> None:
+    """A factor that is always the identity: the party outside the pair knows the whole permutation."""
+
+    def left_out(key: Key) -> bool:
+        return key[0] == "draw" and key[1:3] == pair and key[3] == "rep3/shuffle-permutation"
+
+    for name in ("place", "fetch", "shuffle, opened"):
+        caught(trial(name), mask_left_out=left_out)

@@ -17,6 +17,7 @@ import pytest
 
 from tacit import testing
 from tacit.algebra.ring import Ring
+from tacit.core.rows import Column
 from tacit.crypto.prg import KeyRing, Stream
 from tacit.net.memory import Hub
 from tacit.testing import NAMES, scatter, scatter_planes
@@ -47,6 +48,17 @@ def _input(owner: str) -> Callable[[Any, int], Any]:
     return fn
 
 
+def _column(p: Any, value: int) -> Column:
+    """Share a column that all the messages' bytes are filled by: full words."""
+    return Column(_pair(p, value)[0].reshape(1, N), p.ring)
+
+
+def _order(p: Any, value: int) -> Column:
+    """Share the order that stays, or the one that turns round, with one whole element for each place."""
+    places = np.arange(N) if value == 0 else np.arange(N)[::-1]
+    return Column(scatter(p, p.ring.encode_ints(places)).reshape(1, N), p.ring)
+
+
 PROGRAMS: dict[str, Callable[[Any, int], Any]] = {
     "mul": lambda p, v: p.mul(*_pair(p, v)),
     "matmul": lambda p, v: p.matmul(*(x.reshape(64, 64) for x in _pair(p, v))),
@@ -59,6 +71,10 @@ PROGRAMS: dict[str, Callable[[Any, int], Any]] = {
     "to_arith": lambda p, v: p.to_arith(_bit(p, v)),
     "select": lambda p, v: p.select(_bit(p, v), _pair(p, v)[0]),
     "and_": lambda p, v: [p.and_(_bit(p, v), _bit(p, v + 1)) for _ in range(8)],
+    "dot": lambda p, v: p.dot(*(x.reshape(4, N // 4) for x in _pair(p, v))),
+    "shuffle": lambda p, v: p.shuffle([_column(p, v)]),
+    "place": lambda p, v: p.place(_order(p, v), [_column(p, v)]),
+    "fetch": lambda p, v: p.fetch(_order(p, v), [_column(p, v)]),
     "input by alice": _input("alice"),
     "input by a client": _input("carl"),
     "reveal to a client": lambda p, v: p.reveal(_pair(p, 5)[0], ["carl"]),
@@ -109,6 +125,8 @@ def chi_uniform(a: Array) -> float:
 def test_messages_do_not_tell_secrets_apart(
     protocol: str, n: int, dealer: str, width: int, name: str
 ) -> None:
+    if name in ("shuffle", "place", "fetch") and protocol != "rep3":
+        pytest.skip(f"{protocol} does not realise {name}")
     secrets = (0, (1 << (width - 2)) // 5 if name != "mul_trunc" else 12_345)
     first, second = (
         transcript(protocol, n, dealer, width, name, s, seed=100 + i) for i, s in enumerate(secrets)

@@ -1,0 +1,233 @@
+"""Tables with secret keys: group by, distinct, join. Nothing but declared sizes is revealed.
+
+Results have a declared number of rows; a secret truth value says which rows hold something. Sorting once brings equal
+keys together; the rest is local sums and a constant number of rounds of moving rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tacit.array import functions as fn
+from tacit.array.order import arrange, fill, order, restore
+from tacit.array.secret import SecretArray
+from tacit.errors import ShapeError, UsageError
+
+Keys = SecretArray | Sequence[SecretArray]
+AGGREGATES = ("count", "sum", "mean", "min", "max")
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """A grouped table of `max_groups` rows, sorted by key; rows past the number of groups are zero."""
+
+    keys: tuple[SecretArray, ...]
+    columns: dict[str, SecretArray]
+    valid: SecretArray
+    """Which rows hold a group."""
+    number: SecretArray
+    """How many groups there are, those beyond `max_groups` included: secret unless revealed."""
+
+    def __getitem__(self, name: str) -> SecretArray:
+        return self.columns[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """For each left row, in the left table's order: the right table's columns, and whether it has a match."""
+
+    columns: dict[str, SecretArray]
+    matched: SecretArray
+
+    def __getitem__(self, name: str) -> SecretArray:
+        return self.columns[name]
+
+
+def _keys(keys: Keys, what: str) -> tuple[SecretArray, ...]:
+    held = (keys,) if isinstance(keys, SecretArray) else tuple(keys)
+    if not held or any(k.ndim != 1 or k.shape != held[0].shape for k in held):
+        raise ShapeError(f"{what}: keys are columns of one length")
+    return held
+
+
+def _rows(column: SecretArray, n: int, what: str) -> SecretArray:
+    if column.shape != (n,):
+        raise ShapeError(f"{what}: a column of shape {column.shape} beside keys of {n} rows")
+    return column
+
+
+def _starts(keys: Sequence[SecretArray]) -> SecretArray:
+    """Return, for sorted keys, which rows differ from the row before; the first row does."""
+    same = None
+    for k in keys:
+        equal = fn.equal(k[1:], k[:-1])
+        same = equal if same is None else fn.logical_and(same, equal)
+    assert same is not None
+    return fn.concat([same.context.const(np.ones(1, bool)), fn.logical_not(same)])
+
+
+def _zero_where_not(valid: SecretArray, x: SecretArray) -> SecretArray:
+    return fn.logical_and(valid, x) if x.dtype == "bool" else fn.where(valid, x, 0)
+
+
+def _difference(x: SecretArray) -> SecretArray:
+    return fn.concat([x[:1], fn.subtract(x[1:], x[:-1])])
+
+
+def _padded(x: SecretArray, rows: int) -> SecretArray:
+    """Cut or extend with zeros to `rows` rows."""
+    if x.shape[0] >= rows:
+        return x[:rows]
+    kind = {"bool": bool, "int": np.int64, "fixed": np.float64}[x.dtype]
+    return fn.concat([x, x.context.const(np.zeros(rows - x.shape[0], kind))])
+
+
+def group_by(
+    keys: Keys,
+    values: Mapping[str, SecretArray] | None = None,
+    aggs: Sequence[str] = ("count", "sum"),
+    *,
+    max_groups: int,
+    valid: SecretArray | None = None,
+) -> Groups:
+    """Aggregate `values` over rows of equal keys; result columns are "count" and "<name>_<aggregate>".
+
+    `max_groups` is public: the first groups in key order are kept. Rows where `valid` is false do not count.
+    Minimum and maximum cost one sort for each value column, the rest one sort in all.
+    """
+    held, values = _keys(keys, "group_by"), dict(values or {})
+    n = held[0].shape[0]
+    unknown = [a for a in aggs if a not in AGGREGATES]
+    if unknown:
+        raise UsageError(f"no aggregate is called {unknown[0]!r}; there are {', '.join(AGGREGATES)}")
+    if max_groups < 1 or n < 1:
+        raise ShapeError("group_by needs at least one row, and room for one group")
+    for column in values.values():
+        _rows(column, n, "group_by")
+    sums = [a for a in ("sum", "mean") if a in aggs]
+    ends = [a for a in ("min", "max") if a in aggs]
+    columns: dict[str, SecretArray] = {}
+    made = _sums(held, values if sums else {}, valid, max_groups)
+    if "count" in aggs:
+        columns["count"] = made.columns["count"]
+    for name in values:
+        if "sum" in sums:
+            columns[f"{name}_sum"] = made.columns[name]
+        if "mean" in sums:
+            size = fn.maximum(made.columns["count"], 1)
+            quotient = fn.divide(made.columns[name], size)
+            a = values[name].aval
+            lo, hi = min(a.lo, 0), max(a.hi, 0)
+            columns[f"{name}_mean"] = fn.assume(quotient, lo, hi, why="a mean lies within its data's range")
+        if ends:
+            low, high = _ends(held, values[name], valid, max_groups)
+            found = {"min": low, "max": high}
+            columns.update({f"{name}_{a}": found[a] for a in ends})
+    return Groups(made.keys, columns, made.valid, made.number)
+
+
+def _marked(keys: Sequence[SecretArray], valid: SecretArray | None) -> list[SecretArray]:
+    """Put rows that do not count behind all others."""
+    return list(keys) if valid is None else [fn.logical_not(fn.astype(valid, "bool")), *keys]
+
+
+def _last_rows(keys: list[SecretArray], valid: SecretArray | None) -> SecretArray:
+    """Return, for sorted keys, which rows are the last of a group that counts."""
+    starts = _starts(keys)
+    last = fn.concat([starts[1:], starts.context.const(np.ones(1, bool))])
+    return last if valid is None else fn.logical_and(last, fn.logical_not(keys[0]))
+
+
+def _sums(
+    keys: Sequence[SecretArray], values: Mapping[str, SecretArray], valid: SecretArray | None, rows: int
+) -> Groups:
+    """Return keys, counts and sums: running sums at each group's last row, less those of the group before."""
+    n, ctx = keys[0].shape[0], keys[0].context
+    marked = _marked(keys, valid)
+    moved = arrange(order(marked), *marked, *values.values())
+    sorted_keys, columns = moved[: len(marked)], moved[len(marked) :]
+    last = _last_rows(sorted_keys, valid)
+    totals = [fn.cumulative_sum(c) for c in columns]
+    places = ctx.const(np.arange(1, n + 1))
+    # The groups' last rows come to the front, in key order: a sort by one bit.
+    front = order(last, descending=True)
+    kept = arrange(front, last, places, *sorted_keys[len(marked) - len(keys) :], *totals)
+    there, at, *rest = (_padded(x, rows) for x in kept)
+    found = [_zero_where_not(there, x) for x in rest[: len(keys)]]
+    sums = {}
+    for name, total in zip(("count", *values), (at, *rest[len(keys) :]), strict=True):
+        part = _zero_where_not(there, _difference(total))
+        a = values[name].aval if name in values else None
+        lo, hi = (0, n) if a is None else (min(a.lo, 0) * n, max(a.hi, 0) * n)
+        sums[name] = fn.assume(part, lo, hi, why="a group's sum lies between sums of all rows or none")
+    return Groups(tuple(found), sums, there, fn.sum(fn.astype(last, "int")))
+
+
+def _ends(
+    keys: Sequence[SecretArray], value: SecretArray, valid: SecretArray | None, rows: int
+) -> tuple[SecretArray, SecretArray]:
+    """Return each group's least and greatest value: sorted by key, then value, its first and last row's."""
+    marked = _marked(keys, valid)
+    *sorted_keys, ranked = arrange(order([*marked, value]), *marked, value)
+    last = _last_rows(sorted_keys, valid)
+    # The first row of the next group follows the last row of this one.
+    following = fn.concat([ranked[1:], ranked[-1:]])
+    there, high, low = (
+        _padded(x, rows) for x in arrange(order(last, descending=True), last, ranked, following)
+    )
+    low = fn.concat([ranked[:1], low[:-1]])
+    return _zero_where_not(there, low), _zero_where_not(there, high)
+
+
+def distinct(keys: Keys, *, max_groups: int, valid: SecretArray | None = None) -> Groups:
+    """Return the distinct keys in order, and how often each occurs ("count")."""
+    return group_by(keys, {}, ("count",), max_groups=max_groups, valid=valid)
+
+
+def join(
+    left: Keys,
+    right: Keys,
+    columns: Mapping[str, SecretArray],
+    *,
+    multiplicity: str,
+    left_valid: SecretArray | None = None,
+    right_valid: SecretArray | None = None,
+) -> Joined:
+    """Look up each left row's key among the right keys; return the right columns found there, zero without a match.
+
+    `multiplicity` states what is known: "many-to-one" (no right key occurs twice) or "one-to-one" (no left key does
+    either). Nothing checks it on secrets: of equal right keys the last is taken. Rows that are not valid match none.
+    """
+    if multiplicity not in ("many-to-one", "one-to-one"):
+        raise UsageError(
+            'multiplicity must be "many-to-one" or "one-to-one"; swap the tables, or group one first'
+        )
+    a, b = _keys(left, "join"), _keys(right, "join")
+    if len(a) != len(b):
+        raise ShapeError(f"join on {len(a)} left and {len(b)} right keys")
+    n, m = a[0].shape[0], b[0].shape[0]
+    names = list(columns)
+    for name in names:
+        _rows(columns[name], m, "join")
+    ctx = a[0].context
+    # Right rows come first, so that a stable sort puts them before the left rows of the same key.
+    keys = [fn.concat([y, x]) for x, y in zip(a, b, strict=True)]
+    is_right = ctx.const(np.arange(m + n) < m)
+    offered = is_right
+    if right_valid is not None:
+        offered = fn.concat([fn.astype(right_valid, "bool"), ctx.const(np.zeros(n, bool))])
+    at = order(keys)
+    wide = [_padded(columns[name], m + n) for name in names]
+    sorted_offer, *moved = arrange(at, offered, *keys, *wide)
+    sorted_keys, payload = moved[: len(keys)], moved[len(keys) :]
+    starts = _starts(sorted_keys)
+    # A row takes what the nearest group start or offer at or before it holds: an offer's columns, or none.
+    flags = fn.logical_or(starts, sorted_offer)
+    held, *found = restore(at, *fill(flags, sorted_offer, *payload))
+    matched, *out = (x[m:] for x in (held, *found))
+    if left_valid is not None:
+        matched = fn.logical_and(matched, fn.astype(left_valid, "bool"))
+    return Joined({name: _zero_where_not(matched, x) for name, x in zip(names, out, strict=True)}, matched)

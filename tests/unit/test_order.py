@@ -1,0 +1,296 @@
+"""Sorting, order statistics, group-by and join of secret arrays, against NumPy and pandas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import tacit
+from tacit.array import functions as fn
+from tacit.array import order as od
+from tacit.array import tables
+from tacit.array.interpret import Trace
+from tacit.array.session import Session
+from tacit.errors import DataError, NotRealised, ScaleError, ShapeError, UsageError
+
+SEED = 11
+
+
+@pytest.fixture(scope="module")
+def s() -> Iterator[Session]:
+    with tacit.simulate("rep3", owners=("dora",), seed=SEED) as session:
+        yield session
+
+
+def secret(s: Session, value: Any, bound: Any = None) -> Any:
+    """Return an array that no single party knows."""
+    a = np.asarray(value)
+    if a.dtype.kind == "b":
+        return fn.logical_xor(s.input(a, "alice"), s.input(np.zeros(a.shape, bool), "dora"))
+    x = s.input(a, "alice", bound=bound)
+    both = x + s.input(np.zeros_like(a), "dora", bound=(0, 0))
+    return fn.assume(both, x.aval.lo, x.aval.hi)
+
+
+def opened(x: Any) -> Any:
+    return np.asarray(tacit.reveal(x, why="test"))
+
+
+def close(x: Any, want: Any, units: float = 2.0) -> bool:
+    return bool(np.allclose(opened(x), want, rtol=0, atol=units * 2.0**-16))
+
+
+# -- sort ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 64, 1000])
+@pytest.mark.parametrize("kind", ["int", "fixed", "bool", "equal"])
+def test_sort_and_argsort(s: Session, n: int, kind: str) -> None:
+    rng = np.random.default_rng([SEED, n])
+    value = {
+        "int": rng.integers(-(2**31), 2**31, n),
+        "fixed": rng.integers(-99, 99, n) / 8,
+        "bool": rng.integers(0, 2, n).astype(bool),
+        "equal": np.full(n, 7),
+    }[kind]
+    x = secret(s, value)
+    signed = value.astype(np.float64)
+    for down in (False, True):
+        places = np.argsort(-signed if down else signed, kind="stable")
+        assert np.array_equal(opened(od.argsort(x, descending=down)), places)
+        assert np.array_equal(opened(od.sort(x, descending=down)), value[places])
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1])
+def test_sort_along_any_axis(s: Session, axis: int) -> None:
+    value = np.random.default_rng(SEED).integers(-9, 9, (3, 4, 5))
+    x = secret(s, value)
+    assert np.array_equal(opened(od.sort(x, axis=axis)), np.sort(value, axis=axis))
+    assert np.array_equal(opened(od.argsort(x, axis=axis)), np.argsort(value, axis=axis, kind="stable"))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_several_keys_any_direction(s: Session, data: Any) -> None:
+    n = data.draw(st.integers(0, 40))
+    rows = st.lists(st.integers(-3, 3), min_size=n, max_size=n)
+    keys = [np.array(data.draw(rows), np.int64) for _ in range(data.draw(st.integers(1, 3)))]
+    down = [data.draw(st.booleans()) for _ in keys]
+    at = od.order([secret(s, k, bound=3) for k in keys], down)
+    want = np.lexsort([-k if d else k for k, d in zip(keys, down, strict=True)][::-1])
+    column = np.arange(n) * 3 - 50
+    moved, truth = od.arrange(at, secret(s, column), secret(s, column % 2 == 0))
+    assert np.array_equal(opened(moved), column[want])
+    assert np.array_equal(opened(truth), column[want] % 2 == 0)
+    back = od.restore(at, moved)[0]
+    assert np.array_equal(opened(back), column)
+
+
+def test_keys_of_all_bits_and_many_keys(s: Session) -> None:
+    rng = np.random.default_rng(SEED)
+    wide = [rng.integers(-(2**58), 2**58, 30) for _ in range(2)]
+    narrow = rng.integers(0, 2, 30).astype(bool)
+    at = od.order([secret(s, narrow), *(secret(s, w) for w in wide)])
+    assert np.array_equal(
+        opened(od.arrange(at, secret(s, wide[1]))[0]), wide[1][np.lexsort([wide[1], wide[0], narrow])]
+    )
+
+
+def test_orders_known_to_one_party_or_to_all(s: Session) -> None:
+    rng = np.random.default_rng(SEED)
+    keys, value = rng.integers(0, 9, (2, 12)), rng.integers(-9, 9, (2, 12))
+    places = np.argsort(keys, kind="stable")
+    for key in (s.input(keys, "bob"), s.input(keys, "dora"), s.const(keys)):
+        at = od.order(key)
+        moved = od.arrange(at, secret(s, value))[0]
+        assert np.array_equal(opened(moved), np.take_along_axis(value, places, -1))
+        assert np.array_equal(opened(od.restore(at, moved)[0]), value)
+    mixed = od.order([secret(s, keys), s.input(value, "bob"), s.const(value)])
+    assert np.array_equal(opened(od.arrange(mixed, s.const(keys))[0]), np.sort(keys))
+
+
+def test_top_k_and_order_statistics(s: Session) -> None:
+    rng = np.random.default_rng(SEED)
+    value = rng.normal(size=(4, 21)).round(3)
+    x = secret(s, value, bound=8)
+    values, places = od.top_k(x, 5)
+    best = np.argsort(-value, kind="stable")[:, :5]
+    assert np.array_equal(opened(places), best)
+    assert close(values, np.take_along_axis(value, best, -1))
+    for axis in (None, 0, 1):
+        assert close(od.median(x, axis=axis), np.median(value, axis=axis))
+        q = [0, 0.1, 0.333, 0.5, 0.99, 1]
+        assert close(od.quantile(x, q, axis=axis), np.quantile(value, q, axis=axis))
+    assert close(od.percentile(x, 25), np.percentile(value, 25))
+    whole = secret(s, rng.integers(0, 99, 11))
+    assert od.median(whole).dtype == "int"
+
+
+def test_fill(s: Session) -> None:
+    rng = np.random.default_rng(SEED)
+    flags = rng.integers(0, 2, (3, 17)).astype(bool)
+    flags[1], flags[2] = False, True
+    value, truth = rng.integers(-(2**40), 2**40, (3, 17)), rng.integers(0, 2, (3, 17)).astype(bool)
+    got, got_truth = od.fill(secret(s, flags), secret(s, value), secret(s, truth))
+    frame = pd.DataFrame(np.where(flags, value, np.nan)).ffill(axis=1).fillna(0)
+    assert np.array_equal(opened(got), frame.to_numpy())
+    last = np.maximum.accumulate(np.where(flags, np.arange(17), -1), axis=1)
+    assert np.array_equal(
+        opened(got_truth), np.where(last >= 0, np.take_along_axis(truth, np.maximum(last, 0), 1), False)
+    )
+
+
+def test_shuffle_keeps_rows_together(s: Session) -> None:
+    value = np.arange(60).reshape(3, 20)
+    a, b = od.shuffle(secret(s, value), secret(s, value * 2))
+    first = opened(a)
+    assert np.array_equal(opened(b), 2 * first)
+    assert np.array_equal(np.sort(first), value) and not np.array_equal(first, value)
+
+
+# -- tables ----------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    n=st.integers(1, 30),
+    groups=st.integers(1, 6),
+    room=st.integers(1, 9),
+    seed=st.integers(0, 99),
+    nulls=st.booleans(),
+)
+def test_group_by(s: Session, n: int, groups: int, room: int, seed: int, nulls: bool) -> None:
+    rng = np.random.default_rng(seed)
+    keys = [rng.integers(-groups, groups, n), rng.integers(0, 2, n).astype(bool)]
+    v, w = rng.integers(-99, 99, n), rng.integers(-64, 64, n) / 8
+    valid = rng.integers(0, 3, n) > 0 if nulls else np.ones(n, bool)
+    made = tables.group_by(
+        [secret(s, keys[0], bound=6), secret(s, keys[1])],
+        {"v": secret(s, v, bound=99), "w": secret(s, w, bound=8)},
+        tables.AGGREGATES,
+        max_groups=room,
+        valid=secret(s, valid) if nulls else None,
+    )
+    frame = pd.DataFrame({"a": keys[0], "b": keys[1], "v": v, "w": w})[valid].groupby(["a", "b"])
+    want = frame.agg(
+        count=("v", "size"), v_sum=("v", "sum"), v_mean=("v", "mean"), v_min=("v", "min"), v_max=("v", "max"),
+        w_sum=("w", "sum"), w_mean=("w", "mean"), w_min=("w", "min"), w_max=("w", "max"),
+    ).reset_index()  # fmt: skip
+    assert int(opened(made.number)) == len(want)
+    kept = want[:room]
+    there = np.arange(room) < len(kept)
+    assert np.array_equal(opened(made.valid), there)
+    for name, column in {"a": made.keys[0], "b": made.keys[1], **made.columns}.items():
+        padded = np.zeros(room)
+        padded[: len(kept)] = kept[name].to_numpy(np.float64)
+        assert np.allclose(
+            opened(column).astype(float), padded, rtol=0, atol=3e-3 if "mean" in name else 0
+        ), name
+
+
+def test_distinct(s: Session) -> None:
+    value = np.array([5, -2, 5, 5, 9, -2])
+    made = tables.distinct(secret(s, value), max_groups=4)
+    assert opened(made.keys[0]).tolist() == [-2, 5, 9, 0]
+    assert opened(made["count"]).tolist() == [2, 3, 1, 0]
+    assert opened(made.valid).tolist() == [True, True, True, False]
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(n=st.integers(1, 25), m=st.integers(1, 25), seed=st.integers(0, 99), nulls=st.booleans())
+def test_join(s: Session, n: int, m: int, seed: int, nulls: bool) -> None:
+    rng = np.random.default_rng(seed)
+    right = np.sort(rng.permutation(np.arange(-20, 20))[:m])
+    rng.shuffle(right)
+    left = rng.integers(-20, 20, n)
+    price, label = rng.integers(-64, 64, m) / 8, rng.integers(0, 2, m).astype(bool)
+    ok_left, ok_right = (rng.integers(0, 3, k) > 0 if nulls else np.ones(k, bool) for k in (n, m))
+    made = tables.join(
+        secret(s, left, bound=20),
+        secret(s, right, bound=20),
+        {"price": secret(s, price, bound=8), "label": secret(s, label)},
+        multiplicity="many-to-one",
+        left_valid=secret(s, ok_left) if nulls else None,
+        right_valid=secret(s, ok_right) if nulls else None,
+    )
+    table = pd.DataFrame({"k": right, "price": price, "label": label, "there": True})[ok_right]
+    want = pd.DataFrame({"k": left}).merge(table, on="k", how="left")
+    there = want["there"].notna().to_numpy() & ok_left
+    assert np.array_equal(opened(made.matched), there)
+    assert close(made["price"], np.where(there, want["price"].fillna(0), 0), units=0)
+    assert np.array_equal(opened(made["label"]), there & (want["label"] == True).to_numpy())  # noqa: E712
+
+
+def test_join_on_two_keys_one_to_one(s: Session) -> None:
+    left, right = np.array([[1, 1, 2], [0, 1, 0]]), np.array([[2, 1], [0, 1]])
+    made = tables.join(
+        [secret(s, k) for k in left],
+        [secret(s, k) for k in right],
+        {"x": secret(s, np.array([7, 8]))},
+        multiplicity="one-to-one",
+    )
+    assert opened(made["x"]).tolist() == [0, 8, 7]
+
+
+# -- refusals, ranges, cost ------------------------------------------------------------------------------------
+
+
+def test_an_order_does_nothing_but_move_rows(s: Session) -> None:
+    at = od.order(secret(s, np.arange(4)))
+    for misuse in (
+        lambda: tacit.reveal(at, why="no"),
+        lambda: at + 1,
+        lambda: at[1:],
+        lambda: fn.concat([at, at]),
+    ):
+        with pytest.raises((ScaleError, UsageError)):
+            misuse()
+    with pytest.raises(ScaleError, match="order"):
+        od.arrange(secret(s, np.array([0, 0, 0, 0])), secret(s, np.arange(4)))
+    with pytest.raises(DataError):
+        Trace().bind("order", [Trace().input("x", "a", (2,), "perm", 0, 1)], {"descending": [False]})
+
+
+def test_refusals_name_the_remedy(s: Session) -> None:
+    x = secret(s, np.arange(4))
+    with pytest.raises(UsageError, match="many-to-one"):
+        tables.join(x, x, {}, multiplicity="many-to-many")
+    with pytest.raises(UsageError, match="median"):
+        tables.group_by(x, {"x": x}, ["median"], max_groups=2)
+    with pytest.raises(ShapeError):
+        tables.group_by(x, {"x": x[:2]}, max_groups=2)
+    with pytest.raises(UsageError, match="owner"):
+        od.shuffle(s.input(np.arange(3), "alice"))
+    with pytest.raises(UsageError, match="between 0 and 1"):
+        od.quantile(x, 1.5)
+    with tacit.simulate("semi2k") as other, pytest.raises(NotRealised, match="rep3"):
+        od.sort(secret_of_two(other))
+
+
+def secret_of_two(s: Session) -> Any:
+    return s.input(np.arange(3), "alice") + s.input(np.arange(3), "bob")
+
+
+def test_what_is_sent_depends_on_sizes_alone() -> None:
+    shapes = set()
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        with tacit.simulate("rep3", seed=seed) as s:
+            x = s.input(rng.integers(0, 99, 50), "alice", bound=(0, 99))
+            y = s.input(rng.integers(0, 99, 50), "bob", bound=(0, 99))
+            tables.group_by(x + y, {"y": y}, tables.AGGREGATES, max_groups=5)
+            shapes.add(tuple((n, t.rounds, t.total.payload_sent) for n, t in sorted(s.traffic().items())))
+    assert len(shapes) == 1
+
+
+@pytest.mark.slow
+def test_sort_of_100_000_keys() -> None:
+    value = np.random.default_rng(SEED).integers(0, 2**32, 100_000)
+    with tacit.simulate("rep3", owners=("dora",)) as s:
+        assert np.array_equal(opened(od.sort(secret(s, value))), np.sort(value))
