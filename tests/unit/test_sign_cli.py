@@ -40,9 +40,10 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
     (tmp_path / "run").mkdir(mode=0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
     cheap = sealed.seal
-    monkeypatch.setattr(
-        sign_home, "seal", lambda p, s, label: cheap(p, s, label, memory_kib=64, iterations=1, lanes=1)
-    )
+    for module in (sign_home, sign):
+        monkeypatch.setattr(
+            module, "seal", lambda p, s, label: cheap(p, s, label, memory_kib=64, iterations=1, lanes=1)
+        )
     yield
 
 

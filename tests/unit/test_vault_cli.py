@@ -11,8 +11,9 @@ pytest.importorskip("rbcl")
 
 from threshold_command import tacit
 
-from tacit.cli import vault_demo
+from tacit.cli import sign_home, vault_demo
 from tacit.cli.sign_home import make_home
+from tacit.crypto import sealed
 from tacit.crypto.sealed import write_private
 from tacit.threshold import dealer
 from tacit.threshold.order import encode_canonical
@@ -25,6 +26,10 @@ PHRASE = "correct horse"
 @pytest.fixture(autouse=True)
 def passphrase(monkeypatch: Any) -> None:
     monkeypatch.setenv("TACIT_PASSPHRASE", PHRASE)
+    right = sealed.seal
+    monkeypatch.setattr(
+        sign_home, "seal", lambda p, s, label: right(p, s, label, memory_kib=64, iterations=1, lanes=1)
+    )
 
 
 def people(folder: Path, threshold: int, names: list[str], group: str, directory: dict[str, Any]) -> None:
