@@ -52,6 +52,18 @@ class Table:
     rows: int
     columns: Sequence[Column]
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.rows, int | np.integer) or isinstance(self.rows, bool) or self.rows < 1:
+            raise UsageError(f"the table of {self.owner} has a whole number of rows, at least one")
+        names = [c.name for c in self.columns]
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if not names or twice:
+            raise UsageError(
+                f"the table of {self.owner} declares {', '.join(twice)} twice"
+                if twice
+                else f"the table of {self.owner} declares no column"
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -59,6 +71,13 @@ class Result:
 
     to: str | Sequence[str]
     why: str
+
+
+class Columns(dict[str, Any]):
+    """A study's columns by name; one that is not there is named beside those that are."""
+
+    def __missing__(self, name: str) -> Any:
+        raise UsageError(f"the study has no column {name!r}; it has {', '.join(self)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,22 +126,30 @@ class Study:
     """Fewest fractional bits to accept."""
     local: bool = True
     """Whether owners compute on their own rows before sharing."""
+    dealer: str = ""
+    """Who deals the products' material where the protocol needs it; it is trusted, and every statement says so."""
     _job: Job | None = field(default=None, repr=False)
 
     def job(self) -> Job:
         """Trace, choose the ring, and return the job to approve. Raises UsageError, RangeError, NotRealised."""
         if self._job is None:
             owners = tuple(t.owner for t in self.tables)
+            if not owners or not self.results:
+                raise UsageError(
+                    "a study needs tables and results: who provides what, and who may see what, and why"
+                )
             if len(set(owners)) != len(owners):
                 raise UsageError("two tables have one owner; put their columns into one table")
             compute = tuple(self.compute) if self.compute is not None else owners[:3]
-            parties = (*compute, *(o for o in owners if o not in compute))
+            others = (*owners, *((self.dealer,) if self.dealer else ()))
+            parties = tuple(dict.fromkeys((*compute, *others)))
             program = self._trace()
             program = localise(program) if self.local else prune(program)
             fmt = fit(program, self.width, self.frac_bits, self.at_least)
-            title = self.title or getattr(self.function, "__name__", "study")
+            name = getattr(self.function, "__name__", "study")
+            title = self.title or ("study" if name == "<lambda>" else name)
             columns = {t.owner: tuple(t.columns) for t in self.tables}
-            self._job = Job(title, self.protocol, fmt, compute, parties, program, columns)
+            self._job = Job(title, self.protocol, fmt, compute, parties, program, columns, self.dealer)
         return self._job
 
     def plan(self) -> Plan:
@@ -132,17 +159,22 @@ class Study:
     def check(self, data: Data) -> Check:
         """Run the function on sample data in the clear, and its Program in ring arithmetic; compare."""
         job, arrays = self.job(), self._arrays(data)
-        expected = {k: np.asarray(v) for k, v in self.function(self._pool_clear(arrays)).items()}
+        expected = {k: np.asarray(v) for k, v in self.function(Columns(self._pool_clear(arrays))).items()}
         computed = run_clear(job.program, job.fmt, arrays)
         return Check({k: expected[k] for k in self.results}, computed, job.plan())
 
     def simulate(self, data: Data, seed: int | None = None) -> dict[str, dict[str, Revealed]]:
         """Run the real protocol code among threads of this process; what each party learned, by party."""
         job, arrays = self.job(), self._arrays(data)
-        outside = [p for p in job.parties if p not in job.compute]
         fmt = job.fmt
         with simulate(
-            job.protocol, job.compute, owners=outside, width=fmt.width, frac_bits=fmt.frac_bits, seed=seed
+            job.protocol,
+            job.compute,
+            owners=[p for p in job.parties if p not in (*job.compute, job.dealer)],
+            width=fmt.width,
+            frac_bits=fmt.frac_bits,
+            dealer=job.dealer,
+            seed=seed,
         ) as session:
             return session.run(job.program, arrays)
 
@@ -180,8 +212,13 @@ class Study:
         return trace.program()
 
     def _call(self, columns: dict[str, SecretArray]) -> Mapping[str, Any]:
+        function = self.function
+
+        def named(columns: dict[str, Any]) -> Mapping[str, Any]:
+            return function(Columns(columns))
+
         if self.frontend == "array":
-            out = self.function(dict(columns))
+            out = named(columns)
         elif self.frontend == "jax":
             try:
                 from tacit.frontends.jax import trace_jax
@@ -190,7 +227,7 @@ class Study:
                     "the study is written in jax.numpy and JAX is not installed: pip install 'tacit[jax]', or write "
                     'it with operators and the array API and pass frontend="array"'
                 ) from None
-            out = trace_jax(self.function, [columns])
+            out = trace_jax(named, [columns])
         else:
             raise UsageError(f"no front end is called {self.frontend!r}; there are 'jax' and 'array'")
         if not isinstance(out, Mapping):
@@ -210,6 +247,8 @@ class Study:
                     raw = np.asarray(data[table.owner][c.name])
                 except KeyError:
                     raise DataError(f"{table.owner}: there is no column {c.name!r}") from None
+                except ValueError:
+                    raise DataError(f"{table.owner}/{c.name}: the rows are of different lengths") from None
                 values, present = split_missing(c, raw, table.owner)
                 if values.shape != (table.rows,):
                     raise DataError(
@@ -229,7 +268,13 @@ class Study:
 
 
 def split_missing(c: Column, raw: Array, owner: str) -> tuple[Array, Array]:
-    """Return a column's values (0 where missing) and the mask of present rows, its bound checked."""
+    """Return a column's values in its kind (0 where missing) and the mask of present rows, its bound checked."""
+    if raw.dtype.kind == "O":  # how pandas gives a column with absent values
+        absent = np.array([v is None or str(v) == "<NA>" for v in raw.flat])
+        try:
+            raw = np.where(absent.reshape(raw.shape), np.nan, raw).astype(np.float64)
+        except (TypeError, ValueError):
+            raise DataError(f"{owner}/{c.name}: numbers are expected, and a value is none") from None
     if raw.dtype.kind not in "iufb":
         raise DataError(f"{owner}/{c.name}: numbers are expected, not {raw.dtype}")
     present = ~np.isin(raw, c.missing)
@@ -238,9 +283,13 @@ def split_missing(c: Column, raw: Array, owner: str) -> tuple[Array, Array]:
     seen = raw[present]
     if seen.size and (not np.all(np.isfinite(seen)) or seen.min() < c.lo or seen.max() > c.hi):
         raise DataError(
-            f"{owner}/{c.name}: a value is not finite or outside the declared [{c.lo:g}, {c.hi:g}]"
+            f"{owner}/{c.name}: a value is not finite or outside the declared [{c.lo:g}, {c.hi:g}]; correct it or the "
+            "bound, or declare a missing-value code"
         )
-    return np.where(present, raw, 0), present
+    if c.kind != "fixed" and np.any(np.floor(seen) != seen):
+        raise DataError(f"{owner}/{c.name}: a value has a fraction, and the column was declared {c.kind}")
+    dtype = {"fixed": np.float64, "int": np.int64, "bool": np.bool_}[c.kind]
+    return np.where(present, raw, 0).astype(dtype), present
 
 
 def run_clear(program: Program, fmt: Format, arrays: Mapping[str, Mapping[str, Array]]) -> dict[str, Array]:

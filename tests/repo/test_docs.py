@@ -151,7 +151,14 @@ def test_the_steps_between_organisations(tmp_path: Path) -> None:
         cwd=tmp_path,
     )
     assert refused.returncode == 1
-    assert "is it started?" in refused.stderr
+    assert f"approve it with --approve {digest[1]}" in refused.stderr
+    alone = tacit(
+        *("job", "run", "job.json", "--roster", "roster.json", "--name", "ann", "--home", "ann-home"),
+        *("--table", "ann.csv", "--wait", "1", "--approve", digest[1]),
+        cwd=tmp_path,
+    )
+    assert alone.returncode == 1
+    assert "is it started?" in alone.stderr
 
 
 def test_the_commands_verbs_explain_themselves() -> None:

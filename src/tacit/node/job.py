@@ -40,8 +40,10 @@ class Job:
     def __post_init__(self) -> None:
         low, high = protocols.entry(self.protocol).parties
         if not low <= len(self.compute) <= high:
+            count = str(low) if low == high else f"{low} to {high}"
             raise DataError(
-                f"{self.protocol} takes {low} to {high} compute parties, the job names {len(self.compute)}"
+                f"{self.protocol} takes {count} compute parties, the job names {len(self.compute)}"
+                f" ({', '.join(map(str, self.compute))}); they need not provide data"
             )
         if not (
             isinstance(self.title, str) and self.title.isprintable() and 1 <= len(self.title) <= MAX_TEXT
@@ -51,6 +53,8 @@ class Job:
             raise DataError(f"the job names {len(self.parties)} parties; there may be {MAX_PARTIES}")
         for name in self.parties:
             check_name(name)
+            if name == "all":
+                raise DataError("no party may be called 'all': results revealed to \"all\" go to every party")
         for names in (self.parties, self.compute):
             if len(set(names)) != len(names):
                 raise DataError("the job names a party twice")
