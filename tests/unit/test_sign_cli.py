@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from tacit.cli import sign, sign_home, sign_net
 from tacit.cli.sign_home import Home, make_home, open_home
 from tacit.crypto import sealed
-from tacit.errors import MaterialError, PeerError, TacitError, UsageError
-from tacit.net.identity import load_identity
+from tacit.errors import DataError, MaterialError, PeerError, TacitError, UsageError
+from tacit.net.identity import FILE_NAME, load_identity
 from tacit.net.roster import Roster
 from tacit.net.sockets import listen_on
 from tacit.threshold import drive
@@ -79,7 +79,7 @@ def people(root: Path, names: list[str]) -> None:
 def roster(root: Path, names: list[str], file: str = "roster.json") -> str:
     sockets = [listen_on("127.0.0.1") for _ in names]
     parties = [
-        load_identity(root / n / "net", n).party("127.0.0.1", s.getsockname()[1])
+        open_home(root / n, PASSPHRASE).identity().party("127.0.0.1", s.getsockname()[1])
         for n, s in zip(names, sockets, strict=True)
     ]
     for s in sockets:
@@ -334,12 +334,33 @@ def test_dealer(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch:
         run(tmp_path / "Ada", "keygen", "--threshold", "2", "--dealer", "Ada,Ben")
 
 
+def test_no_secret_lies_open_on_disk(tmp_path: Path) -> None:
+    """Every secret of a folder is encrypted under what the passphrase opens, the key of the links too."""
+    ready(tmp_path)
+    home = open_home(tmp_path / "Ada", PASSPHRASE)
+    path = home.folder / "net" / FILE_NAME
+    assert path.read_bytes().startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
+    with pytest.raises(UsageError, match="encrypted"):
+        load_identity(home.folder / "net", "Ada")
+    with pytest.raises(DataError):
+        load_identity(home.folder / "net", "Ada", password=b"another")
+    secrets = (home.key.encode(), home.record_key, home.share().secret.encode(), PASSPHRASE.encode())
+    files = [file for file in home.folder.rglob("*") if file.is_file()]
+    for file in files:
+        data = file.read_bytes()
+        assert not any(s in data or s.hex().encode() in data for s in secrets), file
+        assert file.stat().st_mode & 0o077 == 0 or file.name.endswith("roster.json"), file
+    assert {"share.record", "person.sealed", FILE_NAME} <= {file.name for file in files}
+
+
 def test_mistakes_are_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MaterialError, match="tacit sign init"):
         run(tmp_path / "nobody", "log")
     assert run(tmp_path / "Ada", "init", "Ada", "--role", "doctor") == 0
     with pytest.raises(UsageError, match="not overwritten"):
         run(tmp_path / "Ada", "init", "Ada")
+    with pytest.raises(UsageError, match="letters"):
+        run(tmp_path / "Eve", "init", "../Eve")
     monkeypatch.setenv("TACIT_PASSPHRASE", "wrong-canary")
     with pytest.raises(MaterialError) as caught:
         run(tmp_path / "Ada", "log")

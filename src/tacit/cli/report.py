@@ -117,6 +117,7 @@ def _join(args: argparse.Namespace) -> int:
 def _teach(args: argparse.Namespace) -> int:
     """Show the split and the sum for one short text; anybody may be the one who speaks."""
     n, text = args.people, "boring"
+    textbook.split(0, n, secrets.token_bytes)  # refuses too few people before anything is said
     print(f"One of {n} people says {text!r}; the others say 0. Everybody splits a number into {n} parts.")
     contributions = [textbook.text_to_number(text) if i == 1 else 0 for i in range(n)]
     parts = [textbook.split(value, n, secrets.token_bytes) for value in contributions]

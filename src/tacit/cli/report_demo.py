@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,6 +40,22 @@ def prepare(folder: Path, names: Sequence[str], roster_name: str = "roster.json"
     Roster(tuple(parties)).save(folder / roster_name)
 
 
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Put Ctrl-C off until the end of the block (signals reach Python's main thread alone)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt
+
+
 def launch(
     module: str,
     folder: Path,
@@ -51,12 +70,13 @@ def launch(
     processes: list[subprocess.Popen[str]] = []
     status, lines, width = 0, list[str](), max(map(len, names))
     try:
-        for name in names:
-            command = [sys.executable, "-m", module, str(folder), name, *extra]
-            given = {**os.environ, **environment(name)}
-            processes.append(
-                subprocess.Popen(command, env=given, stdout=subprocess.PIPE, text=True, process_group=0)
-            )
+        with _no_interrupt():  # between a process's start and its entry in the list, it would be left behind
+            for name in names:
+                command = [sys.executable, "-m", module, str(folder), name, *extra]
+                given = {**os.environ, **environment(name)}
+                processes.append(
+                    subprocess.Popen(command, env=given, stdout=subprocess.PIPE, text=True, process_group=0)
+                )
         for name, process in zip(names, processes, strict=True):
             said, _ = process.communicate(timeout=180)
             lines += said.splitlines()
@@ -66,9 +86,9 @@ def launch(
             status = max(status, abs(process.returncode))
     finally:
         for process in processes:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+            process.kill()
+        for process in processes:
+            process.wait()
     return status, lines
 
 

@@ -15,7 +15,6 @@ from tacit.cli.report_demo import launch, play
 from tacit.cli.sign_home import Home, make_home, open_home, write_document
 from tacit.crypto.sealed import write_private
 from tacit.errors import PeerMisbehaved
-from tacit.net.identity import load_identity
 from tacit.net.link import Mesh
 from tacit.net.roster import Roster, load_roster
 from tacit.net.sockets import listen_on
@@ -59,8 +58,7 @@ def _prepare(folder: Path) -> None:
         home = make_home(folder / name, name, _PASSPHRASE)
         (folder / name / "run").mkdir(mode=0o700)
         sockets.append(listen_on("127.0.0.1"))  # finds a free port
-        identity = load_identity(folder / name / "net", name)
-        parties.append(identity.party("127.0.0.1", sockets[-1].getsockname()[1]))
+        parties.append(home.identity().party("127.0.0.1", sockets[-1].getsockname()[1]))
         people.append({"name": name, "public": home.key.public.hex(), "roles": [role]})
     for listener in sockets:
         listener.close()
@@ -74,8 +72,7 @@ def _prepare(folder: Path) -> None:
 def member(folder: Path, name: str, cheat: bool) -> int:
     """Play one person: make the key, approve, sign, aggregate, verify; name who cheats and go on without."""
     home, roster = open_home(folder / name, _PASSPHRASE), load_roster(folder / "roster.json")
-    identity = load_identity(home.folder / "net", name)
-    with connect_mesh(identity, roster, name, round_timeout_s=60.0) as mesh:
+    with connect_mesh(home.identity(), roster, name, round_timeout_s=60.0) as mesh:
         identifiers = {n: i for i, n in enumerate(roster.names, start=1)}
         plan = plan_keygen(suite_named("ed25519"), 2, list(identifiers.values()))
 

@@ -11,10 +11,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tacit.crypto.hashing import hkdf
 from tacit.crypto.record import decrypt_record, encrypt_record
 from tacit.crypto.sealed import open_sealed, read_private, seal, write_private
 from tacit.crypto.signing import SigningKey
 from tacit.errors import MaterialError, UsageError
+from tacit.net.identity import Identity, load_identity
+from tacit.net.roster import check_name
 from tacit.threshold.journal import Journal
 from tacit.threshold.keys import GroupKey, KeyShare
 from tacit.threshold.nonces import NonceStore, default_anchor_folder
@@ -95,6 +98,11 @@ class Home:
             self.nonces().burn()
         (self.folder / "share.record").unlink(missing_ok=True)
 
+    def identity(self) -> Identity:
+        """Load the identity for links; its key is encrypted under what the passphrase opens."""
+        password = hkdf(self.record_key, b"tacit/sign/links").hex().encode()
+        return load_identity(self.folder / "net", self.name, password=password)
+
     def nonces(self) -> NonceStore:
         """Open the nonce store."""
         anchor = default_anchor_folder() / f"nonces-{self.key.public.hex()[:32]}"
@@ -106,7 +114,8 @@ def _label(name: str) -> bytes:
 
 
 def make_home(folder: Path, name: str, passphrase: str) -> Home:
-    """Make a person's folder with a fresh signing key. Raises UsageError if it has one."""
+    """Make a person's folder with a fresh signing key. Raises UsageError if it has one, or for a bad name."""
+    check_name(name)
     seed, record_key = secrets.token_bytes(32), secrets.token_bytes(32)
     sealed = seal(passphrase, seed + record_key, _label(name))
     write_private(folder / "person.sealed", sealed)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from tacit.cli.sign_home import Home, open_home, read_document, read_passphrase
 from tacit.errors import UsageError
-from tacit.net.identity import load_identity
 from tacit.net.link import Mesh
 from tacit.net.roster import Roster, load_roster
 from tacit.net.tls import connect_mesh
@@ -49,7 +48,7 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def _address(args: argparse.Namespace) -> int:
     home = open_home(args.home, read_passphrase())
-    party = load_identity(home.folder / "net", home.name).party(args.host, args.port)
+    party = home.identity().party(args.host, args.port)
     roster = args.home / "me.roster.json"
     Roster((party,)).save(roster)
     print(f"your entry is in {roster}; put everybody's entries into one roster, the same for all")
@@ -57,8 +56,7 @@ def _address(args: argparse.Namespace) -> int:
 
 
 def _connect(home: Home, roster: Roster) -> Mesh:
-    identity = load_identity(home.folder / "net", home.name)
-    return connect_mesh(identity, roster, home.name, round_timeout_s=_ROUND_TIMEOUT_S)
+    return connect_mesh(home.identity(), roster, home.name, round_timeout_s=_ROUND_TIMEOUT_S)
 
 
 def _known(home: Home) -> dict[str, bytes]:

@@ -16,8 +16,11 @@ VALID_DAYS = 3650
 BACKDATED_DAYS = 2
 
 
-def make_certificate(name: str, now: datetime.datetime) -> tuple[bytes, bytes]:
-    """Make a fresh key and its certificate: (PKCS #8 PEM, X.509 PEM); `now` carries a time zone."""
+def make_certificate(name: str, now: datetime.datetime, password: bytes | None = None) -> tuple[bytes, bytes]:
+    """Make a fresh key and its certificate: (PKCS #8 PEM, X.509 PEM); `now` carries a time zone.
+
+    With a `password` (random bytes: the derivation of PEM files is too fast for words) the key is encrypted.
+    """
     key = ed25519.Ed25519PrivateKey.generate()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     certificate = (
@@ -36,9 +39,10 @@ def make_certificate(name: str, now: datetime.datetime) -> tuple[bytes, bytes]:
         )
         .sign(key, None)
     )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    encryption: serialization.KeySerializationEncryption = (
+        serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
     )
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
     return private, certificate.public_bytes(serialization.Encoding.PEM)
 
 
@@ -67,9 +71,14 @@ def certificate_name(certificate_pem: bytes) -> str:
     return str(names[0].value) if names else ""
 
 
-def key_matches(private_pem: bytes, certificate_pem: bytes) -> bool:
+def is_encrypted(private_pem: bytes) -> bool:
+    """Tell whether a private key's file says that it needs a password."""
+    return b"ENCRYPTED" in private_pem.partition(b"\n")[0]
+
+
+def key_matches(private_pem: bytes, certificate_pem: bytes, password: bytes | None = None) -> bool:
     """Tell whether the private key belongs to the certificate; ValueError when either cannot be read."""
-    key = serialization.load_pem_private_key(private_pem, None)
+    key = serialization.load_pem_private_key(private_pem, password if is_encrypted(private_pem) else None)
     certificate = x509.load_pem_x509_certificate(certificate_pem)
     form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return key.public_key().public_bytes(*form) == certificate.public_key().public_bytes(*form)

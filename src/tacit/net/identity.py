@@ -7,10 +7,16 @@ import datetime
 import os
 import secrets
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from tacit.crypto.certificates import certificate_name, key_matches, make_certificate, spki_fingerprint
+from tacit.crypto.certificates import (
+    certificate_name,
+    is_encrypted,
+    key_matches,
+    make_certificate,
+    spki_fingerprint,
+)
 from tacit.errors import DataError, UsageError
 from tacit.net.roster import Party, check_name
 
@@ -29,6 +35,7 @@ class Identity:
     path: Path
     certificate: str
     fingerprint: str
+    password: bytes | None = field(default=None, repr=False)
 
     def party(self, host: str = "", port: int = 0) -> Party:
         """Return this party's entry for a roster; port 0 means that it only calls others."""
@@ -40,9 +47,15 @@ def show_fingerprint(fingerprint: str) -> str:
     return " ".join(fingerprint[i : i + 4] for i in range(0, len(fingerprint), 4))
 
 
-def load_identity(directory: str | Path, name: str, now: datetime.datetime | None = None) -> Identity:
+def load_identity(
+    directory: str | Path,
+    name: str,
+    now: datetime.datetime | None = None,
+    password: bytes | None = None,
+) -> Identity:
     """Load this party's identity from a directory, making it on first use (directory 0700, file 0600).
 
+    A `password` (random bytes, sealed elsewhere) encrypts the key in a file that is made, and opens it again.
     Raises UsageError when other users may read the file or when it belongs to another name, DataError when it
     is damaged.
     """
@@ -51,12 +64,14 @@ def load_identity(directory: str | Path, name: str, now: datetime.datetime | Non
     path = folder / FILE_NAME
     if not path.exists():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _make(folder, path, name, now or datetime.datetime.now(datetime.UTC))
+        _make(folder, path, name, now or datetime.datetime.now(datetime.UTC), password)
     _check_private(folder, path)
     private, mark, rest = path.read_bytes().partition(_SPLIT)
     certificate = mark + rest
+    if is_encrypted(private) and password is None:
+        raise UsageError(f"{path} is encrypted and opens only together with the folder it belongs to")
     try:
-        if not key_matches(private, certificate):
+        if not key_matches(private, certificate, password):
             raise DataError(
                 f"{path}: key and certificate do not belong together; restore the file from a backup"
             )
@@ -68,12 +83,12 @@ def load_identity(directory: str | Path, name: str, now: datetime.datetime | Non
         ) from None
     if found != name:
         raise UsageError(f"{path} is the identity of {found!r}, not of {name!r}; choose another directory")
-    return Identity(name, path, certificate.decode("ascii"), fingerprint)
+    return Identity(name, path, certificate.decode("ascii"), fingerprint, password)
 
 
-def _make(folder: Path, path: Path, name: str, now: datetime.datetime) -> None:
+def _make(folder: Path, path: Path, name: str, now: datetime.datetime, password: bytes | None) -> None:
     """Write a fresh identity; of two processes that race, the first wins and the second uses its file."""
-    private, certificate = make_certificate(name, now)
+    private, certificate = make_certificate(name, now, password)
     draft = folder / f".{FILE_NAME}.{secrets.token_hex(8)}"
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

@@ -40,7 +40,7 @@ def make_context(identity: Identity, trusted: Iterable[str], *, server_side: boo
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a listed certificate is trusted for itself alone
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.load_verify_locations(cadata="\n".join(trusted))
-    context.load_cert_chain(identity.path)
+    context.load_cert_chain(identity.path, password=identity.password)
     if server_side:
         context.num_tickets = 0
     # Python can choose TLS 1.3 ciphers only from 3.15 on; before, OpenSSL takes AES-256-GCM, which is slower.
