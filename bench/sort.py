@@ -1,4 +1,4 @@
-"""Time sorting among three real processes on this machine, mutual TLS on: secret 32-bit keys, sorted and revealed never.
+"""Time sorting among three real processes on this machine, mutual TLS on: secret 32-bit keys.
 
 Columns: median seconds with spread, payload bytes of the busiest party and of all, rounds. `--profile` shows where
 one party's time goes, in one process.

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tacit.array import functions as fn
+from tacit.array import order as od
 from tacit.array.interpret import Trace, reveal
 from tacit.array.program import Aval, Program
 from tacit.array.secret import SecretArray
@@ -84,6 +85,12 @@ STEPS: dict[str, Build] = {
     "slice": lambda d, v: _number(d, v)[1:],
     "stack": lambda d, v: fn.concat([_number(d, v), _number(d, v)]),
     "outer": lambda d, v: fn.sum(fn.outer(_small(_number(d, v)), _small(_number(d, v))), 1),
+    "sort": lambda d, v: od.sort(_number(d, v), descending=d(st.booleans())),
+    "argsort": lambda d, v: od.argsort(_any(d, v, "int", "bool")),
+    "median": lambda d, v: od.median(_number(d, v)),
+    "arrange": lambda d, v: od.arrange(od.order(_any(d, v, "int", "bool")), _number(d, v))[0],
+    "restore": lambda d, v: od.restore(od.order(_any(d, v, "int", "bool")), _any(d, v, "bool"))[0],
+    "fill": lambda d, v: od.fill(_any(d, v, "bool"), _number(d, v))[0],
     "scan": _scan,
 }
 

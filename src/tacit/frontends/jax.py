@@ -17,11 +17,16 @@ from tacit.array import functions as xp
 from tacit.array.interpret import Context, is_users
 from tacit.array.secret import SecretArray
 from tacit.errors import InternalError, NotRealised, SecretUsedAsPublic, TacitError, UsageError
-from tacit.frontends import jax_loops, jax_move, jax_rules
+from tacit.frontends import jax_loops, jax_move, jax_order, jax_rules
 from tacit.frontends.jax_flat import Atom, Const, Flat, Step, Value, flatten, fold, kind_of, known, x64
 from tacit.frontends.jax_refused import REMEDIES
 
-RULES: dict[str, jax_rules.Rule] = {**jax_rules.RULES, **jax_move.RULES, **jax_loops.RULES}
+RULES: dict[str, jax_rules.Rule] = {
+    **jax_rules.RULES,
+    **jax_move.RULES,
+    **jax_loops.RULES,
+    **jax_order.RULES,
+}
 DTYPES = {"fixed": np.float64, "int": np.int64, "bool": np.bool_}
 ASKED = (
     jax.errors.ConcretizationTypeError,

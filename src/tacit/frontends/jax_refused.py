@@ -10,8 +10,6 @@ _DRAW = "draw randomness from a fixed key, outside of what secrets decide"
 
 REMEDIES: dict[str, str] = {
     "rem": "use x - n * floor(x / n) on floats",
-    "sort": "medians and quantiles of secrets are not offered yet; use counts over bins",
-    "top_k": "use max and argmax",
     "cbrt": "for positive x write exp(log(x) / 3)",
     **dict.fromkeys(
         ["sin", "cos", "tan", "asin", "acos", "atan", "atan2", "asinh", "acosh", "atanh"], _POLYNOMIAL

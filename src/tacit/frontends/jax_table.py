@@ -58,6 +58,10 @@ GROUPS: dict[str, dict[str, Example]] = {
         "div": lambda x, y: x / y,
         "dot_general": lambda m, w: m @ w,
     },
+    "Order": {
+        "sort": lambda x: jnp.sort(x),
+        "top_k": lambda x: lax.top_k(x, 10)[0],
+    },
     "Functions": {
         "sqrt": lambda y: lax.sqrt(y),
         "rsqrt": lambda y: lax.rsqrt(y),
