@@ -18,6 +18,7 @@ import pytest
 pytest.importorskip("nacl")
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from threshold_command import dies
 
 from tacit.cli import sign, sign_home, sign_net
 from tacit.cli.sign_home import Home, make_home, open_home
@@ -251,36 +252,6 @@ def test_a_crash_after_everybody_stored_can_be_finished(
         run(tmp_path / "Cem", "adopt")
 
 
-KILL = """
-import os, signal, sys
-from pathlib import Path
-root, source, stop = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-sys.path.insert(0, source)
-from tacit.cli.sign_home import open_home
-from tacit.threshold.keys import KeyShare
-home = open_home(root / "Ada", os.environ["TACIT_PASSPHRASE"])
-new = KeyShare.decode((root / "new.share").read_bytes())
-count = 0
-def deadly(name):
-    right = getattr(os, name)
-    def call(*arguments, **options):
-        global count
-        for moment in ("before", "after"):
-            if count == stop:
-                os.kill(os.getpid(), signal.SIGKILL)
-            count += 1
-            if moment == "before":
-                result = right(*arguments, **options)
-        return result
-    setattr(os, name, call)
-for name in ("fsync", "replace", "link", "unlink", "open"):
-    deadly(name)
-home.stage_share(new)
-home.adopt_share()
-home.journal.append(home.now(), "adopted", "Ada", bytes(32))
-"""
-
-
 def test_kill_at_every_write_of_a_new_share(tmp_path: Path) -> None:
     """kill -9 before and after every system call that writes: the old share or the new one, never neither."""
     ready(tmp_path)
@@ -293,12 +264,14 @@ def test_kill_at_every_write_of_a_new_share(tmp_path: Path) -> None:
     while killed:
         root = tmp_path / f"kill-{stop}"
         shutil.copytree(tmp_path / "keep", root / "Ada")
-        (root / "new.share").write_bytes(new.encode())
-        source = str(Path(__file__).resolve().parents[2] / "src")
-        words = [sys.executable, "-c", KILL, str(root), source, str(stop)]
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
-        assert done.returncode in (0, -9), done.stderr
-        killed = done.returncode != 0
+
+        def work(folder: Path = root / "Ada") -> None:
+            home = open_home(folder, PASSPHRASE)
+            home.stage_share(new)
+            home.adopt_share()
+            home.journal.append(home.now(), "adopted", "Ada", bytes(32))
+
+        killed = dies(stop, work)
         home = open_home(root / "Ada", PASSPHRASE)
         held = home.share().secret
         assert held in (old.secret, new.secret)

@@ -1,7 +1,10 @@
 """`tacit vault` from keys to an opened file, an emergency, new keys; and the demonstration over TLS."""
 
+import functools
 import json
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +12,13 @@ import pytest
 
 pytest.importorskip("rbcl")
 
-from threshold_command import tacit
+from threshold_command import dies, tacit
 
 from tacit.cli import sign_home, vault_demo
-from tacit.cli.sign_home import make_home
+from tacit.cli.sign_home import make_home, open_home
 from tacit.crypto import sealed
 from tacit.crypto.sealed import write_private
-from tacit.threshold import dealer
+from tacit.threshold import dealer, vault, vault_notice
 from tacit.threshold.order import encode_canonical
 from tacit.threshold.policy import DIRECTORY_FORMAT
 from tacit.threshold.suites import suite_named
@@ -130,6 +133,48 @@ def test_emergency_with_notice(ward: Path, capsys: Any) -> None:
     given = [ward / "h.ok", ward / "phone1.ok", ward / "phone2.ok"]
     assert step(ward, "kim", "open", head, request, *given, *opening) == 0
     assert (ward / "clear.txt").read_text() == "blood group 0"
+
+
+def test_kill_at_every_write_of_a_vault(ward: Path) -> None:
+    """kill -9 before and after every call that writes: no part without its notice, no file that is not whole."""
+    request, head, out = ask(ward, "r", "--emergency"), ward / "p.head.json", ward / "out"
+    step(ward, "head", "approve", head, request, "--yes", "--out", ward / "h.ok")
+    step(ward, "head", "notice", request, ward / "h.ok", "--out", ward / "notice")
+    kept = ward / "phone1" / "notices"
+
+    def until_it_ends(work: Callable[[], object], check: Callable[[], None]) -> int:
+        stop = 0
+        while dies(stop, work):
+            check()
+            out.unlink(missing_ok=True)
+            stop += 1
+        check()
+        assert out.exists()
+        return stop
+
+    def noted() -> None:
+        if out.exists():
+            found = [vault_notice.Notice.decode(file.read_bytes()) for file in kept.glob("[!.]*")]
+            assert [notice.request.record for notice in found] == ["P-1042"]
+            assert vault.Approval.decode(out.read_bytes()).part == vault.NOTICE
+        shutil.rmtree(kept, ignore_errors=True)
+
+    noting = functools.partial(step, ward, "phone1", "acknowledge", head, ward / "notice", "--out", out)
+    assert until_it_ends(noting, noted) > 15
+    assert noting() == 1  # exists and is not overwritten: and phone1's log is whole
+    assert len(open_home(ward / "phone1", PHRASE).journal.read()) > 1
+    out.rename(ward / "phone1.ok")
+    step(ward, "phone2", "acknowledge", head, ward / "notice", "--out", ward / "phone2.ok")
+
+    def whole() -> None:
+        assert not out.exists() or out.read_text() == "blood group 0"
+
+    given = [ward / "h.ok", ward / "phone1.ok", ward / "phone2.ok"]
+    opening = ["--body", ward / "p.body", "--out", out]
+    assert (
+        until_it_ends(functools.partial(step, ward, "kim", "open", head, request, *given, *opening), whole)
+        > 10
+    )
 
 
 def test_new_keys_same_body(ward: Path) -> None:

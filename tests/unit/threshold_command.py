@@ -1,7 +1,10 @@
 """`tacit split`, `combine`, `vault` and `report` as the command line calls them, in this process."""
 
 import argparse
+import os
+import signal
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from tacit.cli import report, split, vault
@@ -21,3 +24,40 @@ def tacit(*arguments: Any) -> int:
         print(f"tacit: {error}", file=sys.stderr)
         return 1
     return status
+
+
+def dies(stop: int, work: Callable[[], object]) -> bool:
+    """Run `work` in a forked process that kill -9 ends before or after its `stop`-th call that writes.
+
+    Returns whether it was killed; False says that `work` came to its end.
+    """
+    child = os.fork()
+    if child == 0:
+        count = 0
+
+        def deadly(name: str) -> None:
+            right = getattr(os, name)
+
+            def call(*arguments: Any, **options: Any) -> Any:
+                nonlocal count
+                result = None
+                for moment in ("before", "after"):
+                    if count == stop:
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    count += 1
+                    if moment == "before":
+                        result = right(*arguments, **options)
+                return result
+
+            setattr(os, name, call)
+
+        for name in ("fsync", "replace", "link", "unlink", "open"):
+            deadly(name)
+        try:
+            work()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) or os.waitstatus_to_exitcode(status) == 0
+    return os.WIFSIGNALED(status)
