@@ -18,6 +18,7 @@ from tacit.core.party import Party
 from tacit.core.protocol import Card, Protocol
 from tacit.crypto.prg import KeyRing
 from tacit.errors import NotRealised, RangeError
+from tacit.gadgets import sort
 from tacit.net.memory import Hub
 from tacit.testing import NAMES
 
@@ -108,6 +109,23 @@ def test_rounds_of_a_whole_program(protocol: str, n: int, dealer: str) -> None:
         p.reveal_bits(p.unpack(p.is_zero(z, 30), (16,)), ["carl"])
 
     check(protocol, 64, body, n, dealer, "whole program")
+
+
+@pytest.mark.parametrize(
+    ("blocks", "rows", "bits"), [(1, 3, 0), (1, 1, 5), (2, 70, 33), (1, 3000, 20), (1, 9000, 7)]
+)
+def test_sorting(blocks: int, rows: int, bits: int) -> None:
+    """Gadgets over narrower rings are counted as they run."""
+
+    def body(p: Any) -> None:
+        n = blocks * rows
+        x = testing.scatter(p, p.ring.zeros((n,)))
+        held = columns(p, Ring(64), np.random.default_rng(SEED), blocks, rows)
+        at = sort.order(p, p.decompose(x, bits) if bits else None, blocks, rows)
+        p.place(at, p.fetch(at, held))
+        sort.fill(p, p.sign(x, 20), held)
+
+    check("rep3", 64, body, 3, "", f"sort of {blocks} x {rows}, {bits} bits")
 
 
 # -- cards ---------------------------------------------------------------------------------------------------

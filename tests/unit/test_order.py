@@ -15,7 +15,9 @@ import tacit
 from tacit.array import functions as fn
 from tacit.array import order as od
 from tacit.array import tables
+from tacit.array.analyse import predict
 from tacit.array.interpret import Trace
+from tacit.array.runtime import Format
 from tacit.array.session import Session
 from tacit.errors import DataError, NotRealised, ScaleError, ShapeError, UsageError
 
@@ -287,6 +289,34 @@ def test_what_is_sent_depends_on_sizes_alone() -> None:
             tables.group_by(x + y, {"y": y}, tables.AGGREGATES, max_groups=5)
             shapes.add(tuple((n, t.rounds, t.total.payload_sent) for n, t in sorted(s.traffic().items())))
     assert len(shapes) == 1
+
+
+def test_the_plan_counts_every_message() -> None:
+    """Predicted bytes and rounds of a grouped table and a join are those of the run."""
+    trace = Trace()
+    key = trace.input("key", "alice", (30,), "int", 0, 9)
+    other = trace.input("other", "bob", (30,), "int", 0, 9)
+    value = trace.input("value", "carol", (30,), "fixed", -8, 8)
+    groups = tables.group_by(key + other, {"v": value}, tables.AGGREGATES, max_groups=4)
+    joined = tables.join(other, groups.keys[0], {"v": groups["v_sum"]}, multiplicity="many-to-one")
+    tacit.reveal(joined["v"], why="test", name="v")
+    tacit.reveal(groups["v_mean"], to="bob", why="test", name="mean")
+    program = trace.program()
+    rng = np.random.default_rng(SEED)
+    data = {
+        "alice": {"key": rng.integers(0, 10, 30)},
+        "bob": {"other": rng.integers(0, 10, 30)},
+        "carol": {"value": rng.normal(size=30)},
+    }
+    with tacit.simulate("rep3", seed=1) as s:
+        before = s.traffic()
+        s.run(program, data)
+        after = s.traffic()
+    names = ("alice", "bob", "carol")
+    plan = predict(program, "rep3", Format(64, 16), names, names)
+    assert plan.rounds == max((after[n] - before[n]).rounds for n in names)
+    for n in names:
+        assert plan.sent_by(n) == (after[n] - before[n]).total.payload_sent
 
 
 @pytest.mark.slow

@@ -125,3 +125,63 @@ def test_tape_replays_and_notes_widths() -> None:
     with pytest.raises(MaterialError):
         tape.bits(2, (1,), Ring(3))
     assert Tape().ring(Ring(8), (2,)).tolist() == [0, 0]
+
+
+# -- permutations ------------------------------------------------------------------------------------------------
+
+CHI_SQUARED_23 = 73.0  # 23 degrees of freedom, α below 1e-6
+
+
+def _orders(draw: Any, n: int, times: int) -> Any:
+    """Count how often each order of n rows is drawn, in `times` blocks."""
+    places = draw(times, n).reshape(times, n) - (np.arange(times) * n)[:, None]
+    assert np.array_equal(np.sort(places, axis=1), np.tile(np.arange(n), (times, 1)))
+    return np.unique(places @ (n ** np.arange(n)), return_counts=True)[1]
+
+
+def test_permutations_are_uniform() -> None:
+    counts = _orders(Stream(KEY, "test/permutation").permutation, 4, 48_000)
+    assert counts.size == 24
+    assert ((counts - 2000.0) ** 2 / 2000.0).sum() < CHI_SQUARED_23
+
+
+def test_planted_biased_shuffle_is_caught() -> None:
+    """Exchange every place with any place, and not with a later one: 4^4 outcomes do not divide by 24."""
+
+    def biased(times: int, n: int) -> Any:
+        jumps = Stream(KEY, "test/permutation").planes(2 * n, 64 * -(-times // 64))
+        bits = np.unpackbits(jumps.view(np.uint8), axis=1, bitorder="little")[:, :times]
+        places = np.tile(np.arange(n), (times, 1))
+        rows = np.arange(times)
+        for i in range(n):
+            j = bits[2 * i] + 2 * bits[2 * i + 1]
+            places[rows, i], places[rows, j] = places[rows, j].copy(), places[rows, i].copy()
+        return (places + (rows * n)[:, None]).reshape(-1)
+
+    counts = _orders(biased, 4, 48_000)
+    assert ((counts - 2000.0) ** 2 / 2000.0).sum() > CHI_SQUARED_23
+
+
+@pytest.mark.parametrize(("blocks", "n"), [(0, 3), (1, 0), (1, 1), (3, 2), (2, 1000), (1, (1 << 20) + 1)])
+def test_permutations_agree_and_move_on(blocks: int, n: int) -> None:
+    a, b = (Stream(KEY, "test/permutation") for _ in range(2))
+    first = a.permutation(blocks, n)
+    assert np.array_equal(first, b.permutation(blocks, n))
+    inside = first.reshape(blocks, n) - (np.arange(blocks) * n)[:, None]
+    assert np.array_equal(np.sort(inside, axis=1), np.tile(np.arange(n), (blocks, 1)))
+    if n >= 1000:
+        assert not np.array_equal(first, a.permutation(blocks, n))
+
+
+def test_equal_keys_of_a_permutation_are_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, taken = Stream(KEY, "test/permutation"), []
+    original = Stream.take
+
+    def take(self: Stream, nbytes: int) -> Any:
+        taken.append(nbytes)
+        return np.zeros(nbytes, np.uint8) if len(taken) == 1 else original(self, nbytes)
+
+    monkeypatch.setattr(Stream, "take", take)
+    assert sorted(stream.permutation(1, 5)) == [0, 1, 2, 3, 4]
+    assert len(taken) == 2
+    assert sorted(Tape([1, 0, 1]).permutation(1, 4)) == [0, 1, 2, 3]

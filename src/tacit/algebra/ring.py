@@ -53,6 +53,14 @@ class Ring:
             return a
         return np.asarray(a & np.uint64((1 << self.width) - 1))
 
+    def _reduce_fresh(self, a: Array) -> Array:
+        """Reduce words that nobody else refers to, in place."""
+        if self.width == 64:
+            return a
+        if not isinstance(a, np.ndarray):  # NumPy makes scalars of arrays without axes
+            return self.reduce(a)
+        return np.bitwise_and(a, np.uint64((1 << self.width) - 1), out=a)
+
     def zeros(self, shape: Sequence[int]) -> Array:
         """Return zeros of `shape`."""
         return np.zeros(tuple(shape), self.dtype)
@@ -129,25 +137,25 @@ class Ring:
     def add(self, a: Array, b: Array) -> Array:
         """Return a + b, with broadcasting."""
         if not self.wide:
-            return self.reduce(np.add(a, b))
+            return self._reduce_fresh(np.add(a, b))
         return self.reduce(kernels.add(*_same(a, b)))
 
     def sub(self, a: Array, b: Array) -> Array:
         """Return a − b, with broadcasting."""
         if not self.wide:
-            return self.reduce(np.subtract(a, b))
+            return self._reduce_fresh(np.subtract(a, b))
         return self.reduce(kernels.sub(*_same(a, b)))
 
     def neg(self, a: Array) -> Array:
         """Return −a."""
         if not self.wide:
-            return self.reduce(np.negative(a))
+            return self._reduce_fresh(np.negative(a))
         return self.reduce(kernels.neg(a))
 
     def mul(self, a: Array, b: Array) -> Array:
         """Return the elementwise product, with broadcasting."""
         if not self.wide:
-            return self.reduce(np.multiply(a, b))
+            return self._reduce_fresh(np.multiply(a, b))
         return self.reduce(kernels.mul(*_same(a, b)))
 
     def matmul(self, a: Array, b: Array) -> Array:
@@ -181,14 +189,14 @@ class Ring:
     def cumsum(self, a: Array, axis: int) -> Array:
         """Return running sums along `axis`."""
         if not self.wide:
-            return self.reduce(np.cumsum(a, axis=axis, dtype=np.uint64))
+            return self._reduce_fresh(np.cumsum(a, axis=axis, dtype=np.uint64))
         return self.reduce(_join32([np.cumsum(p, axis=axis, dtype=np.uint64) for p in _split32(a)]))
 
     def shl(self, a: Array, s: int) -> Array:
         """Return a·2^s."""
         if self.wide:
             return self.reduce(kernels.shl(a, s))
-        return self.reduce(a << np.uint64(s)) if s < 64 else np.zeros_like(a)
+        return self._reduce_fresh(a << np.uint64(s)) if s < 64 else np.zeros_like(a)
 
     def shr(self, a: Array, s: int) -> Array:
         """Return the logical shift a >> s of the reduced representative."""
