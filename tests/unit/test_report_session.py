@@ -80,7 +80,7 @@ def test_collisions_without_end_are_cut_and_the_reporter_knows() -> None:
 
 
 def test_messages_late_twice_and_reordered() -> None:
-    for seed in range(6):
+    for seed in range(3):
         world = World(five(bob=TEXT, eva=b"x"), seed).run(shuffle=True)
         assert sorted(finished(world)) == [TEXT, b"x"], seed
 
@@ -102,7 +102,7 @@ def test_strangers_altered_and_foreign_messages_change_nothing() -> Any:
 
 def test_silence_names_who_is_silent() -> None:
     for stop_at in range(7):
-        world = World(five(ann=TEXT), cheater=3)
+        world = World([TEXT, None, None, None], cheater=3)
         world.silenced = lambda i, s, stop_at=stop_at: i == 3 and s.number >= stop_at
         world.run()
         for i in world.honest():

@@ -160,7 +160,8 @@ def test_race(tmp_path: Path) -> None:
 
 def test_two_copies_of_a_store_do_not_work_at_once(tmp_path: Path) -> None:
     """A folder that was copied shares its anchor with the copy: while one gives a nonce out, the other waits."""
-    commitment, won, waiting = fresh(open_store(tmp_path)), [], []
+    commitment, won = fresh(open_store(tmp_path)), []
+    waiting: list[threading.Thread] = []
     shutil.copytree(tmp_path / "nonces", tmp_path / "copy")
     other = open_store(tmp_path)
 
