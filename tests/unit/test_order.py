@@ -324,3 +324,49 @@ def test_sort_of_100_000_keys() -> None:
     value = np.random.default_rng(SEED).integers(0, 2**32, 100_000)
     with tacit.simulate("rep3", owners=("dora",)) as s:
         assert np.array_equal(opened(od.sort(secret(s, value))), np.sort(value))
+
+
+def test_the_same_functions_run_on_numpy() -> None:
+    """A study's check runs the function on pooled rows; the answers are those of the shares."""
+
+    def study(t: Any) -> dict[str, Any]:
+        groups = tables.group_by(t["k"], {"v": t["v"]}, tables.AGGREGATES, max_groups=5, valid=t["ok"])
+        found = tables.join(t["k"], groups.keys[0], {"n": groups["count"]}, multiplicity="many-to-one",
+                            right_valid=groups.valid, left_valid=t["ok"])  # fmt: skip
+        best, places = od.top_k(t["v"], 3)
+        return {
+            "mean": groups["v_mean"],
+            "most": groups["v_max"],
+            "found": found["n"],
+            "best": best,
+            "places": places,
+            "middle": od.median(t["v"]),
+            "filled": od.fill(t["ok"], t["v"])[0],
+        }
+
+    rng = np.random.default_rng(SEED)
+    columns = [
+        tacit.Column("v", "fixed", -8, 8), tacit.Column("k", "int", 0, 3), tacit.Column("ok", "bool", 0, 1),
+    ]  # fmt: skip
+    names = ("mean", "most", "found", "best", "places", "middle", "filled")
+    made = tacit.Study(
+        study,
+        tables=[tacit.Table(name, rows=6, columns=columns) for name in "abc"],
+        results={name: tacit.Result("all", why="test") for name in names},
+        frontend="array",
+    )
+    data = {
+        name: {
+            "v": rng.permutation(90)[:6] / 8 - 5,
+            "k": rng.integers(0, 4, 6),
+            "ok": rng.integers(0, 2, 6) > 0,
+        }
+        for name in "abc"
+    }
+    pooled = {c: np.concatenate([data[n][c] for n in "abc"]) for c in ("v", "k", "ok")}
+    want, got = study(pooled), made.simulate(data)["a"]
+    for name in names:
+        assert np.allclose(np.asarray(got[name], float), np.asarray(want[name], float), rtol=0, atol=1e-3), (
+            name
+        )
+    assert "largest difference" in str(made.check(data))

@@ -257,7 +257,7 @@ def _shuffle_abstract(ins: list[Aval], params: Params) -> list[Aval]:
 
 
 def _no_clear(vals: list[Array], params: Params) -> list[Array]:
-    raise UsageError("shuffle takes secret values")
+    raise UsageError("shuffle takes secret values: there is no one answer to check in the clear")
 
 
 def _shuffle_lower(rt: Runtime, vals: list[Value], outs: list[Aval], params: Params) -> list[Share]:

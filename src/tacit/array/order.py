@@ -11,70 +11,65 @@ from typing import Any
 
 import numpy as np
 
-from tacit.array import functions as fn
-from tacit.array.secret import SecretArray
+from tacit.array.plain import bind, constant, space, within
 from tacit.errors import ShapeError, UsageError
 
-Columns = Sequence[SecretArray]
 
-
-def order(keys: SecretArray | Columns, descending: bool | Sequence[bool] = False) -> SecretArray:
+def order(keys: Any, descending: bool | Sequence[bool] = False) -> Any:
     """Return the order that sorts by the first key, ties by the next, along the last axis; stable."""
-    held = [keys] if isinstance(keys, SecretArray) else list(keys)
+    held = list(keys) if isinstance(keys, list | tuple) else [keys]
     if not held:
         raise UsageError("an order needs at least one key")
     down = [descending] * len(held) if isinstance(descending, bool) else [bool(d) for d in descending]
-    made: SecretArray = held[0].context.bind("order", held, {"descending": down})[0]
-    return made
+    return bind("order", held, descending=down)[0]
 
 
-def arrange(at: SecretArray, *columns: SecretArray) -> list[SecretArray]:
+def arrange(at: Any, *columns: Any) -> list[Any]:
     """Return the columns in this order: row i of the result is row at[i]."""
-    return list(at.context.bind("arrange", [at, *columns], {})) if columns else []
+    return bind("arrange", [at, *columns]) if columns else []
 
 
-def restore(at: SecretArray, *columns: SecretArray) -> list[SecretArray]:
+def restore(at: Any, *columns: Any) -> list[Any]:
     """Undo `arrange`: row at[i] of the result is row i."""
-    return list(at.context.bind("restore", [at, *columns], {})) if columns else []
+    return bind("restore", [at, *columns]) if columns else []
 
 
-def fill(flags: SecretArray, *columns: SecretArray) -> list[SecretArray]:
+def fill(flags: Any, *columns: Any) -> list[Any]:
     """Return, for each row, the columns of the nearest flagged row at or before it; zero before the first."""
-    return list(flags.context.bind("fill", [flags, *columns], {})) if columns else []
+    return bind("fill", [flags, *columns]) if columns else []
 
 
-def shuffle(*columns: SecretArray) -> list[SecretArray]:
+def shuffle(*columns: Any) -> list[Any]:
     """Return the columns with their rows (last axis) in one uniformly random order that nobody learns."""
     if not columns:
         return []
-    return list(columns[0].context.bind("shuffle", list(columns), {}))
+    return bind("shuffle", columns)
 
 
-def _last(x: SecretArray, axis: int) -> tuple[SecretArray, list[int]]:
+def _last(x: Any, axis: int) -> tuple[Any, list[int]]:
     if not -x.ndim <= axis < x.ndim:
         raise ShapeError(f"axis {axis} does not exist in shape {x.shape}")
     axes = [i for i in range(x.ndim) if i != axis % x.ndim] + [axis % x.ndim]
-    return fn.permute_dims(x, axes), [int(i) for i in np.argsort(axes)]
+    return space(x).permute_dims(x, axes), [int(i) for i in np.argsort(axes)]
 
 
-def _places(x: SecretArray) -> SecretArray:
-    made: SecretArray = x.context.const(np.broadcast_to(np.arange(x.shape[-1]), x.shape).copy())
-    return made
+def _places(x: Any) -> Any:
+    return constant(x, np.broadcast_to(np.arange(x.shape[-1]), x.shape).copy())
 
 
-def sort(x: SecretArray, *, axis: int = -1, descending: bool = False, stable: bool = True) -> SecretArray:
+def sort(x: Any, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
     """Sort along `axis`."""
     moved, back = _last(x, axis)
-    return fn.permute_dims(arrange(order(moved, descending), moved)[0], back)
+    return space(x).permute_dims(arrange(order(moved, descending), moved)[0], back)
 
 
-def argsort(x: SecretArray, *, axis: int = -1, descending: bool = False, stable: bool = True) -> SecretArray:
+def argsort(x: Any, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
     """Return the places of the sorted values, as secret integers; ties in their own order."""
     moved, back = _last(x, axis)
-    return fn.permute_dims(arrange(order(moved, descending), _places(moved))[0], back)
+    return space(x).permute_dims(arrange(order(moved, descending), _places(moved))[0], back)
 
 
-def top_k(x: SecretArray, k: int) -> tuple[SecretArray, SecretArray]:
+def top_k(x: Any, k: int) -> tuple[Any, Any]:
     """Return the k greatest values along the last axis, greatest first, and their places."""
     if not x.shape or not 0 <= k <= x.shape[-1]:
         raise ShapeError(f"top_k of {k} from shape {x.shape}")
@@ -82,8 +77,9 @@ def top_k(x: SecretArray, k: int) -> tuple[SecretArray, SecretArray]:
     return values[..., :k], places[..., :k]
 
 
-def quantile(x: SecretArray, q: Any, *, axis: int | None = None) -> SecretArray:
+def quantile(x: Any, q: Any, *, axis: int | None = None) -> Any:
     """Return the quantiles at public `q` in [0, 1], interpolated linearly as NumPy does; q's axes come first."""
+    fn = space(x)
     moved, _ = _last(fn.reshape(x, (-1,)) if axis is None else x, -1 if axis is None else axis)
     wanted = np.asarray(q, np.float64)
     n = moved.shape[-1]
@@ -101,20 +97,18 @@ def quantile(x: SecretArray, q: Any, *, axis: int | None = None) -> SecretArray:
         below, above = fn.astype(below, "fixed"), fn.astype(above, "fixed")
         between = fn.multiply(fn.subtract(above, below), share)
         # A point between two values lies in their range, which intervals alone do not see.
-        found = fn.assume(
-            fn.add(below, between), x.aval.lo, x.aval.hi, why="a quantile lies within its data's range"
-        )
+        found = within(fn.add(below, between), x, "a quantile lies within its data's range")
     else:
         found = below
     found = fn.permute_dims(found, [found.ndim - 1, *range(found.ndim - 1)])
     return found if wanted.ndim else found[0]
 
 
-def median(x: SecretArray, *, axis: int | None = None) -> SecretArray:
+def median(x: Any, *, axis: int | None = None) -> Any:
     """Return the median: the middle value, or the mean of the middle two."""
     return quantile(x, 0.5, axis=axis)
 
 
-def percentile(x: SecretArray, q: Any, *, axis: int | None = None) -> SecretArray:
+def percentile(x: Any, q: Any, *, axis: int | None = None) -> Any:
     """Return the quantiles at public `q` in [0, 100]."""
     return quantile(x, np.asarray(q, np.float64) / 100, axis=axis)

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from tacit.array import functions as fn
+from tacit.array.ops import kind_dtype
 from tacit.array.order import arrange, fill, order, restore
-from tacit.array.secret import SecretArray
+from tacit.array.plain import Plain, constant, kind_of, space, within
 from tacit.errors import ShapeError, UsageError
 
-Keys = SecretArray | Sequence[SecretArray]
+Keys = Any
 AGGREGATES = ("count", "sum", "mean", "min", "max")
 
 
@@ -24,14 +25,14 @@ AGGREGATES = ("count", "sum", "mean", "min", "max")
 class Groups:
     """A grouped table of `max_groups` rows, sorted by key; rows past the number of groups are zero."""
 
-    keys: tuple[SecretArray, ...]
-    columns: dict[str, SecretArray]
-    valid: SecretArray
+    keys: tuple[Any, ...]
+    columns: dict[str, Any]
+    valid: Any
     """Which rows hold a group."""
-    number: SecretArray
+    number: Any
     """How many groups there are, those beyond `max_groups` included: secret unless revealed."""
 
-    def __getitem__(self, name: str) -> SecretArray:
+    def __getitem__(self, name: str) -> Any:
         return self.columns[name]
 
 
@@ -39,59 +40,61 @@ class Groups:
 class Joined:
     """For each left row, in the left table's order: the right table's columns, and whether it has a match."""
 
-    columns: dict[str, SecretArray]
-    matched: SecretArray
+    columns: dict[str, Any]
+    matched: Any
 
-    def __getitem__(self, name: str) -> SecretArray:
+    def __getitem__(self, name: str) -> Any:
         return self.columns[name]
 
 
-def _keys(keys: Keys, what: str) -> tuple[SecretArray, ...]:
-    held = (keys,) if isinstance(keys, SecretArray) else tuple(keys)
+def _keys(keys: Keys, what: str) -> tuple[Any, ...]:
+    held = tuple(keys) if isinstance(keys, list | tuple) else (keys,)
     if not held or any(k.ndim != 1 or k.shape != held[0].shape for k in held):
         raise ShapeError(f"{what}: keys are columns of one length")
     return held
 
 
-def _rows(column: SecretArray, n: int, what: str) -> SecretArray:
+def _rows(column: Any, n: int, what: str) -> Any:
     if column.shape != (n,):
         raise ShapeError(f"{what}: a column of shape {column.shape} beside keys of {n} rows")
     return column
 
 
-def _starts(keys: Sequence[SecretArray]) -> SecretArray:
+def _starts(keys: Sequence[Any]) -> Any:
     """Return, for sorted keys, which rows differ from the row before; the first row does."""
-    same = None
+    fn, same = space(*keys), None
     for k in keys:
         equal = fn.equal(k[1:], k[:-1])
         same = equal if same is None else fn.logical_and(same, equal)
     assert same is not None
-    return fn.concat([same.context.const(np.ones(1, bool)), fn.logical_not(same)])
+    return fn.concat([constant(same, np.ones(1, bool)), fn.logical_not(same)])
 
 
-def _zero_where_not(valid: SecretArray, x: SecretArray) -> SecretArray:
-    return fn.logical_and(valid, x) if x.dtype == "bool" else fn.where(valid, x, 0)
+def _zero_where_not(valid: Any, x: Any) -> Any:
+    fn = space(valid, x)
+    return fn.logical_and(valid, x) if kind_of(x) == "bool" else fn.where(valid, x, 0)
 
 
-def _difference(x: SecretArray) -> SecretArray:
+def _difference(x: Any) -> Any:
+    fn = space(x)
     return fn.concat([x[:1], fn.subtract(x[1:], x[:-1])])
 
 
-def _padded(x: SecretArray, rows: int) -> SecretArray:
+def _padded(x: Any, rows: int) -> Any:
     """Cut or extend with zeros to `rows` rows."""
     if x.shape[0] >= rows:
         return x[:rows]
-    kind = {"bool": bool, "int": np.int64, "fixed": np.float64}[x.dtype]
-    return fn.concat([x, x.context.const(np.zeros(rows - x.shape[0], kind))])
+    rest = np.zeros(rows - x.shape[0], kind_dtype(kind_of(x)))
+    return space(x).concat([x, constant(x, rest)])
 
 
 def group_by(
     keys: Keys,
-    values: Mapping[str, SecretArray] | None = None,
+    values: Mapping[str, Any] | None = None,
     aggs: Sequence[str] = ("count", "sum"),
     *,
     max_groups: int,
-    valid: SecretArray | None = None,
+    valid: Any | None = None,
 ) -> Groups:
     """Aggregate `values` over rows of equal keys; result columns are "count" and "<name>_<aggregate>".
 
@@ -109,7 +112,7 @@ def group_by(
         _rows(column, n, "group_by")
     sums = [a for a in ("sum", "mean") if a in aggs]
     ends = [a for a in ("min", "max") if a in aggs]
-    columns: dict[str, SecretArray] = {}
+    columns: dict[str, Any] = {}
     made = _sums(held, values if sums else {}, valid, max_groups)
     if "count" in aggs:
         columns["count"] = made.columns["count"]
@@ -117,11 +120,10 @@ def group_by(
         if "sum" in sums:
             columns[f"{name}_sum"] = made.columns[name]
         if "mean" in sums:
-            size = fn.maximum(made.columns["count"], 1)
-            quotient = fn.divide(made.columns[name], size)
-            a = values[name].aval
-            lo, hi = min(a.lo, 0), max(a.hi, 0)
-            columns[f"{name}_mean"] = fn.assume(quotient, lo, hi, why="a mean lies within its data's range")
+            fn = space(made.columns[name])
+            quotient = fn.divide(made.columns[name], fn.maximum(made.columns["count"], 1))
+            why = "a mean lies within its data's range"
+            columns[f"{name}_mean"] = within(quotient, values[name], why, zero=True)
         if ends:
             low, high = _ends(held, values[name], valid, max_groups)
             found = {"min": low, "max": high}
@@ -129,29 +131,31 @@ def group_by(
     return Groups(made.keys, columns, made.valid, made.number)
 
 
-def _marked(keys: Sequence[SecretArray], valid: SecretArray | None) -> list[SecretArray]:
+def _marked(keys: Sequence[Any], valid: Any | None) -> list[Any]:
     """Put rows that do not count behind all others."""
-    return list(keys) if valid is None else [fn.logical_not(fn.astype(valid, "bool")), *keys]
+    if valid is None:
+        return list(keys)
+    fn = space(valid)
+    return [fn.logical_not(fn.astype(valid, "bool")), *keys]
 
 
-def _last_rows(keys: list[SecretArray], valid: SecretArray | None) -> SecretArray:
+def _last_rows(keys: list[Any], valid: Any | None) -> Any:
     """Return, for sorted keys, which rows are the last of a group that counts."""
     starts = _starts(keys)
-    last = fn.concat([starts[1:], starts.context.const(np.ones(1, bool))])
+    fn = space(starts)
+    last = fn.concat([starts[1:], constant(starts, np.ones(1, bool))])
     return last if valid is None else fn.logical_and(last, fn.logical_not(keys[0]))
 
 
-def _sums(
-    keys: Sequence[SecretArray], values: Mapping[str, SecretArray], valid: SecretArray | None, rows: int
-) -> Groups:
+def _sums(keys: Sequence[Any], values: Mapping[str, Any], valid: Any | None, rows: int) -> Groups:
     """Return keys, counts and sums: running sums at each group's last row, less those of the group before."""
-    n, ctx = keys[0].shape[0], keys[0].context
+    n, fn = keys[0].shape[0], space(*keys, *values.values(), valid)
     marked = _marked(keys, valid)
     moved = arrange(order(marked), *marked, *values.values())
     sorted_keys, columns = moved[: len(marked)], moved[len(marked) :]
     last = _last_rows(sorted_keys, valid)
     totals = [fn.cumulative_sum(c) for c in columns]
-    places = ctx.const(np.arange(1, n + 1))
+    places = constant(last, np.arange(1, n + 1))
     # The groups' last rows come to the front, in key order: a sort by one bit.
     front = order(last, descending=True)
     kept = arrange(front, last, places, *sorted_keys[len(marked) - len(keys) :], *totals)
@@ -160,20 +164,18 @@ def _sums(
     sums = {}
     for name, total in zip(("count", *values), (at, *rest[len(keys) :]), strict=True):
         part = _zero_where_not(there, _difference(total))
-        a = values[name].aval if name in values else None
-        lo, hi = (0, n) if a is None else (min(a.lo, 0) * n, max(a.hi, 0) * n)
-        sums[name] = fn.assume(part, lo, hi, why="a group's sum lies between sums of all rows or none")
+        why = "a group's sum lies between sums of all rows or none"
+        sums[name] = within(part, values.get(name, last), why, zero=True, times=n)
     return Groups(tuple(found), sums, there, fn.sum(fn.astype(last, "int")))
 
 
-def _ends(
-    keys: Sequence[SecretArray], value: SecretArray, valid: SecretArray | None, rows: int
-) -> tuple[SecretArray, SecretArray]:
+def _ends(keys: Sequence[Any], value: Any, valid: Any | None, rows: int) -> tuple[Any, Any]:
     """Return each group's least and greatest value: sorted by key, then value, its first and last row's."""
     marked = _marked(keys, valid)
     *sorted_keys, ranked = arrange(order([*marked, value]), *marked, value)
     last = _last_rows(sorted_keys, valid)
     # The first row of the next group follows the last row of this one.
+    fn = space(ranked)
     following = fn.concat([ranked[1:], ranked[-1:]])
     there, high, low = (
         _padded(x, rows) for x in arrange(order(last, descending=True), last, ranked, following)
@@ -182,7 +184,7 @@ def _ends(
     return _zero_where_not(there, low), _zero_where_not(there, high)
 
 
-def distinct(keys: Keys, *, max_groups: int, valid: SecretArray | None = None) -> Groups:
+def distinct(keys: Keys, *, max_groups: int, valid: Any | None = None) -> Groups:
     """Return the distinct keys in order, and how often each occurs ("count")."""
     return group_by(keys, {}, ("count",), max_groups=max_groups, valid=valid)
 
@@ -190,11 +192,11 @@ def distinct(keys: Keys, *, max_groups: int, valid: SecretArray | None = None) -
 def join(
     left: Keys,
     right: Keys,
-    columns: Mapping[str, SecretArray],
+    columns: Mapping[str, Any],
     *,
     multiplicity: str,
-    left_valid: SecretArray | None = None,
-    right_valid: SecretArray | None = None,
+    left_valid: Any | None = None,
+    right_valid: Any | None = None,
 ) -> Joined:
     """Look up each left row's key among the right keys; return the right columns found there, zero without a match.
 
@@ -212,13 +214,14 @@ def join(
     names = list(columns)
     for name in names:
         _rows(columns[name], m, "join")
-    ctx = a[0].context
+    fn = space(*a, *b, *columns.values(), left_valid, right_valid)
+    like = next((x for x in (*a, *b, *columns.values()) if fn is not Plain and hasattr(x, "context")), a[0])
     # Right rows come first, so that a stable sort puts them before the left rows of the same key.
     keys = [fn.concat([y, x]) for x, y in zip(a, b, strict=True)]
-    is_right = ctx.const(np.arange(m + n) < m)
+    is_right = constant(like, np.arange(m + n) < m)
     offered = is_right
     if right_valid is not None:
-        offered = fn.concat([fn.astype(right_valid, "bool"), ctx.const(np.zeros(n, bool))])
+        offered = fn.concat([fn.astype(right_valid, "bool"), constant(like, np.zeros(n, bool))])
     at = order(keys)
     wide = [_padded(columns[name], m + n) for name in names]
     sorted_offer, *moved = arrange(at, offered, *keys, *wide)

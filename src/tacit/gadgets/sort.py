@@ -28,7 +28,7 @@ WORD = 64
 
 def radix(bits: int, rows: int) -> int:
     """Return how many key bits one pass takes: three are fewest bytes, two least work, four fewer rounds."""
-    return min(bits, 4 if rows <= 2048 else 3 if rows <= 8192 else 2)
+    return min(bits, 4 if rows <= 1024 else 3 if rows <= 8192 else 2)
 
 
 def order(p: Protocol, keys: Planes | None, blocks: int, rows: int, step: int = 0) -> Column:
