@@ -7,10 +7,10 @@ Tacit's arrays.
 from __future__ import annotations
 
 import builtins
+import importlib
 import math
-import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -564,55 +564,18 @@ def diagonal(x: SecretArray) -> SecretArray:
     return take(reshape(x, (-1,)), np.arange(builtins.min(n, m)) * (m + 1))
 
 
-def getitem(x: SecretArray, key: Any) -> SecretArray:
-    """NumPy's basic indexing, and one public integer array or list."""
-    items = list(key) if isinstance(key, tuple) else [key]
-    count = builtins.sum(1 for k in items if k is not None and k is not Ellipsis)
-    if count > x.ndim:
-        raise ShapeError(f"{count} indices for shape {x.shape}")
-    if Ellipsis not in [k for k in items if not isinstance(k, np.ndarray | list | SecretArray)]:
-        items.append(Ellipsis)
-    at = next(i for i, k in enumerate(items) if k is Ellipsis)
-    items[at : at + 1] = [slice(None)] * (x.ndim - count)
-    start, stop, steps, flips, shape, fancy = [], [], [], [], [], None
-    axis = 0
-    for k in items:
-        if k is None:
-            shape.append(1)
-            continue
-        n = x.shape[axis]
-        if isinstance(k, slice):
-            a, b, s = k.indices(n)
-            length = len(range(a, b, s))
-            if s < 0:
-                flips.append(axis)
-                a, b, s = (a + (length - 1) * s, a + 1, -s) if length else (0, 0, 1)
-            elif not length:
-                a = b = 0
-            shape.append(length)
-        elif isinstance(k, np.ndarray | list) and np.ndim(k) == 1:
-            if fancy is not None:
-                raise NotRealised("only one index array at a time")
-            fancy, (a, b, s) = (axis, k), (0, n, 1)
-            shape.append(-2)
-        else:
-            a = operator.index(k)
-            if not -n <= a < n:
-                raise ShapeError(f"index {a} leaves the axis of {n}")
-            a %= n
-            b, s = a + 1, 1
-        start.append(a)
-        stop.append(b)
-        steps.append(s)
-        axis += 1
-    out = x
-    if (start, stop, steps) != ([0] * x.ndim, list(x.shape), [1] * x.ndim):
-        out = _bind("slice", x, start=start, stop=stop, steps=steps)
-    if flips:
-        out = _bind("flip", out, axes=flips)
-    if fancy is not None:
-        chosen = np.asarray(fancy[1])
-        chosen = np.flatnonzero(chosen) if chosen.dtype.kind == "b" else chosen
-        out = take(out, chosen, fancy[0])
-        shape = [len(chosen) if s == -2 else s for s in shape]
-    return reshape(out, shape)
+# What is composed from the functions above stands in files that import this one, so it is found on first use.
+if TYPE_CHECKING:
+    from tacit.array.elementary import *  # noqa: F403
+    from tacit.array.indexing import *  # noqa: F403
+    from tacit.array.integers import *  # noqa: F403
+
+_ELSEWHERE = ("elementary", "indexing", "integers")
+
+
+def __getattr__(name: str) -> Any:
+    for module in () if name.startswith("_") else _ELSEWHERE:
+        found = importlib.import_module(f"tacit.array.{module}")
+        if name in found.__all__:
+            return getattr(found, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,12 +9,8 @@ _WINDOWS = "write it as slices and matrix products"
 _DRAW = "draw randomness from a fixed key, outside of what secrets decide"
 
 REMEDIES: dict[str, str] = {
-    "rem": "use x - n * floor(x / n) on floats",
-    "cbrt": "for positive x write exp(log(x) / 3)",
-    **dict.fromkeys(
-        ["sin", "cos", "tan", "asin", "acos", "atan", "atan2", "asinh", "acosh", "atanh"], _POLYNOMIAL
-    ),
-    **dict.fromkeys(["erf", "erfc", "erf_inv", "lgamma", "digamma", "igamma", "bessel_i0e"], _POLYNOMIAL),
+    **dict.fromkeys(["asin", "acos", "asinh", "acosh", "atanh"], _POLYNOMIAL),
+    **dict.fromkeys(["erf_inv", "lgamma", "digamma", "igamma", "bessel_i0e"], _POLYNOMIAL),
     **dict.fromkeys(["cholesky", "triangular_solve", "lu", "custom_linear_solve"], _SOLVE),
     **dict.fromkeys(["eig", "eigh", "svd", "schur"], "use power iteration with a fixed count"),
     "qr": "use the normal equations",

@@ -83,15 +83,6 @@ def _mul(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     return [y] if only(x) == 1 and _same(y, step) else [xp.multiply(x, y)]
 
 
-def _div(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
-    if is_int(step):
-        raise NotRealised(
-            "jax primitive 'div' (whole-number division) is not supported on secrets; divide as floats and take "
-            "the floor"
-        )
-    return [xp.divide(*ins)]
-
-
 def _power(x: Value, y: float) -> SecretArray:
     twice = 2 * y
     if twice == int(twice) and y not in (0.5, -0.5) and y != int(y):
@@ -357,7 +348,6 @@ RULES: dict[str, Rule] = {
     "sub": _sub,
     "mul": _mul,
     "neg": one(xp.negative),
-    "div": _div,
     "integer_pow": _integer_pow,
     "pow": _pow,
     "square": one(xp.square),

@@ -1,0 +1,68 @@
+"""NumPy's square brackets on arrays of a session or trace."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from tacit.array import functions as xp
+from tacit.array.secret import SecretArray
+from tacit.errors import NotRealised, ShapeError
+
+__all__ = ["getitem"]
+
+
+def getitem(x: SecretArray, key: Any) -> SecretArray:
+    """NumPy's basic indexing, and one public integer array or list."""
+    items = list(key) if isinstance(key, tuple) else [key]
+    count = sum(1 for k in items if k is not None and k is not Ellipsis)
+    if count > x.ndim:
+        raise ShapeError(f"{count} indices for shape {x.shape}")
+    if Ellipsis not in [k for k in items if not isinstance(k, np.ndarray | list | SecretArray)]:
+        items.append(Ellipsis)
+    at = next(i for i, k in enumerate(items) if k is Ellipsis)
+    items[at : at + 1] = [slice(None)] * (x.ndim - count)
+    start, stop, steps, flips, shape, fancy = [], [], [], [], [], None
+    axis = 0
+    for k in items:
+        if k is None:
+            shape.append(1)
+            continue
+        n = x.shape[axis]
+        if isinstance(k, slice):
+            a, b, s = k.indices(n)
+            length = len(range(a, b, s))
+            if s < 0:
+                flips.append(axis)
+                a, b, s = (a + (length - 1) * s, a + 1, -s) if length else (0, 0, 1)
+            elif not length:
+                a = b = 0
+            shape.append(length)
+        elif isinstance(k, np.ndarray | list) and np.ndim(k) == 1:
+            if fancy is not None:
+                raise NotRealised("only one index array at a time")
+            fancy, (a, b, s) = (axis, k), (0, n, 1)
+            shape.append(-2)
+        else:
+            a = operator.index(k)
+            if not -n <= a < n:
+                raise ShapeError(f"index {a} leaves the axis of {n}")
+            a %= n
+            b, s = a + 1, 1
+        start.append(a)
+        stop.append(b)
+        steps.append(s)
+        axis += 1
+    out = x
+    if (start, stop, steps) != ([0] * x.ndim, list(x.shape), [1] * x.ndim):
+        out = xp._bind("slice", x, start=start, stop=stop, steps=steps)
+    if flips:
+        out = xp._bind("flip", out, axes=flips)
+    if fancy is not None:
+        chosen = np.asarray(fancy[1])
+        chosen = np.flatnonzero(chosen) if chosen.dtype.kind == "b" else chosen
+        out = xp.take(out, chosen, fancy[0])
+        shape = [len(chosen) if s == -2 else s for s in shape]
+    return xp.reshape(out, shape)

@@ -1,0 +1,216 @@
+"""Quotients, remainders and rounding to whole numbers: exact, with 8 fractional bits or more."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tacit.array import functions as xp
+from tacit.array.program import PUBLIC
+from tacit.array.secret import SecretArray
+from tacit.errors import NotRealised, RangeError
+
+__all__ = [
+    "ceil",
+    "divmod_floor",
+    "divmod_trunc",
+    "floor_divide",
+    "fmod",
+    "parity",
+    "remainder",
+    "round",
+    "trunc",
+]
+
+# A quotient by a public value is off by less than a half below these sizes, in every format: see `_by_public`.
+MOST_WHOLE = 2.0**52
+MOST_FIXED = 2.0**30
+# The relative error of a division is at most 2^-10, the absolute one far below 2^-6: see `divide_error`.
+COARSE, SLACK = 2.0**-10, 2.0**-6
+# Above this quotient, one division does not settle the last place: 480·COARSE + SLACK < 1/2.
+SETTLED = 480
+
+
+def floor_divide(x: Any, y: Any) -> SecretArray:
+    """Greatest whole number not above x / y, exact, as int."""
+    return divmod_floor(x, y)[0]
+
+
+def remainder(x: Any, y: Any) -> SecretArray:
+    """X − y·floor(x / y), with the sign of y, exact."""
+    return divmod_floor(x, y)[1]
+
+
+def fmod(x: Any, y: Any) -> SecretArray:
+    """X − y·trunc(x / y), with the sign of x, exact."""
+    return divmod_trunc(x, y)[1]
+
+
+def divmod_floor(x: Any, y: Any) -> tuple[SecretArray, SecretArray]:
+    """Return floor(x / y) as int and what remains; y's range must exclude zero."""
+    a, b, turned = _positive_divisor(x, y)
+    q, r = _divmod(a, b)
+    return q, xp.multiply(r, turned)
+
+
+def divmod_trunc(x: Any, y: Any) -> tuple[SecretArray, SecretArray]:
+    """Return x / y rounded toward zero, as int, and what remains; y's range must exclude zero."""
+    a, b, turned = _positive_divisor(x, y)
+    if a.aval.lo >= 0:
+        q, r = _divmod(a, b)
+        return q, xp.multiply(r, turned)
+    if a.dtype == "int":
+        # trunc(a/b) = floor((a + b − 1)/b) for negative a; the remainder is then less by as much.
+        lift = xp.where(xp.less(a, 0), b - 1, 0)
+        q, r = _divmod(xp.add(a, lift), b)
+        top = _top(b) - 1
+        r = _proved(xp.subtract(r, lift), max(-top, a.aval.lo), top, "a remainder is less than its divisor")
+        return q, xp.multiply(r, turned)
+    below = xp.less(a, 0)
+    q, r = _divmod(xp.abs(a), b)
+    return xp.where(below, xp.negative(q), q), xp.multiply(xp.where(below, xp.negative(r), r), turned)
+
+
+def _positive_divisor(x: Any, y: Any) -> tuple[SecretArray, Any, Any]:
+    """Return ±x, |y| (NumPy if public) and the sign of y, of one shape; refuse what is not exact."""
+    ctx = xp._context(x, y)
+    a = xp._number(xp._lift(ctx, x))
+    if isinstance(y, SecretArray):
+        b = xp._number(y)
+        if b.aval.lo <= 0 <= b.aval.hi:
+            raise RangeError(
+                f"a quotient by a value in [{b.aval.lo:.6g}, {b.aval.hi:.6g}], which may be zero; keep it away "
+                "from zero, for example maximum(y, 1), or state what you know with tacit.assume(y, lo, hi)"
+            )
+        if "fixed" in (a.dtype, b.dtype):
+            raise NotRealised(
+                "the quotient of fixed-point values is rounded to a whole number only by a divisor that is known "
+                "while tracing; take floor(x / y)"
+            )
+        turned = 1 if b.aval.lo > 0 else -1
+        if turned < 0:
+            a, b = xp.negative(a), xp.negative(b)
+        shape = xp._common_shape(a.shape, b.shape)
+        # A public divisor that is not known yet becomes a reciprocal, as in `_by_public`, of a wider fixed-point value.
+        _within(a, MOST_FIXED if b.aval.where == PUBLIC else MOST_WHOLE)
+        return xp.broadcast_to(a, shape), xp.broadcast_to(b, shape), turned
+    n = np.asarray(y)
+    n = n.astype(np.int64) if n.dtype.kind in "biu" else n.astype(np.float64)
+    if n.dtype.kind == "f" and a.dtype == "int":
+        a = xp.astype(a, "fixed")
+    if a.dtype == "fixed" and np.any(np.ldexp(n, 16) != np.rint(np.ldexp(n.astype(float), 16))):
+        raise NotRealised(
+            "the remainder of a division by a value that 16 fractional bits do not hold depends on how it is "
+            "rounded; use a multiple of 2^-16, or floor(x / y)"
+        )
+    if not np.all(n):
+        raise RangeError("a quotient by zero")
+    if not np.all(np.isfinite(n)):
+        raise RangeError("a quotient by NaN or infinity")
+    _within(a, MOST_WHOLE if a.dtype == "int" else MOST_FIXED)
+    shape = xp._common_shape(a.shape, n.shape)
+    signs = np.sign(n).astype(np.int64)
+    if np.any(signs < 0):
+        a = xp.multiply(a, signs if n.ndim else int(signs))
+    turned = 1 if np.all(signs > 0) else signs if n.ndim else int(signs)
+    return xp.broadcast_to(a, shape), np.abs(n), turned
+
+
+def _within(a: SecretArray, most: float) -> None:
+    if a.aval.magnitude > most:
+        raise RangeError(
+            f"a quotient of a value in [{a.aval.lo:.6g}, {a.aval.hi:.6g}] is exact only up to {most:.6g}; bound it"
+        )
+
+
+def _proved(x: SecretArray, lo: float, hi: float, why: str) -> SecretArray:
+    lo, hi = max(lo, x.aval.lo), min(hi, x.aval.hi)
+    return x if (lo, hi) == (x.aval.lo, x.aval.hi) else xp.assume(x, lo, hi, why)
+
+
+def _top(b: Any) -> Any:
+    return b.aval.hi if isinstance(b, SecretArray) else b.max(initial=1).item()
+
+
+def _divmod(a: SecretArray, b: Any) -> tuple[SecretArray, SecretArray]:
+    """Return floor(a/b) and a − b·floor(a/b) for b > 0."""
+    q, r = _by_secret(a, b) if isinstance(b, SecretArray) else _by_public(a, b)
+    # The estimate is the quotient or one less, so 0 ≤ r < 2b and one comparison settles it.
+    r = _proved(r, 0, 2 * _top(b), "what a settled quotient leaves is below twice the divisor")
+    more = xp.greater_equal(r, b)
+    q = xp.add(q, xp.astype(more, "int"))
+    r = xp.subtract(r, xp.where(more, b, 0) if a.dtype == "int" else xp.multiply(xp.astype(more, "int"), b))
+    top = _top(b) - (a.dtype == "int")
+    return q, _proved(r, 0, top, "a remainder is less than its divisor")
+
+
+def _by_public(a: SecretArray, n: Any) -> tuple[SecretArray, SecretArray]:
+    """Return an estimate that is the quotient or one less, and what it leaves.
+
+    The product with 1/n is off by at most 13 units: up to the sizes that are admitted `split` has room for as many
+    parts of the constant as it wants. The float64 1/n adds |a/n|·2^-53, at most a quarter for n ≥ 2. So the error is
+    below a half, floor(estimate − 1/2) lies in (a/n − 2, a/n], and it is the quotient or one less.
+    """
+    if a.dtype == "int":
+        if np.all(n == 1):
+            return a, xp.multiply(a, 0)
+        near = xp.multiply(a, np.where(n == 1, 0.0, 1.0 / n))
+        q = xp.floor(xp.subtract(near, 0.5))
+        if np.any(n == 1):
+            q = xp.where(np.broadcast_to(n == 1, a.shape), a, q)
+        return q, xp.subtract(a, xp.multiply(q, n))
+    q = xp.floor(xp.subtract(xp.divide(a, n), 0.5))
+    # n is a multiple of 2^-16, so the product is exact.
+    return q, xp.subtract(a, xp.multiply(q, n.astype(np.float64)))
+
+
+def _by_secret(a: SecretArray, b: SecretArray) -> tuple[SecretArray, SecretArray]:
+    """Return an estimate that is the quotient or one less, and what it leaves.
+
+    A division of v = r/b is off by at most |v|·2^-10 + 2^-6, so what its floor leaves is at most |r|·2^-10 + 1.1·b,
+    and nine bits are won. Once |v| ≤ SETTLED the error is below a half, and floor(estimate − 1/2) is in (v − 2, v].
+    """
+    q = None
+    largest, most = float(a.aval.magnitude), a.aval.magnitude / b.aval.lo
+    r = a
+    while most > SETTLED:
+        step = xp.floor(xp.divide(r, b))
+        q = step if q is None else xp.add(q, step)
+        r = xp.subtract(r, xp.multiply(step, b))
+        most = most * COARSE + 1.1
+        largest = math.ceil(largest * COARSE + 1.1 * b.aval.hi)
+        r = _proved(r, -largest, largest, "what a quotient leaves is bounded by the error of the division")
+    step = xp.floor(xp.subtract(xp.divide(r, b), 0.5))
+    return (step if q is None else xp.add(q, step)), xp.subtract(r, xp.multiply(step, b))
+
+
+# -- rounding -------------------------------------------------------------------------------------------------
+
+
+def ceil(x: SecretArray) -> SecretArray:
+    """Least whole number not below x, as int."""
+    x = xp._number(x)
+    return x if x.dtype == "int" else xp.negative(xp.floor(xp.negative(x)))
+
+
+def trunc(x: SecretArray) -> SecretArray:
+    """X rounded toward zero, as int."""
+    return xp.astype(xp._number(x), "int")
+
+
+def round(x: SecretArray) -> SecretArray:
+    """Nearest whole number, halves to the even one, as int."""
+    x = xp._number(x)
+    if x.dtype == "int":
+        return x
+    up = xp.floor(xp.add(x, 0.5))
+    tie = xp.equal(xp.subtract(xp.astype(up, "fixed"), x), 0.5)
+    return xp.subtract(up, xp.astype(xp.logical_and(tie, xp.equal(parity(up), 1)), "int"))
+
+
+def parity(n: SecretArray) -> SecretArray:
+    """Return 1 for an odd whole number, 0 for an even one."""
+    half = xp.floor(xp.multiply(n, 0.5))
+    return _proved(xp.subtract(n, xp.multiply(half, 2)), 0, 1, "the remainder of a division by two is 0 or 1")
