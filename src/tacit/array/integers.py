@@ -141,6 +141,11 @@ def _divmod(a: SecretArray, b: Any) -> tuple[SecretArray, SecretArray]:
     r = _proved(r, 0, 2 * _top(b), "what a settled quotient leaves is below twice the divisor")
     more = xp.greater_equal(r, b)
     q = xp.add(q, xp.astype(more, "int"))
+    # The quotient is monotone in each operand, so its ends are at corners.
+    ends = (b.aval.lo, b.aval.hi) if isinstance(b, SecretArray) else (b.min(initial=_top(b)).item(), _top(b))
+    low = min(math.floor(a.aval.lo / e) for e in ends)
+    high = max(math.floor(a.aval.hi / e) for e in ends)
+    q = _proved(q, low, high, "a quotient lies between those of the ends")
     r = xp.subtract(r, xp.where(more, b, 0) if a.dtype == "int" else xp.multiply(xp.astype(more, "int"), b))
     top = _top(b) - (a.dtype == "int")
     return q, _proved(r, 0, top, "a remainder is less than its divisor")
