@@ -18,7 +18,7 @@ import pytest
 pytest.importorskip("nacl")
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from threshold_command import dies
+from threshold_command import dies, forks
 
 from tacit.cli import sign, sign_home, sign_net
 from tacit.cli.sign_home import Home, make_home, open_home
@@ -252,6 +252,7 @@ def test_a_crash_after_everybody_stored_can_be_finished(
         run(tmp_path / "Cem", "adopt")
 
 
+@forks
 def test_kill_at_every_write_of_a_new_share(tmp_path: Path) -> None:
     """kill -9 before and after every system call that writes: the old share or the new one, never neither."""
     ready(tmp_path)

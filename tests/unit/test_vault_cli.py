@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("rbcl")
 
-from threshold_command import dies, tacit
+from threshold_command import dies, forks, tacit
 
 from tacit.cli import sign_home, vault_demo
 from tacit.cli.sign_home import make_home, open_home
@@ -135,6 +135,7 @@ def test_emergency_with_notice(ward: Path, capsys: Any) -> None:
     assert (ward / "clear.txt").read_text() == "blood group 0"
 
 
+@forks
 def test_kill_at_every_write_of_a_vault(ward: Path) -> None:
     """kill -9 before and after every call that writes: no part without its notice, no file that is not whole."""
     request, head, out = ask(ward, "r", "--emergency"), ward / "p.head.json", ward / "out"

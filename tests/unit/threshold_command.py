@@ -1,10 +1,13 @@
 """`tacit split`, `combine`, `vault` and `report` as the command line calls them, in this process."""
 
 import argparse
+import functools
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from tacit.cli import report, split, vault
@@ -24,6 +27,29 @@ def tacit(*arguments: Any) -> int:
         print(f"tacit: {error}", file=sys.stderr)
         return 1
     return status
+
+
+def forks(test: Callable[..., None]) -> Callable[..., None]:
+    """Run a test that forks in a process of its own: threads of other tests, JAX's among them, do not survive one."""
+
+    @functools.wraps(test)
+    def run(*arguments: Any, **options: Any) -> None:
+        if os.environ.get("TACIT_TEST_FORKS"):
+            test(*arguments, **options)
+            return
+        node = os.environ["PYTEST_CURRENT_TEST"].rsplit(" ", 1)[0]
+        keep = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", node],
+            cwd=Path(__file__).resolve().parents[2],
+            env={**keep, "TACIT_TEST_FORKS": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
+
+    return run
 
 
 def dies(stop: int, work: Callable[[], object]) -> bool:
