@@ -17,12 +17,14 @@ pytest.importorskip("rbcl")
 from hypothesis import given
 from hypothesis import strategies as st
 from report_world import NAMES
-from threshold_command import tacit
+from threshold_command import dies, tacit
 
-from tacit.cli import report, report_demo
+from tacit.cli import report, report_demo, report_home
 from tacit.crypto.groups import group_named
 from tacit.errors import PeerIncompatible, PeerMisbehaved, PeerUnavailable, TacitError, UsageError
+from tacit.net.identity import FILE_NAME, load_identity
 from tacit.net.memory import Hub
+from tacit.net.roster import Roster, load_roster
 from tacit.report import drive, session, textbook
 
 
@@ -184,3 +186,120 @@ def test_texts_come_from_files_and_go_to_the_terminal_harmlessly(tmp_path: Path)
         report.read_text("This course is boring")
     assert report.show_text(b"\x1b[2Jred\xff\n") == "\ufffd[2Jred\ufffd\n"
     assert "does not hide" in report.STATEMENT
+
+
+PASSPHRASE = "canary-passphrase-5e0d"
+
+
+def address(home: Path, name: str = "Ada", port: int = 7001) -> int:
+    return tacit("report", "address", name, "--home", home, "--port", port)
+
+
+def holds_no_key(home: Path) -> None:
+    """No file of the folder shows the key, the passphrase, or anything to other users."""
+    for path in home.iterdir():
+        data = path.read_bytes()
+        assert b"PRIVATE KEY" not in data.replace(b"ENCRYPTED PRIVATE KEY", b""), path
+        assert PASSPHRASE.encode() not in data, path
+    for name in (FILE_NAME, report_home.SEALED_NAME):
+        assert (home / name).stat().st_mode & 0o777 == 0o600
+    assert (home / FILE_NAME).read_bytes().startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
+    assert home.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_key_at_rest_is_encrypted(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    home, roster = tmp_path / "ada", tmp_path / "ada" / "me.roster.json"
+    monkeypatch.setenv("TACIT_PASSPHRASE", PASSPHRASE)
+    assert address(home) == 0
+    holds_no_key(home)
+    entry = load_roster(roster)
+    assert address(home) == 0 and load_roster(roster) == entry  # the same identity again
+    assert address(home, "Ben") == 1 and "the identity of 'Ada'" in capsys.readouterr().err
+    monkeypatch.setenv("TACIT_PASSPHRASE", "another")
+    for verb in (["address", "Ada", "--port", 7001], ["join", "Ada", "--roster", roster]):
+        assert tacit("report", *verb, "--home", home) == 1
+        error = capsys.readouterr().err
+        assert error.startswith("tacit: the passphrase is wrong") and error.count("\n") == 1
+    with pytest.raises(UsageError, match="encrypted"):
+        load_identity(home, "Ada")
+
+
+def test_the_passphrase_is_asked_for_on_a_terminal(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.delenv("TACIT_PASSPHRASE", raising=False)
+    asked: list[str] = []
+
+    def answers(*typed: str) -> None:
+        rest = list(typed)
+        monkeypatch.setattr("getpass.getpass", lambda prompt: (asked.append(prompt), rest.pop(0))[1])
+
+    answers("one", "other")
+    assert address(tmp_path / "ada") == 1 and "differ" in capsys.readouterr().err
+    assert not (tmp_path / "ada").exists()
+    answers(PASSPHRASE, PASSPHRASE)
+    assert address(tmp_path / "ada") == 0
+    answers(PASSPHRASE)
+    assert address(tmp_path / "ada") == 0
+    assert asked == ["New passphrase: ", "Again: "] * 2 + ["Passphrase: "]
+
+    def nobody(prompt: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("getpass.getpass", nobody)
+    assert address(tmp_path / "ada") == 1 and "set TACIT_PASSPHRASE" in capsys.readouterr().err
+
+
+def test_an_old_key_is_refused_until_address_encrypts_it(
+    tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    home, roster = tmp_path / "ada", tmp_path / "roster.json"
+    party = load_identity(home, "Ada").party("127.0.0.1", 7001)
+    Roster((party,)).save(roster)
+    monkeypatch.setenv("TACIT_PASSPHRASE", PASSPHRASE)
+    join = ("report", "join", "Ada", "--roster", roster, "--home")
+    assert tacit(*join, tmp_path / "none") == 1
+    assert "not a reporting folder; to make one, run: tacit report address" in capsys.readouterr().err
+    assert tacit(*join, home) == 1
+    assert "not encrypted; to encrypt it under a passphrase, run: tacit report" in capsys.readouterr().err
+    assert address(home, "Ben") == 1 and report_home.lies_open(home) and not report_home.has_passphrase(home)
+    assert address(home) == 0 and "old copies" in capsys.readouterr().err
+    holds_no_key(home)
+    assert load_roster(home / "me.roster.json").parties == (party,)
+    assert report_home.open_identity(home, "Ada", PASSPHRASE).party("127.0.0.1", 7001) == party
+    (home / report_home.SEALED_NAME).unlink()
+    assert address(home) == 1 and tacit(*join, home) == 1
+    assert capsys.readouterr().err.count("identity.sealed is missing") == 2
+
+
+def test_encrypting_an_old_key_survives_a_kill(tmp_path: Path) -> None:
+    stop = 0
+    while True:
+        home = tmp_path / str(stop)
+        fingerprint = load_identity(home, "Ada").fingerprint
+        killed = dies(stop, lambda home=home: report_home.make_identity(home, "Ada", PASSPHRASE))  # type: ignore[misc]
+        assert report_home.make_identity(home, "Ada", PASSPHRASE).fingerprint == fingerprint
+        holds_no_key(home)
+        if not killed:
+            break
+        stop += 1
+    assert stop > 8
+
+
+def test_three_join_with_their_passphrases(tmp_path: Path) -> None:
+    passphrases = report_demo.passphrases_for(("Ada", "Ben", "Cem"))
+    report_demo.prepare(tmp_path, passphrases)
+    (tmp_path / "text").write_text("hello")
+    people = []
+    for name, passphrase in passphrases.items():
+        holds_no_key(tmp_path / name / "net")
+        command = [sys.executable, "-m", "tacit.cli.main", "report", "join", name, "--timeout-s", "60"]
+        command += ["--home", str(tmp_path / name / "net"), "--roster", str(tmp_path / "roster.json")]
+        command += ["--say", str(tmp_path / "text")] if name == "Ben" else []
+        environment = {**os.environ, "TACIT_PASSPHRASE": passphrase}
+        people.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True))
+    try:
+        assert [person.communicate(timeout=100)[0] for person in people] == ["report: hello\n"] * 3
+        assert [person.returncode for person in people] == [0, 0, 0]
+    finally:
+        for person in people:
+            person.kill()
+            person.wait()

@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 from tacit.cli import report_demo
+from tacit.cli.report_home import check_home, has_passphrase, lies_open, make_identity, open_identity
+from tacit.cli.sign_home import read_passphrase
 from tacit.crypto.groups import group_named
 from tacit.errors import UsageError
-from tacit.net.identity import load_identity
 from tacit.net.roster import Roster, load_roster
 from tacit.net.tls import connect_mesh
 from tacit.report import drive, session, textbook
@@ -66,7 +67,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _address(args: argparse.Namespace) -> int:
-    party = load_identity(args.home, args.name).party(args.host, args.port)
+    if has_passphrase(args.home):
+        passphrase = read_passphrase()
+    else:
+        passphrase = read_passphrase("New passphrase: ", twice=True)
+    exposed = lies_open(args.home)
+    party = make_identity(args.home, args.name, passphrase).party(args.host, args.port)
+    if exposed:
+        print(
+            "your key was not encrypted and now is; old copies of it (a backup, blocks of the disk) still open",
+            file=sys.stderr,
+        )
     path = args.home / "me.roster.json"
     Roster((party,)).save(path)
     print(f"your entry is in {path}; put everybody's entries into one roster, the same for all")
@@ -98,8 +109,9 @@ def show_text(data: bytes) -> str:
 
 
 def _join(args: argparse.Namespace) -> int:
+    check_home(args.home, args.name)
     text, roster = read_text(args.say), load_roster(args.roster)
-    identity = load_identity(args.home, args.name)
+    identity = open_identity(args.home, args.name, read_passphrase())
     limits = session.Limits(max_bytes=MAX_BYTES)
     with connect_mesh(identity, roster, args.name, round_timeout_s=args.timeout_s) as mesh:
         state = drive.run(mesh, roster.names, group_named(GROUP), secrets.token_bytes, text, limits)

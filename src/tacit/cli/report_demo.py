@@ -14,9 +14,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from tacit.cli.report_home import make_identity, open_identity
+from tacit.cli.sign_home import read_passphrase
 from tacit.crypto.groups import Group, group_named
 from tacit.errors import PeerError, PeerMisbehaved, TacitError
-from tacit.net.identity import load_identity
+from tacit.net.identity import Identity
 from tacit.net.rendezvous import listen_on
 from tacit.net.roster import Roster, load_roster
 from tacit.net.tls import connect_mesh
@@ -28,12 +30,17 @@ TEXT = b"This course is boring"
 CHEATS = ("jam", "sum", "part")
 
 
-def prepare(folder: Path, names: Sequence[str], roster_name: str = "roster.json") -> None:
+def passphrases_for(names: Sequence[str]) -> dict[str, str]:
+    """Return a fresh random passphrase for each person."""
+    return {name: secrets.token_urlsafe(16) for name in names}
+
+
+def prepare(folder: Path, passphrases: Mapping[str, str], roster_name: str = "roster.json") -> None:
     """Make everybody's identity and the roster that all agree on beforehand, with free ports."""
     parties, sockets = [], []
-    for name in names:
+    for name, passphrase in passphrases.items():
         sockets.append(listen_on("127.0.0.1"))
-        identity = load_identity(folder / name / "net", name)
+        identity = make_identity(folder / name / "net", name, passphrase)
         parties.append(identity.party("127.0.0.1", sockets[-1].getsockname()[1]))
     for listener in sockets:
         listener.close()
@@ -92,6 +99,11 @@ def launch(
     return status, lines
 
 
+def own_identity(folder: Path, name: str) -> Identity:
+    """Open one's own identity in a process that :func:`launch` started with its passphrase."""
+    return open_identity(folder / name / "net", name, read_passphrase())
+
+
 def play(member: Callable[[], int]) -> int:
     """Run one person's part; an error becomes one line, since whoever watches sees only lines."""
     try:
@@ -104,11 +116,17 @@ def play(member: Callable[[], int]) -> int:
 def show(cheat: str | None) -> int:
     """Run the five; say at the end what all received, or who broke it."""
     with tempfile.TemporaryDirectory(prefix="tacit-report-demo-") as root:
-        folder = Path(root)
-        prepare(folder, PEOPLE)
+        folder, passphrases = Path(root), passphrases_for(PEOPLE)
+        prepare(folder, passphrases)
         if cheat:
             print(f"{CHEATER}'s process cheats ({cheat}).")
-        status, lines = launch("tacit.cli.report_demo", folder, PEOPLE, [cheat or "honest"])
+        status, lines = launch(
+            "tacit.cli.report_demo",
+            folder,
+            PEOPLE,
+            [cheat or "honest"],
+            lambda name: {"TACIT_PASSPHRASE": passphrases[name]},
+        )
     if status:
         print("Nobody was named as a cheat, and not everybody finished: see above.")
         return status
@@ -165,7 +183,7 @@ def _become(cheat: str) -> None:
 def member(folder: Path, name: str, cheat: str) -> int:
     """Play one person; if somebody is named, the others run again without."""
     roster = load_roster(folder / "roster.json")
-    identity = load_identity(folder / name / "net", name)
+    identity = own_identity(folder, name)
     text = TEXT if name == REPORTER else None
     if name == CHEATER:
         _become(cheat)

@@ -32,8 +32,12 @@ def read_passphrase(prompt: str = "Passphrase: ", *, twice: bool = False) -> str
     given = os.environ.get("TACIT_PASSPHRASE")
     if given:
         return given
-    typed = getpass.getpass(prompt)
-    if twice and getpass.getpass("Again: ") != typed:
+    try:
+        typed = getpass.getpass(prompt)
+        again = getpass.getpass("Again: ") if twice else typed
+    except EOFError:
+        raise UsageError("there is no terminal to ask for the passphrase: set TACIT_PASSPHRASE") from None
+    if again != typed:
         raise UsageError("the two passphrases differ")
     if not typed:
         raise UsageError("the passphrase must not be empty")

@@ -9,12 +9,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from tacit.cli.report_demo import launch, play, prepare
+from tacit.cli.report_demo import launch, own_identity, passphrases_for, play, prepare
 from tacit.crypto.box import seal_to
 from tacit.crypto.encoding import pack
 from tacit.crypto.signing import SigningKey
 from tacit.errors import NotApproved
-from tacit.net.identity import load_identity
 from tacit.net.roster import load_roster
 from tacit.net.tls import connect_mesh
 from tacit.threshold import dealing, drive, vault, vault_drive, vault_files
@@ -31,11 +30,15 @@ _SEED = b"demonstration: the clerk's key!!"
 def show(*, cheat: bool = False) -> int:
     """Run five doctors and a clerk; one doctor is busy and refuses, with `cheat` another gives a wrong part."""
     with tempfile.TemporaryDirectory(prefix="tacit-vault-demo-") as root:
-        folder = Path(root)
-        prepare(folder, DOCTORS, "doctors.json")
-        prepare(folder, (CLERK, *DOCTORS), "all.json")
+        folder, passphrases = Path(root), passphrases_for((CLERK, *DOCTORS))
+        prepare(folder, {name: passphrases[name] for name in DOCTORS}, "doctors.json")
+        prepare(folder, passphrases, "all.json")
         status, lines = launch(
-            "tacit.cli.vault_demo", folder, (CLERK, *DOCTORS), ["cheat" if cheat else "honest"]
+            "tacit.cli.vault_demo",
+            folder,
+            (CLERK, *DOCTORS),
+            ["cheat" if cheat else "honest"],
+            lambda name: {"TACIT_PASSPHRASE": passphrases[name]},
         )
     for name in [line.split(": ", 1)[1] for line in lines if line.startswith("named: ")]:
         print(f"The culprit is {name}. The record opened with three right parts all the same.")
@@ -46,7 +49,7 @@ def show(*, cheat: bool = False) -> int:
 
 def _doctor(folder: Path, name: str, cheat: bool) -> int:
     """Make the vault's key with the other doctors, then answer the clerk's request."""
-    identity, doctors = load_identity(folder / name / "net", name), load_roster(folder / "doctors.json")
+    identity, doctors = own_identity(folder, name), load_roster(folder / "doctors.json")
     identifiers = {n: i for i, n in enumerate(doctors.names, start=1)}
     plan = plan_keygen(suite_named("ristretto255"), 3, list(identifiers.values()))
     kept: list[KeyShare] = []
@@ -91,7 +94,7 @@ def _wrong(share: KeyShare, request: vault.Request, right: vault.Approval) -> va
 
 def _clerk(folder: Path) -> int:
     """Seal a record to the doctors' key, ask them to open it, and open it with three right parts."""
-    identity, everybody = load_identity(folder / CLERK / "net", CLERK), load_roster(folder / "all.json")
+    identity, everybody = own_identity(folder, CLERK), load_roster(folder / "all.json")
     links = [(CLERK, doctor) for doctor in DOCTORS]
     with connect_mesh(identity, everybody, CLERK, links=links, round_timeout_s=60.0, session=b"open") as mesh:
         made = vault_files.vault_from_json((folder / "vault.json").read_bytes())

@@ -76,6 +76,14 @@ def is_encrypted(private_pem: bytes) -> bool:
     return b"ENCRYPTED" in private_pem.partition(b"\n")[0]
 
 
+def encrypt_key(file: bytes, password: bytes) -> bytes:
+    """Return an identity's file with its key, which is not encrypted, encrypted under random bytes."""
+    key = serialization.load_pem_private_key(file, None)
+    _, mark, certificate = file.partition(b"-----BEGIN CERTIFICATE-----")
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8)
+    return key.private_bytes(*form, serialization.BestAvailableEncryption(password)) + mark + certificate
+
+
 def key_matches(private_pem: bytes, certificate_pem: bytes, password: bytes | None = None) -> bool:
     """Tell whether the private key belongs to the certificate; ValueError when either cannot be read."""
     key = serialization.load_pem_private_key(private_pem, password if is_encrypted(private_pem) else None)
