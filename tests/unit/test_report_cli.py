@@ -17,7 +17,7 @@ pytest.importorskip("rbcl")
 from hypothesis import given
 from hypothesis import strategies as st
 from report_world import NAMES
-from threshold_command import dies, tacit
+from threshold_command import dies, forks, tacit
 
 from tacit.cli import report, report_demo, report_home
 from tacit.crypto.groups import group_named
@@ -270,6 +270,7 @@ def test_an_old_key_is_refused_until_address_encrypts_it(
     assert capsys.readouterr().err.count("identity.sealed is missing") == 2
 
 
+@forks
 def test_encrypting_an_old_key_survives_a_kill(tmp_path: Path) -> None:
     stop = 0
     while True:
