@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tacit.array import streams
 from tacit.array.bounds import scale_of
 from tacit.array.loop import infer, scan_types, split
 from tacit.array.ops import join_where, kind_dtype, table
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program, owned
+from tacit.array.streams import Rows
 from tacit.core.protocol import Protocol
 from tacit.core.share import Share
 from tacit.errors import DataError, RangeError, ShapeError, UndeclaredDisclosure, UsageError
@@ -99,9 +101,16 @@ class Runtime:
         for at, eqn in enumerate(program.eqns):
             last.update(dict.fromkeys((*eqn.ins, *eqn.outs), at))
         last.update(dict.fromkeys(program.outputs, len(program.eqns)))
+        large = any(isinstance(v.data, Rows) for v in values)
+        sums: dict[int, Array] = {}
         for at, eqn in enumerate(program.eqns):
-            outs = self.step(eqn, [env[v] for v in eqn.ins], [avals[v] for v in eqn.outs])
-            env.update(zip(eqn.outs, outs, strict=True))
+            ins, outs = [env[v] for v in eqn.ins], [avals[v] for v in eqn.outs]
+            if large and eqn.outs[0] not in sums and any(isinstance(v.data, Rows) for v in ins):
+                known = {var: v.data for var, v in env.items() if v.data is not None}
+                sums |= streams.ahead(program, at, known, avals, owned(self.me))
+            summed = sums.pop(eqn.outs[0], None)
+            results = self.step(eqn, ins, outs) if summed is None else [Value(outs[0], summed, None, False)]
+            env.update(zip(eqn.outs, results, strict=True))
             for v in {*eqn.ins, *eqn.outs}:
                 if last[v] == at:
                     env.pop(v, None)
@@ -122,7 +131,7 @@ class Runtime:
             data: list[Array | None] = [None] * len(outs)
             if known and (where == PUBLIC or where == owned(self.me)):
                 with np.errstate(all="ignore"):
-                    data = list(op.clear([v.data for v in ins if v.data is not None], eqn.params))
+                    data = streams.clear(eqn, [v.data for v in ins], outs)
             constant = eqn.op == "const" or (where == PUBLIC and all(v.constant for v in ins))
             exact = all(v.exact for v in ins) and (op.exact or outs[0].kind != "fixed")
             return [Value(a, d, None, exact, constant) for a, d in zip(outs, data, strict=True)]
@@ -136,6 +145,8 @@ class Runtime:
         consts, carry, xs = split(params, ins)
         _, carry_avals, _ = split(params, body_avals)
         carry = [self._as(v, a) for v, a in zip(carry, carry_avals, strict=True)]
+        for v in xs:
+            v.data = streams.whole(v.data)
         stacked: list[list[Value]] = [[] for _ in out_avals[len(carry) :]]
         for i in range(params["length"]):
             row = i if not params.get("reverse") else params["length"] - 1 - i
@@ -216,9 +227,10 @@ class Runtime:
 
     def _encode(self, v: Value, frac: int) -> Array:
         assert v.data is not None
+        data = streams.whole(v.data)
         if v.aval.kind == "fixed":
-            return np.asarray(self.ring.encode_floats(v.data, frac))
-        return np.asarray(self.ring.shl(self.ring.encode_ints(v.data), frac))
+            return np.asarray(self.ring.encode_floats(data, frac))
+        return np.asarray(self.ring.shl(self.ring.encode_ints(data), frac))
 
     def public_bits(self, v: Value) -> Array:
         """Return a public truth value as 0/1 bytes."""
@@ -249,9 +261,10 @@ class Runtime:
         return self.p.unpack(self.p.and_(self.p.pack(x), self.p.pack(y)), x.shape)
 
 
-def check_input(name: str, value: Any, aval: Aval) -> Array:
+def check_input(name: str, value: Any, aval: Aval) -> Any:
     """Return an owner's array as its declared kind; errors name the input and the bound, never a value."""
-    a = np.asarray(value)
+    a = streams.from_file(value) if isinstance(value, np.memmap) else value
+    a = a if isinstance(a, Rows) else np.asarray(a)
     if tuple(a.shape) != aval.shape:
         raise ShapeError(
             f"input {name!r} was declared with shape {aval.shape}, the data has {tuple(a.shape)}"
@@ -259,7 +272,17 @@ def check_input(name: str, value: Any, aval: Aval) -> Array:
     allowed = {"int": "iub", "fixed": "fiub", "bool": "b"}[aval.kind]
     if a.dtype.kind not in allowed:
         raise DataError(f"input {name!r} was declared {aval.kind}, the data is {a.dtype}")
+    if isinstance(a, Rows):
+        if a.within is None or a.within[0] < aval.lo or a.within[1] > aval.hi:
+            for start, stop in a.blocks():
+                _check_values(name, a.block(start, stop), aval)
+        return streams.cast(a, kind_dtype(aval.kind))
     a = a.astype(kind_dtype(aval.kind))
+    _check_values(name, a, aval)
+    return a
+
+
+def _check_values(name: str, a: Array, aval: Aval) -> None:
     if a.dtype.kind == "f" and not np.all(np.isfinite(a)):
         raise DataError(
             f"input {name!r} holds NaN or infinity; declare a missing-value code or clean the table"
@@ -269,7 +292,6 @@ def check_input(name: str, value: Any, aval: Aval) -> Array:
             f"input {name!r} was declared within [{aval.lo:g}, {aval.hi:g}], and a value lies outside; correct the "
             "table or the bound"
         )
-    return a
 
 
 def _row(v: Value, i: int) -> Value:

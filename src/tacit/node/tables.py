@@ -12,6 +12,9 @@ import difflib
 import importlib
 import io
 import re
+import shutil
+import tempfile
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +23,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from tacit.array import streams
+from tacit.array.streams import Rows
 from tacit.errors import DataError, RangeError, UsageError
 
 Array = npt.NDArray[Any]
@@ -31,6 +36,33 @@ _STRANGE = r"[+-]?(nan|inf|infinity)"
 _FINE, _EMPTY, _TEXT, _NONFINITE = 0, 1, 2, 3
 _CSV, _PARQUET = (".csv", ".tsv", ".txt"), (".parquet",)
 _HEADER_BYTES = 1 << 20
+_DTYPES: dict[str, Any] = {"fixed": np.float64, "int": np.int64, "bool": np.bool_}
+_IN_MEMORY_BYTES = 1 << 28
+"""A larger CSV file goes through a scratch file."""
+_SAME_AS_TEXT = ("DOUBLE", "TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER")
+_MEMORY = "256MB"
+"""What DuckDB may use for a large table."""
+
+
+class _Scratch:
+    """A folder that only this user can read, removed when it is no longer used, at the latest on exit."""
+
+    def __init__(self) -> None:
+        self.folder = tempfile.mkdtemp(prefix="tacit-table-")
+        weakref.finalize(self, shutil.rmtree, self.folder, True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """Where a table's cells are as text: an SQL relation, its column for every name, and its row number."""
+
+    source: str
+    at: dict[str, str]
+    row: str
+    numeric: frozenset[str] = frozenset()
+    """Names of columns that are not text but numbers, whole or of double precision."""
+    scratch: _Scratch | None = None
+    """Keeps the scratch file while the table is used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +98,14 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """An owner's rows: by column name the values (float64, int64 or bool; 0 at missing) and what is present."""
+    """An owner's rows: by column name the values (float64, int64 or bool; 0 at missing) and what is present.
+
+    Columns of at least `LARGE` rows are `Rows`, read again in blocks whenever they are used.
+    """
 
     rows: int
-    values: dict[str, Array]
-    present: dict[str, Array]
+    values: dict[str, Any]
+    present: dict[str, Any]
 
 
 def find_tables(folder: str | Path) -> list[Path]:
@@ -113,17 +148,62 @@ def read_table(path: str | Path, columns: Sequence[Column]) -> Table:
     if not columns:
         raise UsageError("the study declares no column to read")
     con = _connect(file)
-    source, at = _open_parquet(con, file) if file.suffix.lower() in _PARQUET else _open_csv(con, file)
-    _require_columns(file, columns, list(at))
-    rows = con.execute(f"SELECT count(*) FROM {source}").fetchone()[0]
+    if file.suffix.lower() in _PARQUET:
+        cells = _open_parquet(con, file)
+    else:
+        cells = _open_csv(con, file)
+    _require_columns(file, columns, list(cells.at))
+    rows = int(con.execute(f"SELECT count(*) FROM {cells.source}").fetchone()[0])
     if not rows:
         raise DataError(f"{file.name} holds a header and no rows")
+    if rows >= streams.LARGE:
+        return _in_blocks(file, con, cells, columns, rows)
     values, present = {}, {}
     for c in columns:
-        raw, status = _cells(con, source, at[c.name], c.kind)
+        raw, status = _cells(con, cells, c)
         values[c.name], present[c.name] = _convert(file, c, raw, status)
     con.close()
-    return Table(int(rows), values, present)
+    return Table(rows, values, present)
+
+
+def _in_blocks(file: Path, con: Any, cells: _Cells, columns: Sequence[Column], rows: int) -> Table:
+    """Check every cell once, block by block, and return columns that are read again when they are used."""
+    values, present = {}, {}
+    for c in columns:
+        read = _BlockReader(file, con, cells, c)
+        lo, hi = (min(c.lo, 0.0), max(c.hi, 0.0)) if c.missing else (c.lo, c.hi)
+        values[c.name] = Rows((rows,), _DTYPES[c.kind], 0, read.values, (lo, hi))
+        present[c.name] = Rows((rows,), np.bool_, 0, read.present, (0, 1))
+        for start, stop in values[c.name].blocks():
+            read.values(start, stop)
+    return Table(rows, values, present)
+
+
+class _BlockReader:
+    """Reads and checks one column by blocks; keeps the last block, which values and mask share."""
+
+    def __init__(self, file: Path, con: Any, cells: _Cells, column: Column) -> None:
+        self.file, self.con, self.cells, self.column = file, con, cells, column
+        self.last: tuple[int, int] = (0, 0)
+        self.found: tuple[Array, Array] = (np.zeros(0), np.zeros(0, np.bool_))
+
+    def values(self, start: int, stop: int, memo: Any = None) -> Array:
+        """Return the values of some rows."""
+        return self._read(start, stop)[0]
+
+    def present(self, start: int, stop: int, memo: Any = None) -> Array:
+        """Return which of some rows are present."""
+        return self._read(start, stop)[1]
+
+    def _read(self, start: int, stop: int) -> tuple[Array, Array]:
+        if self.last != (start, stop):
+            raw, status = _cells(self.con, self.cells, self.column, (start, stop))
+            if len(raw) != stop - start:
+                raise DataError(
+                    f"{self.file.name} changed while it was read; leave it alone until the job ends"
+                )
+            self.found, self.last = _convert(self.file, self.column, raw, status, start), (start, stop)
+        return self.found
 
 
 # -- files ------------------------------------------------------------------------------------------------
@@ -219,20 +299,26 @@ def _looks_like_data(name: str) -> bool:
     return re.fullmatch(rf"{_NUMBER}|{_STRANGE}", name.lower()) is not None
 
 
-def _open_csv(con: Any, file: Path) -> tuple[str, dict[str, str]]:
-    """Load the file as text; return the table's name and its columns by header name."""
+def _open_csv(con: Any, file: Path) -> _Cells:
+    """Load the file as text, into memory, or into a private scratch file that ends with this process."""
     names, delimiter = _csv_header(file)
     _check_utf8(file)
+    table, scratch = "cells", None
+    if file.stat().st_size > _IN_MEMORY_BYTES:
+        scratch = _Scratch()
+        con.execute(f"ATTACH '{scratch.folder}/cells.db' AS scratch")
+        con.execute(f"SET memory_limit = '{_MEMORY}'")
+        table = "scratch.cells"
     columns = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(names)))
     _quiet(
         con,
-        "CREATE TABLE cells AS SELECT * FROM read_csv(?, auto_detect=false, header=true, delim=?, quote='\"', "
+        f"CREATE TABLE {table} AS SELECT * FROM read_csv(?, auto_detect=false, header=true, delim=?, quote='\"', "
         f"escape='\"', columns={{{columns}}}, null_padding=false, store_rejects=true)",
         [str(file), delimiter],
         f"{file.name} cannot be read as CSV; quote cells that hold the delimiter, quotes or line breaks",
     )
     _refuse_ragged(con, file, len(names))
-    return "cells", {n: f"c{i}" for i, n in enumerate(names)}
+    return _Cells(table, {n: f"c{i}" for i, n in enumerate(names)}, "rowid", scratch=scratch)
 
 
 def _refuse_ragged(con: Any, file: Path, width: int) -> None:
@@ -250,22 +336,33 @@ def _refuse_ragged(con: Any, file: Path, width: int) -> None:
 
 
 def _parquet_names(con: Any, file: Path) -> list[str]:
+    return [name for name, _ in _parquet_columns(con, file)]
+
+
+def _parquet_columns(con: Any, file: Path) -> list[tuple[str, str]]:
+    """Return the columns' names and types."""
     found = _quiet(
         con, "DESCRIBE SELECT * FROM read_parquet(?)", [str(file)], f"{file.name} is not a Parquet file"
     )
-    return [str(r[0]) for r in found.fetchall()]
+    return [(str(r[0]), str(r[1])) for r in found.fetchall()]
 
 
-def _open_parquet(con: Any, file: Path) -> tuple[str, dict[str, str]]:
+def _open_parquet(con: Any, file: Path) -> _Cells:
+    """Load the file as text; a large one is read where it is."""
     names = _parquet_names(con, file)
+    path = str(file).replace("'", "''")
+    source = f"read_parquet('{path}', file_row_number=true)"
+    damaged = f"{file.name} is damaged, or a column cannot be read as text"
+    rows = _quiet(con, f"SELECT count(*) FROM {source}", [], damaged).fetchone()[0]
+    if rows >= streams.LARGE:
+        con.execute(f"SET memory_limit = '{_MEMORY}'")
+        # Numbers are read as they are where their text would spell the same float64.
+        types = {n: t for n, t in _parquet_columns(con, file) if t in _SAME_AS_TEXT}
+        at = {n.strip(): f'"{_escaped(n)}"' + ("" if n in types else "::VARCHAR") for n in names}
+        return _Cells(source, at, "file_row_number", frozenset(n.strip() for n in types))
     cells = ", ".join(f'CAST("{_escaped(n)}" AS VARCHAR) AS c{i}' for i, n in enumerate(names))
-    _quiet(
-        con,
-        f"CREATE TABLE cells AS SELECT {cells} FROM read_parquet(?)",
-        [str(file)],
-        f"{file.name} is damaged, or a column cannot be read as text",
-    )
-    return "cells", {n.strip(): f"c{i}" for i, n in enumerate(names)}
+    _quiet(con, f"CREATE TABLE cells AS SELECT {cells} FROM {source}", [], damaged)
+    return _Cells("cells", {n.strip(): f"c{i}" for i, n in enumerate(names)}, "rowid")
 
 
 def _escaped(name: str) -> str:
@@ -285,33 +382,53 @@ def _require_columns(file: Path, columns: Sequence[Column], there: list[str]) ->
 # -- cells ------------------------------------------------------------------------------------------------
 
 
-def _cells(con: Any, source: str, column: str, kind: Kind) -> tuple[Array, Array]:
-    """Return one column as float64 and what each cell is: fine, empty, text, or not finite."""
+def _cells(con: Any, cells: _Cells, c: Column, rows: tuple[int, int] | None = None) -> tuple[Array, Array]:
+    """Return one column, or some rows of it, as float64 and what each cell is: fine, empty, text, or not finite."""
+    column = cells.at[c.name]
     text = f"lower(trim({column}))"
     value = f"TRY_CAST({text} AS DOUBLE)"
     allowed = _NUMBER
-    if kind == "bool":
+    if c.kind == "bool":
         value = f"CASE {text} WHEN 'true' THEN 1.0 WHEN 'false' THEN 0.0 ELSE {value} END"
         allowed = f"{_NUMBER}|true|false"
-    out = con.execute(
-        f"SELECT coalesce({value}, 0.0) AS value, CAST(CASE WHEN {column} IS NULL OR {text} = '' THEN {_EMPTY} "
+    status = (
+        f"CASE WHEN {column} IS NULL OR {text} = '' THEN {_EMPTY} "
         f"WHEN regexp_full_match({text}, '{allowed}') THEN {_FINE} "
-        f"WHEN regexp_full_match({text}, '{_STRANGE}') THEN {_NONFINITE} ELSE {_TEXT} END AS TINYINT) AS status "
-        f"FROM {source}"
+        f"WHEN regexp_full_match({text}, '{_STRANGE}') THEN {_NONFINITE} ELSE {_TEXT} END"
+    )
+    if c.name in cells.numeric:
+        value, status = (
+            f"CAST({column} AS DOUBLE)",
+            f"CASE WHEN {column} IS NULL THEN {_EMPTY} ELSE {_FINE} END",
+        )
+    some = "" if rows is None else f" WHERE {cells.row} >= {rows[0]} AND {cells.row} < {rows[1]}"
+    out = _quiet(
+        con.cursor(),
+        f"SELECT coalesce({value}, 0.0) AS value, CAST({status} AS TINYINT) AS status "
+        f"FROM {cells.source}{some}",
+        [],
+        f"column {c.name!r} cannot be read; is the file damaged?",
     ).fetchnumpy()
-    raw, status = np.asarray(out["value"], np.float64), np.asarray(out["status"])
-    return raw, np.where((status == _FINE) & ~np.isfinite(raw), _NONFINITE, status)
+    raw, seen = np.asarray(out["value"], np.float64), np.asarray(out["status"])
+    return raw, np.where((seen == _FINE) & ~np.isfinite(raw), _NONFINITE, seen)
 
 
-def _convert(file: Path, c: Column, raw: Array, status: Array) -> tuple[Array, Array]:
-    """Return a column's values, 0 at missing, and its present mask; refuse what was not declared."""
+def _convert(
+    file: Path, c: Column, raw: Array, status: Array, first_row: int | None = None
+) -> tuple[Array, Array]:
+    """Return a column's values, 0 at missing, and its present mask; refuse what was not declared.
+
+    `first_row` is given for a block of rows: then how many more rows are wrong is not known.
+    """
 
     def refuse(bad: Array, what: str, remedy: str, kind: type[UsageError] = DataError) -> None:
         if bad.any():
             first = int(np.argmax(bad))
-            more = int(np.count_nonzero(bad)) - 1
+            more = int(np.count_nonzero(bad)) - 1 if first_row is None else 0
             also = f" (and {more} more row{'s' if more > 1 else ''})" if more else ""
-            raise kind(f"{file.name}, column {c.name!r}, row {first + 1}: {what}{also}; {remedy}")
+            raise kind(
+                f"{file.name}, column {c.name!r}, row {first + 1 + (first_row or 0)}: {what}{also}; {remedy}"
+            )
 
     declare = "correct the table, or declare a missing-value code for this column"
     what = {"int": "a whole number", "fixed": "a number", "bool": "a truth value (0, 1, true or false)"}[
@@ -338,8 +455,7 @@ def _convert(file: Path, c: Column, raw: Array, status: Array) -> tuple[Array, A
         "correct the table or the bound",
         RangeError,
     )
-    dtype = {"fixed": np.float64, "int": np.int64, "bool": np.bool_}[c.kind]
-    return np.where(present, raw, 0.0).astype(dtype), present
+    return np.where(present, raw, 0.0).astype(_DTYPES[c.kind]), present
 
 
 __all__ = ["Column", "Table", "find_tables", "read_header", "read_table"]
