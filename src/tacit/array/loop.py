@@ -46,8 +46,16 @@ def infer_eqn(eqn: Eqn, ins: list[Aval]) -> list[Aval]:
     return [Aval(a.shape, a.kind, a.lo, a.hi, where) for a in outs]
 
 
-def infer(program: Program, ins: Sequence[Aval] | None = None, visit: Visit | None = None) -> dict[int, Aval]:
-    """Return the aval of every variable; `visit` sees each equation, those of loop bodies at their final ranges."""
+def infer(
+    program: Program,
+    ins: Sequence[Aval] | None = None,
+    visit: Visit | None = None,
+    before: dict[int, Aval] | None = None,
+) -> dict[int, Aval]:
+    """Return the aval of every variable; `visit` sees each equation, those of loop bodies at their final ranges.
+
+    `before` is an earlier result: equations whose operands are the very same avals as then are not looked at again.
+    """
     if ins is None:
         for i in program.inputs:
             check_input(i.name, i.aval)
@@ -57,7 +65,12 @@ def infer(program: Program, ins: Sequence[Aval] | None = None, visit: Visit | No
     env = {i.var: a for i, a in zip(program.inputs, avals, strict=True)}
     for eqn in program.eqns:
         args = [env[v] for v in eqn.ins]
+        if before is not None and all(env[v] is before[v] for v in eqn.ins):
+            env.update((v, before[v]) for v in eqn.outs)
+            continue
         outs = infer_eqn(eqn, args)
+        if before is not None:
+            outs = [before[v] if a == before[v] else a for v, a in zip(eqn.outs, outs, strict=True)]
         if len(outs) != len(eqn.outs):
             raise DataError(f"{eqn.op} has {len(outs)} results, the program names {len(eqn.outs)}")
         env.update(zip(eqn.outs, outs, strict=True))
@@ -69,14 +82,32 @@ def infer(program: Program, ins: Sequence[Aval] | None = None, visit: Visit | No
     return env
 
 
+def infer_once(program: Program, ins: Sequence[Aval]) -> dict[int, Aval]:
+    """Return what `infer` does; the second time for the same inputs from memory."""
+    key = tuple(ins)
+    found: dict[int, Aval] | None = program.memo.get(key)
+    if found is None:
+        found = program.memo[key] = infer(program, ins)
+    return found
+
+
 def split(params: Params, items: Sequence[object]) -> tuple[list[Any], list[Any], list[Any]]:
     """Split a scan's operands into constants, carry and sliced inputs."""
     a, b = params["n_consts"], params["n_consts"] + params["n_carry"]
     return list(items[:a]), list(items[a:b]), list(items[b:])
 
 
-def scan_types(ins: list[Aval], params: Params) -> tuple[list[Aval], list[Aval]]:
+def scan_types(ins: Sequence[Aval], params: Params) -> tuple[list[Aval], list[Aval]]:
     """Return the avals of the body's inputs and outputs that hold in every iteration."""
+    key = (params["n_consts"], params["n_carry"], params["length"], *ins)
+    memo = params["body"].memo
+    if key not in memo:
+        memo[key] = _settle(ins, params)
+    body_ins, outs = memo[key]
+    return list(body_ins), list(outs)
+
+
+def _settle(ins: Sequence[Aval], params: Params) -> tuple[list[Aval], list[Aval]]:
     consts, carry, xs = split(params, ins)
     length, body = params["length"], params["body"]
     if len(ins) < params["n_consts"] + params["n_carry"] or len(body.outputs) < params["n_carry"]:
@@ -87,18 +118,19 @@ def scan_types(ins: list[Aval], params: Params) -> tuple[list[Aval], list[Aval]]
     rows = [Aval(x.shape[1:], x.kind, x.lo, x.hi, x.where) for x in xs]
     current = list(carry)
     outs: list[Aval] = []
+    env: dict[int, Aval] | None = None
     for turn in range(max(length, 1)):
         if turn * len(body.eqns) > MAX_TURNS:
             raise RangeError(
                 f"the range of a value carried through a loop of {length} iterations still grows after {turn}; "
                 "clip it in the loop, or state what you know with tacit.assume(x, lo, hi)"
             )
-        env = infer(body, [*consts, *current, *rows])
+        env = infer(body, [*consts, *current, *rows], before=env)
         outs = [env[v] for v in body.outputs]
         merged = [_merge(a, b) for a, b in zip(current, outs[: len(current)], strict=True)]
         if merged == current or not length:
             break
-        current = merged
+        current = [a if a == b else b for a, b in zip(current, merged, strict=True)]
         worst = max((a.magnitude for a in current), default=0)
         if worst > HUGE:
             raise RangeError(
@@ -129,4 +161,4 @@ def scan_abstract(ins: list[Aval], params: Params) -> list[Aval]:
     return [*carry, *stacked]
 
 
-__all__ = ["PUBLIC", "SECRET", "infer", "infer_eqn", "scan_abstract", "scan_types", "split"]
+__all__ = ["PUBLIC", "SECRET", "infer", "infer_eqn", "infer_once", "scan_abstract", "scan_types", "split"]

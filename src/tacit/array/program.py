@@ -96,6 +96,8 @@ class Program:
     inputs: tuple[Input, ...]
     eqns: tuple[Eqn, ...]
     outputs: tuple[int, ...] = ()
+    memo: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What analysis found of this Program, by the ranges of its inputs: loops ask for the same again and again."""
 
     def text(self) -> str:
         """Return the canonical text."""
@@ -113,6 +115,20 @@ class Program:
                 found.append(eqn)
             if "body" in eqn.params:
                 found += eqn.params["body"].reveals()
+        return found
+
+    def last_uses(self) -> list[tuple[int, ...]]:
+        """Return, for each equation, the variables that nothing after it needs."""
+        if "last" not in self.memo:
+            last = {i.var: 0 for i in self.inputs}
+            for at, eqn in enumerate(self.eqns):
+                last.update(dict.fromkeys((*eqn.ins, *eqn.outs), at))
+            dead: list[list[int]] = [[] for _ in self.eqns]
+            for v in last.keys() - set(self.outputs):
+                if self.eqns:
+                    dead[last[v]].append(v)
+            self.memo["last"] = [tuple(vs) for vs in dead]
+        found: list[tuple[int, ...]] = self.memo["last"]
         return found
 
     def owners(self) -> list[str]:

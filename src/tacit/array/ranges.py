@@ -7,6 +7,7 @@ line, the interval and the remedy.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tacit.array import intervals as iv
@@ -58,10 +59,10 @@ def check(step: Step, fmt: Format) -> None:
         raise RangeError(explain(step, fmt, need))
 
 
-def tightest(program: Program, fmt: Format) -> tuple[int, str]:
+def tightest(steps: Sequence[Step], fmt: Format) -> tuple[int, str]:
     """Return the bits that the largest value on shares takes in `fmt`, and where: operation and line."""
     best, where = 0, ""
-    for step in secret_steps(program):
+    for step in steps:
         need = step.need(fmt.frac_bits)
         if need > best:
             best, where = need, step.eqn.op + (f" at {step.eqn.source}" if step.eqn.source else "")

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from tacit.array import streams
 from tacit.array.bounds import scale_of
-from tacit.array.loop import infer, scan_types, split
+from tacit.array.loop import infer_once, scan_types, split
 from tacit.array.ops import join_where, kind_dtype, table
-from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program, owned
+from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Input, Program, owned
 from tacit.array.streams import Rows
 from tacit.core.protocol import Protocol
 from tacit.core.share import Share
@@ -83,11 +83,12 @@ class Runtime:
 
     def run(self, program: Program, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run a Program with this participant's own inputs by name; return what it learned, by reveal name."""
-        values = []
-        for spec in program.inputs:
-            data = check_input(spec.name, inputs[spec.name], spec.aval) if spec.owner == self.me else None
-            values.append(Value(spec.aval, data))
-        self.block(program, values, self.progress)
+
+        def given(spec: Input) -> Value:
+            mine = spec.owner == self.me
+            return Value(spec.aval, check_input(spec.name, inputs[spec.name], spec.aval) if mine else None)
+
+        self.block(program, [given(spec) for spec in program.inputs], self.progress)
         self.p.party.flush()
         return self.opened
 
@@ -95,13 +96,11 @@ class Runtime:
         self, program: Program, values: Sequence[Value], progress: Callable[[int, int], None] | None = None
     ) -> list[Value]:
         """Run the equations on `values` for the inputs; return the outputs. Values are dropped after last use."""
-        avals = infer(program, [v.aval for v in values])
+        avals = infer_once(program, [v.aval for v in values])
         env = {spec.var: v for spec, v in zip(program.inputs, values, strict=True)}
-        last: dict[int, int] = {}
-        for at, eqn in enumerate(program.eqns):
-            last.update(dict.fromkeys((*eqn.ins, *eqn.outs), at))
-        last.update(dict.fromkeys(program.outputs, len(program.eqns)))
-        large = any(isinstance(v.data, Rows) for v in values)
+        del values  # so that inputs, too, are held no longer than they are needed
+        dead = program.last_uses()
+        large = any(isinstance(v.data, Rows) for v in env.values())
         sums: dict[int, Array] = {}
         for at, eqn in enumerate(program.eqns):
             ins, outs = [env[v] for v in eqn.ins], [avals[v] for v in eqn.outs]
@@ -111,9 +110,8 @@ class Runtime:
             summed = sums.pop(eqn.outs[0], None)
             results = self.step(eqn, ins, outs) if summed is None else [Value(outs[0], summed, None, False)]
             env.update(zip(eqn.outs, results, strict=True))
-            for v in {*eqn.ins, *eqn.outs}:
-                if last[v] == at:
-                    env.pop(v, None)
+            for var in dead[at]:
+                del env[var]
             if progress is not None:
                 progress(at + 1, len(program.eqns))
         return [env[v] for v in program.outputs]
@@ -151,7 +149,7 @@ class Runtime:
         for i in range(params["length"]):
             row = i if not params.get("reverse") else params["length"] - 1 - i
             rows = [_row(v, row) for v in xs]
-            outs = self.block(body, [*consts, *carry, *rows])
+            outs = self.turn(body, consts, carry, rows)
             carry = [self._as(v, a) for v, a in zip(outs, carry_avals, strict=False)]
             for pile, v, a in zip(stacked, outs[len(carry) :], out_avals[len(carry) :], strict=True):
                 pile.append(self._as(v, a))
@@ -160,6 +158,10 @@ class Runtime:
             whole = Aval((params["length"], *a.shape), a.kind, a.lo, a.hi, a.where)
             ys.append(_stack(pile[::-1] if params.get("reverse") else pile, whole, self))
         return [*carry, *ys]
+
+    def turn(self, body: Program, consts: list[Value], carry: list[Value], rows: list[Value]) -> list[Value]:
+        """Run one iteration of a loop."""
+        return self.block(body, [*consts, *carry, *rows])
 
     def _as(self, v: Value, aval: Aval) -> Value:
         """Give a value the visibility and range that hold in every iteration."""
