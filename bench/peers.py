@@ -1,0 +1,69 @@
+"""Run Tacit and its peers in turn on the same workloads; write bench/results and bench/RESULTS.md.
+
+The peers' environments are made under .peers on first use. A workload that has a result is left alone unless
+`--again` is given, so an interrupted run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bench.rig import page
+from bench.rig.engines import FACTS, make_environment
+from bench.rig.relay import NETWORKS
+from bench.rig.runner import RESULTS, Bench, Options
+from bench.rig.workloads import all_workloads
+from rich.console import Console
+
+
+def main() -> int:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--only", nargs="*", default=[], help="workloads whose name or group contains one of these"
+    )
+    parser.add_argument("--networks", nargs="*", default=["loopback"], choices=list(NETWORKS))
+    parser.add_argument(
+        "--peers", nargs="*", default=["spu", "crypten"], choices=[n for n in FACTS if n != "tacit"]
+    )
+    parser.add_argument("--repeats", type=int, default=0, help="measured runs (default: by duration)")
+    parser.add_argument("--timeout", type=float, default=300.0, help="seconds for one run")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="start nothing new after this")
+    parser.add_argument("--small", action="store_true", help="small sizes: does everything run and agree?")
+    parser.add_argument("--again", action="store_true", help="measure what has a result too")
+    parser.add_argument("--page", action="store_true", help="only write the page from what was measured")
+    parser.add_argument("--note", default="", help="a sentence that the page puts first")
+    parser.add_argument("--list", action="store_true", help="list the workloads")
+    args = parser.parse_args()
+    chosen = [
+        w for w in all_workloads() if not args.only or any(o in w.name or o == w.group for o in args.only)
+    ]
+    if args.list:
+        print("\n".join(f"{w.group:<12}{w.name}" for w in chosen))
+        return 0
+    console = Console(stderr=True)
+    until = time.monotonic() + 60 * args.minutes
+    folder = RESULTS / "small" if args.small else RESULTS
+    if not args.page:
+        options = Options(args.peers, args.repeats, args.timeout, args.small, args.again, until)
+        # On a terminal one line says what is going on; in a pipe there is none.
+        with console.status("") as status:
+            say = status.update if console.is_terminal else (lambda _: None)
+            for peer in args.peers:
+                make_environment(peer, say)
+            for network in args.networks:
+                with Bench(network, options, say, folder) as bench:
+                    for w in chosen:
+                        if time.monotonic() < until:
+                            bench.measure(w)
+    page.write(folder, args.note)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""Tacit's party: mutual TLS between processes, the rep3 protocol, Programs traced from jax.numpy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bench.rig.party import Array, Engine
+
+from tacit import protocols
+from tacit.algebra.ring import Ring
+from tacit.array.analyse import nowhere
+from tacit.array.interpret import Trace
+from tacit.array.passes import localise
+from tacit.array.program import Aval, Input, Program, owned
+from tacit.array.ranges import check, secret_steps
+from tacit.array.runtime import Format, Runtime, Value
+from tacit.array.secret import SecretArray
+from tacit.array.session import EAGER_JOB
+from tacit.core.cost import Cost, CostModel
+from tacit.core.ghost import ghost
+from tacit.core.party import handshake
+from tacit.net.identity import load_identity
+from tacit.net.roster import Party, Roster
+from tacit.net.sockets import listen_on
+from tacit.net.tls import connect_mesh
+
+NAMES = ("alice", "bob", "carol")
+FORMAT = Format(64, 16)
+
+
+def trace(program: str, params: dict[str, Any], inputs: dict[str, dict[str, Any]]) -> Program:
+    """Return the Program of a workload; what no owner has is secret from the start."""
+
+    from bench.rig import programs
+
+    import tacit
+    from tacit.frontends.jax import trace_jax
+
+    programs.bounded = tacit.assume
+    context = Trace()
+    arrays: dict[str, SecretArray] = {}
+    for name, spec in inputs.items():
+        where = owned(spec["owner"]) if spec["owner"] else "secret"
+        aval = Aval(tuple(spec["shape"]), "fixed", spec["lo"], spec["hi"], where)
+        var = context.new_var()
+        context.inputs.append(Input(name, spec["owner"] or NAMES[0], var, aval))
+        arrays[name] = SecretArray(context, var, aval)
+    outs = trace_jax(programs.PROGRAMS[program](params), [arrays])
+    made = localise(context.program(outs))
+    for step in secret_steps(made):
+        check(step, FORMAT)
+    return made
+
+
+def cost(program: Program) -> Cost:
+    """Return what the cost model predicts; what is secret from the start is shared already."""
+    model = CostModel("rep3", protocols.load("rep3").cards, nowhere(NAMES), Ring(FORMAT.width))
+    values = [Value(i.aval, None, ghost(i.aval.shape) if i.aval.secret else None) for i in program.inputs]
+    Runtime(model, FORMAT, NAMES).block(program, values)
+    return model.cost
+
+
+def secret_inputs(runtime: Runtime, program: Program, arrays: dict[str, Array]) -> list[Value]:
+    """Return the inputs as this party holds them: the first party shares what nobody is to know."""
+    found = []
+    for spec in program.inputs:
+        a, me = spec.aval, runtime.me
+        if a.where != "secret":
+            found.append(Value(a, arrays[spec.name] if spec.owner == me else None))
+            continue
+        known = Aval(a.shape, a.kind, a.lo, a.hi, owned(NAMES[0]))
+        mine = Value(known, arrays[spec.name] if me == NAMES[0] else None)
+        found.append(Value(a, None, runtime.share(mine)))
+    return found
+
+
+def open_results(runtime: Runtime, results: list[Value]) -> list[Array]:
+    """Open the results to everybody."""
+    found: list[Array] = []
+    for v in results:
+        if v.data is not None:
+            found.append(np.asarray(v.data))
+        elif v.aval.kind == "bool":
+            found.append(np.asarray(runtime.p.reveal_bits(runtime.share(v), NAMES)))
+        else:
+            opened = runtime.p.reveal(runtime.share(v), NAMES)
+            assert opened is not None
+            found.append(runtime.decode(opened, v.aval))
+    return found
+
+
+class Tacit(Engine):
+    """One party."""
+
+    def card(self) -> dict[str, Any]:
+        """Make keys and listen."""
+        name = NAMES[self.rank]
+        self.identity = load_identity(self.folder / "identities" / name, name)
+        self.listener = listen_on("127.0.0.1")
+        party = self.identity.party("127.0.0.1", self.listener.getsockname()[1])
+        return {"port": party.port, "fingerprint": party.fingerprint, "certificate": party.certificate}
+
+    def connect(self, cards: list[dict[str, Any]]) -> None:
+        """Meet over mutual TLS."""
+        roster = Roster(
+            tuple(
+                Party(n, "127.0.0.1", c["port"], c["fingerprint"], c["certificate"])
+                for n, c in zip(NAMES, cards, strict=True)
+            )
+        )
+        mesh = connect_mesh(self.identity, roster, NAMES[self.rank], listen=self.listener)
+        party = handshake(mesh, NAMES, EAGER_JOB, roster.hash())
+        protocol = protocols.load("rep3", "compute")(party, Ring(FORMAT.width))
+        self.mesh, self.runtime = mesh, Runtime(protocol, FORMAT, NAMES)
+
+    def prepare(self, program: str, params: dict[str, Any], inputs: dict[str, dict[str, Any]]) -> None:
+        """Trace, optimise, check ranges."""
+        self.program = trace(program, params, inputs)
+        self.inputs, self.arrays = inputs, self.values(inputs)
+        self.shared: list[Value] = []
+        self.results: list[Value] = []
+
+    def share(self) -> None:
+        """Share what is secret from the start; an owner's columns stay with the owner."""
+        self.shared = secret_inputs(self.runtime, self.program, self.arrays)
+        self.runtime.p.party.flush()
+        self.arrays = {}
+
+    def run(self) -> None:
+        """Run the Program."""
+        inputs = [Value(v.aval, v.data, v.share) for v in self.shared]
+        self.results = self.runtime.block(self.program, inputs)
+        self.runtime.p.party.flush()
+
+    def output(self) -> list[Array]:
+        """Reveal to everybody."""
+        return open_results(self.runtime, self.results)
+
+    def meter(self) -> dict[str, float]:
+        """Return causal rounds and payload bytes so far."""
+        snapshot = self.mesh.meter.snapshot()
+        return {"rounds": snapshot.rounds, "payload": snapshot.total.payload_sent}
+
+    def close(self) -> None:
+        """Say goodbye."""
+        self.mesh.close()
+
+
+def make(rank: int, folder: Path) -> Engine:
+    """Return the engine."""
+    return Tacit(rank, folder)

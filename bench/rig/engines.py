@@ -1,0 +1,227 @@
+"""The engines: what each promises, and three processes of one of them, driven from here."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bench.rig.relay import Relays
+from bench.rig.workloads import Data
+
+ROOT = Path(__file__).resolve().parents[2]
+PEERS = ROOT / ".peers"
+LEAD_S = 0.005
+"""How long before the common start the parties hear of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What an engine is, in the words of the table."""
+
+    name: str
+    title: str
+    packages: tuple[str, ...]
+    security: str
+    truncation: str
+    preprocessing: str
+    links: str
+
+
+FACTS = {
+    "tacit": Facts(
+        "tacit", "Tacit", (), "three parties, one curious", "at most 1 unit off, never a wrap",
+        "none: pairwise streams, agreed in the session", "mutual TLS 1.3",
+    ),
+    "spu": Facts(
+        "spu", "SPU 0.9.5", ("spu==0.9.5", "jax==0.4.34", "jaxlib==0.4.34", "setuptools<81"),
+        "three parties, one curious (ABY3)", "probabilistic: large errors possible, unlikely",
+        "none: pairwise streams", "plain TCP (its default)",
+    ),
+    "crypten": Facts(
+        "crypten", "CrypTen 0.4.1", ("torch==2.13.0", "torchvision", "crypten==0.4.1"),
+        "the first party sees all masks (its default provider)", "local shift: large errors possible, unlikely",
+        "triples from the first party", "plain TCP (gloo)",
+    ),
+    "mpyc": Facts(
+        "mpyc", "MPyC 0.11", ("mpyc==0.11", "numpy", "gmpy2"),
+        "three parties, one curious (Shamir)", "probabilistic: at most 1 unit off",
+        "none: pseudorandom shares", "plain TCP (its default)",
+    ),
+}  # fmt: skip
+
+
+def python(engine: str) -> str:
+    """Return the interpreter that runs an engine; BENCH_TACIT_PYTHON may name another one with Tacit installed."""
+    if engine == "tacit":
+        return os.environ.get("BENCH_TACIT_PYTHON", sys.executable)
+    return str(PEERS / engine / "bin" / "python")
+
+
+def make_environment(engine: str, log: Callable[[str], None]) -> None:
+    """Make a peer's virtual environment under .peers, once."""
+    folder = PEERS / engine
+    if engine == "tacit" or (folder / "bin" / "python").exists():
+        return
+    log(f"making .peers/{engine}")
+    PEERS.mkdir(exist_ok=True)
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    try:
+        install = [str(folder / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
+        for step in steps(engine):
+            subprocess.run([*install, *step], check=True)
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+
+
+def steps(engine: str) -> list[list[str]]:
+    """Return the arguments of each call of pip."""
+    return [list(FACTS[engine].packages)]
+
+
+class EngineFailed(Exception):
+    """An engine's party reported an error, ended, or was too late."""
+
+
+class Processes:
+    """Three processes of one engine, connected."""
+
+    def __init__(self, engine: str, relays: Relays | None = None) -> None:
+        """Start; with relays the parties find one another through them."""
+        self.engine = engine
+        self.folder = Path(tempfile.mkdtemp(prefix=f"bench-{engine}-"))
+        self._answers: list[queue.SimpleQueue[dict[str, Any] | None]] = []
+        self._processes: list[subprocess.Popen[str]] = []
+        env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        env |= {"JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "ignore"}
+        for rank in range(3):
+            with (self.folder / f"log-{rank}.txt").open("w") as log:
+                process = subprocess.Popen(
+                    [python(engine), "-m", "bench.rig.party", engine, str(rank), str(self.folder)],
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=env, cwd=ROOT,
+                )  # fmt: skip
+            answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+            threading.Thread(target=_read, args=(process, answers), daemon=True).start()
+            self._processes.append(process)
+            self._answers.append(answers)
+        try:
+            cards = self.call("card", 120)
+            for rank in range(3):
+                seen = [dict(c) for c in cards]
+                for other in range(3):
+                    if relays is not None and other != rank:
+                        seen[other]["port"] = relays.address(rank, other, cards[other]["port"])
+                        seen[other]["relay"] = relays.control
+                self._tell(rank, {"do": "connect", "cards": seen})
+            self._collect("connect", 120)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _tell(self, rank: int, command: Mapping[str, Any]) -> None:
+        stdin = self._processes[rank].stdin
+        assert stdin is not None
+        with contextlib.suppress(OSError):
+            stdin.write(json.dumps(command) + "\n")
+            stdin.flush()
+
+    def call(self, do: str, timeout_s: float, **arguments: Any) -> list[dict[str, Any]]:
+        """Give all parties one command; return their answers, or raise EngineFailed."""
+        for rank in range(3):
+            self._tell(rank, {"do": do, **arguments})
+        return self._collect(do, timeout_s)
+
+    def _collect(self, do: str, timeout_s: float) -> list[dict[str, Any]]:
+        deadline, found, errors = time.monotonic() + timeout_s, [], []
+        for rank in range(3):
+            # A party that waits for one that has failed would wait for ever.
+            left = deadline - time.monotonic() if not errors else min(5.0, deadline - time.monotonic())
+            try:
+                answer = self._answers[rank].get(timeout=max(0.01, left))
+            except queue.Empty:
+                errors.append(f"no answer to {do!r} within {timeout_s:.0f} s")
+                continue
+            if answer is None:
+                errors.append(f"a party's process ended during {do!r}: {self._last_line(rank)}")
+            elif "error" in answer:
+                errors.append(answer["error"])
+            else:
+                found.append(answer)
+        if errors:
+            errors.sort(key=lambda e: e.startswith("no answer"))
+            raise EngineFailed(errors[0])
+        return found
+
+    def _last_line(self, rank: int) -> str:
+        lines = (self.folder / f"log-{rank}.txt").read_text(errors="replace").strip().splitlines()
+        return lines[-1][:300] if lines else "it printed nothing"
+
+    def prepare(
+        self, program: str, params: Mapping[str, Any], data: Mapping[str, Data], timeout_s: float
+    ) -> dict[str, Any]:
+        """Hand over a workload; return seconds of compilation and bytes of memory held before the run."""
+        np.savez(self.folder / "inputs.npz", **{k: d.value for k, d in data.items()})
+        inputs = {
+            k: {"shape": list(np.shape(d.value)), "lo": d.lo, "hi": d.hi, "owner": d.owner}
+            for k, d in data.items()
+        }
+        compiled = self.call("prepare", timeout_s, program=program, params=dict(params), inputs=inputs)
+        held = self.call("share", timeout_s)
+        return {"compile": max(a["seconds"] for a in compiled), "held": max(a["held"] for a in held)}
+
+    def run(self, timeout_s: float) -> dict[str, Any]:
+        """Run once; seconds are from the common start until the slowest party has finished."""
+        at = time.monotonic() + LEAD_S
+        answers = self.call("run", timeout_s, at=at)
+        counts = self.call("count", 60)
+        sent = [c["tcp"] - a["sent_before"] for a, c in zip(answers, counts, strict=True)]
+        return {
+            "seconds": max(a["end"] for a in answers) - at,
+            "cpu": sum(a["cpu"] for a in answers),
+            "wire": sent,
+            "peak": max(c["peak"] for c in counts),
+            "rounds": max(a["meter"].get("rounds", np.nan) for a in answers),
+            "payload": [a["meter"].get("payload") for a in answers],
+        }
+
+    def output(self, timeout_s: float) -> list[Any]:
+        """Return the opened result."""
+        self.call("output", timeout_s)
+        with np.load(self.folder / "output.npz") as file:
+            return [file[name] for name in file.files]
+
+    def stop(self) -> None:
+        """End the processes and remove their files."""
+        for p in self._processes:
+            with contextlib.suppress(OSError, AssertionError):
+                assert p.stdin is not None
+                p.stdin.close()
+        deadline = time.monotonic() + 3
+        for p in self._processes:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                p.wait(timeout=max(0.05, deadline - time.monotonic()))
+            if p.poll() is None:
+                p.kill()
+                p.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _read(process: subprocess.Popen[str], answers: queue.SimpleQueue[dict[str, Any] | None]) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        with contextlib.suppress(ValueError):
+            answers.put(json.loads(line))
+    answers.put(None)

@@ -1,0 +1,164 @@
+"""One party of one engine: a process that connects once, then prepares and runs workloads as it is told.
+
+It reads commands and writes answers, one JSON object a line. It runs in the engine's own environment, so it imports
+nothing but that engine, NumPy and the standard library.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import socket
+import struct
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+_BYTES_ACKED = 120
+"""Offset of tcpi_bytes_acked in Linux's struct tcp_info, followed by tcpi_bytes_received."""
+
+
+class Engine:
+    """What a driver offers; one object in each party's process."""
+
+    def __init__(self, rank: int, folder: Path) -> None:
+        self.rank, self.folder = rank, folder
+
+    def card(self) -> dict[str, Any]:
+        """Return what the others need to reach this party; at least its port."""
+        with socket.create_server(("127.0.0.1", 0)) as s:
+            self.port = s.getsockname()[1]
+        return {"port": self.port}
+
+    def connect(self, cards: list[dict[str, Any]]) -> None:
+        """Connect to the other parties; `cards` has the ports at which this party finds them."""
+        raise NotImplementedError
+
+    def prepare(self, program: str, params: dict[str, Any], inputs: dict[str, dict[str, Any]]) -> None:
+        """Trace and compile a workload."""
+        raise NotImplementedError
+
+    def share(self) -> None:
+        """Share the inputs, outside of the time that is measured."""
+
+    def run(self) -> None:
+        """Compute on shares; the result stays shared."""
+        raise NotImplementedError
+
+    def output(self) -> list[Array]:
+        """Open the result."""
+        raise NotImplementedError
+
+    def meter(self) -> dict[str, float]:
+        """Return the engine's own counters, if it has any: rounds, payload bytes."""
+        return {}
+
+    def close(self) -> None:
+        """Leave."""
+
+    def values(self, inputs: dict[str, dict[str, Any]]) -> dict[str, Array]:
+        """Read the inputs from the runner's file."""
+        with np.load(self.folder / "inputs.npz") as file:
+            return {name: file[name] for name in inputs}
+
+
+def tcp_bytes() -> int:
+    """Return the bytes that peers have acknowledged on this process's TCP connections, as the kernel counts them."""
+    total, seen = 0, set()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{name}")
+            if not target.startswith("socket:") or target in seen:
+                continue
+            seen.add(target)
+            with socket.socket(fileno=os.dup(int(name))) as s:
+                if s.family not in (socket.AF_INET, socket.AF_INET6) or s.type != socket.SOCK_STREAM:
+                    continue
+                info = s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+        except OSError:
+            continue
+        if len(info) >= _BYTES_ACKED + 8:
+            total += struct.unpack_from("Q", info, _BYTES_ACKED)[0]
+    return total
+
+
+def peak_bytes(reset: bool = False) -> int:
+    """Return the most memory this process held since the last reset."""
+    if reset:
+        try:
+            Path("/proc/self/clear_refs").write_text("5")
+        except OSError:
+            return 0
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def _run(engine: Engine, at: float) -> dict[str, Any]:
+    """Run once, starting at the moment `at` of the machine's monotonic clock."""
+    sent, counted = tcp_bytes(), engine.meter()
+    time.sleep(max(0.0, at - time.monotonic()))
+    cpu = time.process_time()
+    engine.run()
+    end = time.monotonic()
+    cpu = time.process_time() - cpu
+    after = engine.meter()
+    return {"end": end, "cpu": cpu, "sent_before": sent, "meter": {k: after[k] - counted[k] for k in after}}
+
+
+def _answer(engine: Engine, command: dict[str, Any]) -> dict[str, Any]:
+    do = command["do"]
+    if do == "card":
+        return engine.card()
+    if do == "connect":
+        engine.connect(command["cards"])
+    elif do == "prepare":
+        started = time.monotonic()
+        engine.prepare(command["program"], command["params"], command["inputs"])
+        return {"seconds": time.monotonic() - started}
+    elif do == "share":
+        engine.share()
+        return {"held": peak_bytes(reset=True)}
+    elif do == "run":
+        return _run(engine, command["at"])
+    elif do == "count":
+        return {"tcp": tcp_bytes(), "peak": peak_bytes()}
+    elif do == "output":
+        found = engine.output()
+        if engine.rank == 0:
+            np.savez(engine.folder / "output.npz", *found)
+    elif do == "close":
+        engine.close()
+    else:
+        raise ValueError(f"no command is called {do!r}")
+    return {}
+
+
+def main() -> None:
+    """Answer commands until the input ends."""
+    name, rank, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+    # Whatever the engine prints goes to the log.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    engine: Engine = importlib.import_module(f"bench.rig.engine_{name}").make(rank, folder)
+    for line in sys.stdin:
+        try:
+            answer = _answer(engine, json.loads(line))
+        except BaseException as exc:
+            traceback.print_exc()
+            answer = {"error": f"{type(exc).__name__}: {str(exc)[:600]}"}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+    os._exit(0)  # engines leave threads behind
+
+
+if __name__ == "__main__":
+    main()
