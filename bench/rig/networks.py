@@ -49,6 +49,17 @@ class Network:
             width = n
         return out
 
+    def bounds(self) -> dict[str, float]:
+        """Return the public bound of each weight: a power of two above four standard deviations."""
+        return {name: 2.0 ** int(np.ceil(np.log2(4 * _spread(name, shape)))) for name, shape in self.shapes()}
+
+
+def _spread(name: str, shape: tuple[int, ...]) -> float:
+    """Return the standard deviation of a weight at the start: He's for weights, little for the rest."""
+    if len(shape) == 1:
+        return 0.05
+    return float(np.sqrt(2 / (np.prod(shape[1:]) if name.startswith("k") else shape[0])))
+
 
 NETWORKS = {
     n.name: n
@@ -74,11 +85,10 @@ def inputs(rng: np.random.Generator, p: dict[str, Any]) -> dict[str, Any]:
     out = {"x": Data(images, 0, 1)}
     if "steps" in p:
         out["y"] = Data(np.eye(10)[rng.integers(0, 10, count)], 0, 1)
+    bounds = net.bounds()
     for name, shape in net.shapes():
-        fan_in = int(np.prod(shape[1:])) if name.startswith("k") and len(shape) == 4 else shape[0]
-        scale = np.sqrt(2 / fan_in) if len(shape) > 1 else 0.05
-        value = grid(np.clip(rng.normal(0, scale, shape), -1, 1))
-        out[name] = Data(value, -1, 1)
+        b = bounds[name]
+        out[name] = Data(grid(np.clip(rng.normal(0, _spread(name, shape), shape), -b, b)), -b, b)
     return out
 
 
