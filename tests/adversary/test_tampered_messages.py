@@ -17,6 +17,7 @@ from tacit.algebra.ring import Ring
 from tacit.core.rows import Column
 from tacit.errors import Desync, InternalError, PeerError, PeerMisbehaved, PeerUnavailable, TacitError
 from tacit.gadgets import sort
+from tacit.gadgets.waves import Series, Waves
 from tacit.net.memory import Hub, Record
 from tacit.testing import NAMES
 
@@ -36,6 +37,8 @@ def program(p: Any) -> Any:
     z = p.matmul(z.reshape(1, 3), z.reshape(3, 1))
     bits = p.and_(p.decompose(z.reshape(1), 4), p.decompose(z.reshape(1), 4))
     z = p.add(z.reshape(1), p.to_arith(bits)[0])
+    if p.offers("factored"):
+        z = p.factored([z], Waves(Series(0.0, (0.5,), (0.75,)), 1 << 40, 20, 12, 48, 20))
     p.is_zero(z, 20)
     return p.reveal(z, ["alice", "carl"]), p.reveal_bits(b, ["carl", "bob"])
 

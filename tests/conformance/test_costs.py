@@ -133,7 +133,7 @@ def test_sorting(blocks: int, rows: int, bits: int) -> None:
 FUNCTIONALITIES = (
     "share_input", "share_bits", "reveal", "reveal_bits", "mul", "matmul", "trunc", "trunc_exact",
     "mul_trunc", "matmul_trunc", "and_", "sign", "is_zero", "decompose", "to_arith", "select",
-    "dot", "shuffle", "place", "fetch",
+    "dot", "shuffle", "place", "fetch", "factored",
 )  # fmt: skip
 
 
@@ -168,6 +168,7 @@ def test_rep3_card_figures_cited_in_the_decision_record() -> None:
     assert figures("decompose", bits=64) == (1122, 8)
     assert figures("trunc_exact", f=16) == (390, 8)
     assert figures("dot") == (192, 1)
+    assert figures("factored", terms=22, width=41, shift=23) == (22 * 41 + 2 * 41 + 64 + 3 * 46, 3)
     assert figures("shuffle") == (256, 2)
     assert figures("place", widths=(49,), index=17) == (4 * 49 + 6 * 17, 2)
     assert figures("fetch", widths=(64,), index=17) == (4 * 64 + 6 * 17, 4)

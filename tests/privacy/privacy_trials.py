@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from privacy_factored import Parity, of_bit, of_number
 from privacy_lanes import Key, Lab, Pins, Program, Setting, enumerate_lanes
 
 from tacit.algebra.ring import Ring
@@ -286,6 +287,13 @@ TRIALS = [
         lambda s: signed(s[0] * s[2] + s[1] * s[3], 2),
         pinned=2,
     ),
+    Trial("factored", _rep3(3), of_number(Parity(3)), values(-2, 2), lambda s: (-1) ** (s[0] & 1)),
+    Trial(
+        "factored, lifted", _rep3(4), of_number(Parity(3)), values(-1, 1), lambda s: 1 + 2 * s[0], pinned=3
+    ),
+    Trial("factored, lifted and cut", _rep3(3), of_number(Parity(3, 1)), values(-1, 1), None, pinned=3),
+    Trial("factored, a look-up", _rep3(2), of_bit((0, -1), 2), values(0, 2), lambda s: -s[0]),
+    Trial("factored, lifted look-up", _rep3(3), of_bit((0, -1), 2), values(0, 2), lambda s: -s[0]),
     *_table(_two, ("alice", "bob", "carl")),
     Trial("matmul", _two(1), _matmul, values(-1, 1, 4), lambda s: signed(s[0] * s[2] + s[1] * s[3], 1)),
     Trial("mul", _three(1), _mul, values(-1, 1, 2), lambda s: signed(s[0] * s[1], 1)),

@@ -19,6 +19,7 @@ from tacit import testing
 from tacit.algebra.ring import Ring
 from tacit.core.rows import Column
 from tacit.crypto.prg import KeyRing, Stream
+from tacit.gadgets.waves import Series, Waves
 from tacit.net.memory import Hub
 from tacit.testing import NAMES, scatter, scatter_planes
 
@@ -59,6 +60,11 @@ def _order(p: Any, value: int) -> Column:
     return Column(scatter(p, p.ring.encode_ints(places)).reshape(1, N), p.ring)
 
 
+def _sines(width: int, shift: int) -> Waves:
+    """Return a sum of two sines with 32 and 8 fractional bits."""
+    return Waves(Series(0.0, (), (0.75, 0.125), 2), 1 << 40, 20, 12, width, shift)
+
+
 PROGRAMS: dict[str, Callable[[Any, int], Any]] = {
     "mul": lambda p, v: p.mul(*_pair(p, v)),
     "matmul": lambda p, v: p.matmul(*(x.reshape(64, 64) for x in _pair(p, v))),
@@ -75,6 +81,8 @@ PROGRAMS: dict[str, Callable[[Any, int], Any]] = {
     "shuffle": lambda p, v: p.shuffle([_column(p, v)]),
     "place": lambda p, v: p.place(_order(p, v), [_column(p, v)]),
     "fetch": lambda p, v: p.fetch(_order(p, v), [_column(p, v)]),
+    "factored": lambda p, v: p.factored([_pair(p, v)[0]], _sines(64, 16)),
+    "factored in a narrow ring": lambda p, v: p.factored([_pair(p, v)[0]], _sines(48, 20)),
     "input by alice": _input("alice"),
     "input by a client": _input("carl"),
     "reveal to a client": lambda p, v: p.reveal(_pair(p, 5)[0], ["carl"]),
@@ -127,6 +135,8 @@ def test_messages_do_not_tell_secrets_apart(
 ) -> None:
     if name in ("shuffle", "place", "fetch") and protocol != "rep3":
         pytest.skip(f"{protocol} does not realise {name}")
+    if name.startswith("factored") and (protocol, width) != ("rep3", 64):
+        pytest.skip(f"{protocol} over {width} bits does not realise {name}")
     secrets = (0, (1 << (width - 2)) // 5 if name != "mul_trunc" else 12_345)
     first, second = (
         transcript(protocol, n, dealer, width, name, s, seed=100 + i) for i, s in enumerate(secrets)

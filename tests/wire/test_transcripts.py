@@ -21,6 +21,7 @@ from tacit import testing
 from tacit.core.party import WIRE_VERSION
 from tacit.core.rows import Column, index_ring
 from tacit.core.share import Planes, Share
+from tacit.gadgets.waves import Lookup, Series, Waves
 from tacit.net.memory import Hub
 from tacit.testing import NAMES
 
@@ -85,18 +86,35 @@ PERMUTED: dict[str, Callable[[Any], Any]] = {
     "fetch": lambda p: p.fetch(_order(p), [_column(p)]),
 }
 """What rep3 alone realises."""
+WORDS: dict[str, Callable[[Any], Any]] = {
+    "factored": lambda p: p.factored([_x(p)], _waves()),
+    "factored, a look-up": lambda p: p.factored([(_bits(p),)], Lookup(((5, -7),), 20)),
+}
+"""What it realises over rings of one word."""
 
 
-def programs(protocol: str) -> dict[str, Callable[[Any], Any]]:
+def _waves() -> Waves:
+    return Waves(Series(0.0, (0.5, 0.25), (0.75, 0.125)), 1 << 40, 20, 12, 48, 20)
+
+
+def programs(protocol: str, width: int) -> dict[str, Callable[[Any], Any]]:
     """Return the programs that a protocol can run."""
-    return {**PROGRAMS, **(PERMUTED if protocol == "rep3" else {})}
+    more = {} if protocol != "rep3" else PERMUTED if width > 64 else {**PERMUTED, **WORDS}
+    return {**PROGRAMS, **more}
 
 
 def hashed(protocol: str, n: int, dealer: str, width: int, name: str) -> str:
     """Return the hash of one functionality's transcript."""
     hub = Hub((*NAMES[:n], "carl", *((dealer,) if dealer else ())), record=True)
     testing.run(
-        protocol, width, programs(protocol)[name], n=n, clients=("carl",), dealer=dealer, seed=SEED, hub=hub
+        protocol,
+        width,
+        programs(protocol, width)[name],
+        n=n,
+        clients=("carl",),
+        dealer=dealer,
+        seed=SEED,
+        hub=hub,
     )
     return hub.transcript_hash()
 
@@ -105,7 +123,7 @@ def everything() -> dict[str, Any]:
     """Return what the file holds."""
     table = {
         f"{protocol} n={n} width={width}": {
-            name: hashed(protocol, n, dealer, width, name) for name in programs(protocol)
+            name: hashed(protocol, n, dealer, width, name) for name in programs(protocol, width)
         }
         for protocol, n, dealer, width in SETTINGS
     }
@@ -113,9 +131,9 @@ def everything() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("protocol", "n", "dealer", "width"), SETTINGS)
-@pytest.mark.parametrize("name", {**PROGRAMS, **PERMUTED})
+@pytest.mark.parametrize("name", {**PROGRAMS, **PERMUTED, **WORDS})
 def test_transcript(protocol: str, n: int, dealer: str, width: int, name: str) -> None:
-    if name not in programs(protocol):
+    if name not in programs(protocol, width):
         pytest.skip(f"{protocol} does not realise {name}")
     committed = json.loads(FILE.read_text())["transcripts"][f"{protocol} n={n} width={width}"]
     assert hashed(protocol, n, dealer, width, name) == committed[name], (
@@ -128,7 +146,7 @@ def test_file_is_complete() -> None:
     assert held["wire_version"] == WIRE_VERSION
     assert set(held["transcripts"]) == {f"{p} n={n} width={w}" for p, n, _, w in SETTINGS}
     for setting, table in held["transcripts"].items():
-        assert set(table) == set(programs(setting.split()[0]))
+        assert set(table) == set(programs(setting.split()[0], int(setting.split("=")[-1])))
 
 
 def test_transcript_does_not_depend_on_the_schedule() -> None:

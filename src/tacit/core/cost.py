@@ -51,6 +51,10 @@ class CostModel(Ghost):
         self.cost = Cost()
         self._seeded: set[str] = set()
 
+    def offers(self, functionality: str) -> bool:
+        """Whether the modelled protocol has a card for it."""
+        return functionality in self.table
+
     def visit(self, functionality: str, n: int, **sizes: Any) -> None:
         """Add one call's messages."""
         card = self.table.get(functionality)

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tacit.core import factors
+from tacit.core.factors import Factors, Operand
 from tacit.core.protocol import Protocol
 from tacit.core.rows import Column
 from tacit.core.share import Planes, Share
@@ -212,6 +214,12 @@ class Ghost(Protocol):
         out = ghost(x.shape[1:])
         self.visit("dot", out.size, inner=x.shape[0])
         return out
+
+    def factored(self, operands: Sequence[Operand], how: Factors) -> Share:
+        """F_factored on shapes."""
+        n = factors.size(operands[0])
+        self.visit("factored", n, terms=how.terms, width=how.width, shift=how.shift)
+        return ghost((n,))
 
     def shuffle(self, columns: Sequence[Column]) -> list[Column]:
         """F_shuffle on shapes."""

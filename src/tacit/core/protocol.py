@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from tacit import kernels
 from tacit.algebra.ring import Ring
+from tacit.core.factors import Factors, Operand
 from tacit.core.party import Party
 from tacit.core.rows import Column
 from tacit.core.share import Planes, Share
@@ -76,6 +77,10 @@ class Protocol:
     def holds_constant(self, part: int) -> bool:
         """Whether this party adds public constants to its part number `part`."""
         raise NotImplementedError
+
+    def offers(self, functionality: str) -> bool:
+        """Whether this protocol has a card for a functionality: gadgets choose by it, alike at all participants."""
+        return functionality in self.cards
 
     def over(self, ring: Ring) -> Self:
         """Return the same party of the same session over another ring; streams and messages go on."""
@@ -261,6 +266,10 @@ class Protocol:
     def shuffle(self, columns: Sequence[Column]) -> list[Column]:
         """F_shuffle: the rows of all columns in one fresh uniform order, which nobody learns."""
         raise self._missing("shuffle")
+
+    def factored(self, operands: Sequence[Operand], how: Factors) -> Share:
+        """F_factored: Σ_j g_j(a)·h_j(b) / 2^shift, off by at most one unit, for flat operands that are a + b."""
+        raise self._missing("factored")
 
     def place(self, at: Column, columns: Sequence[Column]) -> list[Column]:
         """F_place: out[at[i]] = x[i] in every block; `at` must be a permutation of each block's rows."""

@@ -17,6 +17,7 @@ import numpy as np
 from tacit.core.protocol import Protocol
 from tacit.core.share import Share
 from tacit.errors import RangeError
+from tacit.gadgets import separable as sep
 from tacit.gadgets.normalise import power_of_two, shift_bits
 from tacit.gadgets.polynomial import centred, chebyshev_fit, evaluate
 
@@ -78,6 +79,9 @@ def divide(p: Protocol, x: Share, y: Share, f: int, m: int, q_bits: int) -> Shar
 
 def _reciprocal_mantissa(p: Protocol, y: Share, m: int, s: int) -> tuple[Share, Share]:
     """Return c = 2^shift and r = 1/(y·c/2^m) with s fractional bits, 1 < r ≤ 2."""
+    plan = sep.inverse_plan(p.ring.width, m, s) if sep.offered(p) else None
+    if plan is not None:
+        return sep.inverse(p, y, plan, m, s)
     bits = shift_bits(p, y, m)
     c = power_of_two(p, bits, _binary_weights(bits.shape[0]))
     a = _mantissa(p, y, c, m, s)
@@ -112,6 +116,10 @@ def root_error(k: int, f: int, m: int, out_bits: int) -> tuple[float, float]:
 
 def sqrt(p: Protocol, y: Share, f: int, m: int, out_bits: int) -> Share:
     """Return √y for 0 ≤ y·2^f < 2^m."""
+    exact = root_precision(p.ring.width, f, m, out_bits).s
+    plan = sep.root_plan(p.ring.width, "sqrt", f, m, exact) if sep.offered(p) else None
+    if plan is not None:
+        return sep.sqrt(p, y, plan, f, m, exact)
     s, a, r, bits, m = _rsqrt_mantissa(p, y, f, m, out_bits)
     top = (1 << (bits.shape[0] - 1)) - 1
     down = power_of_two(p, bits[1:], [(1 << (1 << t), 1) for t in range(bits.shape[0] - 1)])
@@ -122,6 +130,10 @@ def sqrt(p: Protocol, y: Share, f: int, m: int, out_bits: int) -> Share:
 
 def rsqrt(p: Protocol, y: Share, f: int, m: int, out_bits: int) -> Share:
     """Return 1/√y for 0 < y·2^f < 2^m."""
+    exact = root_precision(p.ring.width, f, m, out_bits).s
+    plan = sep.root_plan(p.ring.width, "rsqrt", f, m, exact) if sep.offered(p) else None
+    if plan is not None:
+        return sep.rsqrt(p, y, plan, f, m, exact)
     s, _, r, bits, m = _rsqrt_mantissa(p, y, f, m, out_bits)
     up = power_of_two(p, bits[1:], _binary_weights(bits.shape[0] - 1))
     by = s - f + (m - f) // 2
@@ -170,6 +182,9 @@ def log_error(k: int, f: int, m: int) -> tuple[float, float]:
 def log(p: Protocol, y: Share, f: int, m: int) -> Share:
     """Return ln y for 0 < y·2^f < 2^m: ln(mantissa) + (m − f − shift)·ln 2."""
     s, ring = log_precision(p.ring.width, f, m).s, p.ring
+    short = sep.log_plan(ring.width, f, m) if sep.offered(p) else None
+    if short is not None:
+        return sep.log(p, y, short, f, m)
     bits = shift_bits(p, y, m)
     c = power_of_two(p, bits, _binary_weights(bits.shape[0]))
     a = _mantissa(p, y, c, m, s)
@@ -220,6 +235,9 @@ def exp_error(k: int, f: int, lo: float, hi: float) -> tuple[float, float]:
 def exp(p: Protocol, x: Share, f: int, lo: float, hi: float) -> Share:
     """Return e^x for lo ≤ x ≤ hi: 2^i·2^u with i + u = x·log2(e), i by bits, 2^u by a polynomial."""
     plan, ring = exp_plan(p.ring.width, f, lo, hi), p.ring
+    short = sep.exp_plan(ring.width, f, lo, hi, plan.s - 5) if sep.offered(p) else None
+    if short is not None:
+        return p.factored([x], short)
     if plan.clamp is not None:
         x = clamp_below(p, x, plan.clamp, f, max(abs(lo), abs(hi)))
     s = plan.s

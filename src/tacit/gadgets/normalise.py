@@ -10,8 +10,12 @@ from tacit.core.share import Planes, Share, join, stack_planes
 
 def shift_bits(p: Protocol, v: Share, m: int) -> Share:
     """Return the bits of s = m − 1 − floor(log2 v) for 0 ≤ v < 2^m (s = 0 for v = 0), arithmetic, (t, n)."""
-    planes = p.decompose(v, m)
-    none_above = _prefix_none(p, planes)
+    return p.to_arith(shift_planes(p, v, m)[0])
+
+
+def shift_planes(p: Protocol, v: Share, m: int) -> tuple[Planes, Planes]:
+    """Return the bits of s = m − 1 − floor(log2 v) for 0 ≤ v < 2^m (s = 0 for v = 0), and [v = 0]."""
+    none_above = _prefix_none(p, p.decompose(v, m))
     ones = p.invert(none_above)
     # Row j of `hot` is 1 where bit j is the leading one: some bit at j or above, none above j.
     hot = _xor_rows(ones, m)
@@ -20,7 +24,7 @@ def shift_bits(p: Protocol, v: Share, m: int) -> Share:
     for t in range(max(1, (m - 1).bit_length())):
         chosen = places[((m - 1 - places) >> t) & 1 == 1]
         rows.append(_parity(hot, chosen))
-    return p.to_arith(stack_planes(rows))
+    return stack_planes(rows), none_above[0]
 
 
 def _prefix_none(p: Protocol, planes: Planes) -> Planes:

@@ -8,7 +8,7 @@ from tacit.core.protocol import Protocol
 from tacit.core.share import Share
 from tacit.crypto.prg import Source, Stream
 from tacit.errors import UsageError
-from tacit.protocols.rep3 import arithmetic, twoparty
+from tacit.protocols.rep3 import arithmetic, factored, twoparty
 from tacit.protocols.rep3 import shuffle as rows
 from tacit.protocols.rep3.cards import CARDS
 from tacit.protocols.rep3.client import SEED_BYTES, Rep3Client
@@ -57,6 +57,7 @@ class Rep3(Protocol):
     decompose = twoparty.decompose
     to_arith = twoparty.to_arith
     select = twoparty.select
+    factored = factored.factored
     shuffle = rows.shuffle
     place = rows.place
     fetch = rows.fetch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tacit.algebra.ring import Ring
+from tacit.core.factors import lifted_bits
 from tacit.core.protocol import Card, Pattern, Wave
 
 ARAKI = "Araki, Furukawa, Lindell, Nof, Ohara, CCS 2016, section 2.2"
@@ -105,6 +106,17 @@ def _select(ring: Ring, n: int, **_: object) -> list[Wave]:
     return _exchange(2 * b, b)
 
 
+def _factored(
+    ring: Ring, n: int, terms: int = 10, width: int = 48, shift: int = 24, **_: object
+) -> list[Wave]:
+    row, bits = ring.wire_bytes(n, width), lifted_bits(ring.width, width, shift)
+    if bits == 0:
+        return [[(0, 1, terms * row), (2, 1, row)], [(1, 2, row)]]
+    few = ring.wire_bytes(n, bits)
+    first = terms * row + ring.wire_bytes(n) + few
+    return [[(0, 1, first), (2, 1, row)], [(1, 2, row + few)], [(2, 1, few)]]
+
+
 def _input_bytes(b: int, owner: int, seeded: bool) -> list[Wave]:
     if owner >= 0:
         return [[(owner, (owner + 1) % 3, b)]]
@@ -194,6 +206,7 @@ CARDS: dict[str, Card] = {
         _card("decompose", TWO_OPERANDS + "; prefix: Sklansky 1960", _decompose),
         _card("to_arith", TWO_OPERANDS, _to_arith),
         _card("select", TWO_OPERANDS, _select),
+        _card("factored", TWO_OPERANDS.replace("0003", "0050"), _factored, ROUNDING),
         _card("dot", ARAKI, _ring_pass),
         _card("shuffle", PERMUTED, _shuffle),
         _card("place", PERMUTED, _place),

@@ -13,6 +13,7 @@ from tacit.core.ghost import Ghost
 from tacit.core.party import Party
 from tacit.core.share import Share
 from tacit.crypto.prg import Source, Stream
+from tacit.protocols.rep3.cards import CARDS
 
 Array = npt.NDArray[Any]
 SEED_BYTES = 16
@@ -22,6 +23,7 @@ class Rep3Client(Ghost):
     """Shares its own inputs and receives what is revealed to it; holds no shares."""
 
     name = "rep3"
+    cards = CARDS
 
     def __init__(self, party: Party, ring: Ring) -> None:
         super().__init__(party, ring)

@@ -1,0 +1,301 @@
+"""Functions that separate over two operands: sums of sines and cosines, powers, look-ups (core/factors.py).
+
+cos(α+β) = cos α·cos β − sin α·sin β, so a trigonometric sum of a masked number needs no comparison, and masks are
+periodic like it. A smooth function on an interval shorter than the period is such a sum, to any precision worth
+having, with a handful of terms: the coefficients are a least-squares fit ("Fourier extension", Huybrechs, "On the
+Fourier extension of nonperiodic functions", SIAM J. Numer. Anal. 2010), computed alike on every machine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from decimal import Context, Decimal, localcontext
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tacit.core.factors import Factors
+from tacit.gadgets.exactly import power, turn
+
+Array = npt.NDArray[Any]
+Real = Callable[[Decimal], Decimal]
+DIGITS = Context(prec=40)
+MOST = 40
+"""More harmonics than this are never worth it."""
+GRID = 320
+"""Nodes of a fit, at least four for each coefficient."""
+LARGEST = 100.0
+"""Coefficients that cancel more than this cost more bits than harmonics."""
+
+
+def words(values: Array, width: int) -> Array:
+    """Return signed whole numbers (float64) as elements of Z/2^width."""
+    out = values.astype(np.int64).view(np.uint64)
+    return out if width == 64 else out & np.uint64((1 << width) - 1)
+
+
+# -- sums of sines and cosines ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """constant + Σ_j cosines[j]·cos(2π·n_j·x/period) + sines[j]·sin(2π·n_j·x/period), n_j = 1 + j·step.
+
+    Without cosines if the function is odd.
+    """
+
+    constant: float
+    cosines: tuple[float, ...]
+    sines: tuple[float, ...]
+    step: int = 1
+
+    @property
+    def weight(self) -> float:
+        """Sum of the magnitudes of all harmonics."""
+        return math.fsum(abs(v) for v in (*self.cosines, *self.sines))
+
+    @property
+    def harmonics(self) -> int:
+        """Number of harmonics."""
+        return len(self.sines)
+
+
+@cache
+def fit(fn: Real, lo: float, hi: float, period: float, tolerance: float, odd: bool = False) -> Series:
+    """Return the shortest series within `tolerance` of fn on [lo, hi]; ValueError if 40 harmonics are too few.
+
+    An odd fn is fitted on [−hi, hi] by sines of odd multiples alone: they suit functions that flatten out.
+    """
+    # Chebyshev's nodes and the harmonics come from `turn`, the function from decimals, inner products from fsum, which
+    # rounds once: every machine finds the same coefficients.
+    at, _ = turn((2 * np.arange(GRID, dtype=np.uint64) + np.uint64(1)) * np.uint64((1 << 62) // GRID))
+    middle, half, step = (0.0, hi, 2) if odd else ((lo + hi) / 2, (hi - lo) / 2, 1)
+    x = (np.append(at[at > 0], 1.0) if odd else np.append(at, [1.0, -1.0])) * half + middle
+    with localcontext(DIGITS):
+        left = np.array([float(fn(Decimal(float(v)))) for v in x])
+    angle = (x * (1 / period) * 2.0**52).astype(np.int64).view(np.uint64) << np.uint64(12)
+    solver = _Orthogonal([])
+    if not odd:
+        left = solver.add(np.ones(len(x)), left)
+    for j in range(MOST):
+        cos, sin = turn(angle * np.uint64(1 + j * step))
+        for column in (sin,) if odd else (cos, sin):
+            left = solver.add(column, left)
+        if float(np.max(np.abs(left))) < tolerance:
+            c = solver.coefficients()
+            if math.fsum(map(abs, c)) < LARGEST:
+                return Series(0.0, (), tuple(c), 2) if odd else Series(c[0], tuple(c[1::2]), tuple(c[2::2]))
+    raise ValueError(f"no series of {MOST} harmonics is within {tolerance:.3g}")
+
+
+@dataclass(slots=True)
+class _Orthogonal:
+    """Least squares by Gram and Schmidt's method, each column made orthogonal to those before it twice."""
+
+    basis: list[Array]
+    rows: list[list[float]] = field(default_factory=list)
+    target: list[float] = field(default_factory=list)
+
+    def add(self, column: Array, left: Array) -> Array:
+        """Take one more column; return what is left of the target."""
+        row, v = [0.0] * len(self.basis), column
+        for _ in range(2):
+            for i, q in enumerate(self.basis):
+                d = _inner(q, v)
+                row[i] += d
+                v = v - d * q
+        size = math.sqrt(_inner(v, v))
+        v = v / size
+        share = _inner(v, left)
+        self.basis.append(v)
+        self.rows.append([*row, size])
+        self.target.append(share)
+        return left - share * v
+
+    def coefficients(self) -> list[float]:
+        """Return the coefficients of the columns, by back substitution."""
+        out = [0.0] * len(self.basis)
+        for i in reversed(range(len(out))):
+            known = math.fsum(self.rows[j][i] * out[j] for j in range(i + 1, len(out)))
+            out[i] = (self.target[i] - known) / self.rows[i][i]
+        return out
+
+
+def _inner(a: Array, b: Array) -> float:
+    return math.fsum((a * b).tolist())
+
+
+@dataclass(frozen=True, slots=True)
+class Waves:
+    """A series of x·rate/2^64 turns, with `s` and `t` fractional bits of its halves."""
+
+    series: Series
+    rate: int
+    s: int
+    t: int
+    width: int
+    shift: int
+
+    @property
+    def terms(self) -> int:
+        """Two products for each harmonic."""
+        return 2 * self.series.harmonics
+
+    def _harmonics(self, x: Array) -> Iterator[tuple[Array, Array]]:
+        cos1, sin1 = turn(x * np.uint64(self.rate & (1 << 64) - 1))
+        cos, sin = cos1, sin1
+        if self.series.step == 2:
+            cos1, sin1 = turn(x * np.uint64(2 * self.rate & (1 << 64) - 1))
+        for j in range(self.series.harmonics):
+            yield cos, sin
+            if j + 1 < self.series.harmonics:
+                cos, sin = cos * cos1 - sin * sin1, sin * cos1 + cos * sin1
+
+    def left(self, known: Sequence[Array]) -> Iterator[Array]:
+        """Yield cos jα and sin jα."""
+        scale = 2.0**self.s
+        for cos, sin in self._harmonics(known[0]):
+            yield words(np.rint(cos * scale), self.width)
+            yield words(np.rint(sin * scale), self.width)
+
+    def right(self, known: Sequence[Array]) -> Iterator[Array]:
+        """Yield the weights A cos jβ + B sin jβ and B cos jβ − A sin jβ."""
+        scale, series = 2.0**self.t, self.series
+        for j, (cos, sin) in enumerate(self._harmonics(known[0])):
+            b = series.sines[j] * scale
+            if not series.cosines:
+                yield words(np.rint(sin * b), self.width)
+                yield words(np.rint(cos * b), self.width)
+                continue
+            a = series.cosines[j] * scale
+            yield words(np.rint(cos * a + sin * b), self.width)
+            yield words(np.rint(cos * b - sin * a), self.width)
+
+
+def exponent(v: float) -> int:
+    """Return the least e ≥ 0 with v < 2^e, without the C library's logarithm."""
+    return max(0, math.frexp(v)[1])
+
+
+def waves(series: Series, rate: int, precision: int, out: int, most: float) -> Waves:
+    """Plan a series with `out` fractional bits, |result| ≤ most; rounding its halves adds at most 2^−precision."""
+    s = precision + exponent(series.weight)
+    t = precision + (2 * series.harmonics - 1).bit_length()
+    return Waves(series, rate, s, t, s + t + exponent(most) + 2, s + t - out)
+
+
+# -- powers -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Powers:
+    """2^(step·(t + base)) for t = (x·rate + offset) / 2^64 · digits in [1, digits).
+
+    The whole digits h of the operands are added by a table, their fractions by a product: with x = a + b,
+    h_a + h_b ≡ h or h − 1, and what is missing is in the product of the fractions' powers.
+    """
+
+    rate: int
+    offset: int
+    digits: int
+    step: int
+    base: int
+    s: int
+    t: int
+    width: int
+    shift: int
+
+    @property
+    def terms(self) -> int:
+        """One for each value of the digit that two parties know."""
+        return self.digits
+
+    def _split(self, x: Array) -> tuple[Array, Array]:
+        """Return (digit, its fraction in units of 2^-64)."""
+        bits = self.digits.bit_length() - 1
+        return x >> np.uint64(64 - bits), x << np.uint64(bits)
+
+    def left(self, known: Sequence[Array]) -> Iterator[Array]:
+        """Yield, for every digit j of the other operand, 2^(step·(h_a + j mod digits + base + fraction))."""
+        x = known[0] * np.uint64(self.rate) + np.uint64(self.offset)
+        digit, fraction = self._split(x)
+        value = power(fraction, self.step)
+        for j in range(self.digits):
+            h = (digit + np.uint64(j)) & np.uint64(self.digits - 1)
+            exponent = (h.astype(np.int64) + self.base) * self.step + self.s
+            yield words(np.rint(np.ldexp(value, exponent)), self.width)
+
+    def right(self, known: Sequence[Array]) -> Iterator[Array]:
+        """Yield [h_b = j]·2^(step·fraction)."""
+        digit, fraction = self._split(known[0] * np.uint64(self.rate))
+        value = words(np.rint(power(fraction, self.step) * 2.0**self.t), 64)
+        for j in range(self.digits):
+            yield np.where(digit == j, value, np.uint64(0))
+
+
+# -- look-ups ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """tables[set][index] for sets of XOR-shared indices, laid one after the other; entries of Z/2^width."""
+
+    tables: tuple[tuple[int, ...], ...]
+    width: int
+    shift: int = 0
+
+    @property
+    def terms(self) -> int:
+        """Number of entries of a table."""
+        return len(self.tables[0])
+
+    def left(self, known: Sequence[Array]) -> Iterator[Array]:
+        """Yield, for every index j of the other operand, table[own XOR j]."""
+        sets = known[0].reshape(len(self.tables), -1)
+        tables = [np.array([v % (1 << self.width) for v in t], np.uint64) for t in self.tables]
+        for j in range(self.terms):
+            yield np.concatenate([t[s ^ np.uint64(j)] for t, s in zip(tables, sets, strict=True)])
+
+    def right(self, known: Sequence[Array]) -> Iterator[Array]:
+        """Yield [own = j]."""
+        for j in range(self.terms):
+            yield (known[0] == j).astype(np.uint64)
+
+
+# -- several in one sum -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """The sum of several, over one ring; each takes the operand of its place."""
+
+    parts: tuple[Factors, ...]
+
+    @property
+    def terms(self) -> int:
+        """All products."""
+        return sum(p.terms for p in self.parts)
+
+    @property
+    def width(self) -> int:
+        """The common ring."""
+        return self.parts[0].width
+
+    @property
+    def shift(self) -> int:
+        """The common scale."""
+        return self.parts[0].shift
+
+    def left(self, known: Sequence[Array]) -> Iterator[Array]:
+        """Yield the rows of all parts."""
+        for part, own in zip(self.parts, known, strict=True):
+            yield from part.left([own])
+
+    def right(self, known: Sequence[Array]) -> Iterator[Array]:
+        """Yield the rows of all parts."""
+        for part, own in zip(self.parts, known, strict=True):
+            yield from part.right([own])

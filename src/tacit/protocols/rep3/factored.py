@@ -1,0 +1,144 @@
+"""F_factored: Σ_j g_j(a)·h_j(b) for a = x0 + x1, which P0 knows, and b = x2, which P1 and P2 know.
+
+P0 shares every g_j(a) between P1 and P2; they weigh by h_j(b), add up and reshare. The sum may live in a narrower
+ring Z/2^w; lifting it to Z/2^k is the truncation of `twoparty` with a wrap at 2^w, and as P0's components of the
+sum come from streams, its part of the truncation travels with its first message: three rounds in all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tacit import kernels
+from tacit.algebra.ring import Ring
+from tacit.core import factors
+from tacit.core.factors import Factors, Operand
+from tacit.core.share import Share
+from tacit.errors import RangeError
+
+if TYPE_CHECKING:
+    from tacit.protocols.rep3 import Rep3
+
+Array = npt.NDArray[Any]
+LABEL = "rep3/factored"
+
+
+def factored(p: Rep3, operands: Sequence[Operand], how: Factors) -> Share:
+    """F_factored on flat operands.
+
+    1. P0 → P1: masked g_j(a); shares of (t0+t1)>>f and of its top bit. P2 → P1: its masked part of the sum.
+    2. P1 → P2: its masked part, and its part of the wrap. 3. P2 → P1: its part of the wrap.
+    """
+    w, k = how.width, p.ring.width
+    if not (w <= k <= 64 and 0 <= how.shift <= max(w - 2, 0)):
+        raise RangeError(f"a sum of {w} bits, shifted by {how.shift}, does not lift to {k}")
+    known = [_known(p, x) for x in operands]
+    run = (_first, _second, _third)[p.party.index]
+    return run(p, known, factors.size(operands[0]), how)
+
+
+def _known(p: Rep3, x: Operand) -> Array:
+    """Return a or b of one operand as words."""
+    i = p.party.index
+    if isinstance(x, Share):
+        return np.asarray(p.ring.add(*x.parts) if i == 0 else x.parts[1 if i == 1 else 0])
+    known = [s.parts[0] ^ s.parts[1] if i == 0 else s.parts[1 if i == 1 else 0] for s in x]
+    words = [kernels.from_planes(np.ascontiguousarray(a), s.n, False) for a, s in zip(known, x, strict=True)]
+    return np.concatenate(words)
+
+
+def _first(p: Rep3, known: list[Array], n: int, how: Factors) -> Share:
+    party, ring, narrow, f = p.party, p.ring, Ring(how.width), how.shift
+    with2, with1 = party.common(+2, LABEL), party.common(+1, LABEL)
+    parts = [narrow.pack(narrow.sub(g, with2.ring(narrow, (n,)))) for g in how.left(known)]
+    t0, t1 = with2.ring(narrow, (n,)), with1.ring(narrow, (n,))
+    bits = factors.lifted_bits(ring.width, how.width, f)
+    if bits == 0:
+        party.send(party.peer(1), "rep3.factored", *parts)  # 1
+        party.flush()
+        return Share((t0, t1))
+    a = narrow.add(narrow.add(t0, t1), narrow.constant(1 << (how.width - 2)))
+    u = narrow.top_bit(a) ^ np.uint64(1)
+    c0, s0 = with2.ring(ring, (n,)), with2.bits(bits, (n,), ring)
+    c1 = ring.sub(narrow.shr(a, f), c0)
+    party.send(party.peer(1), "rep3.factored", *parts, ring.pack(c1), ring.pack(ring.sub(u, s0), bits))  # 1
+    party.flush()
+    t02, t01 = with2.bits(bits, (n,), ring), with1.bits(bits, (n,), ring)
+    at = how.width - f
+    return Share((ring.add(c0, ring.shl(t02, at)), ring.add(c1, ring.shl(t01, at))))
+
+
+def _second(p: Rep3, known: list[Array], n: int, how: Factors) -> Share:
+    party, ring, narrow, f = p.party, p.ring, Ring(how.width), how.shift
+    bits = factors.lifted_bits(ring.width, how.width, f)
+    row, whole, few = ring.wire_bytes(n, how.width), ring.wire_bytes(n), ring.wire_bytes(n, bits)
+    first = how.terms * row
+    extra = whole + few if bits else 0
+    buf = party.recv(party.peer(-1), "rep3.factored", first + extra)
+    pieces = (narrow.unpack(_piece(buf, j * row, row), (n,)) for j in range(how.terms))
+    w1 = narrow.reduce(factors.total(pieces, how.right(known), n))
+    t1 = party.common(-1, LABEL).ring(narrow, (n,))
+    mine = narrow.sub(w1, t1)
+    theirs = narrow.unpack(party.recv(party.peer(1), "rep3.factored-sum", row), (n,))
+    b = narrow.add(mine, theirs)
+    if bits == 0:
+        party.send(party.peer(1), "rep3.factored-back", narrow.pack(mine))  # 2
+        party.flush()
+        return Share((t1, b))
+    c1 = ring.unpack(_piece(buf, first, whole), (n,))
+    s1 = ring.unpack(_piece(buf, first + whole, few), (n,), bits)
+    t01 = party.common(-1, LABEL).bits(bits, (n,), ring)
+    wrap = _wrap_part(ring, s1, narrow.top_bit(b), t01, bits)
+    party.send(party.peer(1), "rep3.factored-back", narrow.pack(mine), ring.pack(wrap, bits))  # 2
+    other = ring.unpack(party.recv(party.peer(1), "rep3.factored-wrap", few), (n,), bits)
+    edge = ring.add(c1, ring.shl(t01, how.width - f))
+    return Share((edge, _last(ring, b, ring.add(wrap, other), how)))
+
+
+def _third(p: Rep3, known: list[Array], n: int, how: Factors) -> Share:
+    party, ring, narrow, f = p.party, p.ring, Ring(how.width), how.shift
+    bits = factors.lifted_bits(ring.width, how.width, f)
+    row, few = ring.wire_bytes(n, how.width), ring.wire_bytes(n, bits)
+    with0 = party.common(+1, LABEL)
+    masks = (with0.ring(narrow, (n,)) for _ in range(how.terms))
+    w2 = narrow.reduce(factors.total(masks, how.right(known), n))
+    t0 = with0.ring(narrow, (n,))
+    mine = narrow.sub(w2, t0)
+    party.send(party.peer(-1), "rep3.factored-sum", narrow.pack(mine))  # 1
+    party.flush()
+    if bits == 0:
+        theirs = narrow.unpack(party.recv(party.peer(-1), "rep3.factored-back", row), (n,))
+        return Share((narrow.add(mine, theirs), t0))
+    c0, s0 = with0.ring(ring, (n,)), with0.bits(bits, (n,), ring)
+    t02 = with0.bits(bits, (n,), ring)
+    buf = party.recv(party.peer(-1), "rep3.factored-back", row + few)
+    b = narrow.add(mine, narrow.unpack(_piece(buf, 0, row), (n,)))
+    other = ring.unpack(_piece(buf, row, few), (n,), bits)
+    wrap = _wrap_part(ring, s0, narrow.top_bit(b), t02, bits)
+    party.send(party.peer(-1), "rep3.factored-wrap", ring.pack(wrap, bits))  # 3
+    party.flush()
+    edge = ring.add(c0, ring.shl(t02, how.width - f))
+    return Share((_last(ring, b, ring.add(wrap, other), how), edge))
+
+
+def _wrap_part(ring: Ring, s: Array, top: Array, mask: Array, bits: int) -> Array:
+    """Return s·v less its mask, v = 1 − msb(b); only `bits` bits count."""
+    return ring.low_bits(ring.sub(ring.mul(s, ring.from_words(top ^ np.uint64(1))), mask), bits)
+
+
+def _last(ring: Ring, b: Array, no_wrap: Array, how: Factors) -> Array:
+    """Return component 2: (b>>f) + rounding − offset − (1 − u·v)·2^(w−f)."""
+    w, f = how.width, how.shift
+    constant = (1 if f else 0) - (1 << (w - 2 - f)) - (1 << (w - f))
+    c2 = ring.add(ring.shr(b, f), ring.constant(constant))
+    return ring.add(c2, ring.shl(no_wrap, w - f))
+
+
+def _piece(buf: Array, start: int, length: int) -> Array:
+    """Return part of a message, aligned for any element type."""
+    part = buf[start : start + length]
+    return part if start % 8 == 0 else part.copy()
