@@ -299,11 +299,6 @@ REFUSED: dict[str, tuple[Callable[[Array, Array], Array], str, str]] = {
     "complex": (lambda x, k: x + 1j, "NotRealised", "complex"),
     "nan": (lambda x, k: jnp.nan * x, "RangeError", "NaN"),
     "outside": (lambda x, k: jnp.take(x, 9), "RangeError", "NaN"),
-    "convolution": (
-        lambda x, k: lax.conv(x.reshape(1, 1, 2, 3), x.reshape(1, 1, 2, 3), (1, 1), "SAME"),
-        "NotRealised",
-        "'conv_general_dilated'",
-    ),
     "print": (lambda x, k: jax.debug.print("{}", x) or x, "NotRealised", "reveal"),
     "narrow": (lambda x, k: (k * 100).astype(jnp.int8), "RangeError", "may wrap"),
     "histogram": (lambda x, k: jnp.histogram(x), "NotRealised", "jax primitive"),

@@ -287,6 +287,7 @@ def _table() -> dict[str, Op]:
     from tacit.array import lower as lw
     from tacit.array import ops_order as oo
     from tacit.array import shapes as sh
+    from tacit.array import windows as wn
     from tacit.array.loop import scan_abstract
 
     def one(fn: Callable[..., Any]) -> Callable[[list[Array], Params], list[Array]]:
@@ -392,6 +393,7 @@ def _table() -> dict[str, Op]:
         Op("scan", scan_abstract, _no_clear, None, lambda i, o, p, f: 1, exact=False, local=False),
         *sh.ENTRIES,
         *oo.ENTRIES,
+        *wn.ENTRIES,
     ]
     return {op.name: op for op in entries}
 

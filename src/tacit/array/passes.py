@@ -275,6 +275,15 @@ class _Localiser:
 
     _rule_cumsum = _rule_take
 
+    def _rule_conv(self, eqn: Eqn) -> bool:
+        x, w = eqn.ins
+        held = self.parts.get(x)
+        if held is None or held[0] != 0 or self.old[w].where != PUBLIC:
+            return False
+        other = self._get(w)
+        self.parts[eqn.outs[0]] = (0, [self._emit("conv", [p, other], eqn.params)[0] for p in held[1]])
+        return True
+
     @staticmethod
     def _with(eqn: Eqn, key: str, at: int, value: int) -> dict[str, Any]:
         changed = list(eqn.params[key])

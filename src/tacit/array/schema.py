@@ -36,6 +36,13 @@ def _wholes(v: Any) -> bool:
     return isinstance(v, list | tuple) and len(v) <= MAX_AXES and all(is_whole(x) for x in v)
 
 
+def _offsets(v: Any) -> bool:
+    whole = isinstance(v, list | tuple) and all(
+        isinstance(x, Integral) and not isinstance(x, bool) for x in v
+    )
+    return whole and len(v) <= MAX_AXES and all(is_whole(abs(x)) for x in v)
+
+
 def _axes(v: Any) -> bool:
     return _wholes(v) and list(v) == sorted(set(v))
 
@@ -91,11 +98,16 @@ PARAMS: dict[str, dict[str, Check]] = {
     "concat": {"axis": is_whole},
     "dynamic_slice": {"sizes": _wholes},
     "order": {"descending": _flags},
+    "conv": {
+        **dict.fromkeys(["strides", "base", "dilation"], _wholes),
+        **dict.fromkeys(["low", "high"], _offsets),
+        "groups": is_whole,
+    },
 }
 
 OPTIONAL: dict[str, dict[str, Check]] = {"assume": {"why": _text}}
 
-_TWO = "add sub mul maximum minimum matmul div lt eq and or xor"
+_TWO = "add sub mul maximum minimum matmul conv div lt eq and or xor"
 OPERANDS: dict[str, range] = {
     "const": range(1),
     "select": range(3, 4),

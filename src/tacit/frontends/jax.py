@@ -17,7 +17,7 @@ from tacit.array import functions as xp
 from tacit.array.interpret import Context, is_users
 from tacit.array.secret import SecretArray
 from tacit.errors import InternalError, NotRealised, SecretUsedAsPublic, TacitError, UsageError
-from tacit.frontends import jax_loops, jax_more, jax_move, jax_order, jax_rules
+from tacit.frontends import jax_loops, jax_more, jax_move, jax_order, jax_rules, jax_windows
 from tacit.frontends.jax_flat import Atom, Const, Flat, Step, Value, flatten, fold, kind_of, known, x64
 from tacit.frontends.jax_refused import REMEDIES
 
@@ -27,6 +27,7 @@ RULES: dict[str, jax_rules.Rule] = {
     **jax_loops.RULES,
     **jax_order.RULES,
     **jax_more.RULES,
+    **jax_windows.RULES,
 }
 DTYPES = {"fixed": np.float64, "int": np.int64, "bool": np.bool_}
 ASKED = (
@@ -107,6 +108,8 @@ class Interpreter:
     def __init__(self, context: Context) -> None:
         self.context = context
         self.facts: dict[int, tuple[Any, ...]] = {}
+        self.windows: dict[Any, Any] = {}
+        """How the windows of a maximum were decided: its gradient asks again."""
         self.source = ""
 
     def run(self, flat: Flat, args: Sequence[Value]) -> list[Value]:

@@ -41,9 +41,9 @@ def _keep_fact(it: Interpreter, x: Value, out: SecretArray) -> None:
 
 
 def _reshape(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
-    if step.name == "reshape" and step.params.get("dimensions") is not None:
-        raise NotRealised("jax primitive 'reshape' with another order of axes; transpose first")
-    out = xp.reshape(ins[0], tuple(step.avals[0].shape))
+    order = step.params.get("dimensions") if step.name == "reshape" else None
+    x = ins[0] if order is None else xp.permute_dims(ins[0], order)
+    out = xp.reshape(x, tuple(step.avals[0].shape))
     _keep_fact(it, ins[0], out)
     return [out]
 

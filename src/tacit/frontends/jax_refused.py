@@ -5,7 +5,6 @@ from __future__ import annotations
 _POLYNOMIAL = "use a polynomial on a bounded range"
 _SOLVE = "use a fixed number of elimination or Newton steps"
 _BITS = "secrets have no bit operations; compare, or take the floor of a quotient"
-_WINDOWS = "write it as slices and matrix products"
 _DRAW = "draw randomness from a fixed key, outside of what secrets decide"
 
 REMEDIES: dict[str, str] = {
@@ -14,10 +13,6 @@ REMEDIES: dict[str, str] = {
     **dict.fromkeys(["cholesky", "triangular_solve", "lu", "custom_linear_solve"], _SOLVE),
     **dict.fromkeys(["eig", "eigh", "svd", "schur"], "use power iteration with a fixed count"),
     "qr": "use the normal equations",
-    **dict.fromkeys(
-        ["conv_general_dilated", "reduce_window", "reduce_window_sum", "reduce_window_max"], _WINDOWS
-    ),
-    **dict.fromkeys(["reduce_window_min", "select_and_scatter_add", "select_and_gather_add"], _WINDOWS),
     **dict.fromkeys(["shift_left", "shift_right_logical", "shift_right_arithmetic", "reduce_xor"], _BITS),
     **dict.fromkeys(["population_count", "clz", "bitcast_convert_type", "nextafter"], _BITS),
     **dict.fromkeys(["random_bits", "threefry2x32", "rng_bit_generator"], _DRAW),

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -40,6 +41,10 @@ SPECS = {
 }
 PICK = np.arange(0, 64, 2)
 Example = Callable[..., Any]
+
+
+def _pool(m: Any) -> Any:
+    return lax.reduce_window(m, -np.inf, lax.max, (2, 2), (2, 2), "VALID").sum()
 
 
 def _loop(m: Any) -> Any:
@@ -136,6 +141,17 @@ GROUPS: dict[str, dict[str, Example]] = {
         "scatter": lambda m, w: m.at[PICK].set(w[:32]),
         "scatter-add": lambda m, w: m.at[PICK].add(w[:32]),
     },
+    "Windows": {
+        "conv_general_dilated": lambda x, w: lax.conv(
+            x.reshape(1, 4, 32, 32), w[:4, :36].reshape(4, 4, 3, 3), (1, 1), "SAME"
+        ),
+        "reduce_window_sum": lambda m: lax.reduce_window(m, 0.0, lax.add, (2, 2), (2, 2), "VALID"),
+        "reduce_window_max": lambda m: lax.reduce_window(m, -np.inf, lax.max, (2, 2), (2, 2), "VALID"),
+        "reduce_window_min": lambda m: lax.reduce_window(m, np.inf, lax.min, (2, 2), (2, 2), "VALID"),
+        "reduce_window": lambda b: lax.reduce_window(b, False, lax.bitwise_or, (2,), (2,), "VALID"),
+        "select_and_scatter_add": lambda m: jax.grad(_pool)(m),
+        "select_and_gather_add": lambda m, w: jax.jvp(_pool, (m,), (w,))[1],
+    },
     "Control": {
         "scan": _loop,
         "while": lambda m: lax.while_loop(lambda s: s[0] < 64, lambda s: (s[0] + 1, s[1] * 0.5), (0, m))[1],
@@ -195,6 +211,13 @@ NOTES = {
     "scan": "fixed length; here 64 rows",
     "while": "only if the number of iterations follows from constants; here 64",
     "cond": "on a secret both branches run, then a selection",
+    "conv_general_dilated": "all layouts, strides, paddings, dilations and groups; here 4 features to 4, 3 × 3 taps",
+    "reduce_window_sum": "here 2 × 2, no overlap",
+    "reduce_window_max": "here 2 × 2, no overlap; of equal elements the first counts",
+    "reduce_window_min": "here 2 × 2, no overlap; of equal elements the first counts",
+    "reduce_window": "add, mul, max, min; and, or of truth values; initial value known while tracing",
+    "select_and_scatter_add": "with the maximum itself, whose comparisons it uses",
+    "select_and_gather_add": "with the maximum itself, whose comparisons it uses",
     "argmax": "one axis",
     "argmin": "one axis",
     "round": "both rounding methods",

@@ -1,0 +1,233 @@
+"""Convolution: a window of one array slides over another, one dot product and one truncation for each place.
+
+Operands are laid out as (batch, features, places…) and (results, features of a group, taps…). The overlapping windows
+are laid side by side only while the product is computed, so an owner shares its array once, not once for each tap.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tacit.array import constants
+from tacit.array import intervals as iv
+from tacit.array.bounds import Error, product_need, scale_of
+from tacit.array.ops import Op, Params, need_kind
+from tacit.array.program import PUBLIC, Aval
+from tacit.core.ghost import Ghost, ghost
+from tacit.core.share import Share
+from tacit.errors import ShapeError
+
+if TYPE_CHECKING:
+    from tacit.array.runtime import Runtime, Value
+
+Array = npt.NDArray[Any]
+# Taps that meet data are counted one by one up to this many; beyond, any number of them may.
+MAX_COUNTED = 1 << 22
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """How windows lie along one axis of `size` elements, `base` apart, between `low` and `high` places of padding.
+
+    A window starts every `stride` places and has `taps` taps, `dilation` places apart. Padding may be negative.
+    """
+
+    size: int
+    taps: int
+    stride: int = 1
+    low: int = 0
+    high: int = 0
+    base: int = 1
+    dilation: int = 1
+
+    @property
+    def places(self) -> int:
+        """Length of the axis with padding, and with places between elements."""
+        return max(0, self.low + self.high + (max((self.size - 1) * self.base + 1, 0) if self.size else 0))
+
+    @property
+    def windows(self) -> int:
+        """Number of windows."""
+        reach = (self.taps - 1) * self.dilation + 1 if self.taps else 0
+        return max(0, (self.places - reach) // self.stride + 1)
+
+    @property
+    def plain(self) -> bool:
+        """Whether every window is one element, in order."""
+        return self == Axis(self.size, 1)
+
+    def slots(self) -> Array:
+        """Return, for each window and tap, the element there, or −1 for none; shape (windows, taps)."""
+        at = np.arange(self.windows)[:, None] * self.stride + np.arange(self.taps) * self.dilation - self.low
+        inside = (at >= 0) & (at <= (self.size - 1) * self.base) & (at % self.base == 0)
+        return np.where(inside, at // self.base, -1)
+
+    def taps_used(self) -> tuple[int, int]:
+        """Return the least and the greatest number of taps of a window that meet an element."""
+        if self.windows * self.taps > MAX_COUNTED:
+            return 0, self.taps
+        counts = (self.slots() >= 0).sum(axis=1)
+        return (int(counts.min()), int(counts.max())) if counts.size else (0, 0)
+
+    def padded(self, a: Array, axis: int) -> Array:
+        """Return `a` with zeros at every place of this axis that has no element."""
+        if (self.low, self.high, self.base) == (0, 0, 1):
+            return a
+        shape = [*a.shape]
+        shape[axis] = self.places
+        out = np.zeros(shape, a.dtype)
+        first = max(0, -(self.low // self.base))
+        last = min(self.size, -((self.low - self.places) // self.base))
+        if first < last:
+            at = self.low + first * self.base
+            key = (slice(None),) * axis
+            to = slice(at, at + (last - first - 1) * self.base + 1, self.base)
+            out[(*key, to)] = a[(*key, slice(first, last))]
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class Sliding:
+    """A convolution's sizes: batch, groups, features and results of a group, and how windows lie."""
+
+    batch: int
+    groups: int
+    features: int
+    results: int
+    axes: tuple[Axis, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the result."""
+        return (self.batch, self.groups * self.results, *(a.windows for a in self.axes))
+
+    @property
+    def inner(self) -> int:
+        """Products in each result, those with padding included."""
+        return self.features * math.prod(a.taps for a in self.axes)
+
+    @property
+    def rows(self) -> int:
+        """Windows of all of the batch."""
+        return self.batch * math.prod(a.windows for a in self.axes)
+
+    def terms(self) -> tuple[int, int]:
+        """Return the least and the greatest number of products with data in one result."""
+        used = [a.taps_used() for a in self.axes]
+        return self.features * math.prod(u[0] for u in used), self.features * math.prod(u[1] for u in used)
+
+    def columns(self, a: Array) -> Array:
+        """Return all windows of the first operand as matrices (groups, rows, inner)."""
+        rank = len(self.axes)
+        for i, axis in enumerate(self.axes):
+            a = axis.padded(a, i + 2)
+        a = a.reshape(self.batch, self.groups, self.features, *a.shape[2:])
+        steps = a.strides
+        shape = (*a.shape[:3], *(x.windows for x in self.axes), *(x.taps for x in self.axes))
+        strides = (
+            *steps[:3],
+            *(s * x.stride for s, x in zip(steps[3:], self.axes, strict=True)),
+            *(s * x.dilation for s, x in zip(steps[3:], self.axes, strict=True)),
+        )
+        view = np.lib.stride_tricks.as_strided(a, shape, strides, writeable=False)
+        order = (1, 0, *range(3, 3 + rank), 2, *range(3 + rank, 3 + 2 * rank))
+        return view.transpose(order).reshape(self.matrices(self.rows, self.inner))
+
+    def kernel(self, w: Array) -> Array:
+        """Return the second operand as matrices (groups, inner, results)."""
+        grouped = w.reshape(self.groups, self.results, self.inner)
+        return grouped.transpose(0, 2, 1).reshape(self.matrices(self.inner, self.results))
+
+    def folded(self, out: Array) -> Array:
+        """Return products (groups, rows, results) in the result's shape."""
+        spatial = [a.windows for a in self.axes]
+        whole = out.reshape(self.groups, self.batch, *spatial, self.results)
+        last = whole.ndim - 1
+        return whole.transpose(1, 0, last, *range(2, last)).reshape(self.shape)
+
+    def matrices(self, rows: int, columns: int) -> tuple[int, ...]:
+        """Return the shape of one matrix, or of one for each group."""
+        return (rows, columns) if self.groups == 1 else (self.groups, rows, columns)
+
+
+def sliding(x: tuple[int, ...], w: tuple[int, ...], params: Params) -> Sliding:
+    """Return a convolution's sizes; ShapeError says what does not fit."""
+    keys = ("strides", "low", "high", "base", "dilation")
+    rank, groups = len(x) - 2, params["groups"]
+    if rank < 0 or len(w) != len(x) or any(len(params[k]) != rank for k in keys):
+        raise ShapeError(f"conv: shapes {x} and {w} do not have {max(rank, 0)} axes of places each")
+    if groups < 1 or x[1] != w[1] * groups or w[0] % groups:
+        raise ShapeError(f"conv: {x[1]} features and {w[0]} results in {groups} groups of {w[1]} do not fit")
+    if any(v < 1 for k in ("strides", "base", "dilation") for v in params[k]):
+        raise ShapeError("conv: strides and dilations are at least 1")
+    axes = tuple(
+        Axis(n, t, *(int(v) for v in rest))
+        for n, t, *rest in zip(x[2:], w[2:], *(params[k] for k in keys), strict=True)
+    )
+    return Sliding(x[0], groups, w[1], w[0] // groups, axes)
+
+
+def _abstract(ins: list[Aval], params: Params) -> list[Aval]:
+    need_kind(ins, "conv", "int", "fixed")
+    x, w = ins
+    sizes = sliding(x.shape, w.shape, params)
+    if not sizes.inner or not math.prod(sizes.shape):
+        raise ShapeError(f"conv: shapes {x.shape} and {w.shape} leave nothing to add up")
+    least, most = sizes.terms()
+    low, high = iv.mul((x.lo, x.hi), (w.lo, w.hi))
+    lo, hi = iv.hull(iv.scale((low, high), least), iv.scale((low, high), most))
+    kind = "fixed" if "fixed" in (x.kind, w.kind) else "int"
+    return [Aval(sizes.shape, kind, lo, hi)]  # type: ignore[arg-type]
+
+
+def _clear(vals: list[Array], params: Params) -> list[Array]:
+    x, w = vals
+    sizes = sliding(x.shape, w.shape, params)
+    return [sizes.folded(np.matmul(sizes.columns(x), sizes.kernel(w)))]
+
+
+def _lower(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) -> list[Share]:
+    """Return the products of all windows; one truncation for each of them."""
+    x, w = v
+    sizes = sliding(x.aval.shape, w.aval.shape, params)
+    blind = isinstance(rt.p, Ghost)
+
+    def columns(s: Share) -> Share:
+        return ghost(sizes.matrices(sizes.rows, sizes.inner)) if blind else s.map(sizes.columns)
+
+    def folded(s: Share) -> Share:
+        return ghost(sizes.shape) if blind else s.map(sizes.folded)
+
+    if PUBLIC in (x.aval.where, w.aval.where):
+        left = x.aval.where == PUBLIC
+
+        def product(s: Share, c: Array) -> Share:
+            if left:
+                return folded(rt.p.matmul_public(s.map(sizes.kernel), columns(Share((c,))).parts[0], True))
+            return folded(rt.p.matmul_public(columns(s), sizes.kernel(c)))
+
+        public, secret = (x, w) if left else (w, x)
+        return [constants.multiply(rt, public, secret, product, sizes.terms()[1])]
+    a, b = columns(rt.share(x)), rt.share(w).map(sizes.kernel)
+    both = x.aval.kind == w.aval.kind == "fixed"
+    return [folded(rt.p.matmul_trunc(a, b, rt.f) if both else rt.p.matmul(a, b))]
+
+
+def _error(i: list[Aval], o: list[Aval], params: Params, k: int, f: int) -> Error:
+    """Bound on the error of one result."""
+    if not scale_of(i[0], f) + scale_of(i[1], f):
+        return 0.0, 0.0
+    public = [a for a in i if a.where == PUBLIC]
+    if not public or public[0].kind != "fixed":
+        return (2.0**-f, 0.0) if i[0].kind == i[1].kind else (0.0, 0.0)
+    other = i[0] if public[0] is i[1] else i[1]
+    terms = sliding(i[0].shape, i[1].shape, params).terms()[1]
+    return constants.split(k, f, other, public[0].magnitude, terms).units() * 2.0**-f, 0.0
+
+
+ENTRIES = [Op("conv", _abstract, _clear, _lower, product_need, exact=False, local=False, error=_error)]
