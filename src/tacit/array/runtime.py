@@ -279,7 +279,7 @@ def check_input(name: str, value: Any, aval: Aval) -> Any:
             for start, stop in a.blocks():
                 _check_values(name, a.block(start, stop), aval)
         return streams.cast(a, kind_dtype(aval.kind))
-    a = a.astype(kind_dtype(aval.kind))
+    a = a.astype(kind_dtype(aval.kind), copy=False)
     _check_values(name, a, aval)
     return a
 

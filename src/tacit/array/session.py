@@ -232,7 +232,7 @@ class Session(Context):
             raise UsageError(f"an array of type {a.dtype} is not numeric; convert it first")
         lo, hi = (0, 1) if kind == "bool" else _bound(a, bound, kind)
         aval = Aval(a.shape, kind, lo, hi, owned(owner))  # type: ignore[arg-type]
-        data = check_input("value", a, aval)
+        data = check_input("value", a, aval).copy()  # the caller may change theirs
         var = self.new_var()
         self._call("put", {n: (var, aval, data if n == owner else None) for n in self.cluster.names})
         return SecretArray(self, var, aval)
