@@ -107,13 +107,16 @@ def _sinc(z: Any) -> Any:
     return np.where(z < 1e-8, 1 - z / 6, np.sin(r) / np.where(r == 0, 1, r))
 
 
+def check_angle(lo: float, hi: float) -> None:
+    """Raise RangeError for angles beyond 2^20."""
+    if max(abs(lo), abs(hi)) > MOST_ANGLE:
+        raise RangeError(
+            f"sine or cosine of a value in [{lo:.6g}, {hi:.6g}]; bound its argument by {MOST_ANGLE:g}"
+        )
+
+
 def _half_turn(x: SecretArray, shift: float) -> SecretArray:
     """Return sin(x − shift·π) for shift 0 or 1/2: to within a quarter turn of n·π, and (−1)^n·sin of what is left."""
-    x = _fixed(x)
-    if x.aval.magnitude > MOST_ANGLE:
-        raise RangeError(
-            f"sine or cosine of a value in [{x.aval.lo:.6g}, {x.aval.hi:.6g}]; bound its argument by {MOST_ANGLE:g}"
-        )
     r, sign = x, None
     if shift or x.aval.magnitude > 1.58:
         n = xp.floor(xp.add(xp.multiply(x, 1 / math.pi), 0.5 - shift))
@@ -129,11 +132,21 @@ def _half_turn(x: SecretArray, shift: float) -> SecretArray:
 
 def sin(x: SecretArray) -> SecretArray:
     """Sine of |x| ≤ 2^20; 4 units and |x|·2^-52."""
+    return xp._bind("sin", _fixed(x))
+
+
+def long_sin(x: SecretArray) -> SecretArray:
+    """Sine, from the nearest multiple of π."""
     return _half_turn(x, 0.0)
 
 
 def cos(x: SecretArray) -> SecretArray:
     """Cosine of |x| ≤ 2^20; 4 units and |x|·2^-52."""
+    return xp._bind("cos", _fixed(x))
+
+
+def long_cos(x: SecretArray) -> SecretArray:
+    """Cosine, from the nearest odd multiple of π/2."""
     return xp.negative(_half_turn(x, 0.5))
 
 
@@ -167,7 +180,11 @@ def _first_octant(low: SecretArray, high: SecretArray) -> SecretArray:
 
 def atan(x: SecretArray) -> SecretArray:
     """Arc tangent; 4 units."""
-    x = _fixed(x)
+    return xp._bind("atan", _fixed(x))
+
+
+def long_atan(x: SecretArray) -> SecretArray:
+    """Arc tangent, from the quotient of the lesser of |x| and 1 over the greater."""
     a = xp.abs(x)
     one = xp._lift(x.context, 1.0)
     angle = _first_octant(xp.minimum(a, one), xp.maximum(a, one))
@@ -213,16 +230,15 @@ def _upper_erfc(a: SecretArray) -> SecretArray:
 
 def erfc(x: SecretArray) -> SecretArray:
     """Complement of the error function, 1 − erf(x); 6 units."""
-    x = _fixed(x)
-    if x.aval.lo >= 0:
-        return _upper_erfc(x)
-    e = _upper_erfc(xp.abs(x))
-    return xp.where(xp.less(x, 0), xp.subtract(2.0, e), e)
+    return xp.subtract(1.0, erf(x))
 
 
 def erf(x: SecretArray) -> SecretArray:
     """Error function; 6 units."""
-    x = _fixed(x)
-    e = _upper_erfc(xp.abs(x))
-    upper = xp.subtract(1.0, e)
+    return xp._bind("erf", _fixed(x))
+
+
+def long_erf(x: SecretArray) -> SecretArray:
+    """Error function, from e^(−x²)."""
+    upper = xp.subtract(1.0, _upper_erfc(xp.abs(x)))
     return upper if x.aval.lo >= 0 else xp.where(xp.less(x, 0), xp.negative(upper), upper)

@@ -223,13 +223,23 @@ def log(x: SecretArray) -> SecretArray:
 
 
 def sigmoid(x: SecretArray) -> SecretArray:
+    """1 / (1 + e^−x)."""
+    return _bind("sigmoid", astype(x, "fixed"))
+
+
+def long_sigmoid(x: SecretArray) -> SecretArray:
     """1 / (1 + e^−x), from e^−|x| so that nothing grows."""
-    z = exp(negative(abs(astype(x, "fixed"))))
+    z = exp(negative(abs(x)))
     upper = divide(1.0, add(z, 1.0))
     return where(less(x, 0), subtract(1.0, upper), upper)
 
 
 def tanh(x: SecretArray) -> SecretArray:
+    """(e^x − e^−x) / (e^x + e^−x)."""
+    return _bind("tanh", astype(x, "fixed"))
+
+
+def long_tanh(x: SecretArray) -> SecretArray:
     """2·sigmoid(2x) − 1."""
     return subtract(multiply(sigmoid(multiply(x, 2)), 2), 1.0)
 

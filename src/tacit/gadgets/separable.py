@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from decimal import Decimal
+from functools import cache
 
 from tacit.algebra.ring import Ring
 from tacit.core.protocol import Protocol
-from tacit.core.share import Planes, Share, join, stack_planes
+from tacit.core.share import Planes, Share, stack_planes
 from tacit.gadgets.normalise import shift_planes
-from tacit.gadgets.waves import Lookup, Powers, Real, Together, Waves, fit, waves
+from tacit.gadgets.waves import Lookup, Powers, Together, Waves, fit, waves
 
 LOG2E = 1.4426950408889634
 LN2 = 0.6931471805599453
@@ -23,8 +23,8 @@ MOST_DIGITS = 16
 
 
 def offered(p: Protocol) -> bool:
-    """Whether F_factored is there, over a ring of one word."""
-    return p.ring.width <= 64 and p.offers("factored")
+    """Whether F_factored is there, over the ring of whole words: their wrap is a whole number of turns."""
+    return p.ring.width == 64 and p.offers("factored")
 
 
 # -- exp --------------------------------------------------------------------------------------------------
@@ -54,62 +54,6 @@ def exp_plan(k: int, f: int, lo: float, hi: float, relative: int) -> Powers | No
 
 def _base(lo: float, step: int) -> int:
     return math.floor(lo * LOG2E / step - 2.0**-20) - 1
-
-
-# -- odd functions that flatten out -----------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class OddPlan:
-    """A series for an odd function on [−limit, limit], and whether arguments must be clamped to that."""
-
-    series: Waves
-    limit: float
-    clamp: bool
-
-
-def odd_plan(k: int, f: int, lo: float, hi: float, fn: Real, end: float, most: float) -> OddPlan | None:
-    """Plan an odd `fn` below `most` on [lo, hi] within two units; from `end` on it is within a quarter of flat."""
-    reach = math.ceil(4 * max(abs(lo), abs(hi), 0.25)) / 4
-    limit = min(reach, end)
-    if k > 64 or f > 30:
-        return None
-    best: Waves | None = None
-    for gap in (0.05, 0.15, 0.4, 1.0, 2.0):
-        try:
-            period = 4 * limit * (1 + gap)
-            series = fit(fn, -limit, limit, period, 2.0 ** -(f + 2), True)
-        except ValueError:
-            continue
-        plan = waves(series, round(2.0 ** (64 - f) / period), f + 1, f, most)
-        if plan.width <= k and (best is None or _cost(plan) < _cost(best)):
-            best = plan
-    return None if best is None else OddPlan(best, limit, reach > limit)
-
-
-def sigmoid_plan(k: int, f: int, lo: float, hi: float) -> OddPlan | None:
-    """Plan sigmoid − 1/2 on [lo, hi]."""
-    return odd_plan(k, f, lo, hi, _sigmoid, math.ceil((f + 2) * LN2), 0.5)
-
-
-def _sigmoid(v: Decimal) -> Decimal:
-    return 1 / (1 + (-v).exp()) - Decimal("0.5")
-
-
-def odd(p: Protocol, x: Share, plan: OddPlan, f: int, magnitude: float) -> Share:
-    """Return the planned function of |x| ≤ magnitude."""
-    if plan.clamp:
-        x = clamp(p, x, plan.limit, f, magnitude)
-    return p.factored([x], plan.series)
-
-
-def clamp(p: Protocol, x: Share, limit: float, f: int, magnitude: float) -> Share:
-    """Return x within [−limit, limit] for |x| ≤ magnitude."""
-    bits, n = max(1, math.ceil(math.log2(magnitude + limit + 1))) + f + 1, x.size
-    end = p.ring.encode_floats(limit, f)
-    over = join([p.add_public(x, p.ring.neg(end)), p.neg(p.add_public(x, end))])
-    excess = p.select(p.invert(p.sign(over, bits)), over)
-    return p.add(p.sub(x, excess[:n]), excess[n:])
 
 
 # -- what is computed on a mantissa -----------------------------------------------------------------------
@@ -175,6 +119,7 @@ def mantissa(p: Protocol, v: Share, at: Index, m: int, plan: Waves) -> Share:
     return narrow.mul(narrow.mul(v.map(narrow.ring.reduce), a), b)
 
 
+@cache
 def _on_mantissa(k: int, fn: str, m: int, precision: int, out: int, most: float) -> Waves | None:
     """Plan a function on mantissas of m bits in [1/2, 1), with the fewest bytes."""
     best: Waves | None = None

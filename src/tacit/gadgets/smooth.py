@@ -1,0 +1,133 @@
+"""Functions that are one trigonometric sum of their argument: sines, and odd functions that flatten out.
+
+One call of F_factored each (`waves`), after a clamp where the argument may leave the series' interval.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+
+from tacit.core.protocol import Protocol
+from tacit.core.share import Share, join
+from tacit.gadgets.separable import LN2
+from tacit.gadgets.waves import Real, Series, Waves, fit, waves
+
+PI = Decimal("3.14159265358979323846264338327950288419716939937510")
+GAPS = (0.05, 0.15, 0.4, 1.0, 2.0)
+"""Parts of the interval that a series' quarter period is longer; the cheapest is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A series, what is added to it, and the end that arguments are clamped to, if any."""
+
+    series: Waves
+    offset: float = 0.0
+    clamp: float | None = None
+
+
+def _sigmoid(v: Decimal) -> Decimal:
+    return 1 / (1 + (-v).exp()) - Decimal("0.5")
+
+
+def _tanh(v: Decimal) -> Decimal:
+    z = (-2 * v).exp()
+    return (1 - z) / (1 + z)
+
+
+def _erf(v: Decimal) -> Decimal:
+    power = total = v
+    for n in range(1, 1000):
+        power *= -v * v / n
+        total += power / (2 * n + 1)
+        if abs(power) < Decimal("1e-36"):
+            break
+    return 2 * total / PI.sqrt()
+
+
+def _atan(v: Decimal) -> Decimal:
+    halvings = 0
+    while v > Decimal("0.05"):  # atan v = 2 atan(v / (1 + √(1 + v²)))
+        v, halvings = v / (1 + (1 + v * v).sqrt()), halvings + 1
+    total, power = v, v
+    for n in range(1, 20):
+        power *= -v * v
+        total += power / (2 * n + 1)
+    return total * 2**halvings
+
+
+@dataclass(frozen=True, slots=True)
+class Odd:
+    """An odd function, after an offset is taken off; from `end(f)` on it is within a quarter unit of flat."""
+
+    fn: Real
+    most: float
+    end: Callable[[int], float]
+    offset: float = 0.0
+
+
+ODD = {
+    "sigmoid": Odd(_sigmoid, 0.5, lambda f: (f + 2) * LN2, 0.5),
+    "tanh": Odd(_tanh, 1.0, lambda f: (f + 3) * LN2 / 2),
+    "erf": Odd(_erf, 1.0, lambda f: math.sqrt((f + 2) * LN2)),
+    "atan": Odd(_atan, 1.6, lambda f: math.inf),
+}
+NAMES = (*ODD, "sin", "cos")
+
+
+@cache
+def plan(name: str, k: int, f: int, lo: float, hi: float) -> Plan | None:
+    """Plan a function of NAMES on [lo, hi] within two units, or return None: then it must go another way."""
+    if k > 64:
+        return None
+    magnitude = max(abs(lo), abs(hi))
+    return _odd(ODD[name], k, f, magnitude) if name in ODD else _sine(name, k, f, magnitude)
+
+
+def _sine(name: str, k: int, f: int, magnitude: float) -> Plan | None:
+    rate = 2.0 ** (64 - f) / (2 * math.pi)
+    # The rate is rounded to a whole number, and 2π to a float64.
+    if magnitude * 2 * math.pi * (2.0 ** (f - 65) + rate * 2.0 ** (f - 64 - 52)) > 2.0 ** -(f + 2):
+        return None
+    series = Series(0.0, *(((), (1.0,)) if name == "sin" else ((1.0,), (0.0,))))
+    chosen = waves(series, round(rate), f + 1, f, 1.0)
+    return Plan(chosen) if chosen.width <= k else None
+
+
+def _odd(what: Odd, k: int, f: int, magnitude: float) -> Plan | None:
+    reach = math.ceil(4 * max(magnitude, 0.25)) / 4
+    limit = min(reach, math.ceil(4 * what.end(f)) / 4) if what.end(f) < math.inf else reach
+    if limit > 64:
+        return None
+    best: Waves | None = None
+    for gap in GAPS:
+        period = 4 * limit * (1 + gap)
+        try:
+            series = fit(what.fn, -limit, limit, period, 2.0 ** -(f + 2), True)
+        except ValueError:
+            continue
+        chosen = waves(series, round(2.0 ** (64 - f) / period), f + 1, f, what.most)
+        if chosen.width <= k and (best is None or chosen.terms * chosen.width < best.terms * best.width):
+            best = chosen
+    return None if best is None else Plan(best, what.offset, limit if reach > limit else None)
+
+
+def evaluate(p: Protocol, x: Share, how: Plan, f: int, magnitude: float) -> Share:
+    """Return the planned function of |x| ≤ magnitude."""
+    if how.clamp is not None:
+        x = clamp(p, x, how.clamp, f, magnitude)
+    out = p.factored([x], how.series)
+    return p.add_public(out, p.ring.encode_floats(how.offset, f)) if how.offset else out
+
+
+def clamp(p: Protocol, x: Share, limit: float, f: int, magnitude: float) -> Share:
+    """Return x within [−limit, limit] for |x| ≤ magnitude: both ends are compared at once."""
+    bits, n = max(1, math.ceil(math.log2(magnitude + limit + 1))) + f + 1, x.size
+    end = p.ring.encode_floats(limit, f)
+    over = join([p.add_public(x, p.ring.neg(end)), p.neg(p.add_public(x, end))])
+    excess = p.select(p.invert(p.sign(over, bits)), over)
+    return p.add(p.sub(x, excess[:n]), excess[n:])
