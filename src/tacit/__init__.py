@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from tacit.array.functions import assume, concat, stack, where
+    from tacit.array.functions import concat, stack, where
     from tacit.array.interpret import Trace, reveal
     from tacit.array.program import Program
     from tacit.array.secret import SecretArray
     from tacit.array.session import Revealed, Session, simulate
+    from tacit.declare import assume, conditioned
     from tacit.errors import TacitError
     from tacit.node.local import local
     from tacit.node.tables import Column
@@ -28,8 +29,9 @@ _WHERE = {
     "Table": "tacit.study",
     "TacitError": "tacit.errors",
     "Trace": "tacit.array.interpret",
-    "assume": "tacit.array.functions",
+    "assume": "tacit.declare",
     "concat": "tacit.array.functions",
+    "conditioned": "tacit.declare",
     "local": "tacit.node.local",
     "reveal": "tacit.array.interpret",
     "simulate": "tacit.array.session",
@@ -50,6 +52,7 @@ __all__ = [
     "Trace",
     "assume",
     "concat",
+    "conditioned",
     "local",
     "reveal",
     "simulate",

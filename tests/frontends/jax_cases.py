@@ -287,7 +287,7 @@ REFUSED: dict[str, tuple[Callable[[Array, Array], Array], str, str]] = {
     "python_range": (lambda x, k: jnp.zeros(int(k[0])), "SecretUsedAsPublic", "fixed size"),
     "numpy": (lambda x, k: np.asarray(x), "SecretUsedAsPublic", "NumPy"),
     "mask": (lambda x, k: x[x > 0], "SecretUsedAsPublic", "jnp.where"),
-    "inverse": (lambda x, k: jnp.linalg.inv(x[:4].reshape(2, 2)), "NotRealised", "'lu'"),
+    "inverse": (lambda x, k: jnp.linalg.inv(x[:4].reshape(2, 2)), "RangeError", "tacit.conditioned"),
     "zero_division": (lambda x, k: 1 / x, "RangeError", "may be zero"),
     "log": (lambda x, k: jnp.log(x), "RangeError", "zero or negative"),
     "sqrt": (lambda x, k: jnp.sqrt(x), "RangeError", "negative"),

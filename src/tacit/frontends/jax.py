@@ -17,18 +17,30 @@ from tacit.array import functions as xp
 from tacit.array.interpret import Context, is_users
 from tacit.array.secret import SecretArray
 from tacit.errors import InternalError, NotRealised, SecretUsedAsPublic, TacitError, UsageError
-from tacit.frontends import jax_loops, jax_more, jax_move, jax_order, jax_rules, jax_windows
+from tacit.frontends import (
+    jax_facts,
+    jax_linalg,
+    jax_loops,
+    jax_more,
+    jax_move,
+    jax_order,
+    jax_rules,
+    jax_windows,
+)
 from tacit.frontends.jax_flat import Atom, Const, Flat, Step, Value, flatten, fold, kind_of, known, x64
 from tacit.frontends.jax_refused import REMEDIES
 
-RULES: dict[str, jax_rules.Rule] = {
-    **jax_rules.RULES,
-    **jax_move.RULES,
-    **jax_loops.RULES,
-    **jax_order.RULES,
-    **jax_more.RULES,
-    **jax_windows.RULES,
-}
+RULES: dict[str, jax_rules.Rule] = jax_facts.noted(
+    {
+        **jax_rules.RULES,
+        **jax_move.RULES,
+        **jax_loops.RULES,
+        **jax_order.RULES,
+        **jax_more.RULES,
+        **jax_windows.RULES,
+        **jax_linalg.RULES,
+    }
+)
 DTYPES = {"fixed": np.float64, "int": np.int64, "bool": np.bool_}
 ASKED = (
     jax.errors.ConcretizationTypeError,
@@ -114,6 +126,7 @@ class Interpreter:
 
     def run(self, flat: Flat, args: Sequence[Value]) -> list[Value]:
         """Run the steps; return the outputs, known ones as NumPy arrays."""
+        flat = jax_linalg.direct(flat)
         env: dict[int, Value] = dict(zip(flat.ins, args, strict=True))
         last: dict[int, int] = {}
         for at, step in enumerate(flat.steps):

@@ -148,10 +148,11 @@ def flatten(closed: Any, source: str = "") -> Flat:
     ins = tuple(f.fresh() for _ in closed.jaxpr.invars)
     outs = tuple(f.inline(closed.jaxpr, closed.consts, ins, source))
     in_avals = tuple(v.aval for v in closed.jaxpr.invars)
-    return Flat(ins, tuple(_live(f.steps, outs)), outs, in_avals, tuple(v.aval for v in closed.jaxpr.outvars))
+    return Flat(ins, tuple(live(f.steps, outs)), outs, in_avals, tuple(v.aval for v in closed.jaxpr.outvars))
 
 
-def _live(steps: Sequence[Step], outs: Sequence[Atom]) -> Iterator[Step]:
+def live(steps: Sequence[Step], outs: Sequence[Atom]) -> Iterator[Step]:
+    """Return the steps that the outputs need, or that have an effect, in order."""
     needed = {a for a in outs if isinstance(a, int)}
     kept = []
     for step in reversed(steps):

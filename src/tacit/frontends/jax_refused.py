@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 _POLYNOMIAL = "use a polynomial on a bounded range"
-_SOLVE = "use a fixed number of elimination or Newton steps"
 _BITS = "secrets have no bit operations; compare, or take the floor of a quotient"
 _DRAW = "draw randomness from a fixed key, outside of what secrets decide"
 
 REMEDIES: dict[str, str] = {
     **dict.fromkeys(["asin", "acos", "asinh", "acosh", "atanh"], _POLYNOMIAL),
     **dict.fromkeys(["erf_inv", "lgamma", "digamma", "igamma", "bessel_i0e"], _POLYNOMIAL),
-    **dict.fromkeys(["cholesky", "triangular_solve", "lu", "custom_linear_solve"], _SOLVE),
-    **dict.fromkeys(["eig", "eigh", "svd", "schur"], "use power iteration with a fixed count"),
-    "qr": "use the normal equations",
+    **dict.fromkeys(
+        ["eig", "schur", "hessenberg"], "its eigenvalues may be complex; eigh takes symmetric matrices"
+    ),
+    **dict.fromkeys(["lu_pivots_to_permutation", "tridiagonal"], "use eigh, qr or solve"),
+    "householder_product": "use jnp.linalg.qr",
+    "geqrf": "use jnp.linalg.qr",
     **dict.fromkeys(["shift_left", "shift_right_logical", "shift_right_arithmetic", "reduce_xor"], _BITS),
     **dict.fromkeys(["population_count", "clz", "bitcast_convert_type", "nextafter"], _BITS),
     **dict.fromkeys(["random_bits", "threefry2x32", "rng_bit_generator"], _DRAW),

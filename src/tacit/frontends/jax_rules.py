@@ -11,6 +11,7 @@ import numpy as np
 from tacit.array import functions as xp
 from tacit.array.secret import SecretArray
 from tacit.errors import NotRealised, RangeError
+from tacit.frontends.jax_facts import away_from_zero
 from tacit.frontends.jax_flat import Step, Value, known
 
 if TYPE_CHECKING:
@@ -167,6 +168,10 @@ def _compare(fn: Callable[..., SecretArray], same: bool) -> Rule:
         x, y = ins
         if x is y:  # how jax.numpy asks for NaN, which no secret is
             return [np.full(_shape(step), same)]
+        if (sure := _decided(step, ins)) is not None:
+            return [np.full(_shape(step), sure)]
+        if step.name in ("eq", "ne") and any(away_from_zero(it, v) and only(w) == 0 for v, w in (ins, ins[::-1])):
+            return [np.full(_shape(step), step.name == "ne")]
         limit = [
             v for v in ins if known(v) and np.asarray(v).dtype.kind == "f" and not np.all(np.isfinite(v))
         ]
@@ -178,6 +183,21 @@ def _compare(fn: Callable[..., SecretArray], same: bool) -> Rule:
         return [fn(x, y)]
 
     return rule
+
+
+def _decided(step: Step, ins: list[Value]) -> bool | None:
+    """Return the answer where the ranges alone give it."""
+    spans = []
+    for v in ins:
+        a = np.asarray(v) if known(v) else None
+        if a is not None and (not a.size or np.isnan(a).any()):
+            return None
+        spans.append((a.min().item(), a.max().item()) if a is not None else (v.aval.lo, v.aval.hi))
+    (xl, xh), (yl, yh) = spans
+    if xh < yl or yh < xl:
+        # Any number of one range answers for all of them.
+        return bool(_NUMPY[step.name](xh, yl))
+    return None
 
 
 _NUMPY: dict[str, Any] = {
@@ -402,5 +422,4 @@ RULES: dict[str, Rule] = {
     "stop_gradient": _identity,
     "optimization_barrier": _identity,
     "reduce_precision": _identity,
-    "name": _identity,
 }

@@ -23,6 +23,7 @@ from tacit.array.program import Aval, Program
 from tacit.array.ranges import secret_steps
 from tacit.array.runtime import Format, Runtime, Value
 from tacit.core.cost import CostModel
+from tacit.declare import conditioned
 from tacit.frontends.jax import RULES, trace_jax
 from tacit.frontends.jax_flat import CALLS
 from tacit.frontends.jax_refused import REMEDIES
@@ -30,7 +31,7 @@ from tacit.frontends.jax_refused import REMEDIES
 PARTIES = ("alice", "bob", "carol")
 FORMAT = Format(64, 16)
 N = 4096
-# Shapes and ranges of the examples: x and y vectors, k whole numbers, b truth values, m and w matrices.
+# Shapes and ranges of the examples: x and y vectors, k whole numbers, b truth values, m and w matrices, e small ones.
 SPECS = {
     "x": Aval((N,), "fixed", -8, 8),
     "y": Aval((N,), "fixed", 1, 8),
@@ -38,6 +39,7 @@ SPECS = {
     "b": Aval((N,), "bool", 0, 1),
     "m": Aval((64, 64), "fixed", -8, 8),
     "w": Aval((64, 64), "fixed", -1, 1),
+    "e": Aval((64, 8, 8), "fixed", -8, 8),
 }
 PICK = np.arange(0, 64, 2)
 Example = Callable[..., Any]
@@ -63,6 +65,17 @@ GROUPS: dict[str, dict[str, Example]] = {
         "div": lambda x, y: x / y,
         "rem": lambda k: lax.rem(k, jnp.full(N, 7)),
         "dot_general": lambda m, w: m @ w,
+    },
+    "Linear algebra": {
+        "triangular_solve": lambda e: lax.linalg.triangular_solve(
+            conditioned(e, 0.5), jnp.ones((64, 8, 1)), left_side=True
+        ),
+        "cholesky": lambda e: lax.linalg.cholesky(conditioned(e, 0.5, definite=True)),
+        "custom_linear_solve": lambda e: jnp.linalg.solve(conditioned(e, 0.5), jnp.ones((64, 8, 1))),
+        "lu": lambda e: lax.linalg.lu(conditioned(e, 0.5))[0],
+        "qr": lambda e: jnp.linalg.qr(conditioned(e, 0.5))[1],
+        "eigh": lambda e: jnp.linalg.eigvalsh(e),
+        "svd": lambda e: jnp.linalg.svd(e, compute_uv=False),
     },
     "Order": {
         "sort": lambda x: jnp.sort(x),
@@ -159,8 +172,13 @@ GROUPS: dict[str, dict[str, Example]] = {
     },
 }
 
+MEASURED = "2 units for each row, times the size over the least singular value"
+MEASURED_VALUES = "12 units, or 10 for each row"
 # Composed functions, in units of the last place; r is the result. tests/unit/test_functions.py sweeps the first ones.
 BOUNDS = {
+    **dict.fromkeys(["triangular_solve", "cholesky", "custom_linear_solve", "lu", "qr"], MEASURED),
+    "eigh": f"{MEASURED}; eigenvalues {MEASURED_VALUES}",
+    "svd": f"{MEASURED_VALUES} for values that are not small",
     "logistic": "4 units",
     "tanh": "6 units",
     "integer_pow": "1 unit for each product, times the later factors",
@@ -189,6 +207,10 @@ FREE = (
     *("reduce_precision", "optimization_barrier", "name", "add_any"),
 )
 NOTES = {
+    **dict.fromkeys(["triangular_solve", "custom_linear_solve", "lu", "qr"], "tacit.conditioned(a, least=…)"),
+    "cholesky": "tacit.conditioned(a, least=…, definite=True), or x.T @ x and a multiple of the identity",
+    "eigh": "symmetric; the entry of largest size of a vector is positive",
+    "svd": "values of any matrix; vectors by tacit.conditioned(a, least=…)",
     "pow": "exponent known while tracing: whole, or a multiple of one half",
     "div": "the divisor's range must exclude zero; exact on whole numbers, up to 2^52",
     "rem": "the divisor's range must exclude zero; on floats it is known while tracing, a multiple of 2^-16",
@@ -301,9 +323,10 @@ is made from the tables that do the work: `python -m tacit.frontends.jax_table >
 
 The bound is on the difference from the exact result of the operation's own operands, in units of the last place
 (2^-16 with 16 fractional bits); r is the result. Costs are one call's on `rep3` with {FORMAT},
-on {N} elements (a matrix is 64 × 64) that lie within [-8, 8], or within [1, 8] where the operation asks for positive
-values: rounds, bits that each party sends per element, and messages over all links. Tighter ranges cost less. Values
-that are public, or that one owner has, cost nothing: they are computed in the clear where they are known.
+on {N} elements (a matrix is 64 × 64; in linear algebra there are 64 of 8 × 8) that lie within [-8, 8], or within
+[1, 8] where the operation asks for positive values: rounds, bits that each party sends per element, and messages
+over all links. Tighter ranges cost less. Values that are public, or that one owner has, cost nothing: they are
+computed in the clear where they are known.
 """
 
 

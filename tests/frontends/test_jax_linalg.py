@@ -1,0 +1,207 @@
+"""`jnp.linalg` and `jax.scipy.linalg` on secrets equal JAX in float64; what nothing is known of is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jax.scipy.linalg as jsl
+import numpy as np
+import pytest
+
+import tacit
+from tacit.array.interpret import Trace, reveal
+from tacit.array.program import Program, parse
+from tacit.array.ranges import check, secret_steps
+from tacit.array.runtime import Format, Runtime
+from tacit.errors import NotRealised, RangeError, UsageError
+from tacit.frontends.jax import trace_jax
+from tacit.frontends.jax_flat import x64
+from tacit.testing import run
+
+FMT = Format(64, 16)
+rng = np.random.default_rng(3)
+
+
+def grid(a: Any) -> Any:
+    return np.round(np.asarray(a) * 2.0**16) / 2.0**16
+
+
+_Q, _P = (np.linalg.qr(rng.standard_normal((4, 4)))[0] for _ in range(2))
+_S = grid(_Q * [0.5, 1, 2, 3] @ _Q.T)
+DATA = {
+    "a": grid(_Q * [0.5, 1, 2, 3] @ _P),
+    "s": np.tril(_S) + np.tril(_S, -1).T,
+    "x": grid(rng.uniform(-1, 1, (8, 3))),
+    "b": grid(rng.uniform(-2, 2, 4)),
+}
+SPANS = {"a": (-3, 3), "s": (-3, 3), "x": (-1, 1), "b": (-2, 2)}
+
+
+def C(a: Any) -> Any:
+    return tacit.conditioned(a, 0.45)
+
+
+def P(a: Any) -> Any:
+    return tacit.conditioned(a, 0.45, definite=True)
+
+
+def X(x: Any) -> Any:
+    return tacit.conditioned(x, 0.5)
+
+
+def by_qr(x: Any) -> Any:
+    q, r = jnp.linalg.qr(X(x))
+    return jsl.solve_triangular(r, q.T @ jnp.ones(8))
+
+
+def rebuilt(x: Any) -> Any:
+    u, s, vt = jnp.linalg.svd(X(x), full_matrices=False)
+    return u * s @ vt
+
+
+def lower(s: Any) -> Any:
+    return tacit.conditioned(jnp.tril(s) + 2 * jnp.eye(4), 0.4)
+
+
+CASES: dict[str, Callable[[Any, Any, Any, Any], Any]] = {
+    "cholesky": lambda a, s, x, b: (jnp.linalg.cholesky(P(s)), jnp.linalg.cholesky(P(s), upper=True)),
+    "solve": lambda a, s, x, b: (jnp.linalg.solve(C(a), b), jnp.linalg.solve(C(a), x[:4])),
+    "inverse": lambda a, s, x, b: (jnp.linalg.inv(C(a)), jnp.linalg.inv(P(s))),
+    "vmap": lambda a, s, x, b: jax.vmap(jnp.linalg.solve)(C(jnp.stack([a, a.T])), jnp.stack([b, b])),
+    "batch": lambda a, s, x, b: jnp.linalg.solve(C(jnp.stack([a, a.T])), jnp.stack([x[:4], x[4:]])),
+    "shared": lambda a, s, x, b: jax.vmap(lambda m: jnp.linalg.solve(m, b))(C(jnp.stack([a, a.T]))),
+    "solve_grad": lambda a, s, x, b: jax.grad(lambda m, v: (jnp.linalg.solve(C(m), v) ** 2).sum(), (0, 1))(
+        a, b
+    ),
+    "inverse_grad": lambda a, s, x, b: jax.grad(lambda m: jnp.linalg.inv(C(m))[0, 1])(a),
+    "cholesky_grad": lambda a, s, x, b: jax.grad(lambda m: jnp.linalg.cholesky(P(m)).sum())(s),
+    "cho_solve": lambda a, s, x, b: jsl.cho_solve(jsl.cho_factor(P(s)), b),
+    "positive": lambda a, s, x, b: jsl.solve(P(s), b, assume_a="pos"),
+    "triangular": lambda a, s, x, b: (
+        jsl.solve_triangular(lower(s), b, lower=True),
+        jsl.solve_triangular(lower(s), b, lower=True, trans=1),
+        jsl.solve_triangular(lower(s).T, x[:4]),
+        jax.lax.linalg.triangular_solve(lower(s), x.T[:, :4], lower=True),
+        jsl.solve_triangular(np.tril(DATA["s"]), b, lower=True),
+    ),
+    "det": lambda a, s, x, b: (jnp.linalg.det(C(a)), jnp.linalg.det(a[:2, :2]), jnp.linalg.det(a[:3, :3])),
+    "slogdet": lambda a, s, x, b: jnp.linalg.slogdet(C(a)),
+    "slogdet_grad": lambda a, s, x, b: jax.grad(lambda m: jnp.linalg.slogdet(C(m))[1])(a),
+    "ridge": lambda a, s, x, b: jnp.linalg.solve(x.T @ x + 0.5 * jnp.eye(3), x.T @ jnp.ones(8)),
+    "ridge_factor": lambda a, s, x, b: jnp.linalg.cholesky(x.T @ x / 8 + 0.5 * jnp.eye(3)),
+    "eigvalsh": lambda a, s, x, b: jnp.linalg.eigvalsh(s),
+    "eigh": lambda a, s, x, b: (jnp.abs(jnp.linalg.eigh(s)[1]), jnp.log(jnp.linalg.eigvalsh(P(s)))),
+    "eigh_grad": lambda a, s, x, b: jax.grad(lambda m: jnp.linalg.eigvalsh(m)[0])(s),
+    "qr": lambda a, s, x, b: (*jnp.linalg.qr(X(x)), *jnp.linalg.qr(C(a))),
+    "qr_solve": lambda a, s, x, b: by_qr(x),
+    "svd": lambda a, s, x, b: (jnp.linalg.svd(x, compute_uv=False), rebuilt(x)),
+    "pinv": lambda a, s, x, b: jnp.linalg.pinv(X(x)),
+    "lstsq": lambda a, s, x, b: jnp.linalg.lstsq(X(x), jnp.ones(8))[0],
+    "powers": lambda a, s, x, b: (jnp.linalg.matrix_power(a, 3), jnp.linalg.matrix_power(C(a), -2)),
+    "norms": lambda a, s, x, b: (*(jnp.linalg.norm(x, o) for o in (None, 1, jnp.inf, 2)), jnp.linalg.norm(b)),
+    "rank": lambda a, s, x, b: (jnp.linalg.cond(C(a)), jnp.linalg.matrix_rank(C(a))),
+    "normal": lambda a, s, x, b: jax.scipy.stats.multivariate_normal.logpdf(b, jnp.zeros(4), P(s)),
+    "public": lambda a, s, x, b: (
+        jnp.linalg.solve(np.eye(4) * 2, b),
+        jnp.linalg.inv(np.eye(3) * 2),
+        jnp.linalg.solve(C(a), np.ones(4)),
+    ),
+    "assumed": lambda a, s, x, b: (
+        jnp.sqrt(tacit.assume(b * b + 0.1, 0.05, 5)),
+        tacit.assume(b, -2, 2, "known"),
+    ),
+}
+
+
+def record(fn: Callable[..., Any]) -> Program:
+    trace = Trace()
+    args = [
+        trace.input(k, "alice", v.shape, "fixed", *SPANS[k]) + trace.input("z" + k, "bob", (), "fixed", 0, 0)
+        for k, v in DATA.items()
+    ]
+    out = trace_jax(fn, args)
+    for i, leaf in enumerate(jax.tree_util.tree_leaves(out, is_leaf=lambda v: hasattr(v, "aval"))):
+        reveal(leaf, why="test", name=f"r{i}")
+    return trace.program()
+
+
+def execute(program: Program, protocol: str) -> dict[str, Any]:
+    data = {**DATA, **{"z" + k: np.zeros(()) for k in DATA}}
+    names = ("alice", "bob", "carol")
+    dealer = "dave" if protocol == "semi2k" else ""
+    return run(protocol, 64, lambda p: Runtime(p, FMT, names).run(program, data), dealer=dealer)["alice"]
+
+
+def compared(fn: Callable[..., Any], program: Program, protocol: str) -> None:
+    got = execute(program, protocol)
+    with x64():
+        want = [np.asarray(w) for w in jax.tree_util.tree_leaves(fn(*DATA.values()))]
+    assert len(got) == len(want)
+    for i, w in enumerate(want):
+        assert got[f"r{i}"].shape == w.shape
+        if w.dtype.kind in "bi":
+            assert np.array_equal(got[f"r{i}"], w)
+        else:
+            gap = np.max(np.abs(got[f"r{i}"] - w) / np.maximum(np.abs(w), 1), initial=0)
+            assert gap * 2.0**16 <= 24, f"result {i} is off by {gap * 2.0**16:.1f} units"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_equals_jax(name: str) -> None:
+    program = record(CASES[name])
+    assert parse(program.text()).text() == program.text()
+    for step in secret_steps(program):
+        check(step, FMT)
+    compared(CASES[name], program, "rep3")
+
+
+@pytest.mark.parametrize("name", ["cholesky", "solve", "eigvalsh"])
+def test_on_additive_shares(name: str) -> None:
+    compared(CASES[name], record(CASES[name]), "semi2k")
+
+
+REFUSED: dict[str, tuple[Callable[..., Any], type[Exception], str]] = {
+    "unknown": (lambda a, s, x, b: jnp.linalg.inv(a), RangeError, "tacit.conditioned"),
+    "factor": (lambda a, s, x, b: jnp.linalg.cholesky(s), RangeError, "definite=True"),
+    "not definite": (lambda a, s, x, b: jnp.linalg.cholesky(C(s)), RangeError, "definite=True"),
+    "gram alone": (lambda a, s, x, b: jnp.linalg.inv(x.T @ x), RangeError, "multiple of the identity"),
+    "wide": (lambda a, s, x, b: jnp.linalg.qr(X(x.T)), NotRealised, "fewer rows"),
+    "complete": (lambda a, s, x, b: jnp.linalg.qr(X(x), mode="complete"), NotRealised, "reduced"),
+    "vectors": (lambda a, s, x, b: jnp.linalg.svd(x, full_matrices=False), RangeError, "tacit.conditioned"),
+    "any": (lambda a, s, x, b: jnp.linalg.eigvals(a), NotRealised, "eigh"),
+    "clustered": (
+        lambda a, s, x, b: jax.grad(lambda m: jnp.linalg.eigh(m)[1][0, 0])(s),
+        RangeError,
+        "may be zero",
+    ),
+    "nothing": (lambda a, s, x, b: tacit.conditioned(a, 0.0), UsageError, "positive"),
+    "empty": (lambda a, s, x, b: tacit.assume(a, 2, 1), UsageError, "empty"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(name: str) -> None:
+    function, error, word = REFUSED[name]
+    with pytest.raises(error, match=word):
+        record(function)
+
+
+def test_statements_are_checked_where_values_are_known() -> None:
+    assert tacit.conditioned(np.eye(2), 0.5).shape == (2, 2)
+    with pytest.raises(RangeError, match="does not"):
+        tacit.conditioned(np.eye(2), 2.0)
+    with pytest.raises(RangeError, match="does not"):
+        tacit.conditioned(-np.eye(2), 0.5, definite=True)
+    with pytest.raises(RangeError, match="does not"):
+        tacit.assume(np.ones(2), 2, 3)
+    trace = Trace()
+    with pytest.raises(UsageError, match="least="):
+        tacit.conditioned(trace.input("a", "alice", (2, 2), "fixed", -1, 1), 0.5)
+
+
+def test_statements_stand_in_the_program() -> None:
+    text = record(lambda a, s, x, b: tacit.assume(b, -1, 1, "scores are standardised")).text()
+    assert "scores are standardised" in text
