@@ -101,11 +101,16 @@ class LaneSource:
         """Return ring elements."""
         return self.bits(ring.width, shape, ring)
 
+    def packed(self, bits: int, n: int, ring: Ring) -> Array:
+        """Return packed elements."""
+        return ring.pack(self.bits(bits, (n,), ring), bits)
+
     def planes(self, planes: int, n: int) -> Array:
         """Return bit planes, one bit per lane and plane."""
         if n != self.world.lanes:  # a client's seeds: its streams are replaced as well
             return np.zeros((planes, -(-n // 64)), np.uint64)
-        return np.stack([kernels.pack_bool(self._next(1).astype(np.uint8)) for _ in range(planes)])
+        rows = [kernels.pack_bool(self._next(1).astype(np.uint8)) for _ in range(planes)]
+        return np.array(rows, np.uint64).reshape(planes, -(-n // 64))
 
     def permutation(self, blocks: int, n: int) -> Array:
         """Return, for every lane, one of the two orders of two rows."""

@@ -35,6 +35,8 @@ class Trial:
     pinned: int = 0
     """0: input shares are enumerated with the draws; else how many choices of the corrupted are tried."""
     radix: int = 4
+    thirds: bool = False
+    """Turn the roles on thirds of the elements."""
     alternate: bool = False
     """Give the corrupted one choice of shares, 0 and 1 by turns, so that the rows they hold differ."""
 
@@ -163,6 +165,41 @@ def _unary(name: str, *amount: int) -> Callable[[Secrets], Program]:
     return lambda s: lambda p, lab: getattr(p, name)(lab.share(s[0]), *amount)
 
 
+def _as_turned(r: int, name: str, *amount: int) -> Callable[[Secrets], Program]:
+    """Run `name` with the roles turned by r, on one operand."""
+    return lambda s: (
+        lambda p, lab: getattr(p.turned(r) if p.party.index >= 0 else p, name)(lab.share(s[0]), *amount)
+    )
+
+
+def _select_turned(r: int) -> Callable[[Secrets], Program]:
+    return lambda s: (
+        lambda p, lab: (p.turned(r) if p.party.index >= 0 else p).select(lab.share_bit(s[0]), lab.share(s[1]))
+    )
+
+
+def _on_thirds(name: str, *amount: int) -> Callable[[Secrets], Program]:
+    """Run `name` on three elements of every lane at once, one in each third, so that every party has every role."""
+
+    def of(s: Secrets) -> Program:
+        def program(p: Any, lab: Lab) -> Any:
+            if name in ("to_arith", "select"):
+                bits = [lab.share_bit(v & 1) for v in s]
+                planes = Planes(
+                    tuple(np.concatenate(c, axis=1) for c in zip(*(b.parts for b in bits), strict=True)),
+                    3 * lab.world.lanes,
+                )
+                if name == "to_arith":
+                    return p.to_arith(planes)
+            each = [lab.share(v) for v in s]
+            x = Share(tuple(np.concatenate(c) for c in zip(*(e.parts for e in each), strict=True)))
+            return p.select(planes, x) if name == "select" else getattr(p, name)(x, *amount)
+
+        return program
+
+    return of
+
+
 def _to_arith(s: Secrets) -> Program:
     return lambda p, lab: p.to_arith(lab.share_bit(s[0]))
 
@@ -286,6 +323,52 @@ TRIALS = [
         values(-2, 0, 4),
         lambda s: signed(s[0] * s[2] + s[1] * s[3], 2),
         pinned=2,
+    ),
+    # Large arrays: the roles are turned, by r on the whole array, and on thirds of it at once.
+    *(
+        trial
+        for r in (1, 2)
+        for trial in (
+            Trial(f"trunc turned by {r}", Setting("rep3", 3), _as_turned(r, "trunc", 1), values(-2, 2), None),
+            Trial(
+                f"sign turned by {r}",
+                Setting("rep3", 2),
+                _as_turned(r, "sign", 1),
+                values(-2, 2),
+                lambda s: s[0] < 0,
+            ),
+            Trial(
+                f"decompose turned by {r}",
+                Setting("rep3", 2),
+                _as_turned(r, "decompose", 2),
+                values(0, 4),
+                lambda s: s[0],
+            ),
+            Trial(
+                f"select turned by {r}",
+                Setting("rep3", 2),
+                _select_turned(r),
+                list(product((0, 1), range(-2, 2))),
+                lambda s: s[0] * s[1],
+            ),
+        )
+    ),
+    *(
+        Trial(
+            f"{name} on thirds",
+            Setting("rep3", width),
+            _on_thirds(name, *amount),
+            secrets,
+            None,
+            pinned=1,
+            thirds=True,
+        )
+        for name, width, amount, secrets in (
+            ("to_arith", 1, (), [(0, 0, 0), (1, 0, 1)]),
+            ("select", 1, (), [(0, 0, 0), (1, 1, 1), (0, 1, 0)]),
+            ("sign", 2, (1,), [(0, 0, 0), (-1, 1, -2)]),
+            ("decompose", 2, (2,), [(0, 0, 0), (3, 1, 2)]),
+        )
     ),
     Trial("factored", _rep3(3), of_number(Parity(3)), values(-2, 2), lambda s: (-1) ** (s[0] & 1)),
     Trial(

@@ -203,7 +203,7 @@ def caught(planted: Trial, **mistake: Any) -> None:
 
 
 def test_planted_unmasked_product(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arithmetic, "zero_share", lambda p, shape, label: p.ring.zeros(shape))
+    monkeypatch.setattr(arithmetic, "zero_share", lambda p, shape, label: (p.ring.zeros(shape),) * 2)
     caught(trial("mul"))
 
 

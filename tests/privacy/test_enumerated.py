@@ -15,20 +15,28 @@ from privacy_trials import TRIALS, Trial, check, ids, pinnings
 
 def _set_radix(monkeypatch: pytest.MonkeyPatch, radix: int) -> None:
     """Make blocks of fewer bits, so that a tiny ring has a tree to walk."""
-    for module in ("rep3.twoparty", "semi2k.boolean", "semi2k.material", "semi2k.client"):
+    for module in ("rep3.bits", "semi2k.boolean", "semi2k.material", "semi2k.client"):
         monkeypatch.setattr(f"tacit.protocols.{module}.RADIX", radix)
+
+
+def _set_thirds(monkeypatch: pytest.MonkeyPatch, thirds: bool) -> None:
+    """Turn the roles on arrays of any size."""
+    if thirds:
+        monkeypatch.setattr("tacit.protocols.rep3.turns.TURNED_FROM", 1)
 
 
 @pytest.mark.parametrize("trial", TRIALS, ids=ids)
 def test_view_is_independent_of_the_secrets(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     _set_radix(monkeypatch, trial.radix)
+    _set_thirds(monkeypatch, trial.thirds)
     check(trial)
 
 
 def _masks_a_message(trial: Trial) -> bool:
     """Tell whether every draw does: an additive input by a compute party sends nothing that could leak."""
     silent = trial.setting.protocol == "semi2k" and trial.owner in ("alice", "bob", "carol")
-    return not silent and trial.name != "two products"
+    # Thirds run side by side what the turned trials run alone.
+    return not silent and not trial.thirds and trial.name != "two products"
 
 
 def _shows_elsewhere(trial: Trial, key: Key) -> bool:
@@ -47,6 +55,7 @@ def _shows_elsewhere(trial: Trial, key: Key) -> bool:
 def test_every_mask_is_needed(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: leave out any single draw of any stream; the view then depends on the secrets."""
     _set_radix(monkeypatch, trial.radix)
+    _set_thirds(monkeypatch, trial.thirds)
     keys = draws(trial.setting, trial.program(trial.secrets[0]), pinnings(trial)[0][1])
     assert keys
     for left_out in (k for k in keys if not _shows_elsewhere(trial, k)):

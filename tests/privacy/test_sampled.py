@@ -198,7 +198,7 @@ class Silent(Stream):
         ("input by alice", "rep3/input", Silent),
         ("input by alice", "rep3/input", Biased),
         ("to_arith", "rep3/b2a", Biased),
-        ("sign", "rep3/sign", Silent),
+        ("sign", "rep3/blocks", Silent),
         ("trunc", "rep3/trunc", Silent),
     ],
 )

@@ -314,8 +314,9 @@ def test_shares_of_a_block_table_select_shares_of_the_carries(
 
     table = kernel_module.block_table(a_planes, radix)
     mine = draw(table.shape, False)
-    g0, p0 = kernel_module.block_select(mine, b_planes, radix, True)
-    g1, p1 = kernel_module.block_select(table ^ mine, b_planes, radix, False)
+    p0, g0 = np.split(kernel_module.block_select(mine, b_planes, radix, True), 2)
+    p1, g1 = np.split(kernel_module.block_select(table ^ mine, b_planes, radix, False), 2)
+    assert_same(table ^ mine, kernel_module.block_table(a_planes, radix, mine))
     lows = range(0, m, radix)
     assert g0.shape == p0.shape == (len(lows), -(-n // 64))
     for block, low in enumerate(lows):

@@ -100,7 +100,7 @@ def _change_hello(field: str, value: Any) -> Callable[[Record], list[bytes] | No
 @pytest.mark.parametrize(
     ("field", "value", "kind", "word"),
     [
-        ("v", 2, PeerIncompatible, "wire version 2"),
+        ("v", 1, PeerIncompatible, "wire version 1"),
         ("v", ..., PeerIncompatible, "does not speak this version"),
         ("extra", 1, PeerIncompatible, "does not speak this version"),
         ("job", 5, PeerIncompatible, "malformed"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -53,10 +54,12 @@ class Ring:
             return a
         return np.asarray(a & np.uint64((1 << self.width) - 1))
 
-    def _reduce_fresh(self, a: Array) -> Array:
+    def reduce_fresh(self, a: Array) -> Array:
         """Reduce words that nobody else refers to, in place."""
         if self.width == 64:
             return a
+        if self.wide:
+            return self.reduce(a)
         if not isinstance(a, np.ndarray):  # NumPy makes scalars of arrays without axes
             return self.reduce(a)
         return np.bitwise_and(a, np.uint64((1 << self.width) - 1), out=a)
@@ -137,25 +140,25 @@ class Ring:
     def add(self, a: Array, b: Array) -> Array:
         """Return a + b, with broadcasting."""
         if not self.wide:
-            return self._reduce_fresh(np.add(a, b))
+            return self.reduce_fresh(np.add(a, b))
         return self.reduce(kernels.add(*_same(a, b)))
 
     def sub(self, a: Array, b: Array) -> Array:
         """Return a − b, with broadcasting."""
         if not self.wide:
-            return self._reduce_fresh(np.subtract(a, b))
+            return self.reduce_fresh(np.subtract(a, b))
         return self.reduce(kernels.sub(*_same(a, b)))
 
     def neg(self, a: Array) -> Array:
         """Return −a."""
         if not self.wide:
-            return self._reduce_fresh(np.negative(a))
+            return self.reduce_fresh(np.negative(a))
         return self.reduce(kernels.neg(a))
 
     def mul(self, a: Array, b: Array) -> Array:
         """Return the elementwise product, with broadcasting."""
         if not self.wide:
-            return self._reduce_fresh(np.multiply(a, b))
+            return self.reduce_fresh(np.multiply(a, b))
         return self.reduce(kernels.mul(*_same(a, b)))
 
     def matmul(self, a: Array, b: Array) -> Array:
@@ -189,14 +192,14 @@ class Ring:
     def cumsum(self, a: Array, axis: int) -> Array:
         """Return running sums along `axis`."""
         if not self.wide:
-            return self._reduce_fresh(np.cumsum(a, axis=axis, dtype=np.uint64))
+            return self.reduce_fresh(np.cumsum(a, axis=axis, dtype=np.uint64))
         return self.reduce(_join32([np.cumsum(p, axis=axis, dtype=np.uint64) for p in _split32(a)]))
 
     def shl(self, a: Array, s: int) -> Array:
         """Return a·2^s."""
         if self.wide:
             return self.reduce(kernels.shl(a, s))
-        return self._reduce_fresh(a << np.uint64(s)) if s < 64 else np.zeros_like(a)
+        return self.reduce_fresh(a << np.uint64(s)) if s < 64 else np.zeros_like(a)
 
     def shr(self, a: Array, s: int) -> Array:
         """Return the logical shift a >> s of the reduced representative."""
@@ -253,17 +256,16 @@ class Ring:
         """Serialise the low `bits` bits of each element, flat, to uint8."""
         bits = self.width if bits is None else bits
         flat = np.ascontiguousarray(a).reshape(-1)
-        if bits == 8 * self.dtype.itemsize:
+        if bits == (128 if self.width > 64 else 64):
             return flat.view(np.uint8)
         return np.asarray(kernels.pack_words(flat, bits))
 
     def unpack(self, buf: Array, shape: Sequence[int], bits: int | None = None) -> Array:
         """Invert `pack` for `shape`."""
         bits = self.width if bits is None else bits
-        n = int(np.prod(shape, dtype=np.int64))
-        if bits == 8 * self.dtype.itemsize:
+        if bits == (128 if self.width > 64 else 64):
             return buf.view(self.dtype).reshape(tuple(shape))
-        return np.asarray(kernels.unpack_words(buf, bits, n, self.wide)).reshape(tuple(shape))
+        return np.asarray(kernels.unpack_words(buf, bits, prod(shape), self.wide)).reshape(tuple(shape))
 
 
 def _same(a: Array, b: Array) -> tuple[Array, Array]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from functools import cache
+from math import prod
 from typing import Any, Protocol
 
 import numpy as np
@@ -43,6 +44,9 @@ class Source(Protocol):
     def bits(self, bits: int, shape: tuple[int, ...], ring: Ring) -> Array:
         """Return uniform elements below 2^bits, in the representation of `ring`."""
 
+    def packed(self, bits: int, n: int, ring: Ring) -> Array:
+        """Return `n` uniform elements below 2^bits as `ring.pack` would; bits past the last are arbitrary."""
+
     def planes(self, planes: int, n: int) -> Array:
         """Return uniform bit planes, uint64 (planes, ceil(n/64))."""
 
@@ -71,13 +75,18 @@ class Stream:
 
     def ring(self, ring: Ring, shape: tuple[int, ...]) -> Array:
         """Return uniform ring elements of `shape`."""
-        n = int(np.prod(shape, dtype=np.int64))
-        return ring.reduce(self.take(n * ring.dtype.itemsize).view(ring.dtype)).reshape(shape)
+        n = prod(shape)
+        if ring.width == 64:
+            return self.take(8 * n).view(np.uint64).reshape(shape)
+        return ring.reduce_fresh(self.take(n * ring.dtype.itemsize).view(ring.dtype)).reshape(shape)
 
     def bits(self, bits: int, shape: tuple[int, ...], ring: Ring) -> Array:
         """Return uniform elements below 2^bits, in the representation of `ring`."""
-        n = int(np.prod(shape, dtype=np.int64))
-        return ring.unpack(self.take(ring.wire_bytes(n, bits)), shape, bits)
+        return ring.unpack(self.take(ring.wire_bytes(prod(shape), bits)), shape, bits)
+
+    def packed(self, bits: int, n: int, ring: Ring) -> Array:
+        """Return `n` uniform elements below 2^bits as `ring.pack` would; bits past the last are arbitrary."""
+        return self.take(ring.wire_bytes(n, bits))
 
     def planes(self, planes: int, n: int) -> Array:
         """Return uniform bit planes, uint64 (planes, ceil(n/64))."""
@@ -133,6 +142,10 @@ class Tape:
         drawn = np.empty(n, object)
         drawn[:] = [self._next(bits) for _ in range(n)]
         return ring.encode_ints(drawn).reshape(shape)
+
+    def packed(self, bits: int, n: int, ring: Ring) -> Array:
+        """Return the next elements of the tape, packed."""
+        return ring.pack(self.bits(bits, (n,), ring), bits)
 
     def planes(self, planes: int, n: int) -> Array:
         """Return planes whose first `n` lanes come from the tape, one bit each."""

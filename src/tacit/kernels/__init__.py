@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from tacit.kernels.choice import NATIVE, Info, info, notice, set_threads
+from tacit.kernels.choice import NATIVE, Info, info, keep_memory, notice, set_threads
 from tacit.kernels.shapes import U128, Array
 
 if NATIVE:
@@ -32,6 +32,18 @@ if NATIVE:
         unpack_bool,
         unpack_words,
     )
+    from tacit.kernels.compiled_rep3 import (
+        and_rows,
+        bits_first,
+        bits_second,
+        mix_rows,
+        rep3_products,
+        select_first,
+        select_second,
+        trunc_first,
+        trunc_second,
+        trunc_third,
+    )
 else:
     from tacit.kernels.reference import (
         add,
@@ -56,10 +68,23 @@ else:
         unpack_bool,
         unpack_words,
     )
+    from tacit.kernels.reference_rep3 import (
+        and_rows,
+        bits_first,
+        bits_second,
+        mix_rows,
+        rep3_products,
+        select_first,
+        select_second,
+        trunc_first,
+        trunc_second,
+        trunc_third,
+    )
 
 __all__ = [
-    "NATIVE", "U128", "Array", "Info", "add", "add_planes", "block_select", "block_table", "from_planes",
-    "info", "matmul", "mul", "neg", "notice", "pack_bool", "pack_words", "prg", "rep3_and", "rep3_dot",
-    "rep3_matmul", "rep3_mul", "set_threads", "shl", "shr", "sub", "to_planes", "unpack_bool",
-    "unpack_words",
+    "NATIVE", "U128", "Array", "Info", "add", "add_planes", "and_rows", "bits_first", "bits_second",
+    "block_select", "block_table", "from_planes", "info", "keep_memory", "matmul", "mix_rows", "mul", "neg",
+    "notice", "pack_bool", "pack_words", "prg", "rep3_and", "rep3_dot", "rep3_matmul", "rep3_mul",
+    "rep3_products", "select_first", "select_second", "set_threads", "shl", "shr", "sub", "to_planes",
+    "trunc_first", "trunc_second", "trunc_third", "unpack_bool", "unpack_words",
 ]  # fmt: skip

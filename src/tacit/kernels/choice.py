@@ -80,6 +80,14 @@ def set_threads(n: int) -> None:
         _native.set_threads(n)
 
 
+def keep_memory(nbytes: int = 1 << 30) -> bool:
+    """Let this process keep up to ``nbytes`` of freed memory for the next arrays; False where that cannot be set.
+
+    For processes that compute on arrays all the time: pages from the system are cleared one by one.
+    """
+    return NATIVE and _native.keep_memory(nbytes)
+
+
 def notice() -> str:
     """Return, once in a process, the line to show where the native part is missing; otherwise nothing."""
     global _said

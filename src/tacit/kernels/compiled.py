@@ -172,23 +172,24 @@ def add_planes(a: Array, b: Array) -> Array:
     return out
 
 
-def block_table(a_planes: Array, radix: int) -> Array:
-    """Return ``uint64[T, L]``: for each block of ``radix`` planes with value A, the planes ``[A >= j]``."""
+def block_table(a_planes: Array, radix: int, mask: Array | None = None) -> Array:
+    """Return ``uint64[T, L]``: for each block of ``radix`` planes with value A, the planes ``[A >= j]``, ^ mask."""
     m, length = shapes.planes(a_planes)
     rows = sum((1 << v) - 1 for v in shapes.blocks(m, radix))
     out = np.empty((rows, length), U64)
-    _native.block_table(out, _c(a_planes), m, length, radix)
+    _native.block_table(
+        out, _c(a_planes), np.empty(0, np.uint8) if mask is None else _c(mask), m, length, radix
+    )
     return out
 
 
-def block_select(t: Array, b_planes: Array, radix: int, lead: bool) -> tuple[Array, Array]:
-    """Return (G, P), ``uint64[blocks, L]``: carry out of A + B, and [A + B = 2^v - 1], for every block."""
-    sizes = shapes.select(t, b_planes, radix)
+def block_select(t: Array, b_planes: Array, radix: int, lead: bool) -> Array:
+    """Return the planes P then G of every block, ``uint64[2*blocks, L]``: [A + B = 2^v - 1]; carry out of A + B."""
+    count = len(shapes.select(t, b_planes, radix))
     m, length = b_planes.shape
-    g = np.empty((len(sizes), length), U64)
-    p = np.empty_like(g)
-    _native.block_select(g, p, _c(t), _c(b_planes), m, length, radix, lead)
-    return g, p
+    out = np.empty((2 * count, length), U64)
+    _native.block_select(out[count:], out[:count], _c(t), _c(b_planes), m, length, radix, lead)
+    return out
 
 
 def prg(key: bytes, block: int, nbytes: int) -> Array:

@@ -253,8 +253,8 @@ def add_planes(a: Array, b: Array) -> Array:
     return out
 
 
-def block_table(a_planes: Array, radix: int) -> Array:
-    """Return ``uint64[T, L]``: for each block of ``radix`` planes with value A, the planes ``[A >= j]``.
+def block_table(a_planes: Array, radix: int, mask: Array | None = None) -> Array:
+    """Return ``uint64[T, L]``: for each block of ``radix`` planes with value A, the planes ``[A >= j]``, ^ mask.
 
     A block of v bits gives the 2^v - 1 planes j = 1..2^v - 1; blocks follow one another from low to high, the
     last one may be shorter.
@@ -266,7 +266,8 @@ def block_table(a_planes: Array, radix: int) -> Array:
         for h in a_planes[low : low + v]:  # h is the top bit so far: A = 2^i h + (value below)
             table = [h | t for t in table] + [h] + [h & t for t in table]
         rows += table
-    return np.array(rows, np.uint64).reshape(len(rows), length)
+    out = np.array(rows, np.uint64).reshape(len(rows), length)
+    return out if mask is None else np.asarray(out ^ mask)
 
 
 def _choose(options: list[Array], bits: Array) -> Array:
@@ -276,8 +277,8 @@ def _choose(options: list[Array], bits: Array) -> Array:
     return options[0]
 
 
-def block_select(t: Array, b_planes: Array, radix: int, lead: bool) -> tuple[Array, Array]:
-    """Return (G, P), ``uint64[blocks, L]`` each: carry out of A + B, and [A + B = 2^v - 1], for every block.
+def block_select(t: Array, b_planes: Array, radix: int, lead: bool) -> Array:
+    """Return the planes P then G of every block, ``uint64[2*blocks, L]``: [A + B = 2^v - 1]; carry out of A + B.
 
     ``t`` is an XOR share of ``block_table(A)``, ``b_planes`` are the planes of B in the clear. With T_0 the
     public constant 1, which only the leading party adds, and T_{2^v} = 0: G = T_{2^v - B} and
@@ -288,8 +289,8 @@ def block_select(t: Array, b_planes: Array, radix: int, lead: bool) -> tuple[Arr
     length = b_planes.shape[1]
     zero = np.zeros(length, np.uint64)
     first = np.full(length, _ONES) if lead else zero
-    g = np.empty((len(sizes), length), np.uint64)
-    p = np.empty_like(g)
+    out = np.empty((2 * len(sizes), length), np.uint64)
+    p, g = out[: len(sizes)], out[len(sizes) :]
     row = 0
     for block, v in enumerate(sizes):
         last = (1 << v) - 1
@@ -298,4 +299,4 @@ def block_select(t: Array, b_planes: Array, radix: int, lead: bool) -> tuple[Arr
         g[block] = _choose([zero, *below[:0:-1]], bits)  # option B is T_{2^v - B}
         p[block] = _choose(below[::-1], bits) ^ g[block]  # option B is T_{2^v - 1 - B}
         row += last
-    return g, p
+    return out

@@ -153,3 +153,21 @@ def stream(key: bytes, block: int, nbytes: int) -> None:
         raise ValueError(f"an AES-128 key has 16 bytes, not {len(key)}")
     if not 0 <= block < 1 << 128 or nbytes < 0:
         raise ValueError("the first block counts from 0 to 2**128 - 1 and the length is not negative")
+
+
+def shift_in(f: int, k: int, elements: Array) -> None:
+    """Check that a flat element of Z/2^k can be shifted by ``f`` after the offset 2^(k-2) is added."""
+    if elements.ndim != 1:
+        raise ShapeError(f"expected a flat array of elements, not shape {elements.shape}")
+    if not 1 <= f <= k - 2 or k > (128 if is_wide(elements) else 64):
+        raise ValueError(f"a shift by {f} does not fit elements of {k} bits")
+
+
+def rows(a: Array, held: int, b: Array | None = None, second: int = 0) -> None:
+    """Check row numbers below ``held``; with ``b``, either of the two may be -1 in a place, not both."""
+    least = 0 if b is None else -1
+    for at, count in ((a, held), (b, second)):
+        if at is not None and at.size and not (least <= int(at.min()) and int(at.max()) < count):
+            raise ValueError(f"row numbers must be {least} to {count - 1}")
+    if b is not None and bool(np.any((a < 0) & (b < 0))):
+        raise ValueError("a row is made of nothing")

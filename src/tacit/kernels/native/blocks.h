@@ -6,8 +6,6 @@
 namespace tacit::TACIT_TARGET {
 namespace {
 
-constexpr size_t COLUMNS = 1 << 10;  // words of every plane that one piece of work covers
-
 template <class F> void over_columns(size_t length, F body) {
     parallel(length, COLUMNS, [=](size_t i, size_t end) {
         for (; i < end; i += LANES) body(i, end - i < LANES ? end - i : LANES);
@@ -26,7 +24,7 @@ void add_planes(u64 *out, const u64 *a, const u64 *b, size_t m, size_t length) {
 }
 
 // Planes [A >= j] of one block of bits: with a new top bit h over a table of A', they are h | T'_j, h, h & T'_j.
-template <unsigned BITS> void table_of_block(u64 *out, const u64 *a, size_t length) {
+template <unsigned BITS> void table_of_block(u64 *out, const u64 *a, const u64 *mask, size_t length) {
     over_columns(length, [=](size_t i, size_t n) {
         V t[(1 << BITS) - 1];
         for (unsigned bit = 0; bit < BITS; ++bit) {
@@ -38,6 +36,8 @@ template <unsigned BITS> void table_of_block(u64 *out, const u64 *a, size_t leng
                 t[j] |= h;
             }
         }
+        if (mask)
+            for (unsigned j = 0; j < (1u << BITS) - 1; ++j) t[j] ^= load(mask + j * length + i, n);
         for (unsigned j = 0; j < (1u << BITS) - 1; ++j) store(out + j * length + i, t[j], n);
     });
 }
@@ -64,14 +64,17 @@ void select_in_block(u64 *g, u64 *p, const u64 *t, const u64 *b, size_t length, 
     });
 }
 
-void block_table(u64 *out, const u64 *a, size_t m, size_t length, unsigned radix) {
-    using Step = void (*)(u64 *, const u64 *, size_t);
+// mask may be null; otherwise it is added to the table.
+void block_table(u64 *out, const u64 *a, const u64 *mask, size_t m, size_t length, unsigned radix) {
+    using Step = void (*)(u64 *, const u64 *, const u64 *, size_t);
     static const Step steps[] = {table_of_block<1>, table_of_block<2>, table_of_block<3>, table_of_block<4>,
                                  table_of_block<5>, table_of_block<6>, table_of_block<7>, table_of_block<8>};
     for (size_t low = 0; low < m; low += radix) {
         const size_t bits = m - low < radix ? m - low : radix;
-        steps[bits - 1](out, a + low * length, length);
-        out += ((size_t(1) << bits) - 1) * length;
+        steps[bits - 1](out, a + low * length, mask, length);
+        const size_t words = ((size_t(1) << bits) - 1) * length;
+        out += words;
+        if (mask) mask += words;
     }
 }
 

@@ -10,6 +10,9 @@
 #include "pool.h"
 #include "table.h"
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 #if defined(__x86_64__) && defined(__linux__)
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -144,6 +147,12 @@ class Unlocked {
     PyThreadState *state_;
 };
 
+// An input that may be absent: then its buffer is empty.
+struct MaybeIn : In {
+    MaybeIn(nb::handle object) : In(object) {}
+    template <class T> const T *at(size_t count) const { return size() ? In::at<T>(count) : nullptr; }
+};
+
 template <class T> const Ring<T> &ring();
 template <> const Ring<u64> &ring() { return table.narrow; }
 template <> const Ring<u128> &ring() { return table.wide; }
@@ -270,6 +279,139 @@ template <class T> void bind_ring(nb::module_ &m, const std::string &suffix) {
     });
 }
 
+// The bytes of n packed elements, after checking that Z/2^k holds them shifted by f.
+template <class T> size_t packed_bytes(unsigned f, unsigned k, size_t n) {
+    if (k > 8 * sizeof(T) || f < 1 || f + 2 > k) throw std::invalid_argument("a shift does not fit the ring");
+    return (n * f + 7) / 8;
+}
+
+template <class T> void bind_rep3(nb::module_ &m, const std::string &suffix) {
+    const auto def = [&](const char *name, auto f) { m.def((name + suffix).c_str(), f); };
+    def("rep3_products", [](H out, H x0, H x1, H y0, H y1, H plus, H minus, size_t rows, unsigned k) {
+        const Out o(out);
+        const In a0(x0), a1(x1), b0(y0), b1(y1);
+        const MaybeIn p(plus), q(minus);
+        const size_t n = o.size() / sizeof(T), all = n * rows;
+        if (!rows) throw std::invalid_argument("no rows to add");
+        T *const to = o.at<T>(n);
+        const T *const p0 = a0.at<T>(all), *const p1 = a1.at<T>(all), *const q0 = b0.at<T>(all),
+                       *const q1 = b1.at<T>(all), *const r = p.at<T>(n), *const s = q.at<T>(n);
+        const Unlocked free(o.size() * rows);
+        ring<T>().rep3_products(to, p0, p1, q0, q1, r, s, rows, k, n);
+    });
+    def("trunc_first", [](H c1, H message, H out0, H out1, H x, H y, H z, H c0, H s0, H t02, H t01, unsigned f,
+                          unsigned k) {
+        const Out d(c1), o(message), o0(out0), o1(out1);
+        const In a(x), b(y), c(c0), s(s0), t2(t02), t1(t01);
+        const MaybeIn e(z);
+        const size_t n = d.size() / sizeof(T), bytes = packed_bytes<T>(f, k, n);
+        T *const pd = d.at<T>(n), *const p0 = o0.at<T>(n), *const p1 = o1.at<T>(n);
+        u8 *const po = o.at<u8>(bytes);
+        const T *const pa = a.at<T>(n), *const pb = b.at<T>(n), *const pe = e.at<T>(n), *const pc = c.at<T>(n);
+        const u8 *const ps = s.at<u8>(bytes), *const pt2 = t2.at<u8>(bytes), *const pt1 = t1.at<u8>(bytes);
+        const Unlocked free(d.size());
+        ring<T>().trunc_first(pd, po, p0, p1, pa, pb, pe, pc, ps, pt2, pt1, f, k, n);
+    });
+    def("trunc_second", [](H message, H s, H b, H t, unsigned f, unsigned k) {
+        const Out o(message);
+        const In u(s), c(b), v(t);
+        const size_t n = c.size() / sizeof(T), bytes = packed_bytes<T>(f, k, n);
+        u8 *const to = o.at<u8>(bytes);
+        const u8 *const pu = u.at<u8>(bytes), *const pv = v.at<u8>(bytes);
+        const T *const pc = c.at<T>(n);
+        const Unlocked free(c.size());
+        ring<T>().trunc_second(to, pu, pc, pv, f, k, n);
+    });
+    def("trunc_third", [](H edge, H last, H c, H t, H b, H mine, H theirs, unsigned round_up, unsigned f, unsigned k) {
+        const Out o(edge), l(last);
+        const In x(c), u(t), y(b), v(mine), w(theirs);
+        const size_t n = o.size() / sizeof(T), bytes = packed_bytes<T>(f, k, n);
+        T *const po = o.at<T>(n), *const pl = l.at<T>(n);
+        const T *const px = x.at<T>(n), *const py = y.at<T>(n);
+        const u8 *const pu = u.at<u8>(bytes), *const pv = v.at<u8>(bytes), *const pw = w.at<u8>(bytes);
+        const Unlocked free(o.size());
+        ring<T>().trunc_third(po, pl, px, pu, py, pv, pw, round_up, f, k, n);
+    });
+    def("select_first", [](H out, H bits0, H bits1, H x, H y, H rho, unsigned k) {
+        const Out o(out);
+        const In w0(bits0), w1(bits1), a(x), b(y), r(rho);
+        const size_t n = a.size() / sizeof(T), words = (n + 63) / 64;
+        T *const to = o.at<T>(2 * n);
+        const u64 *const p0 = w0.at<u64>(words), *const p1 = w1.at<u64>(words);
+        const T *const pa = a.at<T>(n), *const pb = b.at<T>(n), *const pr = r.at<T>(2 * n);
+        const Unlocked free(o.size());
+        ring<T>().select_first(to, p0, p1, pa, pb, pr, k, n);
+    });
+    def("select_second", [](H out, H m0, H m1, H bits, H x, H b, H t, bool lead, unsigned k) {
+        const Out o(out);
+        const In r(m0), s(m1), w(bits), a(x), c(b), u(t);
+        const size_t n = o.size() / sizeof(T);
+        T *const to = o.at<T>(n);
+        const T *const pr = r.at<T>(n), *const ps = s.at<T>(n), *const pa = a.at<T>(n), *const pc = c.at<T>(n),
+                       *const pu = u.at<T>(n);
+        const u64 *const pw = w.at<u64>((n + 63) / 64);
+        const Unlocked free(o.size());
+        ring<T>().select_second(to, pr, ps, pw, pa, pc, pu, lead, k, n);
+    });
+    def("bits_first", [](H out, H bits0, H bits1, H rho, size_t rows, unsigned k) {
+        const Out o(out);
+        const In w0(bits0), w1(bits1), r(rho);
+        const size_t n = rows ? o.size() / sizeof(T) / rows : 0, words = rows * ((n + 63) / 64);
+        T *const to = o.at<T>(rows * n);
+        const u64 *const p0 = w0.at<u64>(words), *const p1 = w1.at<u64>(words);
+        const T *const pr = r.at<T>(rows * n);
+        const Unlocked free(o.size());
+        ring<T>().bits_first(to, p0, p1, pr, rows, k, n);
+    });
+    def("bits_second", [](H out, H received, H bits, H t, bool lead, size_t rows, unsigned k) {
+        const Out o(out);
+        const In r(received), w(bits), u(t);
+        const size_t n = rows ? o.size() / sizeof(T) / rows : 0;
+        T *const to = o.at<T>(rows * n);
+        const T *const pr = r.at<T>(rows * n), *const pu = u.at<T>(rows * n);
+        const u64 *const pw = w.at<u64>(rows * ((n + 63) / 64));
+        const Unlocked free(o.size());
+        ring<T>().bits_second(to, pr, pw, pu, lead, rows, k, n);
+    });
+}
+
+constexpr size_t NO_WORDS = 1 << 30;  // rows without words: there may be any number of them
+
+// Row numbers below `limit`; -1 where `none` allows it.
+const std::int64_t *row_numbers(const In &in, size_t rows, size_t limit, bool none = false) {
+    const std::int64_t *at = in.at<std::int64_t>(rows);
+    for (size_t r = 0; r < rows; ++r)
+        if (at[r] < (none ? -1 : 0) || at[r] >= std::int64_t(limit)) throw std::invalid_argument("no such row");
+    return at;
+}
+
+void bind_rows(nb::module_ &m) {
+    m.def("and_rows", [](H out, H s0, H s1, H a, H b, H plus, H minus, size_t length) {
+        const Out o(out);
+        const In x(s0), y(s1), i(a), j(b), p(plus), q(minus);
+        const size_t rows = i.size() / 8, held = length ? x.size() / 8 / length : NO_WORDS;
+        u64 *const to = o.at<u64>(rows * length);
+        const u64 *const px = x.at<u64>(held * length), *const py = y.at<u64>(held * length),
+                         *const pp = p.at<u64>(rows * length), *const pq = q.at<u64>(rows * length);
+        const std::int64_t *const pi = row_numbers(i, rows, held), *const pj = row_numbers(j, rows, held);
+        const Unlocked free(o.size());
+        table.and_rows(to, px, py, pi, pj, pp, pq, rows, length);
+    });
+    m.def("mix_rows", [](H out, H s, H z, H a, H b, size_t length) {
+        const Out o(out);
+        const In x(s), y(z), i(a), j(b);
+        const size_t rows = i.size() / 8, first = length ? x.size() / 8 / length : NO_WORDS,
+                     second = length ? y.size() / 8 / length : NO_WORDS;
+        u64 *const to = o.at<u64>(rows * length);
+        const u64 *const px = x.at<u64>(first * length), *const py = y.at<u64>(second * length);
+        const std::int64_t *const pi = row_numbers(i, rows, first, true), *const pj = row_numbers(j, rows, second, true);
+        for (size_t r = 0; r < rows; ++r)
+            if (pi[r] < 0 && pj[r] < 0) throw std::invalid_argument("a row is made of nothing");
+        const Unlocked free(o.size());
+        table.mix_rows(to, px, py, pi, pj, rows, length);
+    });
+}
+
 size_t table_rows(size_t m, unsigned radix) {
     if (radix < 1 || radix > 8) throw std::invalid_argument("radix is 1 to 8");
     return m / radix * ((size_t(1) << radix) - 1) + ((size_t(1) << m % radix) - 1);
@@ -313,13 +455,15 @@ void bind_bits(nb::module_ &m) {
         const Unlocked free(o.size());
         table.add_planes(to, px, py, bits, length);
     });
-    m.def("block_table", [](H out, H a, size_t bits, size_t length, unsigned radix) {
+    m.def("block_table", [](H out, H a, H mask, size_t bits, size_t length, unsigned radix) {
         const Out o(out);
         const In x(a);
-        u64 *const to = o.at<u64>(table_rows(bits, radix) * length);
-        const u64 *const from = x.at<u64>(bits * length);
+        const MaybeIn y(mask);
+        const size_t words = table_rows(bits, radix) * length;
+        u64 *const to = o.at<u64>(words);
+        const u64 *const from = x.at<u64>(bits * length), *const add = y.at<u64>(words);
         const Unlocked free(o.size());
-        table.block_table(to, from, bits, length, radix);
+        table.block_table(to, from, add, bits, length, radix);
     });
     m.def("block_select", [](H g, H p, H t, H b, size_t bits, size_t length, unsigned radix, bool lead) {
         const Out og(g), op(p);
@@ -355,7 +499,19 @@ NB_MODULE(_native, m) {
         }
     bind_ring<u64>(m, "_64");
     bind_ring<u128>(m, "_128");
+    bind_rep3<u64>(m, "_64");
+    bind_rep3<u128>(m, "_128");
     bind_bits(m);
+    bind_rows(m);
+    m.def("keep_memory", [](size_t bytes) {
+#if defined(__GLIBC__)
+        // Freed memory stays with the process, and large arrays come from it: mapping and clearing pages anew
+        // for every array took a quarter of the time of large operations.
+        return mallopt(M_MMAP_THRESHOLD, int(bytes)) && mallopt(M_TRIM_THRESHOLD, int(bytes));
+#else
+        return false;
+#endif
+    });
     m.def("targets", targets);
     m.def("set_target", set_target);
     m.def("target", [] { return std::string(target); });

@@ -144,65 +144,105 @@ void unpack_bool(u8 *out, const u64 *words, size_t n) {
 // --- words of a few bits ----------------------------------------------------------------------------------
 
 // 64 elements fill exactly `bits` words, so groups of 64 are independent and start at a byte of their own.
+template <class T> inline void pack_group(u8 *out, const T *words, size_t bits, size_t count) {
+    const u64 *w = reinterpret_cast<const u64 *>(words);
+    u64 full[128 + 1];  // the packed group: at most 128 words
+    u64 open = 0;
+    size_t used = 0, at = 0;  // bits in `open`, words in `full`
+    const auto push = [&](u64 x, size_t width) {
+        if (width < 64) x &= (u64(1) << width) - 1;
+        open |= x << used;
+        if (used + width >= 64) {
+            full[at++] = open;
+            open = used ? x >> (64 - used) : 0;
+            used = used + width - 64;
+        } else {
+            used += width;
+        }
+    };
+    for (size_t i = 0; i < count; ++i) {
+        if (sizeof(T) == 8) {
+            push(w[i], bits);
+        } else {
+            push(w[2 * i], bits < 64 ? bits : 64);
+            if (bits > 64) push(w[2 * i + 1], bits - 64);
+        }
+    }
+    full[at] = open;
+    memcpy(out, full, (count * bits + 7) / 8);
+}
+
+template <class T> inline void unpack_group(T *out, const u8 *buf, size_t bits, size_t count) {
+    u64 full[128 + 1];
+    const size_t nbytes = (count * bits + 7) / 8;
+    full[nbytes / 8] = full[bits] = 0;  // zero the unread part of the last word, and one word beyond
+    memcpy(full, buf, nbytes);
+    u64 *w = reinterpret_cast<u64 *>(out);
+    const auto pull = [&](size_t at, size_t width) {
+        const size_t word = at / 64, used = at % 64;
+        u64 x = full[word] >> used;
+        if (used + width > 64) x |= full[word + 1] << (64 - used);
+        return width < 64 ? x & ((u64(1) << width) - 1) : x;
+    };
+    for (size_t i = 0; i < count; ++i) {
+        if (sizeof(T) == 8) {
+            w[i] = pull(i * bits, bits);
+        } else {
+            w[2 * i] = pull(i * bits, bits < 64 ? bits : 64);
+            w[2 * i + 1] = bits > 64 ? pull(i * bits + 64, bits - 64) : 0;
+        }
+    }
+}
+
+// Elements of a whole number of bytes that the compiler knows.
+template <class W, class T> inline void pack_as(u8 *out, const T *words, size_t n) {
+    constexpr size_t step = sizeof(T) / 8;
+    const u64 *w = reinterpret_cast<const u64 *>(words);
+    for (size_t i = 0; i < n; ++i) {
+        const W x = W(w[step * i]);
+        memcpy(out + sizeof(W) * i, &x, sizeof(W));
+    }
+}
+
+template <class W, class T> inline void unpack_as(T *out, const u8 *buf, size_t n) {
+    constexpr size_t step = sizeof(T) / 8;
+    u64 *w = reinterpret_cast<u64 *>(out);
+    for (size_t i = 0; i < n; ++i) {
+        W x;
+        memcpy(&x, buf + sizeof(W) * i, sizeof(W));
+        w[step * i] = x;
+        if (step == 2) w[2 * i + 1] = 0;
+    }
+}
+
+// Any number of elements, the first at a byte of its own.
+template <class T> inline void pack_run(u8 *out, const T *words, size_t bits, size_t n) {
+    if (bits == 8) return pack_as<u8>(out, words, n);
+    if (bits == 16) return pack_as<std::uint16_t>(out, words, n);
+    if (bits == 32) return pack_as<u32>(out, words, n);
+    for (size_t i = 0; i < n; i += 64) pack_group(out + i / 8 * bits, words + i, bits, n - i < 64 ? n - i : 64);
+}
+
+template <class T> inline void unpack_run(T *out, const u8 *buf, size_t bits, size_t n) {
+    if (bits == 8) return unpack_as<u8>(out, buf, n);
+    if (bits == 16) return unpack_as<std::uint16_t>(out, buf, n);
+    if (bits == 32) return unpack_as<u32>(out, buf, n);
+    for (size_t i = 0; i < n; i += 64) unpack_group(out + i, buf + i / 8 * bits, bits, n - i < 64 ? n - i : 64);
+}
+
 template <class T> void pack_words(u8 *out, const T *words, size_t bits, size_t n) {
     if (!bits) return;
     parallel((n + 63) / 64, 1 << 10, [=](size_t group, size_t end) {
-        for (; group < end; ++group) {
-            const size_t first = 64 * group, count = n - first < 64 ? n - first : 64;
-            const u64 *w = reinterpret_cast<const u64 *>(words + first);
-            u64 full[128 + 1];  // the packed group: at most 128 words
-            u64 open = 0;
-            size_t used = 0, at = 0;  // bits in `open`, words in `full`
-            const auto push = [&](u64 x, size_t width) {
-                if (width < 64) x &= (u64(1) << width) - 1;
-                open |= x << used;
-                if (used + width >= 64) {
-                    full[at++] = open;
-                    open = used ? x >> (64 - used) : 0;
-                    used = used + width - 64;
-                } else {
-                    used += width;
-                }
-            };
-            for (size_t i = 0; i < count; ++i) {
-                if (sizeof(T) == 8) {
-                    push(w[i], bits);
-                } else {
-                    push(w[2 * i], bits < 64 ? bits : 64);
-                    if (bits > 64) push(w[2 * i + 1], bits - 64);
-                }
-            }
-            full[at] = open;
-            memcpy(out + group * 8 * bits, full, (count * bits + 7) / 8);
-        }
+        const size_t last = 64 * end < n ? 64 * end : n;
+        pack_run(out + group * 8 * bits, words + 64 * group, bits, last - 64 * group);
     });
 }
 
 template <class T> void unpack_words(T *out, const u8 *buf, size_t bits, size_t n) {
     if (!bits) return void(memset(out, 0, n * sizeof(T)));
     parallel((n + 63) / 64, 1 << 10, [=](size_t group, size_t end) {
-        u64 full[128 + 1];
-        for (; group < end; ++group) {
-            const size_t first = 64 * group, count = n - first < 64 ? n - first : 64;
-            const size_t nbytes = (count * bits + 7) / 8;
-            full[nbytes / 8] = full[bits] = 0;  // zero the unread part of the last word, and one word beyond
-            memcpy(full, buf + group * 8 * bits, nbytes);
-            u64 *w = reinterpret_cast<u64 *>(out + first);
-            const auto pull = [&](size_t at, size_t width) {
-                const size_t word = at / 64, used = at % 64;
-                u64 x = full[word] >> used;
-                if (used + width > 64) x |= full[word + 1] << (64 - used);
-                return width < 64 ? x & ((u64(1) << width) - 1) : x;
-            };
-            for (size_t i = 0; i < count; ++i) {
-                if (sizeof(T) == 8) {
-                    w[i] = pull(i * bits, bits);
-                } else {
-                    w[2 * i] = pull(i * bits, bits < 64 ? bits : 64);
-                    w[2 * i + 1] = bits > 64 ? pull(i * bits + 64, bits - 64) : 0;
-                }
-            }
-        }
+        const size_t last = 64 * end < n ? 64 * end : n;
+        unpack_run(out + 64 * group, buf + group * 8 * bits, bits, last - 64 * group);
     });
 }
 

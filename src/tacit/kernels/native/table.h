@@ -38,6 +38,20 @@ template <class T> struct Ring {
     void (*from_planes)(T *out, const u64 *planes, size_t bits, size_t length, size_t n);
     void (*pack_words)(u8 *out, const T *words, size_t bits, size_t n);
     void (*unpack_words)(T *out, const u8 *buf, size_t bits, size_t n);
+    // Steps of replicated sharing in Z/2^k (rep3.h); x, y have `rows` rows of n, and plus, minus, z may be null.
+    void (*rep3_products)(T *out, const T *x0, const T *x1, const T *y0, const T *y1, const T *plus, const T *minus,
+                          size_t rows, unsigned k, size_t n);
+    void (*trunc_first)(T *c1, u8 *message, T *out0, T *out1, const T *x, const T *y, const T *z, const T *c0,
+                        const u8 *s0, const u8 *t02, const u8 *t01, unsigned f, unsigned k, size_t n);
+    void (*trunc_second)(u8 *message, const u8 *s, const T *b, const u8 *t, unsigned f, unsigned k, size_t n);
+    void (*trunc_third)(T *edge, T *last, const T *c, const u8 *t, const T *b, const u8 *mine, const u8 *theirs,
+                        unsigned round_up, unsigned f, unsigned k, size_t n);
+    void (*select_first)(T *out, const u64 *bits0, const u64 *bits1, const T *x, const T *y, const T *rho, unsigned k,
+                         size_t n);
+    void (*select_second)(T *out, const T *m0, const T *m1, const u64 *bits, const T *x, const T *b, const T *t,
+                          bool lead, unsigned k, size_t n);
+    void (*bits_first)(T *out, const u64 *bits0, const u64 *bits1, const T *rho, size_t rows, unsigned k, size_t n);
+    void (*bits_second)(T *out, const T *m, const u64 *bits, const T *t, bool lead, size_t rows, unsigned k, size_t n);
 };
 
 struct Kernels {
@@ -47,9 +61,13 @@ struct Kernels {
     void (*pack_bool)(u64 *out, const u8 *a, size_t n);
     void (*unpack_bool)(u8 *out, const u64 *words, size_t n);
     void (*add_planes)(u64 *out, const u64 *a, const u64 *b, size_t m, size_t length);
-    void (*block_table)(u64 *out, const u64 *a, size_t m, size_t length, unsigned radix);
+    void (*block_table)(u64 *out, const u64 *a, const u64 *mask, size_t m, size_t length, unsigned radix);
     void (*block_select)(u64 *g, u64 *p, const u64 *t, const u64 *b, size_t m, size_t length, unsigned radix,
                          bool lead);
+    void (*and_rows)(u64 *out, const u64 *s0, const u64 *s1, const std::int64_t *a, const std::int64_t *b,
+                     const u64 *plus, const u64 *minus, size_t rows, size_t length);
+    void (*mix_rows)(u64 *out, const u64 *s, const u64 *z, const std::int64_t *a, const std::int64_t *b, size_t rows,
+                     size_t length);
 };
 
 // One per compilation of target.cpp; amx replaces the products of avx512.

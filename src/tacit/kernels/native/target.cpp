@@ -4,6 +4,7 @@
 #include "elementwise.h"
 #include "planes.h"
 #include "product.h"
+#include "rep3.h"
 #if defined(__AVX2__) && !defined(__AVX512F__)
 #include "product_avx2.h"
 #endif
@@ -35,7 +36,9 @@ using Block = Plain<Scalar, 4, 2>;
 
 template <class T> Ring<T> ring(decltype(Ring<T>::product) product) {
     return {add<T>,      sub<T>,  neg<T>,       mul<T>,         shl<T>,        shr<T>,         rep3_mul<T>,
-            rep3_dot<T>, product, to_planes<T>, from_planes<T>, pack_words<T>, unpack_words<T>};
+            rep3_dot<T>, product, to_planes<T>, from_planes<T>, pack_words<T>, unpack_words<T>,
+            rep3_products<T>, trunc_first<T>, trunc_second<T>, trunc_third<T>, select_first<T>, select_second<T>,
+            bits_first<T>, bits_second<T>};
 }
 
 #if !defined(__AVX2__)
@@ -55,7 +58,7 @@ Kernels kernels() {
 #endif
     using Pair = Plain<u128, 2, 2>;
     return {ring<u64>(narrow), ring<u128>(product<Pair, Pair>), rep3_and, pack_bool, unpack_bool,
-            add_planes,        block_table,                     block_select};
+            add_planes,        block_table,                     block_select, and_rows,    mix_rows};
 }
 
 }  // namespace tacit::TACIT_TARGET

@@ -16,6 +16,7 @@ namespace tacit::TACIT_TARGET {
 namespace {
 
 constexpr size_t LANES = TACIT_LANES;
+constexpr size_t COLUMNS = 1 << 10;  // words of every bit plane that one piece of work covers
 typedef u64 V __attribute__((vector_size(8 * TACIT_LANES)));
 typedef u64 VLoose __attribute__((vector_size(8 * TACIT_LANES), aligned(8), may_alias));
 typedef unsigned __int128 Int;

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 from tacit.algebra.ring import Ring
 from tacit.core.party import Party
 from tacit.core.protocol import Protocol
 from tacit.core.share import Share
 from tacit.crypto.prg import Source, Stream
 from tacit.errors import UsageError
-from tacit.protocols.rep3 import arithmetic, factored, twoparty
+from tacit.protocols.rep3 import arithmetic, bits, factored, turns, twoparty
 from tacit.protocols.rep3 import shuffle as rows
 from tacit.protocols.rep3.cards import CARDS
 from tacit.protocols.rep3.client import SEED_BYTES, Rep3Client
@@ -28,10 +30,25 @@ class Rep3(Protocol):
             raise UsageError(f"rep3 needs exactly three compute parties, not {party.n}")
         super().__init__(party, ring)
         self._clients: dict[str, tuple[Source, Source]] = {}
+        self._seats = tuple(turns.turned(party, r) for r in range(3))
+        self._turn = ""
 
     def holds_constant(self, part: int) -> bool:
         """Public constants are added to component 0, which P0 holds first and P2 second."""
         return (self.party.index, part) in ((0, 0), (2, 1))
+
+    def turned(self, r: int) -> Rep3:
+        """Return this party as P_{i−r}, with streams that only parties turned by r draw from."""
+        if r == 0:
+            return self
+        seen = copy.copy(self)
+        seen.party, seen._turn = self._seats[r], f"/{r}"
+        return seen
+
+    def common(self, offset: int, label: str) -> Source:
+        """Return the stream shared with the compute party `offset` places after this one."""
+        party = self.party
+        return party.keys.common(party.compute[(party.index + offset) % 3], label + self._turn)
 
     def seeds_from(self, owner: str) -> tuple[Source, Source]:
         """Return the streams of a client's components 0 and 1; P1 lacks the first, P2 the second."""
@@ -51,10 +68,10 @@ class Rep3(Protocol):
     matmul = arithmetic.matmul
     and_ = arithmetic.and_
     trunc = twoparty.trunc
-    trunc_exact = twoparty.trunc_exact
-    sign = twoparty.sign
-    is_zero = twoparty.is_zero
-    decompose = twoparty.decompose
+    trunc_exact = bits.trunc_exact
+    sign = bits.sign
+    is_zero = bits.is_zero
+    decompose = bits.decompose
     to_arith = twoparty.to_arith
     select = twoparty.select
     factored = factored.factored
@@ -71,11 +88,11 @@ class Rep3(Protocol):
         self.check_shift(f)
         if f == 0:
             return self.mul(x, y)
-        return twoparty.product_trunc(self, arithmetic.local_mul(self, x, y), f)
+        return arithmetic.mul_trunc(self, x, y, f)
 
     def matmul_trunc(self, x: Share, y: Share, f: int) -> Share:
         """F_matmul then F_trunc; the messages have the size of the result."""
         self.check_shift(f)
         if f == 0:
             return self.matmul(x, y)
-        return twoparty.product_trunc(self, arithmetic.local_matmul(self, x, y), f)
+        return arithmetic.matmul_trunc(self, x, y, f)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from tacit import kernels
 from tacit.core.share import Planes, Share
+from tacit.protocols.rep3 import twoparty
 
 if TYPE_CHECKING:
     from tacit.protocols.rep3 import Rep3
@@ -22,24 +23,24 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 
-def zero_share(p: Rep3, shape: tuple[int, ...], label: str) -> Array:
-    """Return this party's part of a fresh sum-to-zero triple: F(k_i) − F(k_{i−1}) (section 2.2)."""
-    own = p.party.common(+1, label).ring(p.ring, shape)
-    return p.ring.sub(own, p.party.common(-1, label).ring(p.ring, shape))
+def zero_share(p: Rep3, shape: tuple[int, ...], label: str) -> tuple[Array, Array]:
+    """Return F(k_i) and F(k_{i−1}): their differences at the three parties sum to zero (section 2.2)."""
+    return p.common(+1, label).ring(p.ring, shape), p.common(-1, label).ring(p.ring, shape)
 
 
 def mul(p: Rep3, x: Share, y: Share) -> Share:
     """F_mul: 1. local product plus zero share; 2. send z_i to P_{i−1}; 3. receive z_{i+1}."""
     (x0, x1), (y0, y1) = x.parts, y.parts
-    z = p.ring.rep3_mul(x0, x1, y0, y1, zero_share(p, x.shape, "rep3/mul"))  # 1
+    own, previous = zero_share(p, x.shape, "rep3/mul")
+    z = kernels.rep3_products(x0, x1, y0, y1, own, previous, p.ring.width)  # 1
     return _reshare(p, z, "rep3.mul")  # 2, 3
 
 
 def matmul(p: Rep3, x: Share, y: Share) -> Share:
     """F_matmul: as F_mul; the messages have the size of the result, whatever the inner dimension."""
     z = local_matmul(p, x, y)
-    z = p.ring.add(z, zero_share(p, z.shape, "rep3/matmul"))
-    return _reshare(p, z, "rep3.matmul")
+    own, previous = zero_share(p, z.shape, "rep3/matmul")
+    return _reshare(p, p.ring.add(z, p.ring.sub(own, previous)), "rep3.matmul")
 
 
 def local_matmul(p: Rep3, x: Share, y: Share) -> Array:
@@ -56,19 +57,38 @@ def local_matmul(p: Rep3, x: Share, y: Share) -> Array:
     return out.reshape(*batch, *out.shape[-2:])
 
 
-def local_mul(p: Rep3, x: Share, y: Share) -> Array:
-    """Return this party's additive part of x·y."""
-    (x0, x1), (y0, y1) = x.parts, y.parts
-    return p.ring.rep3_mul(x0, x1, y0, y1, p.ring.zeros(x.shape))
+def mul_trunc(p: Rep3, x: Share, y: Share, f: int) -> Share:
+    """F_mul then F_trunc: every party masks its local product for the truncation as it computes it."""
+    flat = [np.ascontiguousarray(part).reshape(-1) for part in (*x.parts, *y.parts)]
+
+    def product(q: Rep3, low: int, high: int, plus: Array | None, minus: Array | None) -> Array:
+        x0, x1, y0, y1 = flat if high - low == x.size else [part[low:high] for part in flat]
+        return kernels.rep3_products(x0, x1, y0, y1, plus, minus, q.ring.width)
+
+    return twoparty.product_trunc(p, product, x.shape, f)
+
+
+def matmul_trunc(p: Rep3, x: Share, y: Share, f: int) -> Share:
+    """F_matmul then F_trunc; the messages have the size of the result."""
+    z = local_matmul(p, x, y)
+    flat = z.reshape(-1)
+
+    def product(q: Rep3, low: int, high: int, plus: Array | None, minus: Array | None) -> Array:
+        part = flat[low:high]
+        if plus is not None:
+            part = q.ring.add(part, plus)
+        return part if minus is None else q.ring.sub(part, minus)
+
+    return twoparty.product_trunc(p, product, z.shape, f)
 
 
 def dot(p: Rep3, x: Share, y: Share) -> Share:
     """F_mul and the sum over the first axis: the local products add up before they are reshared."""
     (x0, x1), (y0, y1) = x.parts, y.parts
-    z = zero_share(p, x.shape[1:], "rep3/dot")
-    for r in range(x.shape[0]):
-        a0, a1, b0, b1 = (np.ascontiguousarray(part[r]) for part in (x0, x1, y0, y1))
-        z = p.ring.rep3_mul(a0, a1, b0, b1, z)
+    own, previous = zero_share(p, x.shape[1:], "rep3/dot")
+    if not x.shape[0]:
+        return _reshare(p, p.ring.sub(own, previous), "rep3.dot")
+    z = kernels.rep3_products(x0, x1, y0, y1, own, previous, p.ring.width, summed=True)
     return _reshare(p, z, "rep3.dot")
 
 
@@ -82,7 +102,7 @@ def and_(p: Rep3, x: Planes, y: Planes) -> Planes:
     """F_and: multiplication over GF(2), 64 lanes a word; one bit per AND from each party."""
     (x0, x1), (y0, y1) = x.parts, y.parts
     planes, n = x.planes, x.n
-    mask = p.party.common(+1, "rep3/and").planes(planes, n) ^ p.party.common(-1, "rep3/and").planes(planes, n)
+    mask = p.common(+1, "rep3/and").planes(planes, n) ^ p.common(-1, "rep3/and").planes(planes, n)
     z = kernels.rep3_and(x0, x1, y0, y1, mask)
     p.party.send(p.party.peer(-1), "rep3.and", z)
     buf = p.party.recv(p.party.peer(+1), "rep3.and", z.nbytes)

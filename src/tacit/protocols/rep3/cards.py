@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from tacit.algebra.ring import Ring
 from tacit.core.factors import lifted_bits
 from tacit.core.protocol import Card, Pattern, Wave
+from tacit.protocols.rep3 import bits as bit_rows
+from tacit.protocols.rep3.turns import thirds
 
 ARAKI = "Araki, Furukawa, Lindell, Nof, Ohara, CCS 2016, section 2.2"
 TWO_OPERANDS = "two-operand view of Mohassel and Rindal (ABY3), CCS 2018, section 5; docs/decisions/0003"
@@ -27,6 +32,23 @@ def _and(ring: Ring, n: int, planes: int = 1, **_: object) -> list[Wave]:
     return [[(0, 2, b), (1, 0, b), (2, 1, b)]]
 
 
+def _turned(pattern: Callable[..., list[Wave]]) -> Callable[..., list[Wave]]:
+    """Return the pattern on thirds of a large array, with the roles turned from third to third (`turns`)."""
+
+    def whole(ring: Ring, n: int, **sizes: Any) -> list[Wave]:
+        pieces = thirds(n)
+        if len(pieces) == 1:
+            return pattern(ring, n, **sizes)
+        waves: list[Wave] = []
+        for r, (low, high) in enumerate(pieces):
+            for number, wave in enumerate(pattern(ring, high - low, **sizes)):
+                waves += [[]] * (number == len(waves))
+                waves[number] = waves[number] + [((a + r) % 3, (b + r) % 3, size) for a, b, size in wave]
+        return waves
+
+    return whole
+
+
 def _trunc(ring: Ring, n: int, f: int = 16, **_: object) -> list[Wave]:
     if f == 0:
         return []
@@ -35,10 +57,12 @@ def _trunc(ring: Ring, n: int, f: int = 16, **_: object) -> list[Wave]:
 
 
 def _mul_trunc(ring: Ring, n: int, f: int = 16, **_: object) -> list[Wave]:
-    if f == 0:
-        return _ring_pass(ring, n)
-    b = ring.wire_bytes(n)
-    return [[(1, 0, b), (2, 0, b)], *_trunc(ring, n, f)]
+    b, fb = ring.wire_bytes(n), ring.wire_bytes(n, f)
+    return [[(1, 0, b), (2, 0, b), (2, 1, fb)], [(0, 1, b + fb)], [(1, 2, fb)]]
+
+
+def _mul_trunc_or_mul(ring: Ring, n: int, f: int = 16, **_: object) -> list[Wave]:
+    return _turned(_mul_trunc)(ring, n, f=f) if f else _ring_pass(ring, n)
 
 
 def _exchange(first: int, each: int) -> list[Wave]:
@@ -54,32 +78,30 @@ def _tree(n: int, blocks: int) -> list[Wave]:
     return waves
 
 
-def _table_rows(bits: int) -> int:
-    full, rest = divmod(bits, 4)
-    return 15 * full + (1 << rest) - 1
+def _blocks(ring: Ring, n: int, rows: int = 0, count: int = 0, **_: object) -> list[Wave]:
+    first = planes_bytes(rows, n)
+    return _exchange(first, planes_bytes(count, n)) if count else [[(0, 1, first)]]
 
 
-def _carry(n: int, bits: int, extra: int = 0) -> list[Wave]:
-    nb = -(-bits // 4)
-    first = planes_bytes(_table_rows(bits) + extra, n)
-    return [*_exchange(first, planes_bytes(2 * nb - 1, n)), *_tree(n, nb)]
+def _carry(ring: Ring, n: int, bits: int, extra: int = 0) -> list[Wave]:
+    nb = -(-bits // bit_rows.RADIX)
+    count = max(2 * nb - 1, 0)
+    return [*_turned(_blocks)(ring, n, rows=bit_rows.table_rows(bits) + extra, count=count), *_tree(n, nb)]
 
 
 def _sign(ring: Ring, n: int, bits: int = 62, **_: object) -> list[Wave]:
-    if bits == 0:
-        return [[(0, 1, planes_bytes(1, n))]]
-    return _carry(n, bits, extra=1)
+    return _carry(ring, n, bits, extra=1)
 
 
 def _trunc_exact(ring: Ring, n: int, f: int = 16, **_: object) -> list[Wave]:
     if f == 0:
         return []
-    return [*_carry(n, f), *_to_arith(ring, n), *_trunc(ring, n, f)]
+    return [*_carry(ring, n, f), *_to_arith(ring, n), *_turned(_trunc)(ring, n, f=f)]
 
 
 def _is_zero(ring: Ring, n: int, bits: int = 62, **_: object) -> list[Wave]:
-    nb = -(-bits // 4)
-    waves = _exchange(planes_bytes(_table_rows(bits), n), planes_bytes(nb, n))
+    nb = -(-bits // bit_rows.RADIX)
+    waves = _turned(_blocks)(ring, n, rows=bit_rows.table_rows(bits), count=nb)
     while nb > 1:
         waves += _and(ring, n, nb // 2)
         nb -= nb // 2
@@ -87,18 +109,20 @@ def _is_zero(ring: Ring, n: int, bits: int = 62, **_: object) -> list[Wave]:
 
 
 def _decompose(ring: Ring, n: int, bits: int = 64, **_: object) -> list[Wave]:
-    b = planes_bytes(bits, n)
-    waves, span = _exchange(b, b), 1
-    while span < bits - 1:
-        nodes = [i for i in range(bits - 1) if i & span]
-        waves += _and(ring, n, len(nodes) + sum(i >= 2 * span for i in nodes))
-        span *= 2
-    return waves
+    rows, count = bit_rows.pair_rows(bits)
+    upper, below = bit_rows.pair_counts(bits)[1:]
+    waves = _turned(_blocks)(ring, n, rows=rows, count=count)
+    for plan in bit_rows.prefix_plans(below):
+        waves += _and(ring, n, len(plan.a))
+    return [*waves, *(_and(ring, n, upper - 1) if upper > 1 else [])]
 
 
-def _to_arith(ring: Ring, n: int, **_: object) -> list[Wave]:
-    b = ring.wire_bytes(n)
-    return _exchange(b, b)
+def _to_arith(ring: Ring, n: int, planes: int = 1, **_: object) -> list[Wave]:
+    def pattern(ring: Ring, n: int) -> list[Wave]:
+        b = ring.wire_bytes(n * planes)
+        return _exchange(b, b)
+
+    return _turned(pattern)(ring, n // planes if planes else 0)
 
 
 def _select(ring: Ring, n: int, **_: object) -> list[Wave]:
@@ -197,15 +221,15 @@ CARDS: dict[str, Card] = {
         _card("mul", ARAKI, _ring_pass),
         _card("matmul", ARAKI, _ring_pass),
         _card("and_", ARAKI, _and),
-        _card("trunc", TWO_OPERANDS, _trunc, ROUNDING),
+        _card("trunc", TWO_OPERANDS, _turned(_trunc), ROUNDING),
         _card("trunc_exact", TWO_OPERANDS, _trunc_exact),
-        _card("mul_trunc", TWO_OPERANDS, _mul_trunc, ROUNDING),
-        _card("matmul_trunc", TWO_OPERANDS, _mul_trunc, ROUNDING),
+        _card("mul_trunc", TWO_OPERANDS, _mul_trunc_or_mul, ROUNDING),
+        _card("matmul_trunc", TWO_OPERANDS, _mul_trunc_or_mul, ROUNDING),
         _card("sign", TWO_OPERANDS, _sign),
         _card("is_zero", TWO_OPERANDS, _is_zero),
         _card("decompose", TWO_OPERANDS + "; prefix: Sklansky 1960", _decompose),
         _card("to_arith", TWO_OPERANDS, _to_arith),
-        _card("select", TWO_OPERANDS, _select),
+        _card("select", TWO_OPERANDS, _turned(_select)),
         _card("factored", TWO_OPERANDS.replace("0003", "0050"), _factored, ROUNDING),
         _card("dot", ARAKI, _ring_pass),
         _card("shuffle", PERMUTED, _shuffle),

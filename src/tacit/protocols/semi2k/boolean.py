@@ -130,7 +130,7 @@ def _open_low(p: Semi2k, x: Share, r: Array, bits: int, label: str) -> Array:
 
 def _blocks(p: Semi2k, table: Array, c: Array, n: int) -> tuple[Planes, Planes]:
     """Return generate and propagate of each block of c + b: linear in b's table, since c is public."""
-    g, q = kernels.block_select(table, c, RADIX, p.holds_constant(0))
+    q, g = np.split(kernels.block_select(table, c, RADIX, p.holds_constant(0)), 2)
     return Planes((g,), n), Planes((q,), n)
 
 

@@ -1,0 +1,130 @@
+"""The native steps of replicated sharing behind the signatures of ``reference_rep3``: allocate, call C++.
+
+The C++ side checks every size. Operands are reduced elements of one type; only that is taken on trust.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tacit.kernels import _native, shapes
+from tacit.kernels.shapes import U64, Array
+
+U8 = np.uint8
+_NARROW = {
+    name: getattr(_native, f"{name}_64")
+    for name in (
+        "rep3_products", "trunc_first", "trunc_second", "trunc_third", "select_first", "select_second", "bits_first",
+        "bits_second",
+    )
+}  # fmt: skip
+_ABSENT = np.empty(0, U8)
+_WIDE = {name: getattr(_native, f"{name}_128") for name in _NARROW}
+
+
+def _c(a: Array) -> Array:
+    """Return ``a`` in C order, copied only if it must be."""
+    return a if a.flags.c_contiguous else np.ascontiguousarray(a)
+
+
+def _maybe(a: Array | None) -> Array:
+    return _ABSENT if a is None else _c(a)
+
+
+def rep3_products(
+    x0: Array,
+    x1: Array,
+    y0: Array,
+    y1: Array,
+    plus: Array | None,
+    minus: Array | None,
+    k: int,
+    summed: bool = False,
+) -> Array:
+    """Return ``x0*(y0+y1) + x1*y0 + plus - minus`` mod 2^k, or its sum over the first axis before the masks."""
+    kernel = (_WIDE if shapes.element_wise(x0, x1, y0, y1) else _NARROW)["rep3_products"]
+    out = np.empty(x0.shape[1:] if summed else x0.shape, x0.dtype)
+    rows = x0.shape[0] if summed else 1
+    kernel(out, _c(x0), _c(x1), _c(y0), _c(y1), _maybe(plus), _maybe(minus), rows, k)
+    return out
+
+
+def trunc_first(
+    x: Array, y: Array, z: Array | None, c0: Array, s0: Array, t02: Array, t01: Array, f: int, k: int
+) -> tuple[Array, Array, Array, Array]:
+    """Return ``(c1, packed s1, out0, out1)`` for ``a = x + y + z + 2^(k-2)``, all flat."""
+    shapes.shift_in(f, k, x)
+    c1, out0, out1 = (np.empty(x.size, x.dtype) for _ in range(3))
+    message = np.empty((x.size * f + 7) // 8, U8)
+    kernel = (_WIDE if shapes.is_wide(x) else _NARROW)["trunc_first"]
+    kernel(c1, message, out0, out1, _c(x), _c(y), _maybe(z), c0, s0, t02, t01, f, k)
+    return c1, message, out0, out1
+
+
+def trunc_second(s: Array, b: Array, t: Array, f: int, k: int) -> Array:
+    """Return, packed, ``s*(1 - msb(b)) - t`` mod 2^f for packed s and t."""
+    shapes.shift_in(f, k, b)
+    out = np.empty((b.size * f + 7) // 8, U8)
+    (_WIDE if shapes.is_wide(b) else _NARROW)["trunc_second"](out, s, _c(b), t, f, k)
+    return out
+
+
+def trunc_third(
+    c: Array, t: Array, b: Array, mine: Array, theirs: Array, round_up: int, f: int, k: int
+) -> tuple[Array, Array]:
+    """Return ``c + t*2^(k-f)`` and ``(b>>f) + round_up - 2^(k-2-f) - 2^(k-f) + (mine + theirs)*2^(k-f)``."""
+    shapes.shift_in(f, k, b)
+    edge, last = np.empty(b.size, b.dtype), np.empty(b.size, b.dtype)
+    kernel = (_WIDE if shapes.is_wide(b) else _NARROW)["trunc_third"]
+    kernel(edge, last, _c(c), t, _c(b), mine, theirs, round_up, f, k)
+    return edge, last
+
+
+def select_first(bits0: Array, bits1: Array, x: Array, y: Array, rho: Array, k: int) -> Array:
+    """Return ``[β(x+y) - rho[0], β - rho[1]]``, shape (2, n), for the bits β of ``bits0 ^ bits1``."""
+    out = np.empty((2, x.size), x.dtype)
+    (_WIDE if shapes.is_wide(x) else _NARROW)["select_first"](
+        out, _c(bits0), _c(bits1), _c(x), _c(y), _c(rho), k
+    )
+    return out
+
+
+def select_second(
+    m0: Array, m1: Array, bits: Array, x: Array, b: Array, t: Array, lead: bool, k: int
+) -> Array:
+    """Return ``(1 - 2γ)(m0 + m1*b) + γ(x + lead*b) - t`` for the bits γ."""
+    out = np.empty(x.size, x.dtype)
+    (_WIDE if shapes.is_wide(x) else _NARROW)["select_second"](
+        out, _c(m0), _c(m1), _c(bits), _c(x), _c(b), _c(t), lead, k
+    )
+    return out
+
+
+def bits_first(bits0: Array, bits1: Array, rho: Array, k: int) -> Array:
+    """Return ``β - rho``, shape (planes, n), for the planes β of ``bits0 ^ bits1``."""
+    out = np.empty(rho.shape, rho.dtype)
+    kernel = (_WIDE if shapes.is_wide(rho) else _NARROW)["bits_first"]
+    kernel(out, _c(bits0), _c(bits1), _c(rho), rho.shape[0], k)
+    return out
+
+
+def bits_second(m: Array, bits: Array, t: Array, lead: bool, k: int) -> Array:
+    """Return ``(1 - 2γ)m + lead*γ - t``, shape (planes, n), for the planes γ."""
+    out = np.empty(m.shape, m.dtype)
+    kernel = (_WIDE if shapes.is_wide(m) else _NARROW)["bits_second"]
+    kernel(out, _c(m), _c(bits), _c(t), lead, m.shape[0], k)
+    return out
+
+
+def and_rows(s0: Array, s1: Array, a: Array, b: Array, plus: Array, minus: Array) -> Array:
+    """Return a party's part of the AND of rows a and b of shared planes s, masked by ``plus ^ minus``."""
+    out = np.empty(plus.shape, U64)
+    _native.and_rows(out, _c(s0), _c(s1), a, b, _c(plus), _c(minus), plus.shape[1])
+    return out
+
+
+def mix_rows(s: Array, z: Array, a: Array, b: Array) -> Array:
+    """Return the rows ``s[a] ^ z[b]``; a row number of -1 stands for zero, in one of the two at most."""
+    out = np.empty((a.size, s.shape[1]), U64)
+    _native.mix_rows(out, _c(s), _c(z), a, b, s.shape[1])
+    return out

@@ -1,0 +1,205 @@
+// Steps of replicated sharing (protocols/rep3), each one pass over the elements; the formulas are in reference_rep3.py.
+#pragma once
+
+#include "planes.h"
+#include "vector.h"
+
+namespace tacit::TACIT_TARGET {
+namespace {
+
+constexpr size_t RUN = 256;        // elements at a time: whole groups of packed words, and their arrays stay in L1
+constexpr size_t MANY_RUNS = 64;   // to repay waking a thread
+
+inline u128 operator&(u128 a, u128 b) { return {a.lo & b.lo, a.hi & b.hi}; }
+
+template <class T> inline T ones(unsigned k);
+template <> inline u64 ones<u64>(unsigned k) { return k >= 64 ? ~u64(0) : (u64(1) << k) - 1; }
+template <> inline u128 ones<u128>(unsigned k) { return put(k >= 128 ? ~Int(0) : (Int(1) << k) - 1); }
+
+template <class T> inline T lift(u64 x);
+template <> inline u64 lift<u64>(u64 x) { return x; }
+template <> inline u128 lift<u128>(u64 x) { return {x, 0}; }
+
+inline u64 bit_of(u64 a, unsigned at) { return a >> at & 1; }
+inline u64 bit_of(u128 a, unsigned at) { return u64(num(a) >> at) & 1; }
+
+template <class F> void over_runs(size_t n, F body) {
+    parallel((n + RUN - 1) / RUN, MANY_RUNS, [=](size_t run, size_t end) {
+        for (; run < end; ++run) body(run * RUN, n - run * RUN < RUN ? n - run * RUN : RUN);
+    });
+}
+
+template <class T>
+void rep3_products(T *__restrict out, const T *x0, const T *x1, const T *y0, const T *y1, const T *plus, const T *minus,
+                   size_t rows, unsigned k, size_t n) {
+    const T mask = ones<T>(k);
+    over_runs(n, [=](size_t at, size_t count) {
+        T s[RUN];
+        for (size_t i = 0; i < count; ++i) s[i] = x0[at + i] * (y0[at + i] + y1[at + i]) + x1[at + i] * y0[at + i];
+        for (size_t r = 1; r < rows; ++r) {
+            const size_t row = r * n + at;
+            for (size_t i = 0; i < count; ++i)
+                s[i] = s[i] + (x0[row + i] * (y0[row + i] + y1[row + i]) + x1[row + i] * y0[row + i]);
+        }
+        if (plus)
+            for (size_t i = 0; i < count; ++i) s[i] = s[i] + plus[at + i];
+        if (minus)
+            for (size_t i = 0; i < count; ++i) s[i] = s[i] - minus[at + i];
+        for (size_t i = 0; i < count; ++i) out[at + i] = s[i] & mask;
+    });
+}
+
+template <class T>
+void trunc_first(T *__restrict c1, u8 *__restrict message, T *__restrict out0, T *__restrict out1, const T *x,
+                 const T *y, const T *z, const T *c0, const u8 *s0, const u8 *t02, const u8 *t01, unsigned f,
+                 unsigned k, size_t n) {
+    const T mask = ones<T>(k), offset = lift<T>(1) << (k - 2);
+    over_runs(n, [=](size_t at, size_t count) {
+        T s[RUN], t2[RUN], t1[RUN];
+        const size_t byte = at / 8 * f;
+        unpack_run(s, s0 + byte, f, count);
+        unpack_run(t2, t02 + byte, f, count);
+        unpack_run(t1, t01 + byte, f, count);
+        for (size_t i = 0; i < count; ++i) {
+            T a = x[at + i] + y[at + i] + offset;
+            if (z) a = a + z[at + i];
+            a = a & mask;
+            const T c = c0[at + i], d = ((a >> f) - c) & mask;
+            s[i] = lift<T>(1) - (a >> (k - 1)) - s[i];
+            c1[at + i] = d;
+            out0[at + i] = (c + (t2[i] << (k - f))) & mask;
+            out1[at + i] = (d + (t1[i] << (k - f))) & mask;
+        }
+        pack_run(message + byte, s, f, count);
+    });
+}
+
+template <class T>
+void trunc_second(u8 *__restrict message, const u8 *s, const T *b, const u8 *t, unsigned f, unsigned k, size_t n) {
+    over_runs(n, [=](size_t at, size_t count) {
+        T u[RUN], v[RUN];
+        const size_t byte = at / 8 * f;
+        unpack_run(u, s + byte, f, count);
+        unpack_run(v, t + byte, f, count);
+        for (size_t i = 0; i < count; ++i) u[i] = (bit_of(b[at + i], k - 1) ? T{} : u[i]) - v[i];
+        pack_run(message + byte, u, f, count);
+    });
+}
+
+template <class T>
+void trunc_third(T *__restrict edge, T *__restrict last, const T *c, const u8 *t, const T *b, const u8 *mine,
+                 const u8 *theirs, unsigned round_up, unsigned f, unsigned k, size_t n) {
+    const T mask = ones<T>(k);
+    const T offset = lift<T>(round_up) - (lift<T>(1) << (k - 2 - f)) - (lift<T>(1) << (k - f));
+    over_runs(n, [=](size_t at, size_t count) {
+        T u[RUN], m[RUN], o[RUN];
+        const size_t byte = at / 8 * f;
+        unpack_run(u, t + byte, f, count);
+        unpack_run(m, mine + byte, f, count);
+        unpack_run(o, theirs + byte, f, count);
+        for (size_t i = 0; i < count; ++i) {
+            edge[at + i] = (c[at + i] + (u[i] << (k - f))) & mask;
+            last[at + i] = ((b[at + i] >> f) + offset + ((m[i] + o[i]) << (k - f))) & mask;
+        }
+    });
+}
+
+// Groups of 64 elements with the word of their bits.
+template <class F> void over_bits(size_t n, F body) {
+    parallel((n + 63) / 64, 4 * MANY_RUNS, [=](size_t group, size_t end) {
+        for (; group < end; ++group) body(group, 64 * group, n - 64 * group < 64 ? n - 64 * group : 64);
+    });
+}
+
+template <class T>
+void select_first(T *__restrict out, const u64 *bits0, const u64 *bits1, const T *x, const T *y, const T *rho,
+                  unsigned k, size_t n) {
+    const T mask = ones<T>(k);
+    over_bits(n, [=](size_t group, size_t at, size_t count) {
+        const u64 word = bits0[group] ^ bits1[group];
+        for (size_t i = 0; i < count; ++i) {
+            const u64 bit = word >> i & 1;
+            const T a = x[at + i] + y[at + i];
+            out[at + i] = ((bit ? a : T{}) - rho[at + i]) & mask;
+            out[n + at + i] = (lift<T>(bit) - rho[n + at + i]) & mask;
+        }
+    });
+}
+
+template <class T>
+void select_second(T *__restrict out, const T *m0, const T *m1, const u64 *bits, const T *x, const T *b, const T *t,
+                   bool lead, unsigned k, size_t n) {
+    const T mask = ones<T>(k);
+    over_bits(n, [=](size_t group, size_t at, size_t count) {
+        const u64 word = bits[group];
+        for (size_t i = 0; i < count; ++i) {
+            const u64 bit = word >> i & 1;
+            const T w = m0[at + i] + m1[at + i] * b[at + i];
+            const T own = lead ? x[at + i] + b[at + i] : x[at + i];
+            out[at + i] = ((bit ? own - w : w) - t[at + i]) & mask;
+        }
+    });
+}
+
+template <class T>
+void bits_first(T *__restrict out, const u64 *bits0, const u64 *bits1, const T *rho, size_t rows, unsigned k,
+                size_t n) {
+    const T mask = ones<T>(k);
+    const size_t length = (n + 63) / 64;
+    for (size_t r = 0; r < rows; ++r, out += n, rho += n, bits0 += length, bits1 += length)
+        over_bits(n, [=](size_t group, size_t at, size_t count) {
+            const u64 word = bits0[group] ^ bits1[group];
+            for (size_t i = 0; i < count; ++i) out[at + i] = (lift<T>(word >> i & 1) - rho[at + i]) & mask;
+        });
+}
+
+template <class T>
+void bits_second(T *__restrict out, const T *m, const u64 *bits, const T *t, bool lead, size_t rows, unsigned k,
+                 size_t n) {
+    const T mask = ones<T>(k);
+    const size_t length = (n + 63) / 64;
+    for (size_t r = 0; r < rows; ++r, out += n, m += n, t += n, bits += length)
+        over_bits(n, [=](size_t group, size_t at, size_t count) {
+            const u64 word = bits[group];
+            const T own = lift<T>(lead);
+            for (size_t i = 0; i < count; ++i)
+                out[at + i] = ((word >> i & 1 ? own - m[at + i] : m[at + i]) - t[at + i]) & mask;
+        });
+}
+
+// --- trees of AND on bit planes: which rows meet is the caller's --------------------------------------------
+
+void and_rows(u64 *__restrict out, const u64 *s0, const u64 *s1, const std::int64_t *a, const std::int64_t *b,
+              const u64 *plus, const u64 *minus, size_t rows, size_t length) {
+    parallel(rows * ((length + COLUMNS - 1) / COLUMNS), 8, [=](size_t piece, size_t end) {
+        const size_t pieces = (length + COLUMNS - 1) / COLUMNS;
+        for (; piece < end; ++piece) {
+            const size_t r = piece / pieces, low = piece % pieces * COLUMNS;
+            const size_t high = low + COLUMNS < length ? low + COLUMNS : length;
+            const u64 *x0 = s0 + a[r] * length, *x1 = s1 + a[r] * length, *y0 = s0 + b[r] * length,
+                      *y1 = s1 + b[r] * length, *p = plus + r * length, *q = minus + r * length;
+            u64 *__restrict to = out + r * length;
+            for (size_t i = low; i < high; ++i) to[i] = (x0[i] & (y0[i] ^ y1[i])) ^ (x1[i] & y0[i]) ^ p[i] ^ q[i];
+        }
+    });
+}
+
+void mix_rows(u64 *__restrict out, const u64 *s, const u64 *z, const std::int64_t *a, const std::int64_t *b, size_t rows,
+              size_t length) {
+    parallel(rows, length ? (size_t(1) << 16) / length + 1 : 1, [=](size_t r, size_t end) {
+        for (; r < end; ++r) {
+            u64 *__restrict to = out + r * length;
+            if (a[r] < 0) {
+                memcpy(to, z + b[r] * length, 8 * length);
+            } else if (b[r] < 0) {
+                memcpy(to, s + a[r] * length, 8 * length);
+            } else {
+                const u64 *x = s + a[r] * length, *y = z + b[r] * length;
+                for (size_t i = 0; i < length; ++i) to[i] = x[i] ^ y[i];
+            }
+        }
+    });
+}
+
+}  // namespace
+}  // namespace tacit::TACIT_TARGET

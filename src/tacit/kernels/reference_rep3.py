@@ -1,0 +1,162 @@
+"""Steps of replicated sharing in NumPy: the specification of the fused kernels in ``native/rep3.h``.
+
+Ring elements are of Z/2^k, reduced; ``packed`` means ``pack_words`` of f bits an element. Who holds which argument,
+and why the protocols that use these steps are private, is said in ``protocols/rep3``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tacit.kernels.reference import (
+    add,
+    mul,
+    pack_words,
+    shl,
+    shr,
+    sub,
+    unpack_bool,
+    unpack_words,
+)
+from tacit.kernels.shapes import Array, is_wide, shift_in
+from tacit.kernels.shapes import rows as check_rows
+
+_ONES = (1 << 64) - 1
+
+
+def _constant(like: Array, value: int) -> Array:
+    """Return ``value`` mod 2^128 or 2^64 in the shape of ``like``."""
+    out = np.empty(like.shape, like.dtype)
+    if is_wide(like):
+        out["lo"], out["hi"] = value & _ONES, value >> 64 & _ONES
+    else:
+        out[...] = value & _ONES
+    return out
+
+
+def _reduced(a: Array, k: int) -> Array:
+    """Return ``a`` mod 2^k."""
+    if not is_wide(a):
+        return np.asarray(a & np.uint64((1 << k) - 1))
+    out = a.copy()
+    out["lo"] &= np.uint64((1 << min(k, 64)) - 1)
+    out["hi"] &= np.uint64((1 << max(k - 64, 0)) - 1)
+    return out
+
+
+def _bits(words: Array, n: int, like: Array) -> Array:
+    """Return the first ``n`` bits of words as ring elements, shaped like ``like``."""
+    out = _constant(like, 0)
+    (out["lo"] if is_wide(like) else out).reshape(-1)[:] = unpack_bool(words.reshape(-1), n)
+    return out
+
+
+def _where(bit: Array, a: Array, b: Array) -> Array:
+    """Return ``a`` where ``bit`` is 1, else ``b``."""
+    return np.where((bit["lo"] if is_wide(bit) else bit) != 0, a, b)
+
+
+def rep3_products(
+    x0: Array,
+    x1: Array,
+    y0: Array,
+    y1: Array,
+    plus: Array | None,
+    minus: Array | None,
+    k: int,
+    summed: bool = False,
+) -> Array:
+    """Return ``x0*(y0+y1) + x1*y0 + plus - minus`` mod 2^k, or its sum over the first axis before the masks."""
+    out = add(mul(x0, add(y0, y1)), mul(x1, y0))
+    if summed:
+        total = out[0]
+        for row in out[1:]:
+            total = add(total, row)
+        out = total
+    if plus is not None:
+        out = add(out, plus)
+    if minus is not None:
+        out = sub(out, minus)
+    return _reduced(out, k)
+
+
+def trunc_first(
+    x: Array, y: Array, z: Array | None, c0: Array, s0: Array, t02: Array, t01: Array, f: int, k: int
+) -> tuple[Array, Array, Array, Array]:
+    """Return ``(c1, packed s1, out0, out1)`` for ``a = x + y + z + 2^(k-2)``, all flat.
+
+    ``c1 = (a>>f) - c0``, ``s1 = 1 - msb(a) - s0`` mod 2^f, ``out0 = c0 + t02*2^(k-f)``, ``out1 = c1 + t01*2^(k-f)``.
+    """
+    shift_in(f, k, x)
+    a = add(add(x, y), _constant(x, 1 << (k - 2)))
+    a = _reduced(a if z is None else add(a, z), k)
+    wide = is_wide(x)
+    s, t2, t1 = (unpack_words(t, f, x.size, wide) for t in (s0, t02, t01))
+    c1 = _reduced(sub(shr(a, f), c0), k)
+    rest = sub(sub(_constant(x, 1), shr(a, k - 1)), s)
+    out0, out1 = (_reduced(add(c, shl(t, k - f)), k) for c, t in ((c0, t2), (c1, t1)))
+    return c1, pack_words(rest, f), out0, out1
+
+
+def trunc_second(s: Array, b: Array, t: Array, f: int, k: int) -> Array:
+    """Return, packed, ``s*(1 - msb(b)) - t`` mod 2^f for packed s and t."""
+    shift_in(f, k, b)
+    wide = is_wide(b)
+    u, v = (unpack_words(w, f, b.size, wide) for w in (s, t))
+    return pack_words(sub(_where(shr(b, k - 1), _constant(b, 0), u), v), f)
+
+
+def trunc_third(
+    c: Array, t: Array, b: Array, mine: Array, theirs: Array, round_up: int, f: int, k: int
+) -> tuple[Array, Array]:
+    """Return ``c + t*2^(k-f)`` and ``(b>>f) + round_up - 2^(k-2-f) - 2^(k-f) + (mine + theirs)*2^(k-f)``."""
+    shift_in(f, k, b)
+    wide = is_wide(b)
+    u, m, o = (unpack_words(w, f, b.size, wide) for w in (t, mine, theirs))
+    offset = _constant(b, round_up - (1 << (k - 2 - f)) - (1 << (k - f)))
+    last = add(add(shr(b, f), offset), shl(add(m, o), k - f))
+    return _reduced(add(c, shl(u, k - f)), k), _reduced(last, k)
+
+
+def select_first(bits0: Array, bits1: Array, x: Array, y: Array, rho: Array, k: int) -> Array:
+    """Return ``[β(x+y) - rho[0], β - rho[1]]``, shape (2, n), for the bits β of ``bits0 ^ bits1``."""
+    bit = _bits(bits0 ^ bits1, x.size, x)
+    chosen = _where(bit, add(x, y), _constant(x, 0))
+    return _reduced(sub(np.stack([chosen, bit]), rho), k)
+
+
+def select_second(
+    m0: Array, m1: Array, bits: Array, x: Array, b: Array, t: Array, lead: bool, k: int
+) -> Array:
+    """Return ``(1 - 2γ)(m0 + m1*b) + γ(x + lead*b) - t`` for the bits γ."""
+    w = add(m0, mul(m1, b))
+    own = add(x, b) if lead else x
+    return _reduced(sub(_where(_bits(bits, x.size, x), sub(own, w), w), t), k)
+
+
+def bits_first(bits0: Array, bits1: Array, rho: Array, k: int) -> Array:
+    """Return ``β - rho``, shape (planes, n), for the planes β of ``bits0 ^ bits1``."""
+    beta = [_bits(w, rho.shape[1], r) for w, r in zip(bits0 ^ bits1, rho, strict=True)]
+    return _reduced(sub(np.array(beta, rho.dtype).reshape(rho.shape), rho), k)
+
+
+def bits_second(m: Array, bits: Array, t: Array, lead: bool, k: int) -> Array:
+    """Return ``(1 - 2γ)m + lead*γ - t``, shape (planes, n), for the planes γ."""
+    gamma = np.array([_bits(w, m.shape[1], r) for w, r in zip(bits, m, strict=True)], m.dtype).reshape(
+        m.shape
+    )
+    return _reduced(sub(_where(gamma, sub(_constant(m, int(lead)), m), m), t), k)
+
+
+def and_rows(s0: Array, s1: Array, a: Array, b: Array, plus: Array, minus: Array) -> Array:
+    """Return a party's part of the AND of rows a and b of shared planes s, masked by ``plus ^ minus``."""
+    check_rows(a, s0.shape[0])
+    check_rows(b, s0.shape[0])
+    return np.asarray((s0[a] & (s0[b] ^ s1[b])) ^ (s1[a] & s0[b]) ^ plus ^ minus)
+
+
+def mix_rows(s: Array, z: Array, a: Array, b: Array) -> Array:
+    """Return the rows ``s[a] ^ z[b]``; a row number of -1 stands for zero, in one of the two at most."""
+    check_rows(a, s.shape[0], b, z.shape[0])
+    out = np.where((a >= 0)[:, None], s[a] if len(s) else np.uint64(0), np.uint64(0))
+    return np.asarray(out ^ np.where((b >= 0)[:, None], z[b] if len(z) else np.uint64(0), np.uint64(0)))

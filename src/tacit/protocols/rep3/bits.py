@@ -1,0 +1,349 @@
+"""Bits of a + b, where P0 knows a = x0 + x1 and P1 and P2 know b = x2: signs, carries, all bits.
+
+P0 shares a table of each block of a's bits; P1 and P2 select from it by b's bits, which is linear in the table, and
+reshare what the block generates and propagates; trees of AND join the blocks (docs/decisions/0003).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from tacit import kernels
+from tacit.core.share import Planes, Share
+from tacit.protocols.rep3 import twoparty
+from tacit.protocols.rep3.turns import Expected, Steps, joined, joined_planes, run
+
+if TYPE_CHECKING:
+    from tacit.protocols.rep3 import Rep3
+
+Array = npt.NDArray[Any]
+RADIX = 4
+NONE = -1
+
+
+def trunc_exact(p: Rep3, x: Share, f: int) -> Share:
+    """F_floor: F_trunc with the carry c of the low f bits computed and added."""
+    p.check_shift(f)
+    if f == 0:
+        return x
+    c = _carry(p, x, f)
+    carry = twoparty.to_arith(p, c).reshape(*x.shape)
+    parts = [np.ascontiguousarray(part).reshape(-1) for part in x.parts]
+
+    def steps(q: Rep3, low: int, high: int) -> Steps[Share]:
+        mine = [part[low:high] for part in parts]
+        return twoparty._trunc(q, (mine[0], mine[1], None), high - low, f, round_up=0)
+
+    return p.add(joined(run(p, x.size, steps), x.shape), carry)
+
+
+def sign(p: Rep3, x: Share, bits: int) -> Planes:
+    """F_sign: bit `bits` of a + b = a_m ⊕ b_m ⊕ carry out of the low m bits (docs/decisions/0003).
+
+    1. P0 shares a_m, and block tables of a's low bits. 2. P1 and P2 select by b's bits, reshare generate and
+    propagate. 3… a binary tree of AND joins the blocks.
+    """
+    p.check_bits(bits + 1)
+    both = _joined_blocks(p, x, bits, top=True)
+    if bits == 0:
+        return both
+    top, blocks = both[:1], both[1:]
+    return p.xor(top, _carry_tree(p, blocks))
+
+
+def _carry(p: Rep3, x: Share, bits: int) -> Planes:
+    """Return one plane: the carry of a + b out of the low `bits` bits."""
+    return _carry_tree(p, _joined_blocks(p, x, bits))
+
+
+def is_zero(p: Rep3, x: Share, bits: int) -> Planes:
+    """F_zero: a = −b mod 2^m, block by block: a + (b − 1) is all ones; then a tree of AND."""
+    p.check_bits(bits)
+    equal = _joined_blocks(p, x, bits, equal=True)
+    while equal.planes > 1:
+        equal = _level(p, equal, *_equal_plan(equal.planes))
+    return equal
+
+
+def table_rows(bits: int) -> int:
+    """Return how many table planes P0 shares for `bits` bits."""
+    full, rest = divmod(bits, RADIX)
+    return full * (2**RADIX - 1) + (2**rest - 1)
+
+
+# -- blocks --------------------------------------------------------------------------------------------------
+
+
+def _joined_blocks(p: Rep3, x: Share, bits: int, top: bool = False, equal: bool = False) -> Planes:
+    parts = [np.ascontiguousarray(part).reshape(-1) for part in x.parts]
+
+    def steps(q: Rep3, low: int, high: int) -> Steps[Planes]:
+        return _blocks(q, [part[low:high] for part in parts], bits, top, equal)
+
+    return joined_planes(run(p, x.size, steps))
+
+
+def _blocks(q: Rep3, x: list[Array], bits: int, top: bool, equal: bool) -> Steps[Planes]:
+    """Return shared planes: a_m ⊕ b_m if `top`; propagate and generate of each block of RADIX bits of a + b.
+
+    The lowest propagate is never needed for a carry and is left out; for equality only propagates are made.
+    """
+    party, n = q.party, x[0].size
+    lanes, nb, extra = -(-n // 64), -(-bits // RADIX), int(top)
+    rows = table_rows(bits) + extra
+    skip, count = (0, nb) if equal else (1, max(2 * nb - 1, 0))
+    if party.index == 0:
+        a = kernels.to_planes(q.ring.add(x[0], x[1]), bits + extra)
+        with2, with1 = q.common(+2, "rep3/blocks"), q.common(+1, "rep3/blocks")
+        rho = with2.planes(rows, n)
+        first = a[bits:] ^ rho[:extra]
+        party.send(party.peer(1), "rep3.table", first, kernels.block_table(a[:bits], RADIX, rho[extra:]))  # 1
+        party.flush()
+        return _stacked((rho[:extra], first), (with2.planes(count, n), with1.planes(count, n)), n)
+    known = x[party.index % 2]
+    if equal:
+        known = q.ring.sub(known, q.ring.constant(1))
+    b = kernels.to_planes(known, bits + extra)
+    if party.index == 1:
+        mask = q.common(-1, "rep3/blocks").planes(count, n)
+        expected: tuple[Expected, ...] = ((party.peer(1), "rep3.blocks", 8 * count * lanes),) if count else ()
+        *theirs, got = yield (*expected, (party.peer(-1), "rep3.table", 8 * rows * lanes))
+        table = got.view(np.uint64).reshape(rows, lanes)
+        mine = kernels.block_select(table[extra:], b[:bits], RADIX, True)[skip : skip + count]
+        mine ^= mask
+        if count:
+            party.send(party.peer(1), "rep3.blocks", mine)  # 2
+            party.flush()
+            rest = mine ^ theirs[0].view(np.uint64).reshape(count, lanes)
+        else:
+            rest = mine
+        return _stacked((table[:extra], b[bits:]), (mask, rest), n)
+    with0 = q.common(+1, "rep3/blocks")
+    rho, mask = with0.planes(rows, n), with0.planes(count, n)
+    mine = kernels.block_select(rho[extra:], b[:bits], RADIX, False)[skip : skip + count]
+    mine ^= mask
+    if count:
+        party.send(party.peer(-1), "rep3.blocks", mine)  # 2
+    yield ()
+    rest = mine
+    if count:
+        (got,) = yield ((party.peer(-1), "rep3.blocks", 8 * count * lanes),)
+        rest = mine ^ got.view(np.uint64).reshape(count, lanes)
+    return _stacked((b[bits:], rho[:extra]), (rest, mask), n)
+
+
+def _stacked(top: tuple[Array, Array], blocks: tuple[Array, Array], n: int) -> Planes:
+    if not len(top[0]):
+        return Planes(blocks, n)
+    return Planes(tuple(np.concatenate(pair) for pair in zip(top, blocks, strict=True)), n)
+
+
+# -- trees of AND: one level is one round; plans say which rows meet ------------------------------------------
+
+
+class Plan(NamedTuple):
+    """One level: rows a and b are multiplied; a new row is an old row plus a product (−1: without)."""
+
+    a: Array
+    b: Array
+    old: Array
+    product: Array
+
+
+def _level(p: Rep3, s: Planes, *plan: Array) -> Planes:
+    """Multiply rows plan[0] and plan[1]; return the rows plan[2] of s plus the products plan[3]."""
+    party = p.party
+    a, b, old, new = plan
+    (s0, s1), n = s.parts, s.n
+    own, previous = p.common(+1, "rep3/and"), p.common(-1, "rep3/and")
+    z = kernels.and_rows(s0, s1, a, b, own.planes(len(a), n), previous.planes(len(a), n))
+    party.send(party.peer(-1), "rep3.and", z)
+    theirs = party.recv(party.peer(+1), "rep3.and", z.nbytes).view(np.uint64).reshape(z.shape)
+    return Planes((kernels.mix_rows(s0, z, old, new), kernels.mix_rows(s1, theirs, old, new)), n)
+
+
+def _rows(*lists: list[int]) -> Plan:
+    return Plan(*(np.array(rows, np.int64) for rows in lists))
+
+
+@lru_cache(maxsize=256)
+def _equal_plan(count: int) -> Plan:
+    half = count // 2
+    odd = [2 * half] if count % 2 else []
+    first, second = list(range(half)), list(range(half, 2 * half))
+    return _rows(first, second, [NONE] * half + odd, [*first, *([NONE] * len(odd))])
+
+
+@lru_cache(maxsize=256)
+def _carry_plan(nb: int) -> Plan:
+    """Join nb blocks pairwise: (G, P) = (G1 ⊕ P1·G0, P1·P0). Rows: P of blocks 1…, then G of all blocks."""
+    m, odd = nb // 2, nb % 2
+
+    def p_row(block: int) -> int:
+        return block - 1
+
+    def g_row(block: int) -> int:
+        return nb - 1 + block
+
+    # The lowest block has no carry in, so its propagate is never needed.
+    a = [p_row(2 * i + 1) for i in range(1, m)] + [p_row(2 * i + 1) for i in range(m)]
+    b = [p_row(2 * i) for i in range(1, m)] + [g_row(2 * i) for i in range(m)]
+    old = (
+        [NONE] * (m - 1)
+        + [p_row(nb - 1)] * odd
+        + [g_row(2 * i + 1) for i in range(m)]
+        + [g_row(nb - 1)] * odd
+    )
+    new = [*range(m - 1), *([NONE] * odd), *range(m - 1, 2 * m - 1), *([NONE] * odd)]
+    return _rows(a, b, old, new)
+
+
+def _carry_tree(p: Rep3, blocks: Planes) -> Planes:
+    while blocks.planes > 1:
+        blocks = _level(p, blocks, *_carry_plan((blocks.planes + 1) // 2))
+    return blocks
+
+
+# -- all bits ------------------------------------------------------------------------------------------------
+
+
+def decompose(p: Rep3, x: Share, bits: int) -> Planes:
+    """F_a2b: all carries of a + b, by pairs of bits and a parallel prefix (Sklansky 1960) over the pairs.
+
+    1. P0 shares a's bits and tables of pairs. 2. P1 and P2 reshare generate of every lower bit, generate and
+    propagate of every pair. 3… the prefix. Last, what a carry into a pair does to its upper bit.
+    """
+    p.check_bits(bits)
+    parts = [np.ascontiguousarray(part).reshape(-1) for part in x.parts]
+
+    def steps(q: Rep3, low: int, high: int) -> Steps[Planes]:
+        return _pairs(q, [part[low:high] for part in parts], bits)
+
+    whole = joined_planes(run(p, x.size, steps))
+    out, carries = whole[:bits], whole[bits:]
+    for plan in prefix_plans(pair_counts(bits)[2]):
+        carries = _level(p, carries, *plan)
+    upper = range(3, bits, 2)
+    if len(upper):
+        both = Planes(
+            tuple(np.concatenate([o[2:-1:2], c]) for o, c in zip(out.parts, carries.parts, strict=True)),
+            x.size,
+        )
+        moved = p.and_(both[: len(upper)], both[len(upper) : 2 * len(upper)])
+        for o, m in zip(out.parts, moved.parts, strict=True):
+            o[3::2] ^= m
+    for o, c in zip(out.parts, carries.parts, strict=True):
+        o[2::2] ^= c
+    return out
+
+
+def pair_counts(bits: int) -> tuple[int, int, int]:
+    """Return the numbers of pairs of bits, of those with an upper bit, and of those with a pair above them."""
+    return -(-bits // 2), bits // 2, -(-bits // 2) - 1
+
+
+def pair_rows(bits: int) -> tuple[int, int]:
+    """Return how many planes P0 shares for `decompose`, and how many are reshared."""
+    pairs, upper, below = pair_counts(bits)
+    return pairs + 3 * below + int(upper == pairs), upper + max(2 * below - 1, 0)
+
+
+def _pairs(q: Rep3, x: list[Array], bits: int) -> Steps[Planes]:
+    """Return the half sums a_i ⊕ b_i, upper ones plus generate of the bit below; then P (but the lowest), G of pairs.
+
+    Of all pairs but the last, which carries into nothing. P0's planes: lower bits, tables of pairs, the last upper bit.
+    """
+    party, n = q.party, x[0].size
+    lanes = -(-n // 64)
+    pairs, upper, below = pair_counts(bits)
+    rows, count = pair_rows(bits)
+
+    def halves(shared: Array) -> Array:
+        out = np.empty((bits, lanes), np.uint64)
+        out[::2] = shared[:pairs]
+        out[1 : 2 * below : 2] = shared[pairs + 1 : pairs + 3 * below : 3]  # of a pair's table, [A >= 2]
+        if upper == pairs:
+            out[-1] = shared[-1]
+        return out
+
+    def finish(half: tuple[Array, Array], reshared: tuple[Array, Array]) -> Planes:
+        for h, r in zip(half, reshared, strict=True):
+            h[1 : 2 * upper : 2] ^= r[:upper]
+        return Planes(tuple(np.concatenate([h, r[upper:]]) for h, r in zip(half, reshared, strict=True)), n)
+
+    if party.index == 0:
+        a = kernels.to_planes(q.ring.add(x[0], x[1]), bits)
+        with2, with1 = q.common(+2, "rep3/a2b"), q.common(+1, "rep3/a2b")
+        rho = with2.planes(rows, n)
+        table = kernels.block_table(a[: 2 * below], 2, rho[pairs : pairs + 3 * below])
+        last = a[bits - 1 :][: int(upper == pairs)]
+        masked = np.concatenate([a[::2] ^ rho[:pairs], table, last ^ rho[rows - len(last) :]])
+        party.send(party.peer(1), "rep3.a2b", masked)  # 1
+        party.flush()
+        return finish((halves(rho), halves(masked)), (with2.planes(count, n), with1.planes(count, n)))
+    b = kernels.to_planes(x[party.index % 2], bits)
+
+    def generated(shared: Array, lead: bool) -> Array:
+        lower = shared[:upper] & b[: 2 * upper : 2]
+        if not below:
+            return lower
+        both = kernels.block_select(shared[pairs : pairs + 3 * below], b[: 2 * below], 2, lead)
+        return np.concatenate([lower, both[1:]])
+
+    sent = count > 0
+    if party.index == 1:
+        mask = q.common(-1, "rep3/a2b").planes(count, n)
+        expected: tuple[Expected, ...] = ((party.peer(1), "rep3.a2b-g", 8 * count * lanes),) if sent else ()
+        *theirs, got = yield (*expected, (party.peer(-1), "rep3.a2b", 8 * rows * lanes))
+        shared = got.view(np.uint64).reshape(rows, lanes)
+        mine: Array = generated(shared, True) ^ mask
+        rest = mine
+        if sent:
+            party.send(party.peer(1), "rep3.a2b-g", mine)  # 2
+            party.flush()
+            rest = mine ^ theirs[0].view(np.uint64).reshape(count, lanes)
+        return finish((halves(shared), b.copy()), (mask, rest))
+    with0 = q.common(+1, "rep3/a2b")
+    shared, mask = with0.planes(rows, n), with0.planes(count, n)
+    mine = generated(shared, False) ^ mask
+    rest = mine
+    if sent:
+        party.send(party.peer(-1), "rep3.a2b-g", mine)  # 2
+    yield ()
+    if sent:
+        (got,) = yield ((party.peer(-1), "rep3.a2b-g", 8 * count * lanes),)
+        rest = mine ^ got.view(np.uint64).reshape(count, lanes)
+    return finish((b.copy(), halves(shared)), (rest, mask))
+
+
+@lru_cache(maxsize=256)
+def prefix_plans(count: int) -> tuple[Plan, ...]:
+    """Return the levels of a parallel prefix over (P, G) of `count` digits; after the last, G alone is left.
+
+    Before the level of `span` digits, rows are P of digits span…, then G of all; a digit that reaches the lowest one
+    needs no P any more.
+    """
+    plans, span = [], 1
+    while span < count:
+
+        def p_row(i: int) -> int:
+            return i - span  # noqa: B023
+
+        def g_row(i: int) -> int:
+            return count - span + i  # noqa: B023
+
+        low = {i: i // span * span - 1 for i in range(count) if i & span}
+        wide = [i for i in low if i >= 2 * span]
+        a = [p_row(i) for i in (*wide, *low)]
+        b = [*(p_row(low[i]) for i in wide), *(g_row(low[i]) for i in low)]
+        kept = range(2 * span, count)
+        old = [NONE if i in low else p_row(i) for i in kept] + [g_row(i) for i in range(count)]
+        made = {i: len(wide) + j for j, i in enumerate(low)}
+        new = [wide.index(i) if i in low else NONE for i in kept] + [made.get(i, NONE) for i in range(count)]
+        plans.append(_rows(a, b, old, new))
+        span *= 2
+    return tuple(plans)

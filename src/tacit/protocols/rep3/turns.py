@@ -1,0 +1,107 @@
+"""Protocols with unequal roles, run once, or three times at once with the roles turned.
+
+In a two-operand protocol P0 sends several times what the others do. A large array is cut into three thirds, and in
+third r party P_{i+r} plays the role of P_i: every party then sends the mean. The relation of neighbours, and with it
+replicated sharing, is the same for the turned parties: P_{i+r} holds components i + r and i + r + 1.
+
+A protocol is written as steps: a generator that sends, and yields what it waits for, once for each wave of messages;
+all messages sent in one wave are waited for at its end, in the same order. Thirds advance together, so their rounds
+are the same; streams of turned parties have labels of their own, so what they draw is independent.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from tacit.core.party import Party
+from tacit.core.share import Planes, Share
+
+if TYPE_CHECKING:
+    from tacit.protocols.rep3 import Rep3
+
+Array = npt.NDArray[Any]
+T = TypeVar("T")
+Expected = tuple[str, str, int]
+"""Who sends, under which label, how many bytes."""
+Steps = Generator[tuple[Expected, ...], list[Array], T]
+
+TURNED_FROM = 3 << 12
+"""Elements from which the roles are turned: below, the messages are too short to matter."""
+
+
+def thirds(n: int) -> list[tuple[int, int]]:
+    """Return the bounds of the pieces that n elements are worked on in: three, of whole words of bits, or one."""
+    if n < TURNED_FROM:
+        return [(0, n)]
+    step = -(-n // 192) * 64
+    return [(min(r * step, n), min((r + 1) * step, n)) for r in range(3)]
+
+
+def turned(party: Party, r: int) -> Party:
+    """Return the party as it is seen with the roles turned by r."""
+    if r == 0:
+        return party
+    seat = copy.copy(party)
+    seat.compute = (*party.compute[r:], *party.compute[:r])
+    seat.index = (party.index - r) % 3
+    return seat
+
+
+def alone(p: Rep3, steps: Steps[T]) -> T:
+    """Run one protocol to its end."""
+    recv, got = p.party.recv, None
+    try:
+        while True:
+            wanted = steps.send(got)  # type: ignore[arg-type]
+            got = [recv(*w) for w in wanted]
+    except StopIteration as end:
+        p.party.flush()
+        return end.value
+
+
+def together(p: Rep3, every: list[Steps[T]]) -> list[T]:
+    """Run several protocols wave by wave; a wave's messages of all of them are received before any goes on."""
+    results: list[Any] = [None] * len(every)
+    got: list[Any] = [None] * len(every)
+    live = list(range(len(every)))
+    while live:
+        wanted: list[tuple[int, tuple[Expected, ...]]] = []
+        for i in live:
+            try:
+                wanted.append((i, every[i].send(got[i])))
+            except StopIteration as end:
+                results[i] = end.value
+        for i, expected in wanted:
+            got[i] = [p.party.recv(*w) for w in expected]
+        live = [i for i, _ in wanted]
+    p.party.flush()
+    return results
+
+
+def run(p: Rep3, n: int, make: Callable[[Rep3, int, int], Steps[T]]) -> list[T]:
+    """Run `make(p, start, stop)` on the pieces of n elements, with the roles turned from piece to piece."""
+    pieces = thirds(n)
+    if len(pieces) == 1:
+        return [alone(p, make(p, 0, n))]
+    return together(p, [make(p.turned(r), *bounds) for r, bounds in enumerate(pieces)])
+
+
+def joined(shares: list[Share], shape: tuple[int, ...]) -> Share:
+    """Lay pieces of flat shares end to end."""
+    if len(shares) == 1:
+        return shares[0].reshape(*shape)
+    parts = zip(*(s.parts for s in shares), strict=True)
+    return Share(tuple(np.concatenate(ps, axis=-1).reshape(shape) for ps in parts))
+
+
+def joined_planes(pieces: list[Planes]) -> Planes:
+    """Lay the lanes of pieces end to end; all but the last are whole words."""
+    if len(pieces) == 1:
+        return pieces[0]
+    parts = zip(*(s.parts for s in pieces), strict=True)
+    return Planes(tuple(np.concatenate(ps, axis=1) for ps in parts), sum(s.n for s in pieces))

@@ -1,0 +1,147 @@
+"""The fused steps of replicated sharing: native equals the NumPy reference, on every instruction set."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tacit import kernels
+from tacit.algebra.ring import Ring
+from tacit.kernels import reference_rep3
+from tacit.kernels.shapes import Array
+
+HAS_NATIVE = importlib.util.find_spec("tacit.kernels._native") is not None
+needs_native = pytest.mark.skipif(not HAS_NATIVE, reason="the native kernels are not built")
+if HAS_NATIVE:
+    from tacit.kernels import _native, compiled_rep3
+
+RUNS = [0, 1, 63, 64, 65, 255, 256, 257, 1000]
+
+
+class Draw:
+    """Uniform arguments."""
+
+    def __init__(self, *label: int) -> None:
+        self.rng = np.random.default_rng(label)
+
+    def words(self, *shape: int) -> Array:
+        return self.rng.integers(0, 2**64, shape, dtype=np.uint64)
+
+    def octets(self, n: int) -> Array:
+        return self.rng.integers(0, 256, n, dtype=np.uint8)
+
+    def ring(self, ring: Ring, *shape: int) -> Array:
+        out = np.empty(shape, ring.dtype)
+        for half in ("lo", "hi") if ring.wide else (...,):
+            out[half] = self.words(*shape)
+        return ring.reduce(out)
+
+
+def arguments(draw: Draw, name: str, n: int, k: int, f: int) -> tuple[Any, ...]:
+    """Return arguments of one kernel."""
+    ring = Ring(k)
+    lanes, packed = -(-n // 64), (n * f + 7) // 8
+    e = lambda *shape: draw.ring(ring, *(shape or (n,)))  # noqa: E731
+    made: dict[str, Callable[[], tuple[Any, ...]]] = {
+        "rep3_products": lambda: (*(e() for _ in range(6)), k),
+        "trunc_first": lambda: (e(), e(), e(), e(), *(draw.octets(packed) for _ in range(3)), f, k),
+        "trunc_second": lambda: (draw.octets(packed), e(), draw.octets(packed), f, k),
+        "trunc_third": lambda: (
+            e(), draw.octets(packed), e(), draw.octets(packed), draw.octets(packed), f & 1, f, k,
+        ),
+        "select_first": lambda: (draw.words(lanes), draw.words(lanes), e(), e(), e(2, n), k),
+        "select_second": lambda: (e(), e(), draw.words(lanes), e(), e(), e(), bool(f & 1), k),
+        "bits_first": lambda: (draw.words(3, lanes), draw.words(3, lanes), e(3, n), k),
+        "bits_second": lambda: (e(3, n), draw.words(3, lanes), e(3, n), bool(f & 1), k),
+    }  # fmt: skip
+    return made[name]()
+
+
+def assert_same(expected: Any, got: Any) -> None:
+    pairs = zip(expected, got, strict=True) if isinstance(expected, tuple) else [(expected, got)]
+    for x, y in pairs:
+        assert (x.dtype, x.shape) == (y.dtype, y.shape)
+        assert x.tobytes() == y.tobytes()
+
+
+@needs_native
+@pytest.mark.parametrize(
+    "name",
+    ["rep3_products", "trunc_first", "trunc_second", "trunc_third", "select_first", "select_second", "bits_first",
+     "bits_second"],
+)  # fmt: skip
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.one_of(st.sampled_from(RUNS), st.integers(0, 700)), st.integers(3, 128), st.data())
+def test_native_equals_reference(name: str, n: int, k: int, data: st.DataObject) -> None:
+    f = data.draw(
+        st.one_of(st.sampled_from([v for v in (8, 16, 32) if v <= k - 2] or [1]), st.integers(1, k - 2))
+    )
+    given_to = arguments(Draw(n, k, f), name, n, k, f)
+    expected = getattr(reference_rep3, name)(*given_to)
+    before = _native.target()
+    for target in _native.targets():
+        _native.set_target(target)
+        assert_same(expected, getattr(compiled_rep3, name)(*given_to))
+    _native.set_target(before)
+
+
+@needs_native
+@pytest.mark.parametrize("k", [17, 64, 100])
+def test_products_with_masks_absent_and_sums_over_rows(k: int) -> None:
+    draw, ring = Draw(k), Ring(k)
+    x = [draw.ring(ring, 5, 300) for _ in range(4)]
+    plus, minus = draw.ring(ring, 300), draw.ring(ring, 300)
+    for masks in ((None, None), (plus, None), (None, minus), (plus, minus)):
+        assert_same(
+            reference_rep3.rep3_products(*x, *masks, k, summed=True),
+            compiled_rep3.rep3_products(*x, *masks, k, summed=True),
+        )
+    a = draw.ring(ring, 300)
+    rest = (a, *(draw.octets(600) for _ in range(3)), 16, k)
+    if k > 17:
+        assert_same(
+            reference_rep3.trunc_first(plus, minus, None, *rest),
+            compiled_rep3.trunc_first(plus, minus, None, *rest),
+        )
+
+
+@needs_native
+@pytest.mark.parametrize("lanes", [0, 1, 7, 1025])
+def test_rows(lanes: int) -> None:
+    draw = Draw(lanes)
+    s0, s1, own, previous = (
+        draw.words(9, lanes),
+        draw.words(9, lanes),
+        draw.words(4, lanes),
+        draw.words(4, lanes),
+    )
+    a, b = np.array([0, 8, 3, 3]), np.array([8, 0, 3, 4])
+    z = reference_rep3.and_rows(s0, s1, a, b, own, previous)
+    assert_same(z, compiled_rep3.and_rows(s0, s1, a, b, own, previous))
+    old, new = np.array([-1, 8, 2, 0, -1]), np.array([3, -1, 0, 1, 0])
+    assert_same(reference_rep3.mix_rows(s0, z, old, new), compiled_rep3.mix_rows(s0, z, old, new))
+
+
+@pytest.mark.parametrize("rows", [[9], [-1]])
+def test_rows_that_are_not_there_are_refused(rows: list[int]) -> None:
+    s, one = np.zeros((9, 2), np.uint64), np.zeros((1, 2), np.uint64)
+    at = np.array(rows)
+    with pytest.raises(ValueError, match="row"):
+        kernels.and_rows(s, s, at, np.array([0]), one, one)
+    with pytest.raises(ValueError, match="row"):
+        kernels.mix_rows(s, one, at, np.array([-1]))
+
+
+def test_shifts_that_do_not_fit_are_refused() -> None:
+    x = np.zeros(4, np.uint64)
+    for f, k in ((0, 64), (63, 64), (1, 2), (1, 65)):
+        with pytest.raises(ValueError, match="shift"):
+            kernels.trunc_second(
+                np.zeros((4 * f + 7) // 8, np.uint8), x, np.zeros((4 * f + 7) // 8, np.uint8), f, k
+            )
