@@ -7,18 +7,26 @@ The peers' environments are made under .peers on first use. A workload that has 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench.rig import page
-from bench.rig.engines import FACTS, make_environment
+from bench.rig import floor, page
+from bench.rig.engines import FACTS, PEERS, make_environment
 from bench.rig.relay import NETWORKS
-from bench.rig.runner import RESULTS, Bench, Options
-from bench.rig.workloads import all_workloads
+from bench.rig.runner import RESULTS, Bench, Options, machine
+from bench.rig.workloads import all_workloads, distinct
 from rich.console import Console
+
+
+def record_machine(folder: Path) -> None:
+    """Keep what the machine is and what its links and kernels reach."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = {**machine(), "measured": floor.measure()}
+    (folder / "machine.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
 def main() -> int:
@@ -40,15 +48,14 @@ def main() -> int:
     parser.add_argument("--note", default="", help="a sentence that the page puts first")
     parser.add_argument("--list", action="store_true", help="list the workloads")
     args = parser.parse_args()
-    chosen = [
-        w for w in all_workloads() if not args.only or any(o in w.name or o == w.group for o in args.only)
-    ]
+    known = distinct() if args.small else all_workloads()
+    chosen = [w for w in known if not args.only or any(o in w.name or o == w.group for o in args.only)]
     if args.list:
         print("\n".join(f"{w.group:<12}{w.name}" for w in chosen))
         return 0
     console = Console(stderr=True)
     until = time.monotonic() + 60 * args.minutes
-    folder = RESULTS / "small" if args.small else RESULTS
+    folder = PEERS / "small" if args.small else RESULTS
     if not args.page:
         options = Options(args.peers, args.repeats, args.timeout, args.small, args.again, until)
         # On a terminal one line says what is going on; in a pipe there is none.
@@ -56,12 +63,13 @@ def main() -> int:
             say = status.update if console.is_terminal else (lambda _: None)
             for peer in args.peers:
                 make_environment(peer, say)
+            record_machine(folder)
             for network in args.networks:
                 with Bench(network, options, say, folder) as bench:
                     for w in chosen:
                         if time.monotonic() < until:
                             bench.measure(w)
-    page.write(folder, args.note)
+    page.write(folder, args.note, folder / "RESULTS.md" if args.small else page.PAGE)
     return 0
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bench.rig.floor import products
 from bench.rig.party import Array, Engine
 
 from tacit import protocols
@@ -122,11 +123,29 @@ class Tacit(Engine):
         self.shared: list[Value] = []
         self.results: list[Value] = []
 
+    def facts(self) -> dict[str, Any]:
+        """Return what the cost model predicts and the multiply-adds of products."""
+        model = cost(self.program)
+        return {
+            "predicted_rounds": model.rounds,
+            "predicted_bytes": [model.sent_by(n) for n in NAMES],
+            "products": products(self.program),
+        }
+
     def share(self) -> None:
         """Share what is secret from the start; an owner's columns stay with the owner."""
         self.shared = secret_inputs(self.runtime, self.program, self.arrays)
         self.runtime.p.party.flush()
         self.arrays = {}
+
+    def meet(self) -> None:
+        """Exchange two empty messages, after which all parties count rounds from the same number."""
+        for _ in range(2):
+            for peer in self.mesh.peers:
+                self.mesh.send(peer, "meet")
+            for peer in self.mesh.peers:
+                self.mesh.recv(peer, "meet", 0)
+        self.mesh.flush()
 
     def run(self) -> None:
         """Run the Program."""

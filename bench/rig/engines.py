@@ -180,10 +180,12 @@ class Processes:
         }
         compiled = self.call("prepare", timeout_s, program=program, params=dict(params), inputs=inputs)
         held = self.call("share", timeout_s)
-        return {"compile": max(a["seconds"] for a in compiled), "held": max(a["held"] for a in held)}
+        times = {"compile": max(a["seconds"] for a in compiled), "held": max(a["held"] for a in held)}
+        return times | compiled[0]["facts"]
 
     def run(self, timeout_s: float) -> dict[str, Any]:
         """Run once; seconds are from the common start until the slowest party has finished."""
+        self.call("meet", timeout_s)
         at = time.monotonic() + LEAD_S
         answers = self.call("run", timeout_s, at=at)
         counts = self.call("count", 60)

@@ -7,12 +7,18 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from bench.rig import floor
 from bench.rig.engines import FACTS, ROOT
-from bench.rig.relay import NETWORKS
-from bench.rig.workloads import Workload, all_workloads
+from bench.rig.relay import NETWORKS, Network
+from bench.rig.workloads import all_workloads
 
 PAGE = ROOT / "bench" / "RESULTS.md"
 PEERS = ("spu", "crypten", "mpyc")
+TITLES = {
+    "loopback": "Loopback",
+    "lan": "1 Gbit/s, 0.2 ms round trip",
+    "wan": "100 Mbit/s, 40 ms round trip",
+}
 Record = dict[str, Any]
 
 
@@ -41,7 +47,7 @@ def seconds(result: Record | None) -> str:
         return ""
     if "failed" in result:
         return short(result["failed"])
-    mark = "" if result["right"] else " (wrong)"
+    mark = "" if result["right"] else " wrong"
     spread = f" ({number(result['least'])}–{number(result['most'])})" if result["runs"] > 1 else " (one run)"
     return f"{number(result['seconds'])}{spread}{mark}"
 
@@ -70,7 +76,7 @@ def number(x: float) -> str:
         return f"{x:.1f}"
     if x >= 0.1:
         return f"{x:.2f}"
-    return f"{x:.4f}" if x < 0.01 else f"{x:.3f}"
+    return f"{x:.3f}" if x >= 0.01 else f"{x:.2g}"
 
 
 def size(nbytes: float) -> str:
@@ -83,14 +89,8 @@ def size(nbytes: float) -> str:
 
 def ratio(record: Record, peer: str) -> str:
     """Return how many times as long as Tacit the peer takes; nothing where one of the two has no number."""
-    ours, theirs = record["engines"].get("tacit", {}), record["engines"].get(peer, {})
-    if "seconds" not in ours or "seconds" not in theirs or ours["params"] != theirs["params"]:
-        return ""
-    return (
-        f"{theirs['seconds'] / ours['seconds']:.2g}"
-        if theirs["seconds"] < 100 * ours["seconds"]
-        else (f"{theirs['seconds'] / ours['seconds']:.0f}")
-    )
+    factor = _factor(record, peer)
+    return "" if factor is None else number(factor)
 
 
 def times(found: dict[str, Record]) -> list[str]:
@@ -136,21 +136,199 @@ def details(found: dict[str, Record]) -> list[str]:
     return table(head, rows)
 
 
-def write(folder: Path, note: str) -> None:
-    """Write the page."""
+def floors(found: dict[str, Record], network: Network, measured: dict[str, float]) -> list[str]:
+    """Return Tacit's times beside the floor, and the traffic that the cost model predicts beside the meters'."""
+    rows = []
+    for name, r in found.items():
+        e = r["engines"].get("tacit", {})
+        if "seconds" not in e or "products" not in e:
+            continue
+        busiest = max(e["predicted_bytes"])
+        if network.rtt_s:
+            least = floor.far(network, e["predicted_rounds"], busiest)
+        else:
+            least = floor.seconds(measured, busiest, e["products"])
+        same = e["predicted_bytes"] == e["payload"] and e["predicted_rounds"] == e["rounds"]
+        exact = "yes" if same else f"{e['rounds']:.0f} rounds, {size(max(e['payload']))} metered"
+        rows.append([name, number(e["seconds"]), number(least), f"{e['seconds'] / least:.1f}" if least else "",
+                     f"{e['predicted_rounds']}", size(busiest), exact])  # fmt: skip
+    head = [
+        "workload",
+        "Tacit, s",
+        "floor, s",
+        "Tacit / floor",
+        "rounds",
+        "bytes of the busiest party",
+        "as metered",
+    ]
+    return table(head, rows)
+
+
+def behind(found: dict[str, Record]) -> list[str]:
+    """Return, in words, every workload at which a peer takes less time, whatever its answer, or Tacit has none."""
+    lines = []
+    for name, r in found.items():
+        ours = r["engines"].get("tacit", {})
+        if "seconds" not in ours:
+            lines.append(f"- {name}: Tacit has no result ({short(ours.get('failed', ''))}).")
+            continue
+        for peer in PEERS:
+            theirs = r["engines"].get(peer, {})
+            if (
+                "seconds" in theirs
+                and theirs["params"] == ours["params"]
+                and theirs["seconds"] < ours["seconds"]
+            ):
+                answer = "" if theirs["right"] else f"; {wrong(theirs)}"
+                factor = ours["seconds"] / theirs["seconds"]
+                lines.append(f"- {name}: {FACTS[peer].title} takes {factor:.1f} times less{answer}.")
+    return lines or ["Nowhere."]
+
+
+def wrong(e: Record) -> str:
+    """Say how wrong a wrong answer is."""
+    return f"{e['wrong_values']:,} of its {e['values']:,} values are wrong"
+
+
+def machine(folder: Path) -> Record:
+    """Return what is recorded of the machine."""
+    path = folder / "machine.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+METHOD = """
+Three processes of one engine are started once and stay; so do the others'. For every workload each engine
+compiles, shares the inputs, runs once to warm up, and then Tacit and the peers run in turn. A time goes from a
+common start, set in advance on the machine's monotonic clock, until the slowest party holds its shares of the
+result; sharing inputs and opening results are left out, except for the statistics, where Tacit's owners start from
+their own columns and sharing is part of its time. Given are the median and, in brackets, least and most. A one-run
+entry took so long that it was not repeated and not warmed up. Bytes are what the kernel's TCP counters say a
+process sent, TLS and all, for every engine alike. Peak memory is a process's resident peak during the runs,
+libraries included; "above inputs" is that less what it held before the first run. Rounds: Tacit's are the longest
+chain of messages, SPU's the messages that its busiest party received (a bound), CrypTen's the calls of its
+communicator.
+
+Inputs are multiples of 2^-16 in known bounds. Errors are against NumPy in float64; a value is wrong if it misses
+by more than 2^-6 of max(1, its magnitude). Tacit and SPU run the same jax.numpy text (`bench/rig/programs.py`),
+CrypTen and MPyC a driver each. For Tacit some of it states a range that intervals do not find (`bounded` there,
+which is `tacit.assume`). Tacit computes in its 64-bit ring with 16 fractional bits; SPU in FM64 with its default
+of 18; CrypTen and MPyC with 16. The variance is written as a difference of moments, which owners can add up alone;
+`jnp.var` as it stands is not owner-local.
+"""
+
+NETS = """
+The slower networks are a relay process of ours (`bench/rig/relay.py`) through which every link of every engine
+runs, the peers' too: `tc netem` is not in this kernel. 1 Gbit/s and 100 Mbit/s are each party's uplink, shared by
+what it sends to both others; 0.2 ms and 40 ms are round trips, so a message is on its way for half of that.
+Headers, loss and congestion control are not modelled. The relay takes processor time of its own from the same
+cores. The floor is rounds x half a round trip + bytes of the busiest party / bandwidth.
+"""
+
+CRYPTEN = """
+CrypTen 0.4.1 does not import beside the one version of torch that installs here (2.13, CPU): its ONNX importer
+asks for `torch.onnx._internal.registration`, which is gone. The driver puts an empty module in its place before
+the import; nothing of it is used, since the networks are written with CrypTen's tensors. Three processes, its
+default provider: the first party makes all triples, so it could open everything. With three parties its truncation
+corrects for a wrap count and is now and then off by one whole unit: "wrong" in its rows is mostly that, and the
+number of values is in the table below. The count of rounds makes it take microseconds a call more.
+"""
+
+
+def facts() -> list[str]:
+    """Return the table of what the engines are."""
+    head = ["engine", "adversary", "truncation", "preprocessing", "links"]
+    return table(
+        head, ([f.title, f.security, f.truncation, f.preprocessing, f.links] for f in FACTS.values())
+    )
+
+
+def write(folder: Path, note: str, page: Path = PAGE) -> None:
+    """Write the page and, where matplotlib is installed, its plots."""
+    where = machine(folder)
+    results = {name: load(folder, name) for name in NETWORKS}
     lines = ["# Tacit beside its peers", ""]
     if note:
         lines += [f"**{note}**", ""]
-    for network in NETWORKS:
-        found = load(folder, network)
-        if found:
-            lines += [f"## {network}", "", *times(found), ""]
-    found = load(folder, "loopback")
-    if found:
-        lines += ["## Bytes, rounds, memory, errors (loopback)", "", *details(found), ""]
-    PAGE.write_text("\n".join(lines))
+    loads = [r["load_before"] for found in results.values() for r in found.values()]
+    if where and loads:
+        lines += [
+            f"{where['processor']}, {where['cores']} cores that all three parties share, {where['memory_gib']} GiB; "
+            f"{where['system']}, Python {where['python']}, NumPy {where['numpy']}; Tacit at commit {where['commit']}, "
+            f"{where['date']}. Load average before each workload: {min(loads):.1f} to {max(loads):.1f}, of which the "
+            "benchmark's own processes are part.",
+            "",
+        ]
+    lines += ["`./dev bench peers` makes the peers' environments from the package index and takes all of this again; "
+              "`./dev bench peers --help` says how to choose.", "", "## The engines", "", *facts(), ""]  # fmt: skip
+    for name, network in NETWORKS.items():
+        found = results[name]
+        if not found:
+            continue
+        lines += [f"## {TITLES[name]}", "", *times(found), ""]
+        figure = plot(found, page.parent / f"{page.stem.lower()}-{name}.svg", TITLES[name])
+        if figure:
+            lines += [f"![Time of the peers over Tacit's]({figure})", ""]
+        lines += ["Where Tacit is behind:", "", *behind(found), ""]
+        if where:
+            lines += ["### Beside the floor", "", *floors(found, network, where["measured"]), ""]
+    if where and results["loopback"]:
+        m = where["measured"]
+        lines += [
+            "The floor on loopback is bytes of the busiest party over "
+            f"{m['tls_bytes_per_s'] / 1e9:.2f} GB/s (three TLS links at once, `bench/net.py`) plus six multiply-adds "
+            f"for each of a matrix product or convolution over {m['products_per_s'] / 1e9:.1f} thousand million a "
+            "second on all cores (`bench/kernels.py`, 256 x 256). Rounds, generators and bit operations are left out "
+            f"of it. A TLS round of three takes {1e6 * m['tls_round_s']:.0f} µs here.",
+            "",
+        ]
+    if results["loopback"]:
+        lines += ["## Bytes, rounds, memory, errors on loopback", "", *details(results["loopback"]), ""]
+    lines += ["## How it is measured", METHOD]
+    if any(results[n] for n in results if n != "loopback"):
+        lines += ["## The slower networks", NETS]
+    lines += ["## CrypTen", CRYPTEN]
+    page.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
 
 
-def missing(found: dict[str, Record], workloads: list[Workload]) -> list[str]:
-    """Return the workloads without a result."""
-    return [w.name for w in workloads if w.name not in found]
+def plot(found: dict[str, Record], path: Path, title: str) -> str:
+    """Draw the ratios as bars; return the file's name, or "" without matplotlib or ratios."""
+    try:
+        import matplotlib
+    except ImportError:
+        return ""
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.fonttype"] = "none"
+    matplotlib.rcParams["svg.hashsalt"] = "tacit"
+    from matplotlib import pyplot
+
+    names = [n for n, r in found.items() if any(_factor(r, p) for p in PEERS)]
+    peers = [p for p in PEERS if any(_factor(found[n], p) for n in names)]
+    if not names:
+        return ""
+    figure, axes = pyplot.subplots(figsize=(8, 0.9 + 0.26 * len(names)))
+    height = 0.8 / len(peers)
+    for k, peer in enumerate(peers):
+        values = [_factor(found[n], peer) or 1.0 for n in names]
+        places = [i + (k - (len(peers) - 1) / 2) * height for i in range(len(names))]
+        axes.barh(places, [v - 1 for v in values], height, left=1, label=FACTS[peer].title)
+    axes.axvline(1, color="black", linewidth=0.8)
+    axes.set(
+        xscale="log",
+        yticks=range(len(names)),
+        xlabel="times as long as Tacit (left of 1: faster)",
+        title=title,
+    )
+    axes.set_yticklabels(names, fontsize=7)
+    axes.invert_yaxis()
+    axes.legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
+    return path.name
+
+
+def _factor(record: Record, peer: str) -> float | None:
+    ours, theirs = record["engines"].get("tacit", {}), record["engines"].get(peer, {})
+    if "seconds" not in ours or "seconds" not in theirs or ours["params"] != theirs["params"]:
+        return None
+    return float(theirs["seconds"] / ours["seconds"])

@@ -45,8 +45,15 @@ class Engine:
         """Trace and compile a workload."""
         raise NotImplementedError
 
+    def facts(self) -> dict[str, Any]:
+        """Return what is known of the prepared workload before it runs."""
+        return {}
+
     def share(self) -> None:
         """Share the inputs, outside of the time that is measured."""
+
+    def meet(self) -> None:
+        """Wait for the others before a run, where the engine has a way to."""
 
     def run(self) -> None:
         """Compute on shares; the result stays shared."""
@@ -123,10 +130,12 @@ def _answer(engine: Engine, command: dict[str, Any]) -> dict[str, Any]:
     elif do == "prepare":
         started = time.monotonic()
         engine.prepare(command["program"], command["params"], command["inputs"])
-        return {"seconds": time.monotonic() - started}
+        return {"seconds": time.monotonic() - started, "facts": engine.facts() if engine.rank == 0 else {}}
     elif do == "share":
         engine.share()
         return {"held": peak_bytes(reset=True)}
+    elif do == "meet":
+        engine.meet()
     elif do == "run":
         return _run(engine, command["at"])
     elif do == "count":

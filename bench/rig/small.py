@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy.typing as npt
 from bench.rig.engine_tacit import FORMAT, NAMES, cost, open_results, secret_inputs, trace
-from bench.rig.workloads import Data, Workload, all_workloads
+from bench.rig.workloads import Data, Workload, distinct
 
 from tacit import kernels, testing
 from tacit.array.program import Program
@@ -26,14 +26,6 @@ from tacit.kernels.table import KERNELS
 
 Array = npt.NDArray[Any]
 COSTS = Path(__file__).resolve().parents[2] / "tests" / "repo" / "workload_costs.json"
-
-
-def distinct() -> list[Workload]:
-    """Return the workloads that differ at small size, the first of each kind."""
-    found: dict[str, Workload] = {}
-    for w in all_workloads():
-        found.setdefault(f"{w.program} {w.small}", w)
-    return list(found.values())
 
 
 def described(data: dict[str, Data]) -> dict[str, dict[str, Any]]:

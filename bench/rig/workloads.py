@@ -114,7 +114,7 @@ def positive(rng: np.random.Generator, p: dict[str, Any]) -> dict[str, Data]:
     return {"x": Data(grid(x), 0.009, 1000)}
 
 
-def distinct(rng: np.random.Generator, p: dict[str, Any]) -> dict[str, Data]:
+def different(rng: np.random.Generator, p: dict[str, Any]) -> dict[str, Data]:
     """Make n different values in random order."""
     x = (rng.permutation(p["n"]) - p["n"] // 2) * 2.0**-10
     bound = float(2 ** np.ceil(np.log2(np.abs(x).max() + 1)))
@@ -202,9 +202,9 @@ def order() -> list[Workload]:
                  tiny={"n": 100})
         for n in (10**4, 10**5)
     ]  # fmt: skip
-    out.append(Workload("max 10^5", "order", "max", distinct, lambda v, p: [v["x"].max()],
+    out.append(Workload("max 10^5", "order", "max", different, lambda v, p: [v["x"].max()],
                         {"n": 10**5}, {"n": 200}, tiny={"n": 1000}))  # fmt: skip
-    out.append(Workload("argmax 10^5", "order", "argmax", distinct, lambda v, p: [np.argmax(v["x"])],
+    out.append(Workload("argmax 10^5", "order", "argmax", different, lambda v, p: [np.argmax(v["x"])],
                         {"n": 10**5}, {"n": 200}, tiny={"n": 1000}, tolerance=0.0))  # fmt: skip
     return out
 
@@ -240,3 +240,11 @@ def neural() -> list[Workload]:
 def all_workloads() -> list[Workload]:
     """Return every workload in the order of the table."""
     return [*elementwise(), *order(), *studies(), *neural()]
+
+
+def distinct() -> list[Workload]:
+    """Return the workloads that differ at small size, the first of each kind."""
+    found: dict[str, Workload] = {}
+    for w in all_workloads():
+        found.setdefault(f"{w.program} {w.small}", w)
+    return list(found.values())
