@@ -105,6 +105,7 @@ class Processes:
         self.folder = Path(tempfile.mkdtemp(prefix=f"bench-{engine}-"))
         self._answers: list[queue.SimpleQueue[dict[str, Any] | None]] = []
         self._processes: list[subprocess.Popen[str]] = []
+        self._readers: list[threading.Thread] = []
         env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         env |= {"JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "ignore"}
         for rank in range(3):
@@ -114,7 +115,9 @@ class Processes:
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=env, cwd=ROOT,
                 )  # fmt: skip
             answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-            threading.Thread(target=_read, args=(process, answers), daemon=True).start()
+            reader = threading.Thread(target=_read, args=(process, answers), daemon=True)
+            reader.start()
+            self._readers.append(reader)
             self._processes.append(process)
             self._answers.append(answers)
         try:
@@ -218,12 +221,15 @@ class Processes:
             if p.poll() is None:
                 p.kill()
                 p.wait()
+        for reader in self._readers:
+            reader.join()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _read(process: subprocess.Popen[str], answers: queue.SimpleQueue[dict[str, Any] | None]) -> None:
     assert process.stdout is not None
-    for line in process.stdout:
-        with contextlib.suppress(ValueError):
-            answers.put(json.loads(line))
+    with process.stdout:
+        for line in process.stdout:
+            with contextlib.suppress(ValueError):
+                answers.put(json.loads(line))
     answers.put(None)

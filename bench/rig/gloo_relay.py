@@ -7,6 +7,7 @@ address calls; a store that hands it the relay's port in place of the other's se
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,21 @@ from bench.rig.relay import ask, swapped
 # struct sockaddr_in: the family, the port in network order, 127.0.0.1.
 _ADDRESS = re.compile(rb"\x02\x00(..)\x7f\x00\x00\x01", re.DOTALL)
 _KEY = re.compile(r"^(.*/)(\d+)$")
+
+
+def own_port(value: bytes) -> int:
+    """Return the port in what gloo puts into the store, or 0 if there is no address."""
+    address = _ADDRESS.search(value)
+    return int.from_bytes(address[1], "big") if address else 0
+
+
+def rewritten(value: bytes, own: int, relay: Callable[[int], int]) -> bytes:
+    """Return another process's entry as a process with the port `own` is to see it: relayed if it will call."""
+    port = own_port(value)
+    if not port or swapped(own) < swapped(port):
+        return value
+    old, new = (b"\x02\x00" + p.to_bytes(2, "big") + b"\x7f\x00\x00\x01" for p in (port, relay(port)))
+    return value.replace(old, new)
 
 
 def through_relays(cards: list[dict[str, Any]], rank: int, folder: Path) -> None:
@@ -33,22 +49,19 @@ def through_relays(cards: list[dict[str, Any]], rank: int, folder: Path) -> None
 
         def set(self, key: str, value: bytes) -> None:
             """Keep a value; note this party's own port."""
-            address, place = _ADDRESS.search(value), _KEY.match(key)
-            if address is not None and place is not None:
-                self.own[place[1]] = int.from_bytes(address[1], "big")
+            place = _KEY.match(key)
+            if place is not None and own_port(value):
+                self.own[place[1]] = own_port(value)
             self.file.set(key, value)
 
         def get(self, key: str) -> bytes:
             """Return a value; where this party will call, with the relay's port."""
             value: bytes = self.file.get(key)
-            address, place = _ADDRESS.search(value), _KEY.match(key)
-            if address is None or place is None or int(place[2]) == rank:
+            place = _KEY.match(key)
+            if place is None or not own_port(value) or int(place[2]) == rank:
                 return value
-            own, port = self.own[place[1]], int.from_bytes(address[1], "big")
-            if swapped(own) < swapped(port):
-                return value
-            relay = ask(control, rank, int(place[2]), port, below=own)
-            return value.replace(address[0], address[0].replace(address[1], relay.to_bytes(2, "big")))
+            own, other = self.own[place[1]], int(place[2])
+            return rewritten(value, own, lambda port: ask(control, rank, other, port, below=own))
 
         def add(self, key: str, n: int) -> int:
             """Count."""

@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
-_BYTES_ACKED = 120
-"""Offset of tcpi_bytes_acked in Linux's struct tcp_info, followed by tcpi_bytes_received."""
+_NOT_SENT, _SENT = 144, 200
+"""Offsets in Linux's struct tcp_info: tcpi_notsent_bytes; tcpi_bytes_sent, followed by tcpi_bytes_retrans."""
 
 
 class Engine:
@@ -77,7 +77,7 @@ class Engine:
 
 
 def tcp_bytes() -> int:
-    """Return the bytes that peers have acknowledged on this process's TCP connections, as the kernel counts them."""
+    """Return the bytes that this process has sent on its TCP connections, as the kernel counts them."""
     total, seen = 0, set()
     for name in os.listdir("/proc/self/fd"):
         try:
@@ -91,8 +91,9 @@ def tcp_bytes() -> int:
                 info = s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
         except OSError:
             continue
-        if len(info) >= _BYTES_ACKED + 8:
-            total += struct.unpack_from("Q", info, _BYTES_ACKED)[0]
+        if len(info) >= _SENT + 16:
+            sent, again = struct.unpack_from("QQ", info, _SENT)
+            total += sent - again + struct.unpack_from("I", info, _NOT_SENT)[0]
     return total
 
 

@@ -72,6 +72,8 @@ class Relays:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
 
 def ask(control: int, caller: int, callee: int, port: int, below: int = 0) -> int:
@@ -81,7 +83,8 @@ def ask(control: int, caller: int, callee: int, port: int, below: int = 0) -> in
     """
     with socket.create_connection(("127.0.0.1", control)) as s:
         s.sendall(json.dumps([caller, callee, port, below]).encode() + b"\n")
-        return int(s.makefile().readline())
+        with s.makefile() as answer:
+            return int(answer.readline())
 
 
 def swapped(port: int) -> int:
@@ -250,7 +253,8 @@ class Relay:
     def _answer(self) -> None:
         with self.control.accept()[0] as s:
             s.settimeout(5)
-            caller, callee, port, below = json.loads(s.makefile().readline())
+            with s.makefile() as question:
+                caller, callee, port, below = json.loads(question.readline())
             s.sendall(b"%d\n" % self.open(caller, callee, port, below))
 
 

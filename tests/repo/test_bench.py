@@ -1,0 +1,229 @@
+"""The comparison with peers: its truths, its relay, its arithmetic of results, and what it does when a party fails."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+jax = pytest.importorskip("jax")
+
+from bench.rig import page, programs, runner  # noqa: E402
+from bench.rig.engines import EngineFailed, Processes  # noqa: E402
+from bench.rig.gloo_relay import own_port, rewritten  # noqa: E402
+from bench.rig.relay import NETWORKS, Network, Relay, Relays, Uplink, Way, swapped  # noqa: E402
+from bench.rig.workloads import Workload, all_workloads, distinct  # noqa: E402
+
+SLOW = ("lenet", "cnn")
+"""Networks that JAX takes seconds to compile; their layers are the other networks' layers."""
+
+
+@pytest.mark.parametrize(
+    "w",
+    [pytest.param(w, id=w.key, marks=[pytest.mark.slow] * (w.small.get("net") in SLOW)) for w in distinct()],
+)
+def test_the_program_in_the_clear_agrees_with_the_truth(w: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
+    stated: list[tuple[Any, float, float]] = []
+
+    def noted(x: Any, lo: float, hi: float) -> Any:
+        jax.debug.callback(lambda v: stated.append((np.asarray(v), lo, hi)), x)
+        return x
+
+    monkeypatch.setattr(programs, "bounded", noted)
+    data = w.data(w.small)
+    with jax.enable_x64(True):
+        values = {k: jax.numpy.asarray(d.value) for k, d in data.items()}
+        got = [np.asarray(a) for a in programs.PROGRAMS[w.program](w.small)(values)]
+        jax.effects_barrier()
+    assert w.error(got, w.expected(data, w.small))[1] < 1e-9
+    assert w.wrong(got, w.expected(data, w.small)) == 0
+    for value, lo, hi in stated:  # what the program tells Tacit must be true
+        assert lo <= value.min() and value.max() <= hi
+    for d in data.values():
+        assert d.lo <= d.value.min() and d.value.max() <= d.hi
+        assert np.array_equal(d.value, np.round(d.value * 2**16) / 2**16)
+
+
+def test_inputs_come_from_a_seed_and_files_have_names_of_their_own() -> None:
+    w = distinct()[0]
+    assert np.array_equal(w.data(w.small)["x"].value, w.data(w.small)["x"].value)
+    assert len({w.key for w in all_workloads()}) == len(all_workloads())
+
+
+def test_errors_count_shapes_and_nonsense() -> None:
+    w = distinct()[0]
+    want = [np.array([1.0, 100.0])]
+    assert w.error([np.array([1.5, 101.0])], want) == (1.0, 0.5)
+    assert w.wrong([np.array([1.001, 102.0])], want) == 1
+    assert w.error([np.array([1.0, np.nan])], want) == (np.inf, np.inf)
+    assert w.wrong([np.array([1.0, np.nan])], want) == 1
+    assert w.error([np.array([1.0])], want) == (np.inf, np.inf) and w.wrong([], want) == 2
+
+
+# -- the relay ------------------------------------------------------------------------------------------------
+
+
+def test_an_uplink_is_shared() -> None:
+    line = Uplink(1000.0)
+    assert line.leave(5.0, 500) == 5.5
+    assert line.leave(5.1, 500) == 6.0, "what comes meanwhile waits"
+    assert line.leave(9.0, 100) == 9.1
+
+
+def test_a_way_delays_keeps_order_and_ends() -> None:
+    (near, source), (target, far) = socket.socketpair(), socket.socketpair()
+    for s in (near, source, target, far):
+        s.setblocking(False)
+    way = Way(source, target, Uplink(1000.0), 0.5)
+    near.sendall(b"a" * 100)
+    way.read(10.0)
+    near.sendall(b"b" * 100)
+    way.read(10.0)
+    way.write(10.59)
+    with pytest.raises(BlockingIOError):
+        far.recv(1)
+    way.write(10.6)
+    assert far.recv(1000) == b"a" * 100
+    way.write(10.7)
+    assert far.recv(1000) == b"b" * 100 and way.held == 0
+    near.close()
+    way.read(11.0)
+    way.write(11.0)
+    assert way.done and far.recv(1) == b""
+    for s in (source, target, far):
+        s.close()
+
+
+def test_a_relay_finds_ports_that_gloo_takes_for_smaller() -> None:
+    relay = Relay(1e9, 0.0)
+    own = 40001
+    port = relay.open(0, 1, 1, own)
+    assert port < 32768 and swapped(port) < swapped(own)
+    for s in relay.listeners:
+        s.close()
+    relay.control.close()
+    relay.selector.close()
+
+
+def test_gloo_entries_are_changed_only_where_the_caller_reads_them() -> None:
+    entry = b"head\x02\x00" + (0x9C41).to_bytes(2, "big") + b"\x7f\x00\x00\x01tail"
+    assert own_port(entry) == 0x9C41 and own_port(b"nothing") == 0
+    caller, callee = 0x9C42, 0x9C40
+    assert own_port(rewritten(entry, caller, lambda port: {0x9C41: 20480}[port])) == 20480
+    assert rewritten(entry, callee, lambda port: 20480) == entry
+    assert rewritten(b"nothing", caller, lambda port: 20480) == b"nothing"
+
+
+def test_the_relay_process_delays_both_ways() -> None:
+    relays = Relays(Network("test", 1e9, 0.05))
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = relays.address(0, 1, listener.getsockname()[1])
+            with socket.create_connection(("127.0.0.1", port)) as caller, listener.accept()[0] as callee:
+                started = time.monotonic()
+                caller.sendall(b"ping")
+                assert callee.recv(4) == b"ping"
+                callee.sendall(b"pong")
+                assert caller.recv(4) == b"pong"
+                assert time.monotonic() - started >= 0.05
+    finally:
+        relays.stop()
+
+
+# -- results --------------------------------------------------------------------------------------------------
+
+
+def result(seconds: float, **more: Any) -> dict[str, Any]:
+    base = {
+        "params": {"n": 1},
+        "seconds": seconds,
+        "least": seconds,
+        "most": seconds,
+        "runs": 1,
+        "right": True,
+    }
+    return base | more
+
+
+def test_the_page_hides_no_loss() -> None:
+    found = {
+        "a": {"engines": {"tacit": result(2.0), "spu": result(1.0, right=False, wrong_values=3, values=10)}},
+        "b": {"engines": {"tacit": {"params": {}, "failed": "RangeError: too large"}, "spu": result(1.0)}},
+        "c": {"engines": {"tacit": result(1.0), "spu": result(3.0), "mpyc": result(0.1, params={"n": 2})}},
+    }
+    assert page.behind(found) == [
+        "- a: SPU 0.9.5 takes 2.0 times less; 3 of its 10 values are wrong.",
+        "- b: Tacit has no result (refused: range).",
+    ]
+    rows = "\n".join(page.times(found))
+    assert "1.00 (one run) wrong" in rows and "refused: range" in rows and "0.10 (one run) at n 2" in rows
+    assert page.ratio(found["c"], "spu") == "3.00" and page.ratio(found["c"], "mpyc") == ""
+
+
+def test_numbers_read_well() -> None:
+    assert [page.number(x) for x in (0, 0.00123, 0.0123, 0.123, 1.234, 12.34, 1234.5)] == [
+        "0", "0.0012", "0.012", "0.12", "1.23", "12.3", "1234",
+    ]  # fmt: skip
+    assert [page.size(x) for x in (12, 1500, 2.5e6, 3e9)] == ["12 B", "1.50 kB", "2.50 MB", "3.00 GB"]
+
+
+def test_summary_takes_medians() -> None:
+    runs = [
+        {
+            "seconds": s,
+            "cpu": s,
+            "wire": [1, 2, 3],
+            "peak": 10 * s,
+            "rounds": float("nan"),
+            "payload": [None] * 3,
+        }
+        for s in (3.0, 1.0, 2.0)
+    ]
+    found = runner.summary(runs)
+    assert (found["seconds"], found["least"], found["most"], found["peak"]) == (2.0, 1.0, 3.0, 30.0)
+    assert found["rounds"] is None and found["payload"] is None
+
+
+def test_a_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+
+    def in_turn(self: Any, w: Workload, engines: list[str]) -> dict[str, Any]:
+        asked.append(engines)
+        return {e: result(1.0) for e in engines}
+
+    monkeypatch.setattr(runner.Bench, "_in_turn", in_turn)
+    w = distinct()[0]
+    for peers in (["spu"], ["spu"], ["spu", "crypten"]):
+        with runner.Bench("loopback", runner.Options(peers), lambda _: None, tmp_path) as bench:
+            bench.measure(w)
+    assert asked == [["tacit", "spu"], ["tacit", "crypten"]]
+    stored = json.loads((tmp_path / "loopback" / f"{w.key}.json").read_text())
+    assert set(stored["engines"]) == {"tacit", "spu", "crypten"}
+
+
+def test_three_processes_behind_a_relay_and_an_error_of_one() -> None:
+    w = distinct()[0]
+    relays = Relays(NETWORKS["lan"])
+    engine = None
+    try:
+        engine = Processes("tacit", relays)
+        data = w.data(w.small)
+        engine.prepare(w.program, w.small, data, 60)
+        found = engine.run(60)
+        assert found["rounds"] == 3 and found["payload"] == [5000, 5000, 5000]
+        assert min(found["wire"]) >= 5000 and found["seconds"] >= 3 * NETWORKS["lan"].rtt_s / 2
+        assert w.wrong(engine.output(60), w.expected(data, w.small)) == 0
+        with pytest.raises(EngineFailed, match="no-such-program"):
+            engine.prepare("no-such-program", {}, data, 60)
+    finally:
+        if engine is not None:
+            engine.stop()
+        relays.stop()
