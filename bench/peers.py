@@ -1,4 +1,4 @@
-"""Run Tacit and its peers in turn on the same workloads; write bench/results and bench/RESULTS.md.
+"""Run Tacit and its peers in turn; write bench/results and bench/RESULTS.md.
 
 The peers' environments are made under .peers on first use. A workload that has a result is left alone unless
 `--again` is given, so an interrupted run goes on where it stopped.
@@ -18,8 +18,30 @@ from bench.rig import floor, page
 from bench.rig.engines import FACTS, PEERS, make_environment
 from bench.rig.relay import NETWORKS
 from bench.rig.runner import RESULTS, Bench, Options, machine
-from bench.rig.workloads import all_workloads, distinct
+from bench.rig.workloads import Workload, all_workloads, distinct
 from rich.console import Console
+
+LONG = ("sort 10^5", "CNN 16-16-100-10 (C): predict 128", "train", "LeNet 20-50-500-10 (D): predict 128")
+FAR = ("multiply 10^6", "x < 0 10^5", "ReLU 10^5", "matrix product 512^3", "exp 10^5", "reciprocal 10^5",
+       "sigmoid 10^5", " max 10^5", "sort 10^4", "statistics", "10 full batches", "MLP 784-128-128-10 (A): predict",
+       "CNN 16-16-100-10 (C): predict 1 ")  # fmt: skip
+"""What --short takes on the slow networks."""
+Stage = tuple[str, list[Workload], list[str]]
+
+
+def short(peers: list[str]) -> list[Stage]:
+    """Return what to run, the most telling first: network, workloads, peers."""
+    every = all_workloads()
+    long = [w for w in every if any(part in w.name for part in LONG)]
+    far = [w for w in every if any(part in f" {w.name} " for part in FAR)]
+    quick = [w for w in every if w not in long]
+    biggest = [w for w in long if "(C)" in w.name or "(D)" in w.name]
+    return [
+        ("loopback", quick + [w for w in long if w not in biggest], peers),
+        ("wan", far, peers),
+        ("lan", far, peers),
+        ("loopback", biggest, peers),
+    ]
 
 
 def record_machine(folder: Path) -> None:
@@ -46,6 +68,9 @@ def main() -> int:
     parser.add_argument("--again", action="store_true", help="measure what has a result too")
     parser.add_argument("--page", action="store_true", help="only write the page from what was measured")
     parser.add_argument("--note", default="", help="a sentence that the page puts first")
+    parser.add_argument(
+        "--short", action="store_true", help="all on loopback, some on the slow networks, longest last"
+    )
     parser.add_argument("--list", action="store_true", help="list the workloads")
     args = parser.parse_args()
     known = distinct() if args.small else all_workloads()
@@ -56,17 +81,18 @@ def main() -> int:
     console = Console(stderr=True)
     until = time.monotonic() + 60 * args.minutes
     folder = PEERS / "small" if args.small else RESULTS
+    stages = short(args.peers) if args.short else [(network, chosen, args.peers) for network in args.networks]
     if not args.page:
-        options = Options(args.peers, args.repeats, args.timeout, args.small, args.again, until)
+        options = Options(args.repeats, args.timeout, args.small, args.again)
         # On a terminal one line says what is going on; in a pipe there is none.
         with console.status("") as status:
             say = status.update if console.is_terminal else (lambda _: None)
             for peer in args.peers:
                 make_environment(peer, say)
             record_machine(folder)
-            for network in args.networks:
-                with Bench(network, options, say, folder) as bench:
-                    for w in chosen:
+            for network, workloads, peers in stages:
+                with Bench(network, peers, options, say, folder) as bench:
+                    for w in workloads:
                         if time.monotonic() < until:
                             bench.measure(w)
     page.write(folder, args.note, folder / "RESULTS.md" if args.small else page.PAGE)

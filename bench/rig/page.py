@@ -150,7 +150,8 @@ def floors(found: dict[str, Record], network: Network, measured: dict[str, float
             least = floor.seconds(measured, busiest, e["products"])
         same = e["predicted_bytes"] == e["payload"] and e["predicted_rounds"] == e["rounds"]
         exact = "yes" if same else f"{e['rounds']:.0f} rounds, {size(max(e['payload']))} metered"
-        rows.append([name, number(e["seconds"]), number(least), f"{e['seconds'] / least:.1f}" if least else "",
+        round_us = f"{1e6 * e['seconds'] / e['rounds']:.0f}" if e["rounds"] else ""
+        rows.append([name, number(e["seconds"]), number(least), number(e["seconds"] / least) if least else "", round_us,
                      f"{e['predicted_rounds']}", size(busiest), exact])  # fmt: skip
     head = [
         "workload",
@@ -180,7 +181,7 @@ def behind(found: dict[str, Record]) -> list[str]:
                 and theirs["seconds"] < ours["seconds"]
             ):
                 answer = "" if theirs["right"] else f"; {wrong(theirs)}"
-                factor = ours["seconds"] / theirs["seconds"]
+                factor = 1 / (_factor(r, peer) or 1)
                 lines.append(f"- {name}: {FACTS[peer].title} takes {factor:.1f} times less{answer}.")
     return lines or ["Nowhere."]
 
@@ -331,4 +332,5 @@ def _factor(record: Record, peer: str) -> float | None:
     ours, theirs = record["engines"].get("tacit", {}), record["engines"].get(peer, {})
     if "seconds" not in ours or "seconds" not in theirs or ours["params"] != theirs["params"]:
         return None
-    return float(theirs["seconds"] / ours["seconds"])
+    # Against the runs of Tacit that were taken in turn with this peer's.
+    return float(theirs["seconds"] / theirs.get("beside", ours["seconds"]))

@@ -22,6 +22,8 @@ from bench.rig.workloads import Workload
 
 RESULTS = ROOT / "bench" / "results"
 SLOW_S = 2.0
+ONCE_S = 15.0
+"""A run that takes longer is not repeated, not even to be warm."""
 Say = Callable[[str], None]
 
 
@@ -29,14 +31,11 @@ Say = Callable[[str], None]
 class Options:
     """What to run and for how long."""
 
-    peers: Sequence[str]
     repeats: int = 0
     """Measured runs; 0: by duration, at least 5 where one takes less than 2 s."""
     timeout_s: float = 300.0
     small: bool = False
     again: bool = False
-    until: float = math.inf
-    """Moment of time.monotonic() after which nothing new is started."""
 
 
 @dataclass(slots=True)
@@ -44,6 +43,7 @@ class Bench:
     """Engines that run on one network; started when first needed, started again after a failure."""
 
     network: str
+    peers: Sequence[str]
     options: Options
     say: Say
     folder: Path = RESULTS
@@ -80,7 +80,7 @@ class Bench:
         found: dict[str, Any] = {}
         if path.exists() and not self.options.again:
             found = json.loads(path.read_text())
-        engines = ["tacit", *self.options.peers]
+        engines = ["tacit", *self.peers]
         missing = [e for e in engines if e not in found.get("engines", {})]
         if not missing:
             return
@@ -96,6 +96,9 @@ class Bench:
             "engines": dict(found.get("engines", {})),
         }
         results = self._in_turn(w, todo)
+        for name in missing:
+            if name != "tacit" and "seconds" in results["tacit"]:
+                results[name]["beside"] = results["tacit"]["seconds"]
         record["engines"].update(results)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(record, indent=1) + "\n")
@@ -118,8 +121,7 @@ class Bench:
                 )
                 first = self._engine(name).run(self.options.timeout_s)
                 out[name]["first"] = first["seconds"]
-                # A run that takes very long is not repeated only to be warm.
-                runs[name] = [first] if first["seconds"] > self.options.timeout_s / 8 else []
+                runs[name] = [first] if first["seconds"] > ONCE_S else []
         count = {n: 0 if runs[n] else self._count(out[n]["first"]) for n in runs}
         for i in range(max(count.values(), default=0)):
             for name in list(runs):
@@ -157,7 +159,7 @@ class Bench:
         if self.options.repeats:
             return self.options.repeats
         if seconds >= SLOW_S:
-            return 3 if seconds < 5 * SLOW_S else 1
+            return 3 if seconds < 4 * SLOW_S else 1
         return max(5, min(15, math.ceil(3.0 / seconds)))
 
 

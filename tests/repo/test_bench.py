@@ -202,7 +202,7 @@ def test_a_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(runner.Bench, "_in_turn", in_turn)
     w = distinct()[0]
     for peers in (["spu"], ["spu"], ["spu", "crypten"]):
-        with runner.Bench("loopback", runner.Options(peers), lambda _: None, tmp_path) as bench:
+        with runner.Bench("loopback", peers, runner.Options(), lambda _: None, tmp_path) as bench:
             bench.measure(w)
     assert asked == [["tacit", "spu"], ["tacit", "crypten"]]
     stored = json.loads((tmp_path / "loopback" / f"{w.key}.json").read_text())
