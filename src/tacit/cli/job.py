@@ -67,6 +67,7 @@ def run_roster(args: argparse.Namespace) -> int:
 def run_take(args: argparse.Namespace) -> int:
     """Take part."""
     from tacit.cli.show import results_table
+    from tacit.kernels import reuse_memory
     from tacit.net.identity import load_identity
     from tacit.net.roster import load_roster
     from tacit.node.job import load_job
@@ -76,6 +77,7 @@ def run_take(args: argparse.Namespace) -> int:
     from tacit.node.statement import statement
 
     keep_memory_private()
+    reuse_memory()
     job = load_job(args.job)
     if args.out is not None:
         # Made now, private: a place that cannot be written must show before the others are called.

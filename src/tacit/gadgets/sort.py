@@ -27,8 +27,8 @@ WORD = 64
 
 
 def radix(bits: int, rows: int) -> int:
-    """Return how many key bits one pass takes: three are fewest bytes, two least work, four fewer rounds."""
-    return min(bits, 4 if rows <= 1024 else 3 if rows <= 8192 else 2)
+    """Return how many key bits one pass takes: three are fewest bytes, four fewer rounds for more of them."""
+    return min(bits, 4 if rows <= 1024 else 3)
 
 
 def order(p: Protocol, keys: Planes | None, blocks: int, rows: int, step: int = 0) -> Column:
@@ -91,23 +91,17 @@ def ranks(q: Protocol, digit: Planes, blocks: int, rows: int) -> Share:
     say whether the digit is v. 3. Running sums over all v, block by block, count the rows that come before; the
     place is the count at the row's own digit: one inner product.
     """
-    width = digit.planes
     sets = _products(q, digit)
     ones = q.to_arith(sets).reshape(sets.planes, blocks, rows)  # 1
     if isinstance(q, Ghost):
         q.dot(ones, ones)
         return ghost((blocks, rows))
-    hot, gap, base = [], [], []
-    for j, part in enumerate(ones.parts):
-        one = np.uint64(1 if q.holds_constant(j) else 0)
-        is_digit = _is_digit(part, one, width)  # 2
-        count = np.moveaxis(is_digit, 0, 1).reshape(blocks, -1).cumsum(axis=1, dtype=np.uint64)  # 3
-        count = np.moveaxis(count.reshape(blocks, 1 << width, rows), 1, 0)
-        hot.append(is_digit[1:])
-        gap.append(count[1:] - count[0])
-        base.append(count[0] - one)
-    moved = q.dot(Share(tuple(hot)), Share(tuple(gap)))
-    return Share(tuple(q.ring.reduce(b + m) for b, m in zip(base, moved.parts, strict=True)))
+    counts = [
+        kernels.digit_counts(np.ascontiguousarray(part), int(q.holds_constant(j)), q.ring.width)  # 2, 3
+        for j, part in enumerate(ones.parts)
+    ]
+    hot, gap, base = zip(*counts, strict=True)
+    return q.add(Share(base), q.dot(Share(hot), Share(gap)))
 
 
 def _products(p: Protocol, digit: Planes) -> Planes:
@@ -133,18 +127,6 @@ def _halves(s: int, have: dict[int, Planes]) -> tuple[int, int] | None:
         if a & s == a and (s ^ a) in have:
             return a, s ^ a
     return None
-
-
-def _is_digit(part: Array, one: np.uint64, width: int) -> Array:
-    """Return, of products over sets of bits, whether the digit equals v, for each v: Möbius inversion."""
-    out = np.empty((1 << width, *part.shape[1:]), np.uint64)
-    out[0] = one
-    out[1:] = part
-    for b in range(width):
-        for v in range(1 << width):
-            if not v >> b & 1:
-                out[v] -= out[v | 1 << b]
-    return out
 
 
 # -- filling gaps ----------------------------------------------------------------------------------------------

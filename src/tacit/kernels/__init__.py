@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from tacit.kernels.choice import NATIVE, Info, info, keep_memory, notice, set_threads
+from tacit.kernels.choice import NATIVE, Info, info, notice, reuse_memory, set_threads
 from tacit.kernels.shapes import U128, Array
 
 if NATIVE:
@@ -36,6 +36,7 @@ if NATIVE:
         and_rows,
         bits_first,
         bits_second,
+        digit_counts,
         mix_rows,
         rep3_products,
         select_first,
@@ -72,6 +73,7 @@ else:
         and_rows,
         bits_first,
         bits_second,
+        digit_counts,
         mix_rows,
         rep3_products,
         select_first,
@@ -83,8 +85,8 @@ else:
 
 __all__ = [
     "NATIVE", "U128", "Array", "Info", "add", "add_planes", "and_rows", "bits_first", "bits_second",
-    "block_select", "block_table", "from_planes", "info", "keep_memory", "matmul", "mix_rows", "mul", "neg",
-    "notice", "pack_bool", "pack_words", "prg", "rep3_and", "rep3_dot", "rep3_matmul", "rep3_mul",
-    "rep3_products", "select_first", "select_second", "set_threads", "shl", "shr", "sub", "to_planes",
-    "trunc_first", "trunc_second", "trunc_third", "unpack_bool", "unpack_words",
+    "block_select", "block_table", "digit_counts", "from_planes", "info", "matmul", "mix_rows", "mul",
+    "neg", "notice", "pack_bool", "pack_words", "prg", "rep3_and", "rep3_dot", "rep3_matmul", "rep3_mul",
+    "rep3_products", "reuse_memory", "select_first", "select_second", "set_threads", "shl", "shr", "sub",
+    "to_planes", "trunc_first", "trunc_second", "trunc_third", "unpack_bool", "unpack_words",
 ]  # fmt: skip

@@ -80,12 +80,12 @@ def set_threads(n: int) -> None:
         _native.set_threads(n)
 
 
-def keep_memory(nbytes: int = 1 << 30) -> bool:
+def reuse_memory(nbytes: int = 1 << 28) -> bool:
     """Let this process keep up to ``nbytes`` of freed memory for the next arrays; False where that cannot be set.
 
     For processes that compute on arrays all the time: pages from the system are cleared one by one.
     """
-    return NATIVE and _native.keep_memory(nbytes)
+    return NATIVE and _native.reuse_memory(nbytes)
 
 
 def notice() -> str:

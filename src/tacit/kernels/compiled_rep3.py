@@ -123,6 +123,14 @@ def and_rows(s0: Array, s1: Array, a: Array, b: Array, plus: Array, minus: Array
     return out
 
 
+def digit_counts(ones: Array, one: int, k: int) -> tuple[Array, Array, Array]:
+    """Return ``(hot, gap, base)``: [d = v]; how many more rows come before digit v than before 0; how many before 0."""
+    hot, gap, base = np.empty_like(ones), np.empty_like(ones), np.empty(ones.shape[1:], U64)
+    bits = (ones.shape[0] + 1).bit_length() - 1
+    _native.digit_counts(hot, gap, base, _c(ones), one, bits, ones.shape[1], k)
+    return hot, gap, base
+
+
 def mix_rows(s: Array, z: Array, a: Array, b: Array) -> Array:
     """Return the rows ``s[a] ^ z[b]``; a row number of -1 stands for zero, in one of the two at most."""
     out = np.empty((a.size, s.shape[1]), U64)

@@ -20,6 +20,7 @@ from tacit.array.runtime import Format
 from tacit.array.session import EAGER_JOB, NAMES, Cluster, Session, Worker
 from tacit.core.party import handshake
 from tacit.errors import InternalError, PeerUnavailable, TacitError, UsageError
+from tacit.kernels import reuse_memory
 from tacit.net.identity import load_identity
 from tacit.net.meter import Snapshot, Traffic
 from tacit.net.rendezvous import listen_on
@@ -103,6 +104,7 @@ def serve(name: str, home: Path, host: str = "127.0.0.1") -> int:
     """Run one party of an eager session: connect, then answer calls until stdin ends."""
     report = Reporter(sys.stdout)
     keep_memory_private()
+    reuse_memory()
     try:
         identity = load_identity(home, name)
         with listen_on(host) as listener:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from tacit.errors import InternalError, PeerUnavailable, TacitError, UsageError
+from tacit.kernels import reuse_memory
 from tacit.net.identity import load_identity
 from tacit.net.rendezvous import listen_on
 from tacit.net.roster import Party, Roster
@@ -71,6 +72,7 @@ def serve(name: str, home: Path, table: Path | None, host: str = "127.0.0.1") ->
     """Run one managed party to its end; returns the exit status."""
     report = Reporter(sys.stdout)
     keep_memory_private()
+    reuse_memory()
     try:
         identity = load_identity(home, name)
         with listen_on(host) as listener:

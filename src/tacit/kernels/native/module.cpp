@@ -397,6 +397,17 @@ void bind_rows(nb::module_ &m) {
         const Unlocked free(o.size());
         table.and_rows(to, px, py, pi, pj, pp, pq, rows, length);
     });
+    m.def("digit_counts", [](H hot, H gap, H base, H ones, u64 one, unsigned bits, size_t blocks, unsigned k) {
+        const Out h(hot), g(gap), c(base);
+        const In x(ones);
+        const size_t n = c.size() / 8;
+        if (bits < 1 || bits > 4 || k > 64 || (blocks ? n % blocks : n)) throw std::invalid_argument("no such digits");
+        const size_t all = ((size_t(1) << bits) - 1) * n;
+        u64 *const ph = h.at<u64>(all), *const pg = g.at<u64>(all), *const pc = c.at<u64>(n);
+        const u64 *const px = x.at<u64>(all);
+        const Unlocked free(x.size());
+        if (n) table.digit_counts(ph, pg, pc, px, one, bits, blocks, n / blocks, k);
+    });
     m.def("mix_rows", [](H out, H s, H z, H a, H b, size_t length) {
         const Out o(out);
         const In x(s), y(z), i(a), j(b);
@@ -503,7 +514,7 @@ NB_MODULE(_native, m) {
     bind_rep3<u128>(m, "_128");
     bind_bits(m);
     bind_rows(m);
-    m.def("keep_memory", [](size_t bytes) {
+    m.def("reuse_memory", [](size_t bytes) {
 #if defined(__GLIBC__)
         // Freed memory stays with the process, and large arrays come from it: mapping and clearing pages anew
         // for every array took a quarter of the time of large operations.

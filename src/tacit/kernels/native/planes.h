@@ -146,6 +146,14 @@ void unpack_bool(u8 *out, const u64 *words, size_t n) {
 // 64 elements fill exactly `bits` words, so groups of 64 are independent and start at a byte of their own.
 template <class T> inline void pack_group(u8 *out, const T *words, size_t bits, size_t count) {
     const u64 *w = reinterpret_cast<const u64 *>(words);
+    u64 pairs[32];
+    if (sizeof(T) == 8 && bits <= 32 && count == 64) {  // pairs of elements: half as many steps that wait for the last
+        const u64 mask = (u64(1) << bits) - 1;
+        for (size_t i = 0; i < 32; ++i) pairs[i] = (w[2 * i] & mask) | (w[2 * i + 1] & mask) << bits;
+        w = pairs;
+        count = 32;
+        bits *= 2;
+    }
     u64 full[128 + 1];  // the packed group: at most 128 words
     u64 open = 0;
     size_t used = 0, at = 0;  // bits in `open`, words in `full`
@@ -178,6 +186,16 @@ template <class T> inline void unpack_group(T *out, const u8 *buf, size_t bits, 
     full[nbytes / 8] = full[bits] = 0;  // zero the unread part of the last word, and one word beyond
     memcpy(full, buf, nbytes);
     u64 *w = reinterpret_cast<u64 *>(out);
+    if (sizeof(T) == 8 && bits <= 57) {  // then eight bytes from the one where an element begins hold it all
+        const u64 mask = (u64(1) << bits) - 1;
+        const u8 *bytes = reinterpret_cast<const u8 *>(full);
+        for (size_t i = 0; i < count; ++i) {
+            u64 x;
+            memcpy(&x, bytes + i * bits / 8, 8);
+            w[i] = x >> (i * bits % 8) & mask;
+        }
+        return;
+    }
     const auto pull = [&](size_t at, size_t width) {
         const size_t word = at / 64, used = at % 64;
         u64 x = full[word] >> used;

@@ -5,6 +5,7 @@
 #include "planes.h"
 #include "product.h"
 #include "rep3.h"
+#include "sort.h"
 #if defined(__AVX2__) && !defined(__AVX512F__)
 #include "product_avx2.h"
 #endif
@@ -58,7 +59,8 @@ Kernels kernels() {
 #endif
     using Pair = Plain<u128, 2, 2>;
     return {ring<u64>(narrow), ring<u128>(product<Pair, Pair>), rep3_and, pack_bool, unpack_bool,
-            add_planes,        block_table,                     block_select, and_rows,    mix_rows};
+            add_planes,        block_table,                     block_select, and_rows,    digit_counts,
+            mix_rows};
 }
 
 }  // namespace tacit::TACIT_TARGET
