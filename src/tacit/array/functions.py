@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tacit.array.secret import SecretArray
-from tacit.errors import NotRealised, ScaleError, ShapeError, UsageError
+from tacit.errors import ScaleError, ShapeError, UsageError
 
 pi, e, newaxis = math.pi, math.e, None
 float64 = float32 = "fixed"
@@ -176,17 +176,15 @@ def abs(x: SecretArray) -> SecretArray:
 
 
 def pow(x: Any, y: Any) -> SecretArray:
-    """x^y for a fixed integer y, by squaring; x^0.5 and x^−0.5 as roots."""
-    if isinstance(y, SecretArray) or np.ndim(y) != 0:
-        raise NotRealised("powers need one public exponent; use exp(y * log(x)) for positive x")
+    """x^y: by squaring for a fixed integer y, x^0.5 and x^−0.5 as roots, else e^(y·ln x) for x > 0."""
+    if isinstance(y, SecretArray) or np.ndim(y) != 0 or (y not in (0.5, -0.5) and y != int(y)):
+        from tacit.array.inverse_functions import power
+
+        return power(x, y)
     if y == 0.5:
         return sqrt(x)
     if y == -0.5:
         return rsqrt(x)
-    if y != int(y):
-        raise NotRealised(
-            f"the power {y} is neither an integer nor ±0.5; use exp({y} * log(x)) for positive x"
-        )
     n = int(y)
     if n < 0:
         return reciprocal(pow(x, -n))
@@ -579,8 +577,9 @@ if TYPE_CHECKING:
     from tacit.array.elementary import *  # noqa: F403
     from tacit.array.indexing import *  # noqa: F403
     from tacit.array.integers import *  # noqa: F403
+    from tacit.array.inverse_functions import *  # noqa: F403
 
-_ELSEWHERE = ("elementary", "indexing", "integers")
+_ELSEWHERE = ("elementary", "indexing", "integers", "inverse_functions")
 
 
 def __getattr__(name: str) -> Any:

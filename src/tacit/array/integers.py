@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,15 +11,22 @@ import numpy as np
 from tacit.array import functions as xp
 from tacit.array.program import PUBLIC
 from tacit.array.secret import SecretArray
-from tacit.errors import NotRealised, RangeError
+from tacit.errors import NotRealised, RangeError, ScaleError
 
 __all__ = [
+    "bitwise_and",
+    "bitwise_invert",
+    "bitwise_left_shift",
+    "bitwise_or",
+    "bitwise_right_shift",
+    "bitwise_xor",
     "ceil",
     "divmod_floor",
     "divmod_trunc",
     "floor_divide",
     "fmod",
     "parity",
+    "population_count",
     "remainder",
     "round",
     "trunc",
@@ -84,17 +92,14 @@ def _positive_divisor(x: Any, y: Any) -> tuple[SecretArray, Any, Any]:
                 f"a quotient by a value in [{b.aval.lo:.6g}, {b.aval.hi:.6g}], which may be zero; keep it away "
                 "from zero, for example maximum(y, 1), or state what you know with tacit.assume(y, lo, hi)"
             )
-        if "fixed" in (a.dtype, b.dtype):
-            raise NotRealised(
-                "the quotient of fixed-point values is rounded to a whole number only by a divisor that is known "
-                "while tracing; take floor(x / y)"
-            )
+        # Fixed-point values are whole multiples of one unit, and their quotients are as those of whole numbers.
+        a, b = (xp.astype(v, "fixed") if "fixed" in (a.dtype, b.dtype) else v for v in (a, b))
         turned = 1 if b.aval.lo > 0 else -1
         if turned < 0:
             a, b = xp.negative(a), xp.negative(b)
         shape = xp._common_shape(a.shape, b.shape)
         # A public divisor that is not known yet becomes a reciprocal, as in `_by_public`, of a wider fixed-point value.
-        _within(a, MOST_FIXED if b.aval.where == PUBLIC else MOST_WHOLE)
+        _within(a, MOST_FIXED if b.aval.where == PUBLIC or b.dtype == "fixed" else MOST_WHOLE)
         return xp.broadcast_to(a, shape), xp.broadcast_to(b, shape), turned
     n = np.asarray(y)
     n = n.astype(np.int64) if n.dtype.kind in "biu" else n.astype(np.float64)
@@ -219,3 +224,131 @@ def parity(n: SecretArray) -> SecretArray:
     """Return 1 for an odd whole number, 0 for an even one."""
     half = xp.floor(xp.multiply(n, 0.5))
     return _proved(xp.subtract(n, xp.multiply(half, 2)), 0, 1, "the remainder of a division by two is 0 or 1")
+
+
+# -- whole numbers as bits, two's complement ------------------------------------------------------------------
+
+Bitwise = Callable[[Any, Any], Any]
+CHUNK = 24
+
+
+def _bits(x: Any, count: int) -> tuple[Any, Any]:
+    """Return bits 0 … count − 1 of whole numbers (along a first axis) and the sign bit, as 0 and 1."""
+    if not isinstance(x, SecretArray):
+        places = np.arange(count).reshape(-1, *[1] * np.ndim(x))
+        return (np.asarray(x) >> places) & 1, (np.asarray(x) < 0).astype(np.int64)
+    if count > CHUNK:
+        # All at once, a quotient times its divisor would take as many bits again.
+        high, low = divmod_floor(x, 2**CHUNK)
+        bits, sign = _bits(high, count - CHUNK)
+        return xp.concat([_bits(low, CHUNK)[0], bits]), sign
+    divisors = (2 ** np.arange(1, count + 1)).reshape(-1, *[1] * x.ndim)
+    shifted = floor_divide(xp.expand_dims(x, 0), divisors)
+    before = xp.concat([xp.expand_dims(x, 0), shifted[:-1]])
+    bits = _proved(xp.subtract(before, xp.multiply(shifted, 2)), 0, 1, "a bit")
+    return bits, xp.negative(_proved(shifted[-1], -1, 0, "a sign bit"))
+
+
+def _bitwise(x: Any, y: Any, name: str, fn: Bitwise) -> SecretArray:
+    ctx = xp._context(x, y)
+    for v in (x, y):
+        kind = (
+            v.dtype
+            if isinstance(v, SecretArray)
+            else {"b": "bool", "i": "int", "u": "int"}.get(np.asarray(v).dtype.kind)
+        )
+        if kind != "int":
+            raise ScaleError(
+                f"{name} takes whole numbers; on truth values use & | ^ or logical_and, logical_or"
+            )
+    if not isinstance(x, SecretArray):
+        x, y = y, x
+    if not isinstance(y, SecretArray):
+        y = np.asarray(y, np.int64)
+        ends = [int(y.min(initial=0)), int(y.max(initial=0))]
+        if (
+            name == "bitwise_and"
+            and y.size
+            and ends[0] == ends[1]
+            and ends[1] > 0
+            and ends[1] & (ends[1] + 1) == 0
+        ):
+            return remainder(xp.broadcast_to(x, xp._common_shape(x.shape, y.shape)), ends[1] + 1)
+    else:
+        ends = [int(y.aval.lo), int(y.aval.hi)]
+    shape = xp._common_shape(x.shape, y.shape)
+    x = xp.broadcast_to(x, shape)
+    y = np.broadcast_to(y, shape) if isinstance(y, np.ndarray) else xp.broadcast_to(y, shape)
+    reach = max(int(x.aval.hi), -int(x.aval.lo) - 1, ends[1], -ends[0] - 1, 1)
+    count = reach.bit_length()
+    (a, a_sign), (b, b_sign) = _bits(x, count), _bits(y, count)
+    weights = 2 ** np.arange(count)
+    sign = fn(a_sign, b_sign)
+    bits = fn(a, b)
+    total = xp.sum(xp.multiply(bits, weights.reshape(-1, *[1] * (bits.ndim - 1))), 0)
+    found = xp.subtract(total, xp.multiply(sign, 2**count))
+    positive = [x.aval.lo >= 0, ends[0] >= 0]
+    low = 0 if all(positive) or (name == "bitwise_and" and any(positive)) else -(2**count)
+    return _proved(xp._lift(ctx, found), low, 2**count - 1, "as many bits as the operands have")
+
+
+def bitwise_and(x: Any, y: Any) -> SecretArray:
+    """Bits that both have; with a public 2^k − 1 it is the remainder by 2^k."""
+    return _bitwise(x, y, "bitwise_and", xp.multiply)
+
+
+def bitwise_or(x: Any, y: Any) -> SecretArray:
+    """Bits that either has."""
+    return _bitwise(x, y, "bitwise_or", lambda a, b: xp.subtract(xp.add(a, b), xp.multiply(a, b)))
+
+
+def bitwise_xor(x: Any, y: Any) -> SecretArray:
+    """Bits that one of them has."""
+    return _bitwise(
+        x, y, "bitwise_xor", lambda a, b: xp.subtract(xp.add(a, b), xp.multiply(xp.multiply(a, b), 2))
+    )
+
+
+def bitwise_invert(x: SecretArray) -> SecretArray:
+    """Every bit changed: −x − 1; NOT of a truth value."""
+    return (
+        xp.logical_not(x) if x.dtype == "bool" else xp.subtract(xp.negative(_whole(x, "bitwise_invert")), 1)
+    )
+
+
+def population_count(x: SecretArray) -> SecretArray:
+    """Count the bits that are 1 of whole numbers that are not negative."""
+    x = _whole(x, "population_count")
+    if x.aval.lo < 0:
+        raise RangeError(
+            f"population_count of a value in [{x.aval.lo:.6g}, {x.aval.hi:.6g}], which may be negative"
+        )
+    return xp.sum(_bits(x, max(int(x.aval.hi).bit_length(), 1))[0], 0)
+
+
+def _whole(x: SecretArray, name: str) -> SecretArray:
+    if x.dtype == "fixed":
+        raise ScaleError(f"{name} takes whole numbers; convert with astype, or floor")
+    return xp._number(x)
+
+
+def _amount(x: SecretArray, by: Any, name: str) -> Any:
+    if isinstance(by, SecretArray):
+        raise NotRealised(
+            f"{name} by a secret number of places; multiply by a power looked up with a one-hot selection"
+        )
+    places = np.asarray(by)
+    if places.dtype.kind not in "iu" or np.any(places < 0) or np.any(places > 62):
+        raise RangeError(f"{name} by {by}: a number of places is from 0 to 62")
+    _whole(x, name)
+    return 2 ** places.astype(np.int64)
+
+
+def bitwise_left_shift(x: SecretArray, by: Any) -> SecretArray:
+    """x·2^by for a public `by`; what could overflow is refused."""
+    return xp.multiply(xp._number(x), _amount(x, by, "bitwise_left_shift"))
+
+
+def bitwise_right_shift(x: SecretArray, by: Any) -> SecretArray:
+    """Floor of x / 2^by for a public `by`, exact."""
+    return floor_divide(xp._number(x), _amount(x, by, "bitwise_right_shift"))

@@ -74,12 +74,12 @@ class SecretArray:
 
     def _refuse(self, what: str) -> SecretUsedAsPublic:
         return SecretUsedAsPublic(
-            f"{what} would need the value of a {self.aval.where} array; compute with it (for example tacit.where), "
-            "or open it on purpose with tacit.reveal(x, why=...)"
+            f"{what} would need the value of a {self.aval.where} array; compute with it (tacit.where, or & and | "
+            "between comparisons), or open it on purpose with tacit.reveal(x, why=...)"
         )
 
     def __bool__(self) -> bool:
-        raise self._refuse("a Python condition")
+        raise self._refuse("a Python condition (if, while, and, or, not, 0 < x < 1)")
 
     def __float__(self) -> float:
         raise self._refuse("float()")
@@ -90,6 +90,20 @@ class SecretArray:
     def __index__(self) -> int:
         raise self._refuse("using it as an index")
 
+    def __complex__(self) -> complex:
+        raise self._refuse("complex()")
+
+    def __contains__(self, value: Any) -> bool:
+        raise self._refuse("the operator `in`")
+
+    def item(self, *args: int) -> Any:
+        """Refuse: a value leaves only by `tacit.reveal`."""
+        raise self._refuse("item()")
+
+    def tolist(self) -> Any:
+        """Refuse: a value leaves only by `tacit.reveal`."""
+        raise self._refuse("tolist()")
+
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise self._refuse("turning it into a NumPy array")
 
@@ -98,7 +112,9 @@ class SecretArray:
             raise TypeError("iteration over an array without axes")
         return (self[i] for i in range(self.shape[0]))
 
-    __hash__ = None  # type: ignore[assignment]
+    def __hash__(self) -> int:
+        # == compares values and gives an array, so equal arrays could not be found again.
+        raise TypeError("an array of a session has no hash; use a list, or a dictionary keyed by names")
 
     # -- operators ----------------------------------------------------------------------------------------
 
@@ -135,6 +151,33 @@ class SecretArray:
     def __pow__(self, other: Any) -> SecretArray:
         return _f().pow(self, other)
 
+    def __rpow__(self, other: Any) -> SecretArray:
+        return _f().pow(other, self)
+
+    def __floordiv__(self, other: Any) -> SecretArray:
+        return _f().floor_divide(self, other)
+
+    def __rfloordiv__(self, other: Any) -> SecretArray:
+        return _f().floor_divide(other, self)
+
+    def __mod__(self, other: Any) -> SecretArray:
+        return _f().remainder(self, other)
+
+    def __rmod__(self, other: Any) -> SecretArray:
+        return _f().remainder(other, self)
+
+    def __divmod__(self, other: Any) -> tuple[SecretArray, SecretArray]:
+        return _f().divmod_floor(self, other)
+
+    def __rdivmod__(self, other: Any) -> tuple[SecretArray, SecretArray]:
+        return _f().divmod_floor(other, self)
+
+    def __lshift__(self, other: Any) -> SecretArray:
+        return _f().bitwise_left_shift(self, other)
+
+    def __rshift__(self, other: Any) -> SecretArray:
+        return _f().bitwise_right_shift(self, other)
+
     def __neg__(self) -> SecretArray:
         return _f().negative(self)
 
@@ -162,23 +205,42 @@ class SecretArray:
     def __ne__(self, other: Any) -> SecretArray:  # type: ignore[override]
         return _f().not_equal(self, other)
 
+    def _by_bits(self, name: str, other: Any) -> SecretArray:
+        """Apply and, or, xor: to truth values, or to whole numbers bit by bit."""
+        return getattr(_f(), ("bitwise_" if self.dtype == "int" else "logical_") + name)(self, other)
+
     def __and__(self, other: Any) -> SecretArray:
-        return _f().logical_and(self, other)
+        return self._by_bits("and", other)
 
     __rand__ = __and__
 
     def __or__(self, other: Any) -> SecretArray:
-        return _f().logical_or(self, other)
+        return self._by_bits("or", other)
 
     __ror__ = __or__
 
     def __xor__(self, other: Any) -> SecretArray:
-        return _f().logical_xor(self, other)
+        return self._by_bits("xor", other)
 
     __rxor__ = __xor__
 
     def __invert__(self) -> SecretArray:
-        return _f().logical_not(self)
+        return _f().bitwise_invert(self)
+
+    def __round__(self, digits: int = 0) -> SecretArray:
+        if digits:
+            scale = 10.0**digits
+            return _f().divide(_f().round(_f().multiply(self, scale)), scale)
+        return _f().round(self)
+
+    def __trunc__(self) -> SecretArray:
+        return _f().trunc(self)
+
+    def __floor__(self) -> SecretArray:
+        return _f().floor(self)
+
+    def __ceil__(self) -> SecretArray:
+        return _f().ceil(self)
 
     # -- methods as NumPy has them ------------------------------------------------------------------------
 
@@ -201,6 +263,30 @@ class SecretArray:
     def min(self, axis: Any = None, keepdims: bool = False) -> SecretArray:
         """Minimum over `axis`."""
         return _f().min(self, axis=axis, keepdims=keepdims)
+
+    def prod(self, axis: Any = None, keepdims: bool = False) -> SecretArray:
+        """Product over `axis`."""
+        return _f().prod(self, axis=axis, keepdims=keepdims)
+
+    def std(self, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> SecretArray:
+        """Return the standard deviation over `axis`."""
+        return _f().std(self, axis=axis, correction=ddof, keepdims=keepdims)
+
+    def any(self, axis: Any = None, keepdims: bool = False) -> SecretArray:
+        """Whether any is true, over `axis`."""
+        return _f().any(self, axis=axis, keepdims=keepdims)
+
+    def all(self, axis: Any = None, keepdims: bool = False) -> SecretArray:
+        """Whether all are true, over `axis`."""
+        return _f().all(self, axis=axis, keepdims=keepdims)
+
+    def round(self, digits: int = 0) -> SecretArray:
+        """Nearest whole number, or multiple of 10^−digits, halves to the even one."""
+        return self.__round__(digits)
+
+    def squeeze(self, axis: Any = None) -> SecretArray:
+        """Remove axes of size one."""
+        return _f().squeeze(self, axis)
 
     def cumsum(self, axis: int | None = None) -> SecretArray:
         """Add up, keeping partial sums."""

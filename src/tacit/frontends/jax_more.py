@@ -1,13 +1,17 @@
-"""The table of JAX primitives: whole-number division, angles, the error function, cube roots."""
+"""The table of JAX primitives: whole-number division, bits, angles and their inverses, error and gamma functions."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from tacit.array import functions as xp
 from tacit.array.secret import SecretArray
+from tacit.errors import NotRealised, RangeError
 from tacit.frontends import jax_rules
-from tacit.frontends.jax_flat import Step, Value
+from tacit.frontends.jax_flat import Step, Value, known
 
 if TYPE_CHECKING:
     from tacit.frontends.jax import Interpreter
@@ -30,7 +34,11 @@ def _quotient(it: Interpreter, step: Step, ins: list[Value]) -> tuple[SecretArra
 
 def _div(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     if not jax_rules.is_int(step):
-        return [xp.divide(*ins)]
+        x, y = ins
+        if not (known(x) or known(y)) and it.facts.get(x.ref) == ("sine", y.ref):
+            # jnp.sinc divides a sine by its angle, which is not zero there but may be as small as one unit.
+            return [xp.sin_over(y)]
+        return [xp.divide(x, y)]
     return [_quotient(it, step, ins)[0]]
 
 
@@ -38,10 +46,50 @@ def _rem(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     return [_quotient(it, step, ins)[1]]
 
 
+def _sin(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+    out = xp.sin(ins[0])
+    it.facts[out.ref] = ("sine", ins[0].ref)
+    return [out]
+
+
+def _pow(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+    x, y = ins
+    exponent = jax_rules.only(y)
+    if exponent is not None and not known(x):
+        twice = 2 * exponent
+        if twice == int(twice):
+            return [jax_rules.root_power(x, exponent)]
+    return [xp.power(x, y)]
+
+
+def _logic(on_truth: Callable[..., Any], on_bits: Callable[..., Any]) -> jax_rules.Rule:
+    def rule(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+        return [(on_bits if jax_rules.is_int(step) else on_truth)(*ins)]
+
+    return rule
+
+
+def _shift(fn: Callable[..., Any], logical: bool = False) -> jax_rules.Rule:
+    def rule(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+        x, by = ins
+        if not known(by):
+            raise NotRealised(
+                f"jax primitive {step.name!r} by a secret number of places is not supported; multiply by a power that "
+                "is selected with a one-hot comparison"
+            )
+        if logical and x.aval.lo < 0:
+            raise RangeError(
+                f"jax primitive {step.name!r} of a value in [{x.aval.lo:.6g}, {x.aval.hi:.6g}], which may be negative"
+            )
+        return [fn(x, np.asarray(by))]
+
+    return rule
+
+
 RULES: dict[str, jax_rules.Rule] = {
     "div": _div,
     "rem": _rem,
-    "sin": jax_rules.one(xp.sin),
+    "sin": _sin,
     "cos": jax_rules.one(xp.cos),
     "tan": jax_rules.one(xp.tan),
     "atan": jax_rules.one(xp.atan),
@@ -49,4 +97,21 @@ RULES: dict[str, jax_rules.Rule] = {
     "erf": jax_rules.one(xp.erf),
     "erfc": jax_rules.one(xp.erfc),
     "cbrt": jax_rules.one(xp.cbrt),
+    "asin": jax_rules.one(xp.asin),
+    "acos": jax_rules.one(xp.acos),
+    "asinh": jax_rules.one(xp.asinh),
+    "acosh": jax_rules.one(xp.acosh),
+    "atanh": jax_rules.one(xp.atanh),
+    "erf_inv": jax_rules.one(xp.erfinv),
+    "lgamma": jax_rules.one(xp.lgamma),
+    "digamma": jax_rules.one(xp.digamma),
+    "pow": _pow,
+    "and": _logic(xp.logical_and, xp.bitwise_and),
+    "or": _logic(xp.logical_or, xp.bitwise_or),
+    "xor": _logic(xp.logical_xor, xp.bitwise_xor),
+    "not": _logic(xp.logical_not, xp.bitwise_invert),
+    "shift_left": _shift(xp.bitwise_left_shift),
+    "shift_right_arithmetic": _shift(xp.bitwise_right_shift),
+    "shift_right_logical": _shift(xp.bitwise_right_shift, logical=True),
+    "population_count": jax_rules.one(xp.population_count),
 }

@@ -84,22 +84,14 @@ def _mul(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     return [y] if only(x) == 1 and _same(y, step) else [xp.multiply(x, y)]
 
 
-def _power(x: Value, y: float) -> SecretArray:
+def root_power(x: Value, y: float) -> SecretArray:
+    """Return x^y for an exponent that is a multiple of one half."""
     twice = 2 * y
     if twice == int(twice) and y not in (0.5, -0.5) and y != int(y):
         whole = math.floor(abs(y))
         out = xp.multiply(xp.pow(x, whole), xp.sqrt(x))
         return out if y > 0 else xp.reciprocal(out)
     return xp.pow(x, y)
-
-
-def _pow(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
-    y = only(ins[1])
-    if y is None:
-        raise NotRealised(
-            "jax primitive 'pow' needs one exponent known while tracing; for positive x write exp(y * log(x))"
-        )
-    return [_power(ins[0], y)]
 
 
 def _integer_pow(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
@@ -170,7 +162,9 @@ def _compare(fn: Callable[..., SecretArray], same: bool) -> Rule:
             return [np.full(_shape(step), same)]
         if (sure := _decided(step, ins)) is not None:
             return [np.full(_shape(step), sure)]
-        if step.name in ("eq", "ne") and any(away_from_zero(it, v) and only(w) == 0 for v, w in (ins, ins[::-1])):
+        if step.name in ("eq", "ne") and any(
+            away_from_zero(it, v) and only(w) == 0 for v, w in (ins, ins[::-1])
+        ):
             return [np.full(_shape(step), step.name == "ne")]
         limit = [
             v for v in ins if known(v) and np.asarray(v).dtype.kind == "f" and not np.all(np.isfinite(v))
@@ -197,6 +191,12 @@ def _decided(step: Step, ins: list[Value]) -> bool | None:
     if xh < yl or yh < xl:
         # Any number of one range answers for all of them.
         return bool(_NUMPY[step.name](xh, yl))
+    if all(np.asarray(v).dtype.kind in "iu" if known(v) else v.dtype == "int" for v in ins):
+        # Whole numbers are exact, so ranges that only touch say something too.
+        if xl >= yh and step.name in ("lt", "ge"):
+            return step.name == "ge"
+        if xh <= yl and step.name in ("gt", "le"):
+            return step.name == "le"
     return None
 
 
@@ -208,18 +208,6 @@ _NUMPY: dict[str, Any] = {
     "eq": np.equal,
     "ne": np.not_equal,
 }
-
-
-def _logic(fn: Callable[..., SecretArray]) -> Rule:
-    def rule(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
-        if is_int(step):
-            raise NotRealised(
-                f"jax primitive {step.name!r} on whole numbers (bit by bit) is not supported on secrets; it is on "
-                "truth values"
-            )
-        return [fn(*ins)]
-
-    return rule
 
 
 def _select_n(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
@@ -369,7 +357,6 @@ RULES: dict[str, Rule] = {
     "mul": _mul,
     "neg": one(xp.negative),
     "integer_pow": _integer_pow,
-    "pow": _pow,
     "square": one(xp.square),
     "sqrt": one(xp.sqrt),
     "rsqrt": one(xp.rsqrt),
@@ -397,10 +384,6 @@ RULES: dict[str, Rule] = {
     "ge": _compare(xp.greater_equal, True),
     "eq": _compare(xp.equal, True),
     "ne": _compare(xp.not_equal, False),
-    "and": _logic(xp.logical_and),
-    "or": _logic(xp.logical_or),
-    "xor": _logic(xp.logical_xor),
-    "not": _logic(xp.logical_not),
     "select_n": _select_n,
     "convert_element_type": _convert,
     "reduce_sum": _reduce_sum,

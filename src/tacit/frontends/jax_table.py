@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,6 +101,14 @@ GROUPS: dict[str, dict[str, Example]] = {
         "erf": lambda x: lax.erf(x),
         "erfc": lambda x: lax.erfc(x),
         "cbrt": lambda y: lax.cbrt(y),
+        "asin": lambda w: lax.asin(w),
+        "acos": lambda w: lax.acos(w),
+        "asinh": lambda x: lax.asinh(x),
+        "acosh": lambda y: lax.acosh(y),
+        "atanh": lambda x: lax.atanh(x / 9),
+        "erf_inv": lambda x: lax.erf_inv(x / 9),
+        "lgamma": lambda y: lax.lgamma(y),
+        "digamma": lambda y: lax.digamma(y),
         "abs": lambda x: lax.abs(x),
         "sign": lambda x: lax.sign(x),
         "floor": lambda x: lax.floor(x),
@@ -121,6 +129,10 @@ GROUPS: dict[str, dict[str, Example]] = {
         "or": lambda b, x: b | (x > 0),
         "xor": lambda b: b ^ b[::-1],
         "not": lambda b: ~b,
+        "shift_left": lambda k: k << 3,
+        "shift_right_arithmetic": lambda k: k >> 3,
+        "shift_right_logical": lambda k: lax.shift_right_logical(k, jnp.full(N, 3)),
+        "population_count": lambda k: lax.population_count(k),
         "select_n": lambda b, x, y: lax.select_n(b, x, y),
         "convert_element_type": lambda b: b.astype(float),
     },
@@ -153,6 +165,9 @@ GROUPS: dict[str, dict[str, Example]] = {
         "gather": lambda m: m[PICK],
         "scatter": lambda m, w: m.at[PICK].set(w[:32]),
         "scatter-add": lambda m, w: m.at[PICK].add(w[:32]),
+        "scatter-max": lambda m, w: m.at[PICK].max(w[:32]),
+        "scatter-min": lambda m, w: m.at[PICK].min(w[:32]),
+        "scatter-mul": lambda m, w: m.at[PICK].mul(w[:32]),
     },
     "Windows": {
         "conv_general_dilated": lambda x, w: lax.conv(
@@ -186,6 +201,14 @@ BOUNDS = {
     "exp2": "as exp, and 1 unit of the argument",
     "expm1": "as exp",
     "rem": "exact",
+    **dict.fromkeys(["asin", "acos"], "6 units"),
+    **dict.fromkeys(["asinh", "acosh", "erf_inv"], "8 units"),
+    "atanh": "4 units",
+    "lgamma": "24 units, and 4 for each one of the argument",
+    "digamma": "24 units, and 2^-18 over the argument",
+    **dict.fromkeys(
+        ["shift_left", "shift_right_arithmetic", "shift_right_logical", "population_count"], "exact"
+    ),
     "sin": "4 units, and 2^-52 of the argument",
     "cos": "4 units, and 2^-52 of the argument",
     "tan": "4 units, times 1 + r²",
@@ -211,9 +234,18 @@ NOTES = {
     "cholesky": "tacit.conditioned(a, least=…, definite=True), or x.T @ x and a multiple of the identity",
     "eigh": "symmetric; the entry of largest size of a vector is positive",
     "svd": "values of any matrix; vectors by tacit.conditioned(a, least=…)",
-    "pow": "exponent known while tracing: whole, or a multiple of one half",
+    "pow": "known exponents that are multiples of one half; any other, also a secret one, of a positive base, as exp",
+    **dict.fromkeys(["asin", "acos"], "range within [−1, 1]"),
+    **dict.fromkeys(["atanh", "erf_inv"], "range within (−1, 1)"),
+    "acosh": "range of at least 1",
+    **dict.fromkeys(["lgamma", "digamma"], "positive range"),
+    **dict.fromkeys(
+        ["shift_left", "shift_right_arithmetic", "shift_right_logical"], "by a known number of places"
+    ),
+    "shift_right_logical": "by a known number of places; no negative range",
+    "population_count": "no negative range",
     "div": "the divisor's range must exclude zero; exact on whole numbers, up to 2^52",
-    "rem": "the divisor's range must exclude zero; on floats it is known while tracing, a multiple of 2^-16",
+    "rem": "the divisor's range must exclude zero; a known float divisor is a multiple of 2^-16",
     "sin": "argument up to 2^20",
     "cos": "argument up to 2^20",
     "tan": "range between two poles, 1/16 away from each",
@@ -225,11 +257,14 @@ NOTES = {
     "rsqrt": "positive range",
     "log": "positive range",
     "log1p": "range above −1",
-    "dynamic_slice": "index known, or public inside a loop",
-    "dynamic_update_slice": "index known, or public inside a loop",
-    "gather": "index known, or one public index inside a loop",
-    "scatter": "index known, or one public index inside a loop",
-    "scatter-add": "index known, or one public index inside a loop",
+    "dynamic_slice": "index known or public in a loop; secret, it is a look-up among all places of the window",
+    "dynamic_update_slice": "index known or public in a loop; secret, it is two sums by index",
+    "gather": "index known or public in a loop; by a secret one see below",
+    "scatter": "index known or public in a loop; by secret ones at most 64 updates, one after the other",
+    "scatter-add": "index known or public in a loop; by a secret one see below",
+    "scatter-max": "index known",
+    "scatter-min": "index known",
+    "scatter-mul": "index known",
     "scan": "fixed length; here 64 rows",
     "while": "only if the number of iterations follows from constants; here 64",
     "cond": "on a secret both branches run, then a selection",
@@ -246,10 +281,7 @@ NOTES = {
     "convert_element_type": "bool to int to float is exact; float to int rounds toward zero",
     "reduce_and": "truth values",
     "reduce_or": "truth values",
-    "and": "truth values",
-    "or": "truth values",
-    "xor": "truth values",
-    "not": "truth values",
+    **dict.fromkeys(["and", "or", "xor", "not"], "truth values; whole numbers bit by bit, exactly"),
 }
 
 
@@ -275,23 +307,28 @@ class Row:
     note: str
 
 
-def record(function: Example) -> Program:
+def record(function: Example, specs: Mapping[str, Aval] = SPECS) -> Program:
     """Trace an example on secret parameters named like its arguments."""
     trace = Trace()
     code = function.__code__
     names = code.co_varnames[: code.co_argcount]
-    out = trace_jax(function, [trace.parameter(SPECS[n]) for n in names])
+    out = trace_jax(function, [trace.parameter(specs[n]) for n in names])
     return trace.program([out])
 
 
-def measure(name: str, function: Example) -> Row:
-    """Price one example on rep3 with 64-bit shares."""
-    program = record(function)
+def _priced(program: Program) -> _Counter:
     model = _Counter("rep3", protocols.load("rep3").cards, nowhere(PARTIES), Ring(FORMAT.width))
     values = [
         Value(i.aval, None, model.constant_bits(np.zeros(i.aval.shape, np.uint8))) for i in program.inputs
     ]
     Runtime(model, FORMAT, PARTIES).block(program, values)
+    return model
+
+
+def measure(name: str, function: Example) -> Row:
+    """Price one example on rep3 with 64-bit shares."""
+    program = record(function)
+    model = _priced(program)
     bits = 8 * model.cost.total_bytes / len(PARTIES) / N
     return Row(name, bound(name, program), model.cost.rounds, bits, model.messages, NOTES.get(name, ""))
 
@@ -330,6 +367,28 @@ computed in the clear where they are known.
 """
 
 
+def _secret_lines() -> list[str]:
+    """Price look-ups and sums by a secret index."""
+    index = Aval((64,), "int", 0, N - 1)
+    cases: dict[str, Example] = {
+        "`x[k]`, x secret": lambda x, k: x[k],
+        "`x[k]`, x public": lambda k: jnp.asarray(np.linspace(-1, 1, N))[k],
+        "`x.at[k].add(y)`": lambda x, k, y: x.at[k].add(y[:64]),
+        "`dynamic_slice(x, k[0], 64)`": lambda x, k: lax.dynamic_slice(x, (k[0],), (64,)),
+    }
+    lines = [
+        "An index that one party or nobody knows is turned into bits, one of which is set: of its high and of its low",
+        f"part, so that a table of n rows takes about 2√n of them. Exact. Here 64 of them, x of {N} elements:",
+        "",
+        "| | rounds | bytes in all |",
+        "|---|--:|--:|",
+    ]
+    for name, function in cases.items():
+        model = _priced(record(function, {**SPECS, "k": index}))
+        lines.append(f"| {name} | {model.cost.rounds} | {model.cost.total_bytes:,} |")
+    return lines
+
+
 def page() -> str:
     """Return the page."""
     lines = [HEAD]
@@ -344,6 +403,7 @@ def page() -> str:
             r = measure(name, function)
             lines.append(f"| `{name}` | {r.bound} | {r.rounds} | {r.bits:.4g} | {r.messages} | {r.note} |")
         lines.append("")
+    lines += ["## Secret indices", "", *_secret_lines(), ""]
     lines += [
         "## Free",
         "",
@@ -362,8 +422,7 @@ def page() -> str:
         "",
         "| primitive | instead |",
         "|---|---|",
-        "| `and`, `or`, `xor`, `not` on whole numbers | compare, or take the floor of a quotient |",
-        "| an index that depends on a secret | select with a one-hot comparison |",
+        "| whether an index may leave the array, where JAX answers NaN | declare the index's bound, or mode='clip' |",
         "| complex numbers | keep real and imaginary parts apart |",
         *(f"| `{n}` | {REMEDIES[n]} |" for n in sorted(REMEDIES)),
     ]

@@ -1,0 +1,260 @@
+"""Inverse trigonometric, hyperbolic and error functions, powers, the gamma function; composed from the op table.
+
+Errors are absolute, in units of the last place; tests/unit/test_inverse_functions.py sweeps them.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from tacit.array import functions as xp
+from tacit.array.elementary import _series
+from tacit.array.secret import SecretArray
+from tacit.errors import RangeError
+
+__all__ = [
+    "acos",
+    "acosh",
+    "asin",
+    "asinh",
+    "atanh",
+    "digamma",
+    "erfinv",
+    "hypot",
+    "lgamma",
+    "logaddexp",
+    "power",
+    "sin_over",
+]
+
+# Stirling's series begins where its terms fall fast enough; the recurrence brings arguments there.
+SHIFT = 8
+STIRLING = tuple(
+    b / (2 * i * (2 * i - 1)) for i, b in enumerate((1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730), 1)
+)
+
+
+def _fixed(x: Any) -> SecretArray:
+    return xp.astype(xp._number(x), "fixed")
+
+
+def _signed(x: SecretArray, fn: Any) -> SecretArray:
+    """Return the odd function whose values for x ≥ 0 `fn` computes."""
+    upper = fn(xp.abs(x))
+    return upper if x.aval.lo >= 0 else xp.where(xp.less(x, 0), xp.negative(upper), upper)
+
+
+def _inside(x: SecretArray, name: str, lo: float, hi: float, open_ends: bool = False) -> None:
+    span = x.aval
+    if span.lo < lo or span.hi > hi or (open_ends and (span.lo == lo or span.hi == hi)):
+        where = f"strictly between {lo:g} and {hi:g}" if open_ends else f"in [{lo:g}, {hi:g}]"
+        raise RangeError(
+            f"{name} of a value in [{span.lo:.6g}, {span.hi:.6g}], which is not {where}; clip it, or state what you "
+            "know with tacit.assume(x, lo, hi)"
+        )
+
+
+# -- inverse trigonometric ------------------------------------------------------------------------------------
+
+
+def _asin_series(z: Any) -> Any:
+    r = np.sqrt(np.maximum(z, 0))
+    return np.where(z < 1e-8, 1 + z / 6, np.arcsin(r) / np.where(r == 0, 1, r))
+
+
+def _small_asin(w: SecretArray) -> SecretArray:
+    """Return the arc sine of 0 ≤ w ≤ 1/2."""
+    w = xp.assume(w, 0.0, min(w.aval.hi, 0.5 + 2.0**-8), "a sine of at most a twelfth of a turn")
+    return xp.multiply(w, _series(_asin_series, xp.square(w), 0.0, 0.26))
+
+
+def _upper_asin(a: SecretArray) -> SecretArray:
+    if a.aval.hi <= 0.5:
+        return _small_asin(a)
+    # asin a = π/2 − 2·asin √((1 − a)/2), and 1 − a is exact where the arc sine is steep.
+    far = xp.greater(a, 0.5)
+    turned = xp.multiply(xp.sqrt(xp.maximum(xp.subtract(1.0, a), 0.0)), math.sqrt(0.5))
+    angle = _small_asin(xp.where(far, turned, a))
+    return xp.where(far, xp.subtract(math.pi / 2, xp.multiply(angle, 2)), angle)
+
+
+def asin(x: SecretArray) -> SecretArray:
+    """Arc sine of a value in [−1, 1]; 6 units."""
+    x = _fixed(x)
+    _inside(x, "asin", -1, 1)
+    return _signed(x, _upper_asin)
+
+
+def acos(x: SecretArray) -> SecretArray:
+    """Arc cosine of a value in [−1, 1]; 6 units."""
+    return xp.subtract(math.pi / 2, asin(x))
+
+
+# -- inverse hyperbolic ---------------------------------------------------------------------------------------
+
+
+def _upper_asinh(a: SecretArray) -> SecretArray:
+    # √(a² + 1) as the greater of a and 1, times √(1 + (lesser/greater)²): nothing is squared that is large.
+    greater = xp.maximum(a, 1.0)
+    share = xp.assume(xp.divide(xp.minimum(a, 1.0), greater), 0.0, 1 + 2.0**-8, "the lesser over the greater")
+    root = xp.multiply(greater, xp.sqrt(xp.add(xp.square(share), 1.0)))
+    return xp.log(xp.maximum(xp.add(a, root), 1.0))
+
+
+def asinh(x: SecretArray) -> SecretArray:
+    """Inverse hyperbolic sine; 8 units."""
+    return _signed(_fixed(x), _upper_asinh)
+
+
+def acosh(x: SecretArray) -> SecretArray:
+    """Inverse hyperbolic cosine of x ≥ 1; 8 units."""
+    x = _fixed(x)
+    _inside(x, "acosh", 1, math.inf)
+    root = xp.multiply(xp.sqrt(xp.subtract(x, 1.0)), xp.sqrt(xp.add(x, 1.0)))
+    return xp.log(xp.maximum(xp.add(x, root), 1.0))
+
+
+def atanh(x: SecretArray) -> SecretArray:
+    """Inverse hyperbolic tangent of −1 < x < 1; 4 units."""
+    x = _fixed(x)
+    _inside(x, "atanh", -1, 1, open_ends=True)
+    ends = xp.log(xp.stack([xp.add(x, 1.0), xp.subtract(1.0, x)]))
+    return xp.multiply(xp.subtract(ends[0], ends[1]), 0.5)
+
+
+# -- the error function's inverse -----------------------------------------------------------------------------
+
+
+@cache
+def _erfinv(log_gap: float) -> float:
+    """Return erfinv(x)/x for 1 − x² = e^(−log_gap)."""
+    rest = math.exp(-log_gap)
+    x = math.sqrt(-math.expm1(-log_gap))
+    if x < 1e-4:
+        return math.sqrt(math.pi) / 2 * (1 + math.pi * x * x / 12)
+    tail, low, high = rest / (1 + x), 0.0, 10.0
+    for _ in range(70):
+        middle = (low + high) / 2
+        # Each of the two loses its digits where the other keeps them.
+        below = math.erf(middle) < x if x < 0.5 else math.erfc(middle) > tail
+        low, high = (middle, high) if below else (low, middle)
+    y = (low + high) / 2
+    return y / x
+
+
+def _by_gap(w: Any) -> Any:
+    return np.vectorize(_erfinv, otypes=[float])(np.maximum(w, 0))
+
+
+def _by_root(v: Any) -> Any:
+    return _by_gap(np.square(v))
+
+
+def erfinv(x: SecretArray) -> SecretArray:
+    """Inverse of the error function for −1 < x < 1; 8 units (M. Giles, "Approximating the erfinv function", 2011)."""
+    x = _fixed(x)
+    _inside(x, "erfinv", -1, 1, open_ends=True)
+    gap = xp.negative(xp.sum(xp.log(xp.stack([xp.subtract(1.0, x), xp.add(x, 1.0)])), 0))
+    most = -math.log1p(-(x.aval.magnitude**2)) + 0.01
+    gap = xp.assume(gap, -(2.0**-8), most, "−log(1 − x²)")
+    if most <= 5:
+        return xp.multiply(x, _series(_by_gap, gap, 0.0, 5.0))
+    near = _series(_by_gap, xp.minimum(gap, 5.0), 0.0, 5.0)
+    top = max(4.0, math.ceil(math.sqrt(most)))
+    far = _series(_by_root, xp.sqrt(xp.maximum(gap, 4.9)), 2.2, top)
+    return xp.multiply(x, xp.where(xp.less(gap, 5.0), near, far))
+
+
+# -- powers and lengths ---------------------------------------------------------------------------------------
+
+
+def power(x: Any, y: Any) -> SecretArray:
+    """x^y = e^(y·ln x) for x > 0, either secret; the relative error is 4 units for each one of y, and of y·ln x."""
+    x, y = xp._pair(x, y)
+    x, y = _fixed(x), _fixed(y)
+    if x.aval.lo <= 0:
+        raise RangeError(
+            f"a power of a value in [{x.aval.lo:.6g}, {x.aval.hi:.6g}], which may be zero or negative, to an exponent "
+            "that is not a known whole number; keep the base positive, for example maximum(x, 0.01)"
+        )
+    return xp.exp(xp.multiply(y, xp.log(x)))
+
+
+def hypot(x: Any, y: Any) -> SecretArray:
+    """√(x² + y²), one of whose ranges must exclude zero; 4 units for each one of the result, and 2."""
+    x, y = xp._pair(x, y)
+    a, b = xp.abs(_fixed(x)), xp.abs(_fixed(y))
+    most = xp.maximum(a, b)
+    if most.aval.lo <= 0:
+        raise RangeError(
+            "hypot of values that may both be zero; keep one away from zero, or take sqrt(x*x + y*y)"
+        )
+    share = xp.assume(xp.divide(xp.minimum(a, b), most), 0.0, 1 + 2.0**-8, "the lesser over the greater")
+    return xp.multiply(most, xp.sqrt(xp.add(xp.square(share), 1.0)))
+
+
+def logaddexp(x: Any, y: Any) -> SecretArray:
+    """Ln(e^x + e^y), from the greater one so that nothing grows; 6 units."""
+    x, y = xp._pair(x, y)
+    x, y = _fixed(x), _fixed(y)
+    gap = xp.exp(xp.negative(xp.abs(xp.subtract(x, y))))
+    return xp.add(xp.maximum(x, y), xp.log(xp.add(gap, 1.0)))
+
+
+def _sine_series(z: Any) -> Any:
+    r = np.sqrt(np.maximum(z, 0))
+    return np.where(z < 1e-8, 1 - z / 6, np.sin(r) / np.where(r == 0, 1, r))
+
+
+def sin_over(x: SecretArray) -> SecretArray:
+    """Sin(x)/x, which is 1 at 0; 6 units."""
+    x = _fixed(x)
+    a = xp.abs(x)
+    near = _series(_sine_series, xp.square(xp.minimum(a, 2.0)), 0.0, 4.0)
+    if a.aval.hi <= 2:
+        return near
+    far = xp.maximum(a, 1.5)
+    return xp.where(xp.less(a, 2.0), near, xp.divide(xp.sin(far), far))
+
+
+# -- the gamma function ---------------------------------------------------------------------------------------
+
+
+def _steps(x: SecretArray, name: str) -> tuple[SecretArray, SecretArray]:
+    """Return x, x + 1, …, x + 7 along a first axis, and x + 8."""
+    x = _fixed(x)
+    _inside(x, name, 0, math.inf, open_ends=True)
+    places = np.arange(float(SHIFT)).reshape(-1, *[1] * x.ndim)
+    return xp.add(xp.expand_dims(x, 0), places), xp.add(x, float(SHIFT))
+
+
+def lgamma(x: SecretArray) -> SecretArray:
+    """Logarithm of the gamma function of x > 0; 24 units, and 4 for each one of x (Stirling's series)."""
+    steps, z = _steps(x, "lgamma")
+    inverse = xp.reciprocal(z)
+    square = xp.square(inverse)
+    series = xp.multiply(inverse, _horner(square, STIRLING))
+    main = xp.subtract(xp.multiply(xp.subtract(z, 0.5), xp.log(z)), z)
+    shift = xp.sum(xp.log(steps), 0)
+    return xp.subtract(xp.add(xp.add(main, series), math.log(2 * math.pi) / 2), shift)
+
+
+def digamma(x: SecretArray) -> SecretArray:
+    """Logarithmic derivative of the gamma function of x > 0; 24 units and 2^-18 of 1/x."""
+    steps, z = _steps(x, "digamma")
+    inverse = xp.reciprocal(z)
+    square = xp.square(inverse)
+    series = xp.multiply(square, _horner(square, tuple((2 * i + 1) * c for i, c in enumerate(STIRLING))))
+    shift = xp.sum(xp.reciprocal(steps), 0)
+    return xp.subtract(xp.subtract(xp.log(z), xp.multiply(inverse, 0.5)), xp.add(series, shift))
+
+
+def _horner(x: SecretArray, coefficients: tuple[float, ...]) -> SecretArray:
+    total: Any = coefficients[-1]
+    for c in coefficients[-2::-1]:
+        total = xp.add(xp.multiply(x, total), c)
+    return total
