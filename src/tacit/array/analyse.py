@@ -160,8 +160,8 @@ def _few(names: list[str], most: int = 12) -> str:
 
 
 MOVES = frozenset(
-    {"arrange", "assume", "broadcast", "concat", "convert", "dynamic_slice", "flip", "neg", "reshape", "restore",
-     "reveal", "shuffle", "slice", "take", "transpose"}
+    {"arrange", "assume", "broadcast", "concat", "convert", "dynamic_slice", "flip", "lookup", "neg", "reshape",
+     "restore", "reveal", "shuffle", "slice", "take", "transpose"}
 )  # fmt: skip
 """Operations whose results hold operands' elements as they were, up to their sign and order."""
 

@@ -285,6 +285,7 @@ def _no_clear(vals: list[Array], params: Params) -> list[Array]:
 
 def _table() -> dict[str, Op]:
     from tacit.array import composed as cp
+    from tacit.array import lookup as lk
     from tacit.array import lower as lw
     from tacit.array import ops_order as oo
     from tacit.array import shapes as sh
@@ -396,6 +397,7 @@ def _table() -> dict[str, Op]:
         *sh.ENTRIES,
         *oo.ENTRIES,
         *wn.ENTRIES,
+        *lk.ENTRIES,
     ]
     return {op.name: op for op in entries}
 

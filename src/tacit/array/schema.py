@@ -98,6 +98,7 @@ PARAMS: dict[str, dict[str, Check]] = {
     "concat": {"axis": is_whole},
     "dynamic_slice": {"sizes": _wholes},
     "order": {"descending": _flags},
+    "spread": {"size": is_whole, "last": _flag},
     "conv": {
         **dict.fromkeys(["strides", "base", "dilation"], _wholes),
         **dict.fromkeys(["low", "high"], _offsets),
@@ -107,7 +108,7 @@ PARAMS: dict[str, dict[str, Check]] = {
 
 OPTIONAL: dict[str, dict[str, Check]] = {"assume": {"why": _text}}
 
-_TWO = "add sub mul maximum minimum matmul conv div lt eq and or xor"
+_TWO = "add sub mul maximum minimum matmul conv lookup spread div lt eq and or xor"
 OPERANDS: dict[str, range] = {
     "const": range(1),
     "select": range(3, 4),

@@ -19,6 +19,7 @@ from tacit.array.secret import SecretArray
 from tacit.errors import InternalError, NotRealised, SecretUsedAsPublic, TacitError, UsageError
 from tacit.frontends import (
     jax_facts,
+    jax_index,
     jax_linalg,
     jax_loops,
     jax_more,
@@ -34,6 +35,7 @@ RULES: dict[str, jax_rules.Rule] = jax_facts.noted(
     {
         **jax_rules.RULES,
         **jax_move.RULES,
+        **jax_index.RULES,
         **jax_loops.RULES,
         **jax_order.RULES,
         **jax_more.RULES,

@@ -113,7 +113,7 @@ def _both(met: SecretArray | None, alone: SecretArray | None) -> SecretArray:
     return xp.concat(pieces) if len(pieces) > 1 else pieces[0]
 
 
-def _add_rows(g: SecretArray, at: Array, size: int) -> SecretArray:
+def add_rows(g: SecretArray, at: Array, size: int) -> SecretArray:
     """Return `size` rows: row j adds up the rows i of g with at[i] = j."""
     order = np.argsort(at, kind="stable")
     counts = np.bincount(at, minlength=size)
@@ -339,7 +339,7 @@ def _scatter_add(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
 def _back(g: SecretArray, c: Contest) -> SecretArray:
     size = len(c.levels[-1].left) + len(c.levels[-1].alone) if c.levels else c.size
     held = np.flatnonzero(c.final >= 0)
-    g = _add_rows(_rows(g, held), c.final[held], size)
+    g = add_rows(_rows(g, held), c.final[held], size)
     for level, bit in zip(reversed(c.levels), reversed(c.bits), strict=True):
         n = len(level.left)
         pieces, at = [g[n:]], [level.alone]
@@ -353,7 +353,7 @@ def _back(g: SecretArray, c: Contest) -> SecretArray:
             at = [level.right, level.left, *at]
         both = [p for p in pieces if p.shape[0]]
         joined = xp.concat(both) if len(both) > 1 else both[0]
-        g = _add_rows(joined, np.concatenate(at), level.size)
+        g = add_rows(joined, np.concatenate(at), level.size)
     return g
 
 
