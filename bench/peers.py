@@ -10,6 +10,8 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -17,31 +19,45 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bench.rig import floor, page
 from bench.rig.engines import FACTS, PEERS, make_environment
 from bench.rig.relay import NETWORKS
-from bench.rig.runner import RESULTS, Bench, Options, machine
+from bench.rig.runner import RESULTS, Bench, Options, machine, result_path
 from bench.rig.workloads import Workload, all_workloads, distinct
 from rich.console import Console
 
-LONG = ("sort 10^5", "CNN 16-16-100-10 (C): predict 128", "train", "LeNet 20-50-500-10 (D): predict 128")
-FAR = ("multiply 10^6", "x < 0 10^5", "ReLU 10^5", "matrix product 512^3", "exp 10^5", "reciprocal 10^5",
-       "sigmoid 10^5", " max 10^5", "sort 10^4", "statistics", "10 full batches", "MLP 784-128-128-10 (A): predict",
-       "CNN 16-16-100-10 (C): predict 1 ")  # fmt: skip
-"""What --short takes on the slow networks."""
-Stage = tuple[str, list[Workload], list[str]]
+LONG = ("sort 10^5", "train", "(C): predict 128", "(D): predict 128")
+LONGEST = ("(C): train", "(D): predict 128", "(D): train")
+FAR = ("multiply 10^6", "x < 0 10^5", "exp 10^5", "reciprocal 10^5", "sigmoid 10^5", " max 10^5", "sort 10^4",
+       "10 full batches", "(A): predict", "(C): predict 1 ")  # fmt: skip
+"""What --short takes on the slow networks; where a peer needs a minute each time, one other stands for it."""
+FAR_CRYPTEN = ("multiply 10^6", "x < 0 10^5", "sigmoid 10^5", "(A): predict", "(C): predict 1 ")
 
 
-def short(peers: list[str]) -> list[Stage]:
-    """Return what to run, the most telling first: network, workloads, peers."""
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What to run on one network."""
+
+    network: str
+    workloads: list[Workload]
+    peers: list[str]
+    repeats: int = 0
+
+
+def having(parts: Sequence[str], workloads: Sequence[Workload]) -> list[Workload]:
+    """Return the workloads whose names contain one of the parts."""
+    return [w for w in workloads if any(part in f" {w.name} " for part in parts)]
+
+
+def short(peers: list[str], repeats: int) -> list[Stage]:
+    """Return what to run, the most telling first."""
     every = all_workloads()
-    long = [w for w in every if any(part in w.name for part in LONG)]
-    far = [w for w in every if any(part in f" {w.name} " for part in FAR)]
-    quick = [w for w in every if w not in long]
-    biggest = [w for w in long if "(C)" in w.name or "(D)" in w.name]
-    return [
-        ("loopback", quick + [w for w in long if w not in biggest], peers),
-        ("wan", far, peers),
-        ("lan", far, peers),
-        ("loopback", biggest, peers),
+    long, longest = having(LONG, every), having(LONGEST, every)
+    first = [w for w in every if w not in long] + [w for w in long if w not in longest]
+    far = [
+        Stage(network, having(names, every), [p], repeats or 2)
+        for network in ("wan", "lan")
+        for p, names in (("spu", FAR), ("crypten", FAR_CRYPTEN))
+        if p in peers
     ]
+    return [Stage("loopback", first, peers, repeats), *far, Stage("loopback", longest, peers, repeats)]
 
 
 def record_machine(folder: Path) -> None:
@@ -81,18 +97,26 @@ def main() -> int:
     console = Console(stderr=True)
     until = time.monotonic() + 60 * args.minutes
     folder = PEERS / "small" if args.small else RESULTS
-    stages = short(args.peers) if args.short else [(network, chosen, args.peers) for network in args.networks]
+    stages = (
+        short(args.peers, args.repeats)
+        if args.short
+        else [Stage(network, chosen, args.peers, args.repeats) for network in args.networks]
+    )
     if not args.page:
-        options = Options(args.repeats, args.timeout, args.small, args.again)
         # On a terminal one line says what is going on; in a pipe there is none.
         with console.status("") as status:
             say = status.update if console.is_terminal else (lambda _: None)
             for peer in args.peers:
                 make_environment(peer, say)
             record_machine(folder)
-            for network, workloads, peers in stages:
-                with Bench(network, peers, options, say, folder) as bench:
-                    for w in workloads:
+            if args.again:
+                for stage in stages:
+                    for w in stage.workloads:
+                        result_path(folder, stage.network, w).unlink(missing_ok=True)
+            for stage in stages:
+                options = Options(stage.repeats, args.timeout, args.small)
+                with Bench(stage.network, stage.peers, options, say, folder) as bench:
+                    for w in stage.workloads:
                         if time.monotonic() < until:
                             bench.measure(w)
     page.write(folder, args.note, folder / "RESULTS.md" if args.small else page.PAGE)

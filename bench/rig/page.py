@@ -158,6 +158,7 @@ def floors(found: dict[str, Record], network: Network, measured: dict[str, float
         "Tacit, s",
         "floor, s",
         "Tacit / floor",
+        "µs a round",
         "rounds",
         "bytes of the busiest party",
         "as metered",

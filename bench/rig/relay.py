@@ -229,9 +229,9 @@ class Relay:
                     else:
                         self.selector.unregister(way.source)
             self._forget()
-            # A target that takes nothing is tried again soon; epoll waits in whole milliseconds, so short waits spin.
+            # A target that takes nothing is tried again soon; epoll waits in whole milliseconds, so the last one spins.
             wait = 0.0005 if blocked else max(0.0, due - time.monotonic())
-            for key, _ in self.selector.select(wait if wait > 0.0015 else 0):
+            for key, _ in self.selector.select(wait - 0.0012 if wait > 0.0015 else 0):
                 if key.data == "end":
                     return
                 if key.data == "control":

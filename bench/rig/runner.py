@@ -35,7 +35,6 @@ class Options:
     """Measured runs; 0: by duration, at least 5 where one takes less than 2 s."""
     timeout_s: float = 300.0
     small: bool = False
-    again: bool = False
 
 
 @dataclass(slots=True)
@@ -76,10 +75,8 @@ class Bench:
 
     def measure(self, w: Workload) -> None:
         """Measure one workload on every engine that has no result yet; write its file."""
-        path = self.folder / self.network / f"{w.key}.json"
-        found: dict[str, Any] = {}
-        if path.exists() and not self.options.again:
-            found = json.loads(path.read_text())
+        path = result_path(self.folder, self.network, w)
+        found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
         engines = ["tacit", *self.peers]
         missing = [e for e in engines if e not in found.get("engines", {})]
         if not missing:
@@ -90,6 +87,7 @@ class Bench:
             "workload": w.name,
             "group": w.group,
             "network": self.network,
+            "commit": commit(),
             "taken": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
             "load_before": os.getloadavg()[0],
             "small": self.options.small,
@@ -180,6 +178,18 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def result_path(folder: Path, network: str, w: Workload) -> Path:
+    """Return where the result of a workload on a network is kept."""
+    return folder / network / f"{w.key}.json"
+
+
+def commit() -> str:
+    """Return the commit that Tacit is at."""
+    return subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.strip()
+
+
 def machine() -> dict[str, Any]:
     """Return what the page says of the machine."""
     model = "unknown processor"
@@ -188,9 +198,6 @@ def machine() -> dict[str, Any]:
             if line.startswith("model name"):
                 model = line.split(":")[1].strip()
                 break
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.strip()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "processor": model,
@@ -199,6 +206,6 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release().split('-')[0]}",
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "commit": commit,
+        "commit": commit(),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }
