@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from tacit.array import functions as fn
@@ -64,3 +67,18 @@ def test_owner_local_values_need_no_ring() -> None:
     total = (x * x).sum() * 1e-19
     reveal(total + trace.input("y", "bob", (), "fixed", -1, 1), why="test")
     assert fit(trace.program()).width == 64
+
+
+@pytest.mark.parametrize("op", [lambda v: 1 / v, fn.log, fn.rsqrt], ids=["div", "log", "rsqrt"])
+def test_what_may_round_to_zero_is_said_so(op: Callable[..., Any]) -> None:
+    trace = Trace()
+    for name, lo, hi in (("x", 1e-6, 1), ("wide", 1e-30, 1)):
+        x = trace.input(name, "alice", (3,), "fixed", lo, hi) + trace.input(
+            f"{name}0", "bob", (), "fixed", 0, 0
+        )
+        reveal(op(x), why="test", name=f"of {name}".replace(" ", "_"))
+    with pytest.raises(
+        RangeError, match=r"rounded to zero.*Declare a bound that keeps away from zero by"
+    ) as caught:
+        fit(trace.program())
+    assert "unbounded" not in str(caught.value)

@@ -7,6 +7,7 @@ line, the interval and the remedy.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,10 +15,12 @@ from tacit.array import intervals as iv
 from tacit.array.bounds import scale_of
 from tacit.array.loop import infer
 from tacit.array.ops import table
-from tacit.array.program import SECRET, Aval, Eqn, Program
+from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
 from tacit.array.runtime import Format
 from tacit.errors import RangeError
 
+NOT_OF_ZERO = ("div", "rsqrt", "log")
+"""Operations whose last operand must not be rounded to zero."""
 CANDIDATES = tuple(Format(64, f) for f in (24, 22, 20, 18, 16)) + tuple(
     Format(128, f) for f in (44, 40, 36, 32, 24)
 )
@@ -73,7 +76,23 @@ def explain(step: Step, fmt: Format, need: int) -> str:
     """Say which line may overflow, from which intervals, and what to do."""
     where = f"{step.eqn.source}: " if step.eqn.source else ""
     operands = " and ".join(f"[{a.lo:.6g}, {a.hi:.6g}]" for a in step.ins if a.kind != "bool")
-    reach = f"it takes {need} bits" if need < 1 << 19 else "its range is unbounded"
+    unit = 2.0**-fmt.frac_bits
+    last = step.ins[-1]
+    if step.eqn.op in NOT_OF_ZERO and last.where != PUBLIC and -unit < max(last.lo, -last.hi) < unit:
+        return (
+            f"{where}{step.eqn.op} of values in {operands}: [{last.lo:.6g}, {last.hi:.6g}] comes closer to zero than "
+            f"one unit, {unit:.3g} with {fmt.frac_bits} fractional bits, so a value may be rounded to zero. Declare a "
+            f"bound that keeps away from zero by {unit:.3g} or more, for example maximum(x, 0.01), or take more "
+            "fractional bits"
+        )
+    finite = all(math.isfinite(a.magnitude) for a in (*step.ins, *step.outs))
+    reach = (
+        f"it takes {need} bits"
+        if need < 1 << 19
+        else "its range is too wide"
+        if finite
+        else "its range is unbounded"
+    )
     return (
         f"{where}{step.eqn.op} of values in {operands} may overflow: {reach}, and the {fmt} leaves {fmt.width - 2}. "
         "Declare tighter bounds, scale the data, clip, use fewer fractional bits, or allow width 128"
