@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from tacit import kernels, testing
 from tacit.algebra.ring import Ring
 from tacit.errors import NotRealised, RangeError
 from tacit.gadgets.waves import Lookup, Together
+from tacit.kernels.waves import mask_rows, row
 from tacit.testing import gather, run, scatter, scatter_planes
 
 Array = npt.NDArray[Any]
@@ -30,18 +31,16 @@ class Square:
     shift: int = 0
     terms: int = 3
 
-    def _cut(self, *rows: Array) -> Iterator[Array]:
-        return (np.broadcast_to(row, rows[1].shape) & np.uint64((1 << self.width) - 1) for row in rows)
-
-    def left(self, known: Sequence[Array]) -> Iterator[Array]:
-        """Yield a², 2a, 1."""
+    def mask(self, known: Sequence[Array], masks: Array, stride: int, first: int = 0) -> Array:
+        """Return rows a², 2a, 1."""
         a = known[0]
-        return self._cut(a * a, a + a, np.uint64(1))
+        return mask_rows([a * a, a + a, np.ones_like(a)], masks, stride, first, self.width)
 
-    def right(self, known: Sequence[Array]) -> Iterator[Array]:
-        """Yield 1, b, b²."""
+    def weigh(self, known: Sequence[Array], rows: Array, stride: int, first: int = 0) -> Array:
+        """Weigh by 1, b, b²."""
         b = known[0]
-        return self._cut(np.uint64(1), b, b * b)
+        x, y, z = (row(rows, first + r, stride, self.width, b.size) for r in range(3))
+        return x + b * y + b * b * z
 
 
 def squares(width: int) -> list[tuple[int, int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from privacy_lanes import Lab, Program
 
 from tacit.core.factors import Factors
 from tacit.gadgets.waves import Lookup
+from tacit.kernels.waves import mask_rows, row
 
 Array = npt.NDArray[Any]
 
@@ -24,12 +25,16 @@ class Parity:
     shift: int = 0
     terms: int = 1
 
-    def left(self, known: Sequence[Array]) -> Iterator[Array]:
-        """Yield (−1)^a."""
-        even = (known[0] & np.uint64(1)) == 0
-        yield np.where(even, np.uint64(1), np.uint64((1 << self.width) - 1))
+    def _sign(self, x: Array) -> Array:
+        return np.where((x & np.uint64(1)) == 0, np.uint64(1), np.uint64((1 << self.width) - 1))
 
-    right = left
+    def mask(self, known: Sequence[Array], masks: Array, stride: int, first: int = 0) -> Array:
+        """Return (−1)^a, masked."""
+        return mask_rows([self._sign(known[0])], masks, stride, first, self.width)
+
+    def weigh(self, known: Sequence[Array], rows: Array, stride: int, first: int = 0) -> Array:
+        """Weigh by (−1)^b."""
+        return self._sign(known[0]) * row(rows, first, stride, self.width, known[0].size)
 
 
 def of_number(how: Factors) -> Any:

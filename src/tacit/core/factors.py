@@ -6,10 +6,9 @@ computed on shares. Sines, cosines, powers and look-ups separate like this (docs
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 
 from tacit.core.share import Planes, Share
@@ -22,8 +21,10 @@ Operand = Share | tuple[Planes, ...]
 class Factors(Protocol):
     """How a function separates. Known halves are given as uint64 words, one array for each operand.
 
-    `right` is computed by two parties on their own machines and must give both the same bits: only integer
-    operations, and float64 additions and products in a fixed order. `left` is computed by one party.
+    Rows are elements of `width` bits, packed low bit first; row r starts at bit (first + r)·stride
+    of its buffer. `weigh` is
+    computed by two parties on their own machines and must use the same h_j(b) to the last bit: only integer
+    operations, and float64 additions and products in a fixed order.
     """
 
     @property
@@ -38,11 +39,11 @@ class Factors(Protocol):
     def shift(self) -> int:
         """The sum is divided by 2^shift, rounded to within one unit."""
 
-    def left(self, known: Sequence[Array]) -> Iterator[Array]:
-        """Yield g_j(a) for every j: uint64 words below 2^width."""
+    def mask(self, known: Sequence[Array], masks: Array, stride: int, first: int = 0) -> Array:
+        """Return the rows g_j(a) less the rows of the masks, mod 2^width: bytes, each row from a whole one on."""
 
-    def right(self, known: Sequence[Array]) -> Iterator[Array]:
-        """Yield h_j(b) for every j: uint64 words below 2^width."""
+    def weigh(self, known: Sequence[Array], rows: Array, stride: int, first: int = 0) -> Array:
+        """Return Σ_j h_j(b)·row j mod 2^64, a multiple of 2^width added or not."""
 
 
 def size(operand: Operand) -> int:
@@ -53,12 +54,3 @@ def size(operand: Operand) -> int:
 def lifted_bits(k: int, width: int, shift: int) -> int:
     """Return the bits of the wrap's multiple that count in Z/2^k: k − (width − shift)."""
     return k - width + shift
-
-
-def total(rows: Iterator[Array], weights: Iterator[Array], n: int) -> Array:
-    """Return Σ rows_j·weights_j mod 2^64."""
-    out, scratch = np.zeros(n, np.uint64), np.empty(n, np.uint64)
-    for row, weight in zip(rows, weights, strict=True):
-        np.multiply(row, weight, out=scratch)
-        out += scratch
-    return out

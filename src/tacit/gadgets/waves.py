@@ -9,7 +9,7 @@ Fourier extension of nonperiodic functions", SIAM J. Numer. Anal. 2010), compute
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Context, Decimal, localcontext
 from functools import cache
@@ -19,7 +19,15 @@ import numpy as np
 import numpy.typing as npt
 
 from tacit.core.factors import Factors
-from tacit.gadgets.exactly import power, turn
+from tacit.kernels.waves import (
+    look_up,
+    pick_rows,
+    powers_left,
+    powers_right,
+    turn,
+    waves_left,
+    waves_right,
+)
 
 Array = npt.NDArray[Any]
 Real = Callable[[Decimal], Decimal]
@@ -30,12 +38,6 @@ GRID = 320
 """Nodes of a fit, at least four for each coefficient."""
 LARGEST = 100.0
 """Coefficients that cancel more than this cost more bits than harmonics."""
-
-
-def words(values: Array, width: int) -> Array:
-    """Return signed whole numbers (float64) as elements of Z/2^width."""
-    out = values.astype(np.int64).view(np.uint64)
-    return out if width == 64 else out & np.uint64((1 << width) - 1)
 
 
 # -- sums of sines and cosines ----------------------------------------------------------------------------
@@ -145,35 +147,17 @@ class Waves:
         """Two products for each harmonic."""
         return 2 * self.series.harmonics
 
-    def _harmonics(self, x: Array) -> Iterator[tuple[Array, Array]]:
-        cos1, sin1 = turn(x * np.uint64(self.rate & (1 << 64) - 1))
-        cos, sin = cos1, sin1
-        if self.series.step == 2:
-            cos1, sin1 = turn(x * np.uint64(2 * self.rate & (1 << 64) - 1))
-        for j in range(self.series.harmonics):
-            yield cos, sin
-            if j + 1 < self.series.harmonics:
-                cos, sin = cos * cos1 - sin * sin1, sin * cos1 + cos * sin1
+    def mask(self, known: Sequence[Array], masks: Array, stride: int, first: int = 0) -> Array:
+        """Return the rows cos n_j α and sin n_j α."""
+        scale, series = 2.0**self.s, self.series
+        return waves_left(
+            known[0], masks, stride, first, self.rate, series.step, scale, series.harmonics, self.width
+        )
 
-    def left(self, known: Sequence[Array]) -> Iterator[Array]:
-        """Yield cos jα and sin jα."""
-        scale = 2.0**self.s
-        for cos, sin in self._harmonics(known[0]):
-            yield words(np.rint(cos * scale), self.width)
-            yield words(np.rint(sin * scale), self.width)
-
-    def right(self, known: Sequence[Array]) -> Iterator[Array]:
-        """Yield the weights A cos jβ + B sin jβ and B cos jβ − A sin jβ."""
-        scale, series = 2.0**self.t, self.series
-        for j, (cos, sin) in enumerate(self._harmonics(known[0])):
-            b = series.sines[j] * scale
-            if not series.cosines:
-                yield words(np.rint(sin * b), self.width)
-                yield words(np.rint(cos * b), self.width)
-                continue
-            a = series.cosines[j] * scale
-            yield words(np.rint(cos * a + sin * b), self.width)
-            yield words(np.rint(cos * b - sin * a), self.width)
+    def weigh(self, known: Sequence[Array], rows: Array, stride: int, first: int = 0) -> Array:
+        """Weigh by A cos n_j β + B sin n_j β and B cos n_j β − A sin n_j β."""
+        a, b = (np.array(c) * 2.0**self.t for c in (self.series.cosines, self.series.sines))
+        return waves_right(known[0], rows, stride, first, self.rate, self.series.step, a, b, self.width)
 
 
 def exponent(v: float) -> int:
@@ -214,27 +198,22 @@ class Powers:
         """One for each value of the digit that two parties know."""
         return self.digits
 
-    def _split(self, x: Array) -> tuple[Array, Array]:
-        """Return (digit, its fraction in units of 2^-64)."""
+    def mask(self, known: Sequence[Array], masks: Array, stride: int, first: int = 0) -> Array:
+        """Return, for every digit j of the other operand, 2^(step·(h_a + j mod digits + base + fraction))."""
+        # No digit that matters has a larger power than this.
+        most = 61 - self.step
+        powers = [min((h + self.base) * self.step + self.s, most) for h in range(self.digits)]
+        table = np.ldexp(np.ones(self.digits), powers)
+        return powers_left(
+            known[0], masks, stride, first, self.rate, self.offset, self.step, table, self.width
+        )
+
+    def weigh(self, known: Sequence[Array], rows: Array, stride: int, first: int = 0) -> Array:
+        """Weigh by [h_b = j]·2^(step·fraction)."""
         bits = self.digits.bit_length() - 1
-        return x >> np.uint64(64 - bits), x << np.uint64(bits)
-
-    def left(self, known: Sequence[Array]) -> Iterator[Array]:
-        """Yield, for every digit j of the other operand, 2^(step·(h_a + j mod digits + base + fraction))."""
-        x = known[0] * np.uint64(self.rate) + np.uint64(self.offset)
-        digit, fraction = self._split(x)
-        value = power(fraction, self.step)
-        for j in range(self.digits):
-            h = (digit + np.uint64(j)) & np.uint64(self.digits - 1)
-            exponent = (h.astype(np.int64) + self.base) * self.step + self.s
-            yield words(np.rint(np.ldexp(value, exponent)), self.width)
-
-    def right(self, known: Sequence[Array]) -> Iterator[Array]:
-        """Yield [h_b = j]·2^(step·fraction)."""
-        digit, fraction = self._split(known[0] * np.uint64(self.rate))
-        value = words(np.rint(power(fraction, self.step) * 2.0**self.t), 64)
-        for j in range(self.digits):
-            yield np.where(digit == j, value, np.uint64(0))
+        return powers_right(
+            known[0], rows, stride, first, self.rate, self.step, 2.0**self.t, bits, self.width
+        )
 
 
 # -- look-ups ---------------------------------------------------------------------------------------------
@@ -253,17 +232,15 @@ class Lookup:
         """Number of entries of a table."""
         return len(self.tables[0])
 
-    def left(self, known: Sequence[Array]) -> Iterator[Array]:
-        """Yield, for every index j of the other operand, table[own XOR j]."""
-        sets = known[0].reshape(len(self.tables), -1)
-        tables = [np.array([v % (1 << self.width) for v in t], np.uint64) for t in self.tables]
-        for j in range(self.terms):
-            yield np.concatenate([t[s ^ np.uint64(j)] for t, s in zip(tables, sets, strict=True)])
+    def mask(self, known: Sequence[Array], masks: Array, stride: int, first: int = 0) -> Array:
+        """Return, for every index j of the other operand, table[own XOR j]."""
+        modulus = 1 << self.width
+        tables = np.array([[v % modulus for v in t] for t in self.tables], np.uint64)
+        return look_up(known[0], masks, stride, first, tables, self.width)
 
-    def right(self, known: Sequence[Array]) -> Iterator[Array]:
-        """Yield [own = j]."""
-        for j in range(self.terms):
-            yield (known[0] == j).astype(np.uint64)
+    def weigh(self, known: Sequence[Array], rows: Array, stride: int, first: int = 0) -> Array:
+        """Pick the row of the own index."""
+        return pick_rows(known[0], rows, stride, first, self.terms, self.width)
 
 
 # -- several in one sum -----------------------------------------------------------------------------------
@@ -290,12 +267,16 @@ class Together:
         """The common scale."""
         return self.parts[0].shift
 
-    def left(self, known: Sequence[Array]) -> Iterator[Array]:
-        """Yield the rows of all parts."""
-        for part, own in zip(self.parts, known, strict=True):
-            yield from part.left([own])
+    def mask(self, known: Sequence[Array], masks: Array, stride: int, first: int = 0) -> Array:
+        """Return the rows of all parts."""
+        found = zip(self.parts, known, self._places(), strict=True)
+        return np.concatenate([part.mask([own], masks, stride, first + at) for part, own, at in found])
 
-    def right(self, known: Sequence[Array]) -> Iterator[Array]:
-        """Yield the rows of all parts."""
-        for part, own in zip(self.parts, known, strict=True):
-            yield from part.right([own])
+    def weigh(self, known: Sequence[Array], rows: Array, stride: int, first: int = 0) -> Array:
+        """Add up what all parts weigh."""
+        found = zip(self.parts, known, self._places(), strict=True)
+        return np.sum([part.weigh([own], rows, stride, first + at) for part, own, at in found], axis=0)
+
+    def _places(self) -> list[int]:
+        counts = [0, *(part.terms for part in self.parts)]
+        return [sum(counts[: i + 1]) for i in range(len(self.parts))]

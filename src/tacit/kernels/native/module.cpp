@@ -9,6 +9,7 @@
 
 #include "pool.h"
 #include "table.h"
+#include "waves.h"
 
 #if defined(__GLIBC__)
 #include <malloc.h>
@@ -26,6 +27,7 @@ namespace {
 struct Target {
     const char *name;
     Kernels (*kernels)();
+    WaveKernels (*waves)();
     bool (*here)();  // does this CPU offer it?
 };
 
@@ -53,23 +55,25 @@ bool has_amx() {
 // From the newest to the oldest.
 const Target TARGETS[] = {
 #if defined(TACIT_HAS_AMX)
-    {"amx", amx::kernels, has_amx},
+    {"amx", amx::kernels, amx::wave_kernels, has_amx},
 #endif
 #if defined(TACIT_HAS_AVX512)
-    {"avx512", avx512::kernels, has_avx512},
+    {"avx512", avx512::kernels, avx512::wave_kernels, has_avx512},
 #endif
 #if defined(TACIT_HAS_AVX2)
-    {"avx2", avx2::kernels, has_avx2},
+    {"avx2", avx2::kernels, avx2::wave_kernels, has_avx2},
 #endif
-    {"baseline", baseline::kernels, always},
+    {"baseline", baseline::kernels, baseline::wave_kernels, always},
 };
 
 Kernels table;
+WaveKernels wave_table;
 Aes aes;
 const char *target = nullptr;
 
 void use(const Target &t) {
     table = t.kernels();
+    wave_table = t.waves();
     target = t.name;
     const std::string name = t.name;
     aes = find_aes(name != "baseline" && name != "avx2");
@@ -423,6 +427,8 @@ void bind_rows(nb::module_ &m) {
     });
 }
 
+#include "waves_bind.h"
+
 size_t table_rows(size_t m, unsigned radix) {
     if (radix < 1 || radix > 8) throw std::invalid_argument("radix is 1 to 8");
     return m / radix * ((size_t(1) << radix) - 1) + ((size_t(1) << m % radix) - 1);
@@ -514,6 +520,7 @@ NB_MODULE(_native, m) {
     bind_rep3<u128>(m, "_128");
     bind_bits(m);
     bind_rows(m);
+    bind_waves(m);
     m.def("reuse_memory", [](size_t bytes) {
 #if defined(__GLIBC__)
         // Freed memory stays with the process, and large arrays come from it: mapping and clearing pages anew

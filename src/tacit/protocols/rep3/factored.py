@@ -54,18 +54,19 @@ def _known(p: Rep3, x: Operand) -> Array:
 def _first(p: Rep3, known: list[Array], n: int, how: Factors) -> Share:
     party, ring, narrow, f = p.party, p.ring, Ring(how.width), how.shift
     with2, with1 = party.common(+2, LABEL), party.common(+1, LABEL)
-    parts = [narrow.pack(narrow.sub(g, with2.ring(narrow, (n,)))) for g in how.left(known)]
+    masks = with2.packed(how.width, how.terms * n, narrow)
+    rows = how.mask(known, masks, n * how.width).reshape(how.terms, -(-n * how.width // 8))
     t0, t1 = with2.ring(narrow, (n,)), with1.ring(narrow, (n,))
     bits = factors.lifted_bits(ring.width, how.width, f)
     if bits == 0:
-        party.send(party.peer(1), "rep3.factored", *parts)  # 1
+        party.send(party.peer(1), "rep3.factored", *rows)  # 1
         party.flush()
         return Share((t0, t1))
     a = narrow.add(narrow.add(t0, t1), narrow.constant(1 << (how.width - 2)))
     u = narrow.top_bit(a) ^ np.uint64(1)
     c0, s0 = with2.ring(ring, (n,)), with2.bits(bits, (n,), ring)
     c1 = ring.sub(narrow.shr(a, f), c0)
-    party.send(party.peer(1), "rep3.factored", *parts, ring.pack(c1), ring.pack(ring.sub(u, s0), bits))  # 1
+    party.send(party.peer(1), "rep3.factored", *rows, ring.pack(c1), ring.pack(ring.sub(u, s0), bits))  # 1
     party.flush()
     t02, t01 = with2.bits(bits, (n,), ring), with1.bits(bits, (n,), ring)
     at = how.width - f
@@ -79,8 +80,7 @@ def _second(p: Rep3, known: list[Array], n: int, how: Factors) -> Share:
     first = how.terms * row
     extra = whole + few if bits else 0
     buf = party.recv(party.peer(-1), "rep3.factored", first + extra)
-    pieces = (narrow.unpack(_piece(buf, j * row, row), (n,)) for j in range(how.terms))
-    w1 = narrow.reduce(factors.total(pieces, how.right(known), n))
+    w1 = narrow.reduce(how.weigh(known, buf[:first], 8 * row))
     t1 = party.common(-1, LABEL).ring(narrow, (n,))
     mine = narrow.sub(w1, t1)
     theirs = narrow.unpack(party.recv(party.peer(1), "rep3.factored-sum", row), (n,))
@@ -104,8 +104,8 @@ def _third(p: Rep3, known: list[Array], n: int, how: Factors) -> Share:
     bits = factors.lifted_bits(ring.width, how.width, f)
     row, few = ring.wire_bytes(n, how.width), ring.wire_bytes(n, bits)
     with0 = party.common(+1, LABEL)
-    masks = (with0.ring(narrow, (n,)) for _ in range(how.terms))
-    w2 = narrow.reduce(factors.total(masks, how.right(known), n))
+    masks = with0.packed(how.width, how.terms * n, narrow)
+    w2 = narrow.reduce(how.weigh(known, masks, n * how.width))
     t0 = with0.ring(narrow, (n,))
     mine = narrow.sub(w2, t0)
     party.send(party.peer(-1), "rep3.factored-sum", narrow.pack(mine))  # 1

@@ -1,0 +1,270 @@
+// Compiled once for each dispatch target; see waves.h. Constants and the order of operations are kernels/reference_waves.py's.
+#include "waves.h"
+
+#include <cmath>
+
+#include "pool.h"
+
+namespace tacit::TACIT_TARGET {
+namespace {
+
+constexpr size_t BLOCK = 512;  // a multiple of 8: whole blocks of any width end at a byte
+constexpr size_t GRAIN = 32;   // blocks in one piece of work
+
+constexpr double TURN = 3.4061215800865545e-19;  // 2π / 2^64
+constexpr double LN2 = 0.6931471805599453;
+constexpr double SIN[] = {
+    -1.6666666666666666e-01, 8.3333333333333333e-03, -1.9841269841269841e-04, 2.7557319223985893e-06,
+    -2.5052108385441720e-08, 1.6059043836821613e-10, -7.6471637318198165e-13};
+constexpr double COS[] = {
+    -5.0000000000000000e-01, 4.1666666666666664e-02, -1.3888888888888889e-03, 2.4801587301587302e-05,
+    -2.7557319223985888e-07, 2.0876756987868100e-09, -1.1470745597729725e-11, 4.7794773323873853e-14};
+constexpr double EXP[] = {
+    1.0, 5.0000000000000000e-01, 1.6666666666666666e-01, 4.1666666666666664e-02, 8.3333333333333332e-03,
+    1.3888888888888889e-03, 1.9841269841269841e-04, 2.4801587301587302e-05, 2.7557319223985893e-06,
+    2.7557319223985888e-07, 2.5052108385441720e-08, 2.0876756987868100e-09, 1.6059043836821613e-10};
+
+template <size_t N> inline double series(double z, const double (&c)[N]) {
+    double out = c[N - 1];
+    for (size_t i = N - 1; i-- > 0;) {
+        out = out * z;
+        out = out + c[i];
+    }
+    out = out * z;
+    return out + 1.0;
+}
+
+// rint as a word: the sum with 3·2^51 rounds to a whole number. |v| < 2^51.
+inline u64 whole(double v) {
+    constexpr double MAGIC = 6755399441055744.0;
+    const double moved = v + MAGIC;
+    u64 bits, base;
+    memcpy(&bits, &moved, 8);
+    memcpy(&base, &MAGIC, 8);
+    return bits - base;
+}
+
+inline double power_of_two(u64 e) {
+    const u64 bits = (e + 1023) << 52;
+    double out;
+    memcpy(&out, &bits, 8);
+    return out;
+}
+
+void turn(double *cos, double *sin, const u64 *x, u64 rate, size_t n) {
+    for (size_t i = 0; i < n; ++i) {
+        const u64 angle = x[i] * rate, quarter = (angle + (u64(1) << 61)) >> 62;
+        const double theta = double(std::int64_t(angle - (quarter << 62))) * TURN, z = theta * theta;
+        const double s = series(z, SIN) * theta, c = series(z, COS);
+        const double sine = quarter & 1 ? c : s, cosine = quarter & 1 ? s : c;
+        cos[i] = quarter == 1 || quarter == 2 ? -cosine : cosine;
+        sin[i] = quarter >= 2 ? -sine : sine;
+    }
+}
+
+// 2^(step·u) for u = fraction / 2^64.
+inline double power(u64 fraction, unsigned step) {
+    const u64 u = (fraction >> 7) * step, up = (u + (u64(1) << 56)) >> 57;
+    const double rest = double(std::int64_t(u - (up << 57))) * 0x1p-57;
+    return series(rest * LN2, EXP) * power_of_two(up);
+}
+
+inline u64 below(unsigned width) { return width == 64 ? ~u64(0) : (u64(1) << width) - 1; }
+
+// Elements first … first + n of row r. Copied first, so that no load leaves the buffer.
+void unpack(u64 *out, const Rows &rows, size_t r, size_t first, unsigned width, size_t n) {
+    u8 held[BLOCK * 8 + 32];
+    const size_t bit = (rows.first + r) * rows.stride + first * width, start = bit >> 3;
+    memcpy(held, rows.p + start, ((bit & 7) + n * width + 7) / 8);
+    const u64 mask = below(width);
+    size_t at = bit & 7;
+    if (width <= 57) {
+        for (size_t i = 0; i < n; ++i, at += width) {
+            u64 v;
+            memcpy(&v, held + (at >> 3), 8);
+            out[i] = v >> (at & 7) & mask;
+        }
+        return;
+    }
+    for (size_t i = 0; i < n; ++i, at += width) {
+        u64 v;
+        memcpy(&v, held + (at >> 3), 8);
+        const unsigned s = at & 7;
+        out[i] = (v >> s | u64(held[(at >> 3) + 8]) << 1 << (63 - s)) & mask;
+    }
+}
+
+inline u64 element(const Rows &rows, size_t r, size_t i, unsigned width) {
+    const size_t bit = (rows.first + r) * rows.stride + i * width, at = bit >> 3;
+    const unsigned s = bit & 7;
+    u8 held[16] = {};
+    memcpy(held, rows.p + at, rows.bytes - at < 9 ? rows.bytes - at : 9);
+    u64 v;
+    memcpy(&v, held, 8);
+    return (v >> s | u64(held[8]) << 1 << (63 - s)) & below(width);
+}
+
+// Pack n words below 2^width from a byte on.
+void pack(u8 *out, const u64 *words, unsigned width, size_t n) {
+    u8 held[BLOCK * 8 + 16];
+    u8 *p = held;
+    if (width <= 57) {  // without branches: at most 7 bits wait, and 8 bytes are written each time
+        u64 waiting = 0;
+        size_t at = 0;
+        for (size_t i = 0; i < n; ++i, at += width) {
+            const unsigned before = at & 7, bytes = (before + width) >> 3;
+            waiting |= words[i] << before;
+            memcpy(held + (at >> 3), &waiting, 8);
+            waiting = waiting >> 4 * bytes >> 4 * bytes;
+        }
+        memcpy(held + (at >> 3), &waiting, 8);
+        memcpy(out, held, (n * width + 7) / 8);
+        return;
+    }
+    u64 filling = 0;
+    unsigned have = 0;
+    for (size_t i = 0; i < n; ++i) {
+        const u64 v = words[i];
+        filling |= v << have;
+        have += width;
+        if (have >= 64) {
+            memcpy(p, &filling, 8);
+            p += 8;
+            have -= 64;
+            filling = have ? v >> (width - have) : 0;
+        }
+    }
+    memcpy(p, &filling, 8);
+    memcpy(out, held, (n * width + 7) / 8);
+}
+
+struct Masked {
+    u8 *out;
+    Rows masks;
+    unsigned width;
+    size_t n;
+
+    void row(size_t r, u64 *words, size_t first, size_t count) const {
+        u64 mask[BLOCK];
+        unpack(mask, masks, r, first, width, count);
+        const u64 keep = below(width);
+        for (size_t i = 0; i < count; ++i) words[i] = (words[i] - mask[i]) & keep;
+        pack(out + r * ((n * width + 7) / 8) + first * width / 8, words, width, count);
+    }
+};
+
+template <class F> void blocks(size_t n, F body) {
+    parallel((n + BLOCK - 1) / BLOCK, GRAIN, [&](size_t begin, size_t end) {
+        for (size_t b = begin; b < end; ++b) {
+            const size_t first = b * BLOCK;
+            body(first, n - first < BLOCK ? n - first : BLOCK);
+        }
+    });
+}
+
+struct Turning {
+    double cos[BLOCK], sin[BLOCK], by_cos[BLOCK], by_sin[BLOCK];
+
+    void start(const u64 *x, u64 rate, unsigned step, size_t n) {
+        turn(cos, sin, x, rate, n);
+        turn(by_cos, by_sin, x, rate * step, n);
+    }
+    void next(size_t n) {
+        for (size_t i = 0; i < n; ++i) {
+            const double c = cos[i], s = sin[i];
+            cos[i] = c * by_cos[i] - s * by_sin[i];
+            sin[i] = s * by_cos[i] + c * by_sin[i];
+        }
+    }
+};
+
+void waves_left(u8 *out, const u64 *x, Rows masks, u64 rate, unsigned step, double scale, size_t harmonics,
+                unsigned width, size_t n) {
+    const Masked to{out, masks, width, n};
+    blocks(n, [&](size_t first, size_t count) {
+        Turning t;
+        u64 words[BLOCK];
+        t.start(x + first, rate, step, count);
+        for (size_t j = 0; j < harmonics; ++j) {
+            for (size_t i = 0; i < count; ++i) words[i] = whole(t.cos[i] * scale);
+            to.row(2 * j, words, first, count);
+            for (size_t i = 0; i < count; ++i) words[i] = whole(t.sin[i] * scale);
+            to.row(2 * j + 1, words, first, count);
+            t.next(count);
+        }
+    });
+}
+
+void waves_right(u64 *out, const u64 *x, Rows rows, u64 rate, unsigned step, const double *a, const double *b,
+                 size_t harmonics, unsigned width, size_t n) {
+    blocks(n, [&](size_t first, size_t count) {
+        Turning t;
+        u64 row[BLOCK], sum[BLOCK] = {};
+        t.start(x + first, rate, step, count);
+        for (size_t j = 0; j < harmonics; ++j) {
+            const double bj = b[j], aj = a ? a[j] : 0;
+            unpack(row, rows, 2 * j, first, width, count);
+            for (size_t i = 0; i < count; ++i)
+                sum[i] += row[i] * whole(a ? t.cos[i] * aj + t.sin[i] * bj : t.sin[i] * bj);
+            unpack(row, rows, 2 * j + 1, first, width, count);
+            for (size_t i = 0; i < count; ++i)
+                sum[i] += row[i] * whole(a ? t.cos[i] * bj - t.sin[i] * aj : t.cos[i] * bj);
+            t.next(count);
+        }
+        memcpy(out + first, sum, count * 8);
+    });
+}
+
+void powers_left(u8 *out, const u64 *x, Rows masks, u64 rate, u64 offset, unsigned step, const double *table,
+                 unsigned bits, unsigned width, size_t n) {
+    const Masked to{out, masks, width, n};
+    blocks(n, [&](size_t first, size_t count) {
+        double value[BLOCK];
+        u64 digit[BLOCK], words[BLOCK];
+        for (size_t i = 0; i < count; ++i) {
+            const u64 at = x[first + i] * rate + offset;
+            digit[i] = at >> (64 - bits);
+            value[i] = power(at << bits, step);
+        }
+        for (size_t j = 0; j < size_t(1) << bits; ++j) {
+            const u64 last = (u64(1) << bits) - 1;
+            for (size_t i = 0; i < count; ++i)
+                words[i] = u64(std::int64_t(std::rint(value[i] * table[(digit[i] + j) & last])));
+            to.row(j, words, first, count);
+        }
+    });
+}
+
+void powers_right(u64 *out, const u64 *x, Rows rows, u64 rate, unsigned step, double scale, unsigned bits,
+                  unsigned width, size_t n) {
+    blocks(n, [&](size_t first, size_t count) {
+        u64 words[BLOCK];
+        for (size_t i = 0; i < count; ++i) words[i] = whole(power(x[first + i] * rate << bits, step) * scale);
+        for (size_t i = 0; i < count; ++i)
+            out[first + i] = words[i] * element(rows, x[first + i] * rate >> (64 - bits), first + i, width);
+    });
+}
+
+void look_up(u8 *out, const u64 *x, Rows masks, const u64 *tables, size_t size, size_t each, unsigned width, size_t n) {
+    const Masked to{out, masks, width, n};
+    blocks(n, [&](size_t first, size_t count) {
+        u64 words[BLOCK], at[BLOCK];
+        for (size_t i = 0; i < count; ++i) at[i] = (first + i) / each * size;
+        for (size_t j = 0; j < size; ++j) {
+            for (size_t i = 0; i < count; ++i) words[i] = tables[at[i] + ((x[first + i] ^ j) & (size - 1))];
+            to.row(j, words, first, count);
+        }
+    });
+}
+
+void pick_rows(u64 *out, const u64 *x, Rows rows, size_t count, unsigned width, size_t n) {
+    blocks(n, [&](size_t first, size_t many) {
+        for (size_t i = first; i < first + many; ++i) out[i] = x[i] < count ? element(rows, x[i], i, width) : 0;
+    });
+}
+
+}  // namespace
+
+WaveKernels wave_kernels() { return {waves_left, waves_right, powers_left, powers_right, look_up, pick_rows}; }
+
+}  // namespace tacit::TACIT_TARGET

@@ -1,0 +1,40 @@
+// Sums of sines and powers of masked numbers (gadgets/waves.py): one pass over cache-sized blocks for all products.
+// Compiled with -ffp-contract=off: two machines must compute equal bits, so no product may be fused with an addition.
+#pragma once
+
+#include "table.h"
+
+namespace tacit {
+
+// Rows of `width`-bit elements, packed low bit first; row r starts at bit (first + r) * stride.
+struct Rows {
+    const u8 *p;
+    size_t stride, first, bytes;
+};
+
+struct WaveKernels {
+    // out row 2j, 2j+1 = rint(scale·cos jθ), rint(scale·sin jθ) less the masks' rows, θ = x·rate of 2^64 a turn.
+    void (*waves_left)(u8 *out, const u64 *x, Rows masks, u64 rate, unsigned step, double scale, size_t harmonics,
+                       unsigned width, size_t n);
+    // out = Σ_j row 2j · rint(a_j cos + b_j sin) + row 2j+1 · rint(b_j cos − a_j sin); a may be null.
+    void (*waves_right)(u64 *out, const u64 *x, Rows rows, u64 rate, unsigned step, const double *a, const double *b,
+                        size_t harmonics, unsigned width, size_t n);
+    // out row j = rint(2^(step·u)·table[(h + j) mod 2^bits]) less the mask's row, h.u = (x·rate + offset)·2^bits / 2^64.
+    void (*powers_left)(u8 *out, const u64 *x, Rows masks, u64 rate, u64 offset, unsigned step, const double *table,
+                        unsigned bits, unsigned width, size_t n);
+    // out = row h · rint(2^(step·u)·scale).
+    void (*powers_right)(u64 *out, const u64 *x, Rows rows, u64 rate, unsigned step, double scale, unsigned bits,
+                         unsigned width, size_t n);
+    // out row j = tables[i / each][x XOR j] less the mask's row, for j < size; a power of two, and x below it.
+    void (*look_up)(u8 *out, const u64 *x, Rows masks, const u64 *tables, size_t size, size_t each, unsigned width,
+                    size_t n);
+    // out = row x, for x < count; else 0.
+    void (*pick_rows)(u64 *out, const u64 *x, Rows rows, size_t count, unsigned width, size_t n);
+};
+
+namespace baseline { WaveKernels wave_kernels(); }
+namespace avx2 { WaveKernels wave_kernels(); }
+namespace avx512 { WaveKernels wave_kernels(); }
+namespace amx { WaveKernels wave_kernels(); }
+
+}  // namespace tacit

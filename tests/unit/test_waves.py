@@ -1,0 +1,127 @@
+"""The native sums of sines and powers equal the NumPy reference bit for bit, and both are near the exact values."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from decimal import Decimal, localcontext
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from tacit.kernels import reference
+from tacit.kernels import reference_waves as ref
+
+Array = npt.NDArray[Any]
+HAS_NATIVE = importlib.util.find_spec("tacit.kernels._native") is not None
+if HAS_NATIVE:
+    from tacit.kernels import _native
+    from tacit.kernels import compiled_waves as native
+
+TARGETS = _native.targets() if HAS_NATIVE else []
+SIZES = (0, 1, 7, 8, 511, 512, 513, 20_000)
+WIDTHS = (1, 8, 41, 57, 58, 63, 64)
+
+
+@pytest.fixture(params=TARGETS or ["absent"])
+def target(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Use one instruction set for one test."""
+    if not HAS_NATIVE:
+        pytest.skip("the native kernels are not built")
+    before = _native.target()
+    _native.set_target(request.param)
+    yield request.param
+    _native.set_target(before)
+
+
+def drawn(n: int, rows: int, width: int, aligned: bool, seed: int) -> tuple[Array, Array, int]:
+    """Return operands with the edges first, and packed rows with their distance in bits."""
+    rng = np.random.default_rng([seed, n, width])
+    x = rng.integers(0, 2**64, n, dtype=np.uint64)
+    edges = np.array([0, 1, 2**64 - 1, 2**63, 2**61, 2**61 - 1, 3 << 61, 2**62], np.uint64)
+    x[: min(n, 8)] = edges[:n]
+    stride = -(-n * width // 8) * 8 if aligned else n * width
+    return x, rng.integers(0, 256, -(-rows * stride // 8), dtype=np.uint8), stride
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_native_waves_equal_the_reference(target: str, width: int, aligned: bool) -> None:
+    for n in SIZES:
+        x, rows, stride = drawn(n, 7, width, aligned, 1)
+        a, b = np.array([0.3, -7.5, 1e5]) * 2.0**9, np.array([1.25, 0.0, -0.01]) * 2.0**20
+        for step in (1, 2):
+            left = (x, rows, stride, 1, 123456789123, step, 2.0**28, 3, width)
+            assert np.array_equal(native.waves_left(*left), ref.waves_left(*left)), f"{n} {step}"
+            for cosines in (a, np.empty(0)):
+                right = (x, rows, stride, 1, 0xFEDCBA9876543210, step, cosines, b, width)
+                assert np.array_equal(native.waves_right(*right), ref.waves_right(*right)), f"{n} {step}"
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_native_powers_equal_the_reference(target: str, width: int, aligned: bool) -> None:
+    for n in SIZES:
+        for bits, step in ((1, 1), (3, 4), (4, 37)):
+            x, rows, stride = drawn(n, 1 + (1 << bits), width, aligned, 2)
+            table = 2.0 ** np.arange(-3, (1 << bits) - 3)
+            left = (x, rows, stride, 1, 987654321987, 1 << 60, step, table, width)
+            assert np.array_equal(native.powers_left(*left), ref.powers_left(*left)), f"{n} {bits}"
+            right = (x, rows, stride, 1, 0xABCDEF0123456789, step, 2.0**11, bits, width)
+            assert np.array_equal(native.powers_right(*right), ref.powers_right(*right)), f"{n} {bits}"
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_native_tables_equal_the_reference(target: str, width: int, aligned: bool) -> None:
+    for n in SIZES:
+        for sets, size in ((1, 2), (2, 8), (1, 16)):
+            x, rows, stride = drawn(sets * n, size + 1, width, aligned, 4)
+            tables = np.arange(sets * size, dtype=np.uint64).reshape(sets, size) * np.uint64(
+                0x9E3779B97F4A7C15
+            )
+            left = (x % np.uint64(size), rows, stride, 1, tables & np.uint64((1 << width) - 1), width)
+            assert np.array_equal(native.look_up(*left), ref.look_up(*left)), f"{n} {sets}"
+            right = (x % np.uint64(size + 3), rows, stride, 1, size, width)
+            assert np.array_equal(native.pick_rows(*right), ref.pick_rows(*right)), f"{n} {sets}"
+
+
+def test_sines_and_powers_are_near_the_exact_ones() -> None:
+    x = np.random.default_rng(3).integers(0, 2**64, 200, dtype=np.uint64)
+    x[:5] = [0, 2**61, 2**61 + 1, 2**62, 2**64 - 1]
+    cos, sin = ref.turn(x)
+    values = ref.power(x, 5)
+    with localcontext(prec=50):
+        pi = Decimal("3.14159265358979323846264338327950288419716939937510")
+        for i, v in enumerate(x):
+            angle = 2 * pi * int(v) / 2**64
+            term, c, s = Decimal(1), Decimal(0), Decimal(0)
+            for n in range(80):
+                c, s = (c + (-1) ** (n // 2) * term, s) if n % 2 == 0 else (c, s + (-1) ** (n // 2) * term)
+                term *= angle / (n + 1)
+            assert abs(Decimal(float(cos[i])) - c) < Decimal(2) ** -51
+            assert abs(Decimal(float(sin[i])) - s) < Decimal(2) ** -51
+            exact = Decimal(2) ** (Decimal(5 * int(v)) / 2**64)
+            assert abs(Decimal(float(values[i])) / exact - 1) < Decimal(2) ** -50
+
+
+def test_rows_at_any_bit() -> None:
+    words = np.arange(77, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    for width in WIDTHS:
+        packed = reference.pack_words(np.concatenate([words, words[::-1]]), width)
+        kept = words & np.uint64((1 << width) - 1)
+        assert np.array_equal(ref.row(packed, 0, 77 * width, width, 77), kept)
+        assert np.array_equal(ref.row(packed, 1, 77 * width, width, 77), kept[::-1])
+
+
+@pytest.mark.skipif(not HAS_NATIVE, reason="the native kernels are not built")
+def test_buffers_of_another_size_are_refused() -> None:
+    x, rows = np.zeros(9, np.uint64), np.zeros(40, np.uint8)
+    with pytest.raises(ValueError, match="wrong size"):
+        native.waves_left(x, rows, 9 * 41, 0, 1, 1, 1.0, 1, 41)
+    with pytest.raises(ValueError, match="wrong size"):
+        native.powers_right(x, rows, 8 * 41, 0, 1, 1, 1.0, 1, 41)
+    with pytest.raises(ValueError, match="powers"):
+        native.powers_right(x, rows, 9 * 8, 0, 1, 121, 1.0, 1, 8)
