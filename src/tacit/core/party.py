@@ -62,7 +62,9 @@ class Party:
 
     def send(self, to: str, label: str, *parts: Array) -> None:
         """Queue `parts` for `to`, which nobody writes to again; they leave at the next receive or flush."""
-        self.mesh.send(to, label, *(np.ascontiguousarray(p) for p in parts), stable=True)
+        self.mesh.send(
+            to, label, *[p if p.flags.c_contiguous else np.ascontiguousarray(p) for p in parts], stable=True
+        )
 
     def recv(self, frm: str, label: str, nbytes: int) -> Array:
         """Return the `nbytes` bytes that `frm` sends at this step, uint8."""

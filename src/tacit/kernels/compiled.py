@@ -14,6 +14,9 @@ __all__ = [
 ]  # fmt: skip
 
 
+_HAS_AES = _native.has_aes()
+
+
 def _c(a: Array) -> Array:
     """Return ``a`` in C order, copied only if it must be."""
     return a if a.flags.c_contiguous else np.ascontiguousarray(a)
@@ -197,7 +200,7 @@ def prg(key: bytes, block: int, nbytes: int) -> Array:
 
     Without AES instructions it is the reference: there is no native table-based AES, whose timing would leak.
     """
-    if not _native.has_aes():
+    if not _HAS_AES:
         return reference.prg(key, block, nbytes)
     shapes.stream(key, block, nbytes)
     out = np.empty(nbytes, np.uint8)

@@ -64,9 +64,7 @@ def is_zero(p: Rep3, x: Share, bits: int) -> Planes:
     """F_zero: a = −b mod 2^m, block by block: a + (b − 1) is all ones; then a tree of AND."""
     p.check_bits(bits)
     equal = _joined_blocks(p, x, bits, equal=True)
-    while equal.planes > 1:
-        equal = _level(p, equal, *_equal_plan(equal.planes))
-    return equal
+    return _climb(p, equal, equal_plans(equal.planes))
 
 
 def table_rows(bits: int) -> int:
@@ -154,16 +152,23 @@ class Plan(NamedTuple):
     product: Array
 
 
-def _level(p: Rep3, s: Planes, *plan: Array) -> Planes:
-    """Multiply rows plan[0] and plan[1]; return the rows plan[2] of s plus the products plan[3]."""
-    party = p.party
-    a, b, old, new = plan
-    (s0, s1), n = s.parts, s.n
-    own, previous = p.common(+1, "rep3/and"), p.common(-1, "rep3/and")
-    z = kernels.and_rows(s0, s1, a, b, own.planes(len(a), n), previous.planes(len(a), n))
-    party.send(party.peer(-1), "rep3.and", z)
-    theirs = party.recv(party.peer(+1), "rep3.and", z.nbytes).view(np.uint64).reshape(z.shape)
-    return Planes((kernels.mix_rows(s0, z, old, new), kernels.mix_rows(s1, theirs, old, new)), n)
+def _climb(p: Rep3, s: Planes, plans: tuple[Plan, ...]) -> Planes:
+    """Go through the levels: in each, multiply rows a and b of s, and make the rows of the next s."""
+    if not plans:
+        return s
+    party, n = p.party, s.n
+    total = sum(len(plan.a) for plan in plans)
+    own, previous = (p.common(offset, "rep3/and").planes(total, n) for offset in (+1, -1))
+    behind, ahead, used = party.peer(-1), party.peer(+1), 0
+    s0, s1 = s.parts
+    for a, b, old, new in plans:
+        rows = slice(used, used + len(a))
+        used += len(a)
+        z = kernels.and_rows(s0, s1, a, b, own[rows], previous[rows])
+        party.send(behind, "rep3.and", z)
+        theirs = party.recv(ahead, "rep3.and", z.nbytes).view(np.uint64).reshape(z.shape)
+        s0, s1 = kernels.mix_rows(s0, z, old, new), kernels.mix_rows(s1, theirs, old, new)
+    return Planes((s0, s1), n)
 
 
 def _rows(*lists: list[int]) -> Plan:
@@ -171,14 +176,27 @@ def _rows(*lists: list[int]) -> Plan:
 
 
 @lru_cache(maxsize=256)
-def _equal_plan(count: int) -> Plan:
-    half = count // 2
-    odd = [2 * half] if count % 2 else []
-    first, second = list(range(half)), list(range(half, 2 * half))
-    return _rows(first, second, [NONE] * half + odd, [*first, *([NONE] * len(odd))])
+def equal_plans(count: int) -> tuple[Plan, ...]:
+    """Return the levels that multiply all rows."""
+    plans = []
+    while count > 1:
+        half, odd = divmod(count, 2)
+        first, second = list(range(half)), list(range(half, 2 * half))
+        plans.append(_rows(first, second, [NONE] * half + [2 * half] * odd, [*first, *([NONE] * odd)]))
+        count = half + odd
+    return tuple(plans)
 
 
 @lru_cache(maxsize=256)
+def carry_plans(nb: int) -> tuple[Plan, ...]:
+    """Return the levels that join nb blocks; the carry out of all of them is left."""
+    plans = []
+    while nb > 1:
+        plans.append(_carry_plan(nb))
+        nb -= nb // 2
+    return tuple(plans)
+
+
 def _carry_plan(nb: int) -> Plan:
     """Join nb blocks pairwise: (G, P) = (G1 ⊕ P1·G0, P1·P0). Rows: P of blocks 1…, then G of all blocks."""
     m, odd = nb // 2, nb % 2
@@ -203,9 +221,7 @@ def _carry_plan(nb: int) -> Plan:
 
 
 def _carry_tree(p: Rep3, blocks: Planes) -> Planes:
-    while blocks.planes > 1:
-        blocks = _level(p, blocks, *_carry_plan((blocks.planes + 1) // 2))
-    return blocks
+    return _climb(p, blocks, carry_plans((blocks.planes + 1) // 2))
 
 
 # -- all bits ------------------------------------------------------------------------------------------------
@@ -225,8 +241,7 @@ def decompose(p: Rep3, x: Share, bits: int) -> Planes:
 
     whole = joined_planes(run(p, x.size, steps))
     out, carries = whole[:bits], whole[bits:]
-    for plan in prefix_plans(pair_counts(bits)[2]):
-        carries = _level(p, carries, *plan)
+    carries = _climb(p, carries, prefix_plans(pair_counts(bits)[2]))
     upper = range(3, bits, 2)
     if len(upper):
         both = Planes(
