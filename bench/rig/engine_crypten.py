@@ -90,13 +90,13 @@ class CrypTen(Engine):
 
 
 def statistics(v: Values) -> list[Any]:
-    """Return sum (in units of the number of rows), mean, variance and covariance of pooled columns."""
+    """Return sum, mean, variance and covariance of pooled columns."""
     import crypten
 
     x = crypten.cat([v["x0"], v["x1"], v["x2"]])
     y = crypten.cat([v["y0"], v["y1"], v["y2"]])
     covariance = (x * y).mean() - x.mean() * y.mean()
-    return [x.sum() * (1 / x.size()[0]), x.mean(), (x * x).mean() - x.mean() * x.mean(), covariance]
+    return [x.sum(), x.mean(), (x * x).mean() - x.mean() * x.mean(), covariance]
 
 
 def regression(p: dict[str, Any]) -> Callable[[Values], list[Any]]:

@@ -59,12 +59,12 @@ async def _settled(mpc: Any, x: Any) -> Any:
 
 
 def statistics(mpc: Any, v: Values) -> list[Any]:
-    """Return sum (in units of the number of rows), mean, variance and covariance of pooled columns."""
+    """Return sum, mean, variance and covariance of pooled columns."""
     x = mpc.np_concatenate([v["x0"], v["x1"], v["x2"]])
     y = mpc.np_concatenate([v["y0"], v["y1"], v["y2"]])
     n = len(x)
     mean, other = mpc.np_sum(x) / n, mpc.np_sum(y) / n
-    return [mean, mean, mpc.np_sum(x * x) / n - mean * mean, mpc.np_sum(x * y) / n - mean * other]
+    return [mpc.np_sum(x), mean, mpc.np_sum(x * x) / n - mean * mean, mpc.np_sum(x * y) / n - mean * other]
 
 
 PROGRAMS: dict[str, Callable[[dict[str, Any]], Callable[[Any, Values], list[Any]]]] = {

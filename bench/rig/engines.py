@@ -33,7 +33,6 @@ class Facts:
 
     name: str
     title: str
-    packages: tuple[str, ...]
     security: str
     truncation: str
     preprocessing: str
@@ -41,25 +40,26 @@ class Facts:
 
 
 FACTS = {
-    "tacit": Facts(
-        "tacit", "Tacit", (), "three parties, one curious", "at most 1 unit off, never a wrap",
-        "none: pairwise streams, agreed in the session", "mutual TLS 1.3",
-    ),
-    "spu": Facts(
-        "spu", "SPU 0.9.5", ("spu==0.9.5", "jax==0.4.34", "jaxlib==0.4.34", "setuptools<81"),
-        "three parties, one curious (ABY3)", "probabilistic: large errors possible, unlikely",
-        "none: pairwise streams", "plain TCP (its default)",
-    ),
-    "crypten": Facts(
-        "crypten", "CrypTen 0.4.1", ("torch==2.13.0", "torchvision", "crypten==0.4.1"),
-        "the first party sees all masks (its default provider)", "local shift: large errors possible, unlikely",
-        "triples from the first party", "plain TCP (gloo)",
-    ),
-    "mpyc": Facts(
-        "mpyc", "MPyC 0.11", ("mpyc==0.11", "numpy", "gmpy2"),
-        "three parties, one curious (Shamir)", "probabilistic: at most 1 unit off",
-        "none: pseudorandom shares", "plain TCP (its default)",
-    ),
+    f.name: f
+    for f in (
+        Facts(
+            "tacit", "Tacit", "three parties, one curious", "at most 1 unit off, never a wrap",
+            "none: pairwise streams", "mutual TLS 1.3",
+        ),
+        Facts(
+            "spu", "SPU 0.9.5", "three parties, one curious (ABY3)", "at most 1 unit off, never a wrap (its default)",
+            "none: pairwise streams", "plain TCP (its default)",
+        ),
+        Facts(
+            "crypten", "CrypTen 0.4.1", "the first party sees all masks (its default)",
+            "by the first party's wrap counts: now and then off by a whole 1",
+            "triples from the first party", "plain TCP (gloo)",
+        ),
+        Facts(
+            "mpyc", "MPyC 0.11", "three parties, one curious (Shamir)", "at most 1 unit off",
+            "none: pseudorandom shares", "plain TCP (its default)",
+        ),
+    )
 }  # fmt: skip
 
 
@@ -70,26 +70,55 @@ def python(engine: str) -> str:
     return str(PEERS / engine / "bin" / "python")
 
 
+INSTALL: dict[str, list[list[str]]] = {
+    "spu": [["spu==0.9.5", "setuptools<81"]],
+    # CrypTen asks for the package "sklearn", which no longer installs; its other requirements come first.
+    "crypten": [
+        [
+            "torch==2.13.0",
+            "torchvision",
+            "omegaconf",
+            "onnx",
+            "pandas",
+            "pyyaml",
+            "future",
+            "scipy",
+            "scikit-learn",
+        ],
+        ["--no-deps", "crypten==0.4.1"],
+    ],
+    "mpyc": [["mpyc==0.11", "numpy", "gmpy2"]],
+}
+"""Arguments of each call of pip that makes a peer's environment."""
+
+
 def make_environment(engine: str, log: Callable[[str], None]) -> None:
-    """Make a peer's virtual environment under .peers, once."""
+    """Make a peer's virtual environment under .peers, once; SPU has packages for Python 3.10 and 3.11 only."""
     folder = PEERS / engine
-    if engine == "tacit" or (folder / "bin" / "python").exists():
+    if engine == "tacit" or (folder / ".made").exists():
         return
-    log(f"making .peers/{engine}")
+    if (folder / "bin" / "python").exists() and _imports(engine):
+        (folder / ".made").touch()
+        return
+    base = shutil.which("python3.11") or sys.executable
+    log(f"making .peers/{engine} with {base}")
     PEERS.mkdir(exist_ok=True)
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    try:
-        install = [str(folder / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
-        for step in steps(engine):
-            subprocess.run([*install, *step], check=True)
-    except BaseException:
-        shutil.rmtree(folder)
-        raise
+    shutil.rmtree(folder, ignore_errors=True)
+    subprocess.run([base, "-m", "venv", str(folder)], check=True)
+    for arguments in INSTALL[engine]:
+        pip = [str(folder / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", *arguments]
+        if subprocess.run(pip, check=False).returncode:
+            raise SystemExit(
+                f"{FACTS[engine].title} could not be installed; the lines above say why. Leave it out with --peers, "
+                f"or put its environment into .peers/{engine} yourself."
+            )
+    (folder / ".made").touch()
 
 
-def steps(engine: str) -> list[list[str]]:
-    """Return the arguments of each call of pip."""
-    return [list(FACTS[engine].packages)]
+def _imports(engine: str) -> bool:
+    """Return whether an environment that somebody else made holds its engine."""
+    code = f"import importlib.metadata as m; m.version({engine!r})"
+    return subprocess.run([python(engine), "-c", code], capture_output=True, check=False).returncode == 0
 
 
 class EngineFailed(Exception):

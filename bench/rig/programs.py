@@ -36,14 +36,13 @@ steady.defvjp(_steady_forward, _steady_backward)
 
 
 def statistics(v: dict[str, Any]) -> Any:
-    """Return sum (in units of the number of rows), mean, variance and covariance of pooled columns."""
+    """Return sum, mean, variance and covariance of pooled columns."""
     x = jnp.concatenate([v["x0"], v["x1"], v["x2"]])
     y = jnp.concatenate([v["y0"], v["y1"], v["y2"]])
-    n = x.shape[0]
     # As moments, not jnp.var: sums of products are what each owner can add up alone.
     variance = (x * x).mean() - x.mean() ** 2
     covariance = (x * y).mean() - x.mean() * y.mean()
-    return [x.sum() * (1 / n), x.mean(), variance, covariance]
+    return [x.sum(), x.mean(), variance, covariance]
 
 
 def regression(p: dict[str, Any]) -> Program:
