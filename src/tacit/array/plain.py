@@ -20,6 +20,8 @@ class Plain:
     multiply = staticmethod(np.multiply)
     divide = staticmethod(np.divide)
     maximum = staticmethod(np.maximum)
+    minimum = staticmethod(np.minimum)
+    less = staticmethod(np.less)
     equal = staticmethod(np.equal)
     where = staticmethod(np.where)
     logical_and = staticmethod(np.logical_and)

@@ -47,6 +47,18 @@ class Joined:
         return self.columns[name]
 
 
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """All pairs of a left and a right row with equal keys, in `max_rows` rows; rows past their number are zero."""
+
+    left: dict[str, Any]
+    right: dict[str, Any]
+    valid: Any
+    """Which rows hold a pair."""
+    number: Any
+    """How many pairs there are, those beyond `max_rows` included: secret unless revealed."""
+
+
 def _keys(keys: Keys, what: str) -> tuple[Any, ...]:
     held = tuple(keys) if isinstance(keys, list | tuple) else (keys,)
     if not held or any(k.ndim != 1 or k.shape != held[0].shape for k in held):
@@ -205,7 +217,7 @@ def join(
     """
     if multiplicity not in ("many-to-one", "one-to-one"):
         raise UsageError(
-            'multiplicity must be "many-to-one" or "one-to-one"; swap the tables, or group one first'
+            'multiplicity must be "many-to-one" or "one-to-one"; swap the tables, or take join_many'
         )
     a, b = _keys(left, "join"), _keys(right, "join")
     if len(a) != len(b):
@@ -234,3 +246,93 @@ def join(
     if left_valid is not None:
         matched = fn.logical_and(matched, fn.astype(left_valid, "bool"))
     return Joined({name: _zero_where_not(matched, x) for name, x in zip(names, out, strict=True)}, matched)
+
+
+def join_many(
+    left: Keys,
+    right: Keys,
+    left_columns: Mapping[str, Any],
+    right_columns: Mapping[str, Any],
+    *,
+    max_rows: int,
+    left_valid: Any | None = None,
+    right_valid: Any | None = None,
+) -> Pairs:
+    """Return every pair of a left and a right row with equal keys, in the left table's order, then the right one's.
+
+    `max_rows` is public: the first pairs are kept, and `number` tells how many there would be. Rows that are not valid
+    match none. Source: the expansion and alignment of Krastnikov, Kerschbaum, Stebila, "Efficient Oblivious Database
+    Joins", VLDB 2020, section 5, by sorts and fills: each left row is laid out once for each of its matches, and each
+    result row finds its right row by rank.
+    """
+    a, b = _keys(left, "join_many"), _keys(right, "join_many")
+    n, m = a[0].shape[0], b[0].shape[0]
+    if len(a) != len(b):
+        raise ShapeError(f"join_many on {len(a)} left and {len(b)} right keys")
+    if max_rows < 1 or n < 1 or m < 1:
+        raise ShapeError("join_many needs at least one row on each side, and room for one pair")
+    for columns, rows in ((left_columns, n), (right_columns, m)):
+        for column in columns.values():
+            _rows(column, rows, "join_many")
+    given = (*a, *b, *left_columns.values(), *right_columns.values(), left_valid, right_valid)
+    fn = space(*given)
+    like = next((x for x in given if x is not None and (fn is Plain or hasattr(x, "context"))), a[0])
+    offered = constant(like, np.ones(m, bool)) if right_valid is None else fn.astype(right_valid, "bool")
+    before, matches, rank = _matches(fn, a, b, offered)
+    if left_valid is not None:
+        matches = fn.where(fn.astype(left_valid, "bool"), matches, 0)
+    # Row r of the result belongs to the last left row that has matches and starts at or before r.
+    ends = fn.cumulative_sum(matches)
+    number = ends[n - 1]
+    starts = fn.minimum(fn.subtract(ends, matches), max_rows)
+    places = constant(like, np.arange(max_rows))
+    valid = fn.less(places, number)
+    from_left = _taken(starts, places, fn.less(0, matches), [starts, before, *left_columns.values()])
+    first, base, *out_left = from_left
+    # Its right row is as far behind the first one of its key as the result row is behind the left row's first.
+    wanted = fn.add(base, fn.subtract(places, first))
+    why = "a row that holds a pair asks for a right row"
+    wanted = _known_range(fn.where(valid, wanted, m), 0, m, why)
+    out_right = _taken(rank, wanted, offered, list(right_columns.values()))
+    return Pairs(
+        {k: _zero_where_not(valid, x) for k, x in zip(left_columns, out_left, strict=True)},
+        {k: _zero_where_not(valid, x) for k, x in zip(right_columns, out_right, strict=True)},
+        valid,
+        number,
+    )
+
+
+def _known_range(x: Any, lo: float, hi: float, why: str) -> Any:
+    fn = space(x)
+    return x if fn is Plain else fn.assume(x, lo, hi, why=why)
+
+
+def _matches(fn: Any, left: Sequence[Any], right: Sequence[Any], offered: Any) -> tuple[Any, Any, Any]:
+    """Return, for left rows, the offers with lesser keys and with equal ones; for right rows, the rank of an offer."""
+    n, m = left[0].shape[0], right[0].shape[0]
+    keys = [fn.concat([y, x]) for x, y in zip(left, right, strict=True)]
+    # Right rows come first, so that a stable sort puts them before the left rows of the same key.
+    at = order(keys)
+    flags = fn.concat([offered, constant(offered, np.zeros(n, bool))])
+    sorted_flags, *sorted_keys = arrange(at, flags, *keys)
+    counted = fn.cumulative_sum(fn.astype(sorted_flags, "int"))
+    ahead = fn.subtract(counted, fn.astype(sorted_flags, "int"))
+    ahead = _known_range(ahead, 0, m, "a count lies between none and all rows")
+    (base,) = fill(_starts(sorted_keys), ahead)
+    counted, ahead, base = restore(at, counted, ahead, base)
+    matches = fn.subtract(counted[m:], base[m:])
+    return base[m:], _known_range(matches, 0, m, "a count lies between none and all rows"), ahead[:m]
+
+
+def _taken(keys: Any, wanted: Any, offered: Any, columns: Sequence[Any]) -> list[Any]:
+    """Return, for each wanted whole number, the columns of the offered row with the greatest key up to it."""
+    if not columns:
+        return []
+    fn, rows = space(keys, wanted, offered, *columns), wanted.shape[0]
+    like = next((x for x in (keys, wanted, offered) if fn is Plain or hasattr(x, "context")), keys)
+    joined = fn.concat([keys, wanted])
+    flags = fn.concat([offered, constant(like, np.zeros(rows, bool))])
+    at = order(joined)
+    moved = arrange(at, flags, *(_padded(x, keys.shape[0] + rows) for x in columns))
+    found = restore(at, *fill(moved[0], *moved[1:]))
+    return [x[keys.shape[0] :] for x in found]
