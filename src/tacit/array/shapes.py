@@ -92,7 +92,8 @@ def _concat_abstract(ins: list[Aval], params: Params) -> list[Aval]:
             f"concat along axis {axis} of shapes {[a.shape for a in ins]}: they differ elsewhere"
         )
     shape = (*first[:axis], sum(a.shape[axis] for a in ins), *first[axis + 1 :])
-    lo, hi = iv.hull(*((a.lo, a.hi) for a in ins if a.size)) if any(a.size for a in ins) else (0, 0)
+    # Of nothing but empty arrays the ranges stay what they are, so that what is composed of it stays allowed.
+    lo, hi = iv.hull(*((a.lo, a.hi) for a in ([a for a in ins if a.size] or ins)))
     return [Aval(shape, ins[0].kind, lo, hi)]
 
 

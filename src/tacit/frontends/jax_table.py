@@ -364,6 +364,11 @@ on {N} elements (a matrix is 64 × 64; in linear algebra there are 64 of 8 × 8)
 [1, 8] where the operation asks for positive values: rounds, bits that each party sends per element, and messages
 over all links. Tighter ranges cost less. Values that are public, or that one owner has, cost nothing: they are
 computed in the clear where they are known.
+
+Ranges follow from the owners' bounds. What you know besides, say where the value is used:
+`x = tacit.assume(x, lo, hi)` for values, and for matrices `a = tacit.conditioned(a, least=0.1)`, no singular value of
+`a` is below 0.1 (with `definite=True`, `a` is symmetric and no eigenvalue is). `x.T @ x + 0.1 * jnp.eye(p)` says so by
+itself. Linear algebra keeps to what its ranges allow from there; docs/decisions/0054 says by which methods.
 """
 
 
