@@ -52,7 +52,31 @@ def _scan(draw: Any, live: list[SecretArray]) -> SecretArray:
     return final
 
 
+def _conv(draw: Any, live: list[SecretArray]) -> SecretArray:
+    x, w = (fn.reshape(_small(_number(draw, live)), (1, 1, -1)) for _ in range(2))
+    pad, stride = draw(st.sampled_from([(1, 1), (2, -1), (0, 2)])), draw(st.integers(1, 2))
+    params = {"strides": [stride], "low": [pad[0]], "high": [pad[1]], "base": [draw(st.integers(1, 2))]}
+    made = x.context.bind("conv", [x, w[:, :, :2]], {**params, "dilation": [1], "groups": 1})
+    return fn.reshape(made[0], (-1,))
+
+
+def _lookup(draw: Any, live: list[SecretArray]) -> SecretArray:
+    x = fn.reshape(_any(draw, live, "fixed", "int", "bool"), (1, -1, 1))
+    at = fn.clip(_any(draw, live, "int"), 0, x.shape[1] - 1)
+    return fn.reshape(x.context.bind("lookup", [x, fn.reshape(at, (1, -1))], {})[0], (-1,))
+
+
+def _spread(draw: Any, live: list[SecretArray]) -> SecretArray:
+    x = fn.reshape(_number(draw, live), (1, -1, 1))
+    size = draw(st.integers(1, 6))
+    at = fn.reshape(fn.clip(_any(draw, live, "int"), 0, size - 1), (1, -1))
+    return fn.reshape(x.context.bind("spread", [x, at], {"size": size, "last": False})[0], (-1,))
+
+
 STEPS: dict[str, Build] = {
+    "conv": _conv,
+    "lookup": _lookup,
+    "spread": _spread,
     "add": lambda d, v: _number(d, v) + _small(_number(d, v)),
     "sub": lambda d, v: _small(_number(d, v)) - _number(d, v),
     "mul": lambda d, v: _small(_number(d, v)) * _small(_number(d, v)),
