@@ -167,15 +167,15 @@ def _unary(name: str, *amount: int) -> Callable[[Secrets], Program]:
 
 def _as_turned(r: int, name: str, *amount: int) -> Callable[[Secrets], Program]:
     """Run `name` with the roles turned by r, on one operand."""
-    return lambda s: (
-        lambda p, lab: getattr(p.turned(r) if p.party.index >= 0 else p, name)(lab.share(s[0]), *amount)
-    )
+    return lambda s: lambda p, lab: getattr(p.turned(r), name)(lab.share(s[0]), *amount)
 
 
 def _select_turned(r: int) -> Callable[[Secrets], Program]:
-    return lambda s: (
-        lambda p, lab: (p.turned(r) if p.party.index >= 0 else p).select(lab.share_bit(s[0]), lab.share(s[1]))
-    )
+    return lambda s: lambda p, lab: p.turned(r).select(lab.share_bit(s[0]), lab.share(s[1]))
+
+
+def _to_arith_turned(r: int) -> Callable[[Secrets], Program]:
+    return lambda s: lambda p, lab: p.turned(r).to_arith(lab.share_bit(s[0]))
 
 
 def _on_thirds(name: str, *amount: int) -> Callable[[Secrets], Program]:
@@ -343,6 +343,20 @@ TRIALS = [
                 _as_turned(r, "decompose", 2),
                 values(0, 4),
                 lambda s: s[0],
+            ),
+            Trial(
+                f"to_arith turned by {r}",
+                Setting("rep3", 2),
+                _to_arith_turned(r),
+                values(0, 2),
+                lambda s: s[0],
+            ),
+            Trial(
+                f"is_zero turned by {r}",
+                Setting("rep3", 2),
+                _as_turned(r, "is_zero", 2),
+                values(-1, 2),
+                lambda s: s[0] == 0,
             ),
             Trial(
                 f"select turned by {r}",

@@ -150,20 +150,21 @@ def test_rounding_of_mul_trunc(factors: tuple[int, int]) -> None:
     _check_rounding(setting, f, secret, got, [r & np.uint64(1)])
 
 
-def _mul_trunc_trial() -> Trial:
+def _mul_trunc_trial(turned: int = 0) -> Trial:
     pairs = [s for s in values(-2, 2, 2) if -2 <= s[0] * s[1] < 2]
     return Trial(
         "mul_trunc",
         Setting("rep3", 3),
-        lambda s: lambda p, lab: p.mul_trunc(lab.share(s[0]), lab.share(s[1]), 1),
+        lambda s: lambda p, lab: p.turned(turned).mul_trunc(lab.share(s[0]), lab.share(s[1]), 1),
         pairs,
         None,
         pinned=3,
     )
 
 
-def test_mul_trunc_is_private_and_needs_every_mask() -> None:
-    planted = _mul_trunc_trial()
+@pytest.mark.parametrize("turned", [0, 1, 2])
+def test_mul_trunc_is_private_and_needs_every_mask(turned: int) -> None:
+    planted = _mul_trunc_trial(turned)
     check(planted)
     for left_out in draws(planted.setting, planted.program((0, 0))):
         with pytest.raises(AssertionError, match="depends on the secrets"):
