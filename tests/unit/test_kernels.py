@@ -422,3 +422,22 @@ def test_a_target_can_be_forced() -> None:
     assert "TACIT_TARGET" in run_python(code, TACIT_TARGET="abacus").stderr
     with pytest.raises(UsageError):
         kernels.set_threads(0)
+
+
+@needs_native
+def test_reused_memory_is_not_cleared_again() -> None:
+    code = """
+import resource, numpy as np
+from tacit import kernels
+if not kernels.reuse_memory():
+    raise SystemExit  # not glibc
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        np.full(10**6, 7, np.uint64)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults()
+assert faults() < 1000, "every array was mapped anew: 20 of them have 39,000 pages"
+"""
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr
