@@ -17,6 +17,7 @@ from tacit.algebra.ring import Ring
 from tacit.errors import NotRealised, RangeError
 from tacit.gadgets.waves import Lookup, Together
 from tacit.kernels.waves import mask_rows, row
+from tacit.protocols.rep3.turns import TURNED_FROM
 from tacit.testing import gather, run, scatter, scatter_planes
 
 Array = npt.NDArray[Any]
@@ -89,6 +90,29 @@ def test_tables_of_shared_bits_and_a_sum_of_several() -> None:
     assert np.array_equal(looked[:n], np.array(first)[index])
     assert np.array_equal(looked[n:], np.array(second)[index])
     assert np.array_equal(summed, np.array(second)[index & 3] + 100 * (index >> 2) + (x * x).astype(np.int64))
+
+
+@pytest.mark.parametrize("n", [TURNED_FROM, TURNED_FROM + 1, 20_001])
+def test_large_arrays_turn_the_roles(n: int) -> None:
+    rng = np.random.default_rng([SEED, n])
+    ring, index = Ring(64), rng.integers(0, 4, n)
+    planes = np.stack([kernels.pack_bool((index >> j & 1).astype(np.uint8)) for j in range(2)])
+    x = rng.integers(-1000, 1000, n)
+    first, second = (5, -7, 11, 0), (-1, 2, 3, 1 << 30)
+
+    def body(p: Any) -> Any:
+        held = scatter_planes(p, planes, n)
+        looked = p.factored([(held, held)], Lookup((first, second), 40))
+        number = scatter(p, ring.encode_ints(x))
+        return looked, p.factored([number, (held,)], Together((Square(40), Lookup((first,), 40))))
+
+    got = run("rep3", 64, body)
+    looked, summed = (
+        ring.to_ints(gather({name: v[i] for name, v in got.items()}, "rep3", ring)) for i in (0, 1)
+    )
+    assert np.array_equal(looked, np.concatenate([np.array(t)[index] for t in (first, second)]))
+    assert np.array_equal(summed, x * x + np.array(first)[index])
+    check("rep3", 64, body, 3, "", f"factored n={n}")
 
 
 def test_rounding_is_unbiased() -> None:

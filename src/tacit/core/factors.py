@@ -51,6 +51,11 @@ def size(operand: Operand) -> int:
     return operand.size if isinstance(operand, Share) else sum(p.n for p in operand)
 
 
+def sets(operand: Operand) -> int:
+    """Return how many sets of elements an operand lays one after the other; all have one size."""
+    return 1 if isinstance(operand, Share) else len(operand)
+
+
 def lifted_bits(k: int, width: int, shift: int) -> int:
     """Return the bits of the wrap's multiple that count in Z/2^k: k − (width − shift)."""
     return k - width + shift

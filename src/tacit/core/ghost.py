@@ -218,7 +218,8 @@ class Ghost(Protocol):
     def factored(self, operands: Sequence[Operand], how: Factors) -> Share:
         """F_factored on shapes."""
         n = factors.size(operands[0])
-        self.visit("factored", n, terms=how.terms, width=how.width, shift=how.shift)
+        sets = factors.sets(operands[0])
+        self.visit("factored", n, sets=sets, terms=how.terms, width=how.width, shift=how.shift)
         return ghost((n,))
 
     def shuffle(self, columns: Sequence[Column]) -> list[Column]:

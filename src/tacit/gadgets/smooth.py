@@ -17,6 +17,8 @@ from tacit.gadgets.separable import LN2
 from tacit.gadgets.waves import Real, Series, Waves, fit, waves
 
 PI = Decimal("3.14159265358979323846264338327950288419716939937510")
+CLAMP_BITS = 1200
+"""About what a clamp costs, which takes seven more rounds as well."""
 GAPS = (0.05, 0.15, 0.4, 1.0, 2.0)
 """Parts of the interval that a series' quarter period is longer; the cheapest is taken."""
 
@@ -100,20 +102,32 @@ def _sine(name: str, k: int, f: int, magnitude: float) -> Plan | None:
 
 def _odd(what: Odd, k: int, f: int, magnitude: float) -> Plan | None:
     reach = math.ceil(4 * max(magnitude, 0.25)) / 4
-    limit = min(reach, math.ceil(4 * what.end(f)) / 4) if what.end(f) < math.inf else reach
-    if limit > 64:
-        return None
-    best: Waves | None = None
+    end = what.end(f)
+    whole = _cheapest(what, k, f, reach) if reach <= min(2 * end, 64) else None
+    if end >= reach:
+        return None if whole is None else Plan(whole, what.offset)
+    limit = math.ceil(4 * end) / 4
+    part = _cheapest(what, k, f, limit)
+    if part is None or (whole is not None and _bits(whole) <= _bits(part) + CLAMP_BITS):
+        return None if whole is None else Plan(whole, what.offset)
+    return Plan(part, what.offset, limit)
+
+
+def _cheapest(what: Odd, k: int, f: int, limit: float) -> Waves | None:
+    """Return the series on [−limit, limit] that costs least, or None."""
+    found = []
     for gap in GAPS:
         period = 4 * limit * (1 + gap)
         try:
             series = fit(what.fn, -limit, limit, period, 2.0 ** -(f + 2), True)
         except ValueError:
             continue
-        chosen = waves(series, round(2.0 ** (64 - f) / period), f + 1, f, what.most)
-        if chosen.width <= k and (best is None or chosen.terms * chosen.width < best.terms * best.width):
-            best = chosen
-    return None if best is None else Plan(best, what.offset, limit if reach > limit else None)
+        found.append(waves(series, round(2.0 ** (64 - f) / period), f + 1, f, what.most))
+    return min((w for w in found if w.width <= k), key=_bits, default=None)
+
+
+def _bits(how: Waves) -> int:
+    return how.terms * how.width
 
 
 def evaluate(p: Protocol, x: Share, how: Plan, f: int, magnitude: float) -> Share:

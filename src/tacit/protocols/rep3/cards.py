@@ -130,9 +130,14 @@ def _select(ring: Ring, n: int, **_: object) -> list[Wave]:
     return _exchange(2 * b, b)
 
 
-def _factored(
-    ring: Ring, n: int, terms: int = 10, width: int = 48, shift: int = 24, **_: object
+def _factored(ring: Ring, n: int, sets: int = 1, **sizes: int) -> list[Wave]:
+    return _turned(_factored_piece)(ring, n // sets, sets=sets, **sizes)
+
+
+def _factored_piece(
+    ring: Ring, each: int, sets: int = 1, terms: int = 10, width: int = 48, shift: int = 24, **_: object
 ) -> list[Wave]:
+    n = sets * each
     row, bits = ring.wire_bytes(n, width), lifted_bits(ring.width, width, shift)
     if bits == 0:
         return [[(0, 1, terms * row), (2, 1, row)], [(1, 2, row)]]
