@@ -274,8 +274,11 @@ def const_abstract(ins: list[Aval], params: Params) -> list[Aval]:
     if kind is None:
         raise UsageError(f"a constant of type {v.dtype} is not a number")
     if kind == "fixed" and not np.all(np.isfinite(v)):
-        raise RangeError("a constant is NaN or infinite")
-    lo, hi = (v.min().item(), v.max().item()) if v.size else (0, 0)
+        raise RangeError(
+            "a constant is NaN or infinite, which no secret is; use a finite number in its place"
+        )
+    # Truth values lie in [0, 1] whatever they are, as those of inputs do.
+    lo, hi = (0, 1) if kind == "bool" else (v.min().item(), v.max().item()) if v.size else (0, 0)
     return [Aval(v.shape, kind, lo, hi, PUBLIC)]  # type: ignore[arg-type]
 
 
