@@ -48,7 +48,7 @@ def having(parts: Sequence[str], workloads: Sequence[Workload]) -> list[Workload
 
 def short(peers: list[str], repeats: int) -> list[Stage]:
     """Return what to run, the most telling first."""
-    every = all_workloads()
+    every, others = all_workloads(), [p for p in peers if p != "mpyc"]
     long, longest = having(LONG, every), having(LONGEST, every)
     first = [w for w in every if w not in long] + [w for w in long if w not in longest]
     far = [
@@ -57,7 +57,15 @@ def short(peers: list[str], repeats: int) -> list[Stage]:
         for p, names in (("spu", FAR), ("crypten", FAR_CRYPTEN))
         if p in peers
     ]
-    return [Stage("loopback", first, peers, repeats), *far, Stage("loopback", longest, peers, repeats)]
+    slow = (
+        [Stage("loopback", [w for w in every if w.tiny], ["mpyc"], repeats or 2)] if "mpyc" in peers else []
+    )
+    return [
+        Stage("loopback", first, others, repeats),
+        *far,
+        *slow,
+        Stage("loopback", longest, others, repeats),
+    ]
 
 
 def record_machine(folder: Path) -> None:
@@ -97,6 +105,7 @@ def main() -> int:
     console = Console(stderr=True)
     until = time.monotonic() + 60 * args.minutes
     folder = PEERS / "small" if args.small else RESULTS
+    where = folder / "RESULTS.md" if args.small else page.PAGE
     stages = (
         short(args.peers, args.repeats)
         if args.short
@@ -119,7 +128,8 @@ def main() -> int:
                     for w in stage.workloads:
                         if time.monotonic() < until:
                             bench.measure(w)
-    page.write(folder, args.note, folder / "RESULTS.md" if args.small else page.PAGE)
+                page.write(folder, args.note, where)
+    page.write(folder, args.note, where)
     return 0
 
 

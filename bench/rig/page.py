@@ -32,11 +32,11 @@ def load(folder: Path, network: str) -> dict[str, Record]:
     return found
 
 
-def table(head: list[str], rows: Iterable[list[str]]) -> list[str]:
-    """Return a table in Markdown, the first column to the left."""
+def table(head: list[str], rows: Iterable[list[str]], words: bool = False) -> list[str]:
+    """Return a table in Markdown, the first column to the left, the others as numbers or as words."""
     return [
         "| " + " | ".join(head) + " |",
-        "|---|" + "--:|" * (len(head) - 1),
+        "|---|" + ("---|" if words else "--:|") * (len(head) - 1),
         *("| " + " | ".join(r) + " |" for r in rows),
     ]
 
@@ -48,7 +48,8 @@ def seconds(result: Record | None) -> str:
     if "failed" in result:
         return short(result["failed"])
     mark = "" if result["right"] else " wrong"
-    spread = f" ({number(result['least'])}–{number(result['most'])})" if result["runs"] > 1 else " (one run)"
+    once = " (once)" if result["warm"] else " (once, cold)"
+    spread = f" ({number(result['least'])}–{number(result['most'])})" if result["runs"] > 1 else once
     return f"{number(result['seconds'])}{spread}{mark}"
 
 
@@ -203,12 +204,11 @@ Three processes of one engine are started once and stay; so do the others'. For 
 compiles, shares the inputs, runs once to warm up, and then Tacit and the peers run in turn. A time goes from a
 common start, set in advance on the machine's monotonic clock, until the slowest party holds its shares of the
 result; sharing inputs and opening results are left out, except for the statistics, where Tacit's owners start from
-their own columns and sharing is part of its time. Given are the median and, in brackets, least and most. A one-run
-entry took so long that it was not repeated and not warmed up. Bytes are what the kernel's TCP counters say a
-process sent, TLS and all, for every engine alike. Peak memory is a process's resident peak during the runs,
-libraries included; "above inputs" is that less what it held before the first run. Rounds: Tacit's are the longest
-chain of messages, SPU's the messages that its busiest party received (a bound), CrypTen's the calls of its
-communicator.
+their own columns and sharing is part of its time. Given are the median and, in brackets, least and most. What
+takes more than 15 s runs once and cold. Bytes are what the kernel's TCP counters say a process sent, TLS and all,
+for every engine alike. Peak memory is a process's resident peak during the runs, libraries included; "above
+inputs" is that less what it held before the first run. Rounds: Tacit's are the longest chain of messages, SPU's
+the messages that its busiest party received (a bound), CrypTen's the calls of its communicator.
 
 Inputs are multiples of 2^-16 in known bounds. Errors are against NumPy in float64; a value is wrong if it misses
 by more than 2^-6 of max(1, its magnitude). Tacit and SPU run the same jax.numpy text (`bench/rig/programs.py`),
@@ -217,9 +217,9 @@ which is `tacit.assume`). Tacit computes in its 64-bit ring with 16 fractional b
 of 18; CrypTen and MPyC with 16. The variance is written as a difference of moments, which owners can add up alone;
 `jnp.var` as it stands is not owner-local.
 
-The letters of the networks follow the order SecureML, Chameleon, MiniONN, LeNet. Images are random,
-four fifths of them background, weights are He's initialisation; training takes minibatches of 128 on the mean
-cross-entropy by `jax.grad` (CrypTen: its own derivatives).
+The letters of the networks follow the order SecureML, Chameleon, MiniONN, LeNet. Images are random, four fifths of
+them background, weights are He's initialisation; training takes minibatches of 128 on the mean cross-entropy by
+`jax.grad` (CrypTen: its own derivatives).
 """
 
 NETS = """

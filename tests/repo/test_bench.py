@@ -143,13 +143,9 @@ def test_the_relay_process_delays_both_ways() -> None:
 
 def result(seconds: float, **more: Any) -> dict[str, Any]:
     base = {
-        "params": {"n": 1},
-        "seconds": seconds,
-        "least": seconds,
-        "most": seconds,
-        "runs": 1,
-        "right": True,
-    }
+        "params": {"n": 1}, "seconds": seconds, "least": seconds, "most": seconds, "runs": 1, "right": True,
+        "warm": True,
+    }  # fmt: skip
     return base | more
 
 
@@ -164,7 +160,7 @@ def test_the_page_hides_no_loss() -> None:
         "- b: Tacit has no result (refused: range).",
     ]
     rows = "\n".join(page.times(found))
-    assert "1.00 (one run) wrong" in rows and "refused: range" in rows and "0.10 (one run) at n 2" in rows
+    assert "1.00 (once) wrong" in rows and "refused: range" in rows and "0.10 (once) at n 2" in rows
     assert page.ratio(found["c"], "spu") == "3.00" and page.ratio(found["c"], "mpyc") == ""
 
 
@@ -197,7 +193,7 @@ def test_a_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.Monk
 
     def in_turn(self: Any, w: Workload, engines: list[str]) -> dict[str, Any]:
         asked.append(engines)
-        return {e: result(1.0) for e in engines}
+        return {e: result(float(len(asked))) for e in engines}
 
     monkeypatch.setattr(runner.Bench, "_in_turn", in_turn)
     w = distinct()[0]
@@ -207,6 +203,7 @@ def test_a_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.Monk
     assert asked == [["tacit", "spu"], ["tacit", "crypten"]]
     stored = json.loads((tmp_path / "loopback" / f"{w.key}.json").read_text())
     assert set(stored["engines"]) == {"tacit", "spu", "crypten"}
+    assert stored["engines"]["tacit"]["seconds"] == 1.0 and stored["engines"]["crypten"]["beside"] == 2.0
 
 
 def test_three_processes_behind_a_relay_and_an_error_of_one() -> None:
