@@ -434,13 +434,18 @@ def std(
     return sqrt(maximum(var(x, axis, correction, keepdims), 0.0))
 
 
-def _fold(x: SecretArray, axis: Axis, keepdims: builtins.bool, fn: Any, what: str) -> SecretArray:
-    """Reduce by halves along the flattened `axis`: log2 steps."""
+def _fold(
+    x: SecretArray, axis: Axis, keepdims: builtins.bool, fn: Any, what: str, nothing: Any = None
+) -> SecretArray:
+    """Reduce by halves along the flattened `axis`: log2 steps; `nothing` is what no values give, if anything."""
     axes = _axes(x, axis)
     rest = [i for i in range(x.ndim) if i not in axes]
     n = math.prod(x.shape[a] for a in axes)
-    if n == 0:
+    if n == 0 and nothing is None:
         raise ShapeError(f"the {what} of no values does not exist")
+    if n == 0:
+        shape = _keep(x, axes) if keepdims else [x.shape[i] for i in rest]
+        return _lift(x.context, np.full(shape, nothing), x.dtype)
     flat = reshape(permute_dims(x, (*axes, *rest)), (n, *(x.shape[i] for i in rest)))
     while flat.shape[0] > 1:
         half = flat.shape[0] // 2
@@ -461,17 +466,17 @@ def min(x: SecretArray, axis: Axis = None, keepdims: builtins.bool = False) -> S
 
 def prod(x: SecretArray, axis: Axis = None, keepdims: builtins.bool = False) -> SecretArray:
     """Product over `axis`."""
-    return _fold(_number(x), axis, keepdims, multiply, "product")
+    return _fold(_number(x), axis, keepdims, multiply, "product", 1)
 
 
 def all(x: SecretArray, axis: Axis = None, keepdims: builtins.bool = False) -> SecretArray:
     """Whether all are true."""
-    return _fold(astype(x, "bool"), axis, keepdims, logical_and, "conjunction")
+    return _fold(astype(x, "bool"), axis, keepdims, logical_and, "conjunction", True)
 
 
 def any(x: SecretArray, axis: Axis = None, keepdims: builtins.bool = False) -> SecretArray:
     """Whether any is true."""
-    return _fold(astype(x, "bool"), axis, keepdims, logical_or, "disjunction")
+    return _fold(astype(x, "bool"), axis, keepdims, logical_or, "disjunction", False)
 
 
 def cumulative_sum(x: SecretArray, axis: int | None = None) -> SecretArray:
