@@ -293,3 +293,11 @@ def test_refused_by_name(name: str) -> None:
     k = trace.input("k", "bob", (8,), "int", 0, 7)
     with pytest.raises(error, match=word):
         trace_jax(function, (x, k))
+
+
+def test_a_remainder_is_an_index() -> None:
+    """What ranges decide of a whole number costs nothing and keeps its range narrow."""
+    compare(lambda x, k: (x[:, :][k % 8], jnp.take(x, k % 3, axis=1)), [X, K], [(-2, 2), (0, 7)], 0)
+    trace = Trace()
+    k = trace.input("k", "bob", (8,), "int", 0, 7)
+    assert trace_jax(lambda k: k % 3, (k,)).aval.hi == 2

@@ -64,7 +64,14 @@ def _pow(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
 
 def _logic(on_truth: Callable[..., Any], on_bits: Callable[..., Any]) -> jax_rules.Rule:
     def rule(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
-        return [(on_bits if jax_rules.is_int(step) else on_truth)(*ins)]
+        if jax_rules.is_int(step):
+            return [on_bits(*ins)]
+        sides = ((ins[0], ins[1]), (ins[1], ins[0])) if step.name in ("and", "or") else ()
+        for v, other in sides:
+            if (c := jax_rules.only(v)) is not None:
+                # False decides an `and`, true an `or`; the other way round it changes nothing.
+                return [np.full(step.avals[0].shape, c) if bool(c) == (step.name == "or") else other]
+        return [on_truth(*ins)]
 
     return rule
 
