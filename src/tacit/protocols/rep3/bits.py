@@ -158,7 +158,7 @@ def _climb(p: Rep3, s: Planes, plans: tuple[Plan, ...]) -> Planes:
         return s
     party, n = p.party, s.n
     total = sum(len(plan.a) for plan in plans)
-    own, previous = (p.common(offset, "rep3/and").planes(total, n) for offset in (+1, -1))
+    own, previous = (p.common(offset, "rep3/tree").planes(total, n) for offset in (+1, -1))
     behind, ahead, used = party.peer(-1), party.peer(+1), 0
     s0, s1 = s.parts
     for a, b, old, new in plans:
