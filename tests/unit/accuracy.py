@@ -50,6 +50,7 @@ def compute(
     fmt: Format,
     protocol: str = "rep3",
     seed: int = 0,
+    dealer: str = "",
 ) -> Outcome:
     """Run `fn` on shares of `ins`, whose declared ranges are `spans`; RangeError as before any run."""
     kinds = [{"f": "fixed", "i": "int", "b": "bool"}[np.asarray(v).dtype.kind] for v in ins]
@@ -70,7 +71,7 @@ def compute(
             values.append(Value(a, None, scatter(p, np.asarray(encoded))))
         return rt.share(rt.block(program, values)[0])
 
-    total = ring.to_ints(gather(run(protocol, fmt.width, go, seed=seed), protocol, ring))
+    total = ring.to_ints(gather(run(protocol, fmt.width, go, seed=seed, dealer=dealer), protocol, ring))
     out = env[program.outputs[0]]
     exact = np.array([Extended(int(v)) for v in np.ravel(total)]).reshape(np.shape(total))
     error = table()[last.op].error

@@ -78,6 +78,16 @@ def test_error_stays_below_the_bound(name: str, fmt: Format) -> None:
         assert np.max(np.abs(got.values - want) / bound(x, want, unit)) <= 1, f"on [{lo}, {hi}]"
 
 
+@pytest.mark.parametrize("name", ["sin", "cos", "atan", "erf"])
+def test_the_longer_way_keeps_the_bound_where_functions_do_not_separate(name: str) -> None:
+    function, exact, bound, spans = SWEEPS[name]
+    lo, hi = spans[0]
+    x = points(lo, hi, 16, count=40)
+    got = compute(function, [x], [(lo, hi)], FORMATS[0], "semi2k", dealer="zoe")
+    want = exact(x.astype(Extended))
+    assert np.max(np.abs(got.values - want) / bound(x, want, 2.0**-16)) <= 1
+
+
 @pytest.mark.parametrize("fmt", FORMATS, ids=IDS)
 def test_angle_of_points(fmt: Format) -> None:
     f, rng = fmt.frac_bits, np.random.default_rng(3)

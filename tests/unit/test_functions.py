@@ -66,6 +66,15 @@ def test_error_stays_below_the_bound(name: str, fmt: Format) -> None:
         assert got.excess(want, units * unit) <= 1, f"on [{lo}, {hi}]"
 
 
+@pytest.mark.parametrize("name", ["exp", "log", "sqrt", "reciprocal", "sigmoid", "tanh"])
+def test_the_longer_way_keeps_the_bound_where_functions_do_not_separate(name: str) -> None:
+    function, exact, units, spans = SWEEPS[name]
+    lo, hi = spans[0]
+    x = points(lo, hi, 16, count=40)
+    got = compute(function, [x], [(lo, hi)], FORMATS[0], "semi2k", dealer="zoe")
+    assert got.excess(exact(x.astype(Extended)), units * 2.0**-16) <= 1
+
+
 @pytest.mark.parametrize("fmt", FORMATS, ids=IDS)
 def test_quotients_and_products(fmt: Format) -> None:
     f, rng = fmt.frac_bits, np.random.default_rng(5)
