@@ -13,22 +13,18 @@ from tacit.errors import TacitError, UsageError
 
 VERSION = "0.10"
 """The JAX whose functions are listed; others have more or fewer."""
-REMEDIES = tuple(
-    [
-        "use",
-        "write",
-        "keep",
-        "clip",
-        "bound",
-        "take",
-        "compare",
-        "secrets are",
-        "eigh",
-        "round",
-        "state",
-        "multiply by",
-        "add a",
-    ]
+REMEDIES = (
+    "use",
+    "write",
+    "keep",
+    "clip",
+    "bound",
+    "take",
+    "compare",
+    "eigh",
+    "state",
+    "multiply by",
+    "add a",
 )
 
 
