@@ -28,6 +28,7 @@ LONGEST = ("(C): train", "(D): predict 128", "(D): train")
 FAR = ("multiply 10^6", "x < 0 10^5", "exp 10^5", "reciprocal 10^5", "sigmoid 10^5", " max 10^5", "sort 10^4",
        "10 full batches", "(A): predict", "(C): predict 1 ")  # fmt: skip
 """What --short takes on the slow networks; where a peer needs a minute each time, one other stands for it."""
+WITH_MPYC = ("multiply 10^4", "x < 0 10^5", "ReLU 10^5", "512^3", " max", "argmax", "sort 10^4", "statistics")
 FAR_CRYPTEN = ("multiply 10^6", "x < 0 10^5", "sigmoid 10^5", "(A): predict", "(C): predict 1 ")
 
 
@@ -57,14 +58,12 @@ def short(peers: list[str], repeats: int) -> list[Stage]:
         for p, names in (("spu", FAR), ("crypten", FAR_CRYPTEN))
         if p in peers
     ]
-    slow = (
-        [Stage("loopback", [w for w in every if w.tiny], ["mpyc"], repeats or 2)] if "mpyc" in peers else []
-    )
+    slow = [Stage("loopback", having(WITH_MPYC, every), ["mpyc"], repeats or 2)] if "mpyc" in peers else []
     return [
         Stage("loopback", first, others, repeats),
         *far,
-        *slow,
         Stage("loopback", longest, others, repeats),
+        *slow,
     ]
 
 

@@ -171,9 +171,9 @@ def elementwise() -> list[Workload]:
                             lambda v, p: [v["x"] * v["y"]], {"n": n}, {"n": 500}, tiny={"n": 10**4}))  # fmt: skip
     for n in (10**5, 10**6):
         out.append(Workload(f"x < 0 {_n(n)}", "comparison", "negative", uniform("x"),
-                            lambda v, p: [v["x"] < 0], {"n": n}, {"n": 500}, tiny={"n": 10**4}))  # fmt: skip
+                            lambda v, p: [v["x"] < 0], {"n": n}, {"n": 500}, tiny={"n": 1000}))  # fmt: skip
         out.append(Workload(f"ReLU {_n(n)}", "comparison", "relu", uniform("x"),
-                            lambda v, p: [np.maximum(v["x"], 0)], {"n": n}, {"n": 500}, tiny={"n": 10**4}))  # fmt: skip
+                            lambda v, p: [np.maximum(v["x"], 0)], {"n": n}, {"n": 500}, tiny={"n": 1000}))  # fmt: skip
     square = uniform("x", "y", lo=-1, hi=1, shape=lambda p: (p["side"], p["side"]))
     for side in (512, 1000):
         out.append(Workload(f"matrix product {side}^3", "arithmetic", "matmul", square,
