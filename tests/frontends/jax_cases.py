@@ -345,5 +345,4 @@ REFUSED: dict[str, tuple[Callable[[Array, Array], Array], str, str]] = {
     "outside": (lambda x, k: jnp.take(x, 9), "RangeError", "NaN"),
     "print": (lambda x, k: jax.debug.print("{}", x) or x, "NotRealised", "reveal"),
     "narrow": (lambda x, k: (k * 100).astype(jnp.int8), "RangeError", "may wrap"),
-    "histogram": (lambda x, k: jnp.histogram(x), "NotRealised", "jax primitive"),
 }

@@ -301,3 +301,14 @@ def test_a_remainder_is_an_index() -> None:
     trace = Trace()
     k = trace.input("k", "bob", (8,), "int", 0, 7)
     assert trace_jax(lambda k: k % 3, (k,)).aval.hi == 2
+
+
+def test_a_search_looks_up_at_ranges_that_hold_in_every_step() -> None:
+    """A loop whose carry becomes an index is recorded anew at the ranges of its later iterations."""
+    edges = np.linspace(-2, 2, 5)
+    compare(
+        lambda x: (jnp.searchsorted(edges, x[:, 0]), jnp.digitize(x[:, 1], edges), jnp.histogram(x, edges)[0]),
+        [X],
+        SPAN,
+        0,
+    )

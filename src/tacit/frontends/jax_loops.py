@@ -14,7 +14,8 @@ import numpy as np
 
 from tacit.array import functions as xp
 from tacit.array.interpret import Trace
-from tacit.array.loop import scan_types
+from tacit.array.loop import infer, scan_types
+from tacit.array.ops import join_where
 from tacit.array.program import Aval, Program
 from tacit.array.secret import SecretArray
 from tacit.errors import NotRealised, RangeError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 MAX_COUNT = 1_000_000
 MAX_ROUNDS_OF_RANGES = 6
+MAX_STEPS_OF_RANGES = 16
 
 
 # -- what of a loop body is known while tracing -----------------------------------------------------------
@@ -212,8 +214,20 @@ def _settled(
     rows = params["n_consts"] + params["n_carry"]
     current = [a if i < rows else Aval(a.shape[1:], a.kind, a.lo, a.hi, a.where) for i, a in enumerate(avals)]
     body = trace(current)
-    for _ in range(MAX_ROUNDS_OF_RANGES):
-        found, _ = scan_types(avals, {**params, "body": body})
+    settling = 0
+    for _ in range(MAX_ROUNDS_OF_RANGES + min(length, MAX_STEPS_OF_RANGES)):
+        try:
+            found, _ = scan_types(avals, {**params, "body": body})
+        except RangeError:
+            # What was recorded does not hold at wider ranges; it may if it is recorded at them, a step at a time.
+            wider = _one_step(body, current, params["n_consts"], rows)
+            if wider == current or any(a.magnitude > 2.0**62 for a in wider):
+                raise
+            current, body = wider, trace(wider)
+            continue
+        settling += 1
+        if settling > MAX_ROUNDS_OF_RANGES:
+            break
         if found == current:
             return body
         current, before = found, body
@@ -223,6 +237,17 @@ def _settled(
     raise RangeError(
         f"the ranges of a loop of {length} iterations do not settle; clip what is carried, or state what you know"
     )
+
+
+def _one_step(body: Program, current: list[Aval], first: int, end: int) -> list[Aval]:
+    """Return the ranges of the body's inputs, the carry's widened by one iteration."""
+    env = infer(body, current)
+    wider = list(current)
+    for i, v in zip(range(first, end), body.outputs, strict=False):
+        a, b = current[i], env[v]
+        where = a.where if a.where == b.where else join_where([a, b])
+        wider[i] = Aval(a.shape, a.kind, min(a.lo, b.lo), max(a.hi, b.hi), where)
+    return wider
 
 
 def _while(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:

@@ -94,6 +94,9 @@ def _shift(fn: Callable[..., Any], logical: bool = False) -> jax_rules.Rule:
 
 
 RULES: dict[str, jax_rules.Rule] = {
+    # Total order, which differs from `lt` and `le` for NaN alone.
+    "lt_to": jax_rules.one(xp.less),
+    "le_to": jax_rules.one(xp.less_equal),
     "div": _div,
     "rem": _rem,
     "sin": _sin,

@@ -118,6 +118,8 @@ GROUPS: dict[str, dict[str, Example]] = {
     "Comparison and logic": {
         "lt": lambda x, y: x < y,
         "le": lambda x, y: x <= y,
+        "lt_to": lambda x, y: lax.lt_to_p.bind(x, y),
+        "le_to": lambda x, y: lax.le_to_p.bind(x, y),
         "gt": lambda x, y: x > y,
         "ge": lambda x, y: x >= y,
         "eq": lambda x, y: x == y,
