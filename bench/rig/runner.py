@@ -160,7 +160,7 @@ class Bench:
             return self.options.repeats
         if seconds >= SLOW_S:
             return 3 if seconds < 4 * SLOW_S else 1
-        return max(5, min(15, math.ceil(3.0 / seconds)))
+        return max(5, min(9, math.ceil(3.0 / seconds)))
 
 
 def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
