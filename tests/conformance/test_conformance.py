@@ -220,3 +220,19 @@ def test_permuting_is_refused_by_name_where_it_is_not_realised(name: str) -> Non
             getattr(p, name)(*([held] if name == "shuffle" else [held[0], held]))
 
     testing.run("semi2k", 64, body)
+
+
+@pytest.mark.parametrize("owner", range(3))
+@pytest.mark.parametrize("count", [4_000, 40_000])
+def test_rounding_is_unbiased_on_fresh_inputs(owner: int, count: int) -> None:
+    # Sums over many truncated inputs would drift if the share by which truncation rounds were a constant.
+    ring, f, names = Ring(64), 8, testing.NAMES[:3]
+    x = integers(np.random.default_rng(SEED), count, -(2**30), 2**30)
+
+    def body(p: Any) -> Share:
+        mine = ring.encode_ints(x) if p.party.index == owner else None
+        return p.trunc(p.share_input(names[owner], mine, (count,)), f)
+
+    got = run("rep3", 64, body, 3, "")
+    error = (opened(list(got.values()), "rep3", ring, 3) - x / 2**f).astype(float)
+    assert abs(error.mean()) < 2**-f + 5 * error.std() / np.sqrt(count), f"seed {SEED}"

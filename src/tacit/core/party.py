@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tacit.crypto.hashing import digest
-from tacit.crypto.prg import Agreement, Entropy, KeyRing, Source, system_entropy
+from tacit.crypto.prg import Agreement, Entropy, KeyRing, Source, Stream, system_entropy
 from tacit.errors import MaterialError, PeerIncompatible, PeerMisbehaved
 from tacit.net import codec
 from tacit.net.link import Mesh
@@ -39,6 +39,7 @@ class Party:
     keys: KeyRing
     sid: bytes = b""
     index: int = field(init=False)
+    _open: dict[str, Source] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         self.index = self.compute.index(self.name) if self.name in self.compute else -1
@@ -59,6 +60,12 @@ class Party:
     def common_with(self, peer: str, label: str) -> Source:
         """Stream shared with the participant `peer`."""
         return self.keys.common(peer, label)
+
+    def open(self, label: str) -> Source:
+        """Stream that everybody knows, fixed by the session's id: it spreads values and hides nothing."""
+        if label not in self._open:
+            self._open[label] = Stream(digest("open", self.sid), label)
+        return self._open[label]
 
     def send(self, to: str, label: str, *parts: Array) -> None:
         """Queue `parts` for `to`, which nobody writes to again; they leave at the next receive or flush."""

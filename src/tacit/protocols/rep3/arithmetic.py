@@ -115,25 +115,26 @@ def and_(p: Rep3, x: Planes, y: Planes) -> Planes:
 def share_input(p: Rep3, owner: str, value: Array | None, shape: tuple[int, ...]) -> Share:
     """F_input, by a compute party or a client.
 
-    An owner P_o that computes: x_o from the stream with P_{o−1}, x_{o+1} = v − x_o to P_{o+1}, x_{o+2} = 0:
-    one element in all. Another owner: see `client`; two elements in all.
+    An owner P_o that computes: x_o from the stream with P_{o−1}, x_{o+1} = v − x_o − x_{o+2} to P_{o+1}: one element
+    in all. x_{o+2} comes from a stream that everybody knows: it hides nothing, but truncation rounds by the low digits
+    of a component, and would always round up if that were 0. Another owner: see `client`; two elements in all.
     """
     ring, party = p.ring, p.party
     if owner not in party.compute:
         return _from_client(p, owner, shape)
     place = (party.index - party.compute.index(owner)) % 3
-    zero = ring.zeros(shape)
+    known = party.open("rep3/input-spread").ring(ring, shape)
     if place == 0:
         assert value is not None
         mine = party.common(-1, "rep3/input").ring(ring, shape)
-        rest = ring.sub(value, mine)
+        rest = ring.sub(ring.sub(value, mine), known)
         party.send(party.peer(+1), "rep3.input", ring.pack(rest))
         party.flush()
         return Share((mine, rest))
     if place == 1:
-        buf = party.recv(owner, "rep3.input", ring.wire_bytes(zero.size))
-        return Share((ring.unpack(buf, shape), zero))
-    return Share((zero, party.common(+1, "rep3/input").ring(ring, shape)))
+        buf = party.recv(owner, "rep3.input", ring.wire_bytes(known.size))
+        return Share((ring.unpack(buf, shape), known))
+    return Share((known, party.common(+1, "rep3/input").ring(ring, shape)))
 
 
 def share_bits(p: Rep3, owner: str, value: Array | None, shape: tuple[int, ...]) -> Share:
