@@ -23,10 +23,11 @@ Made = tuple[Callable[..., Any], dict[str, Given]]
 def full_batch(x: Array, y: Array, steps: int) -> Array:
     """Gradient descent on all rows."""
 
-    def step(_: int, w: Array) -> Array:
-        return w - x.T @ (jax.nn.sigmoid(x @ w) - y) / x.shape[0]
+    def loss(w: Array) -> Array:
+        z = x @ w
+        return jnp.mean(jax.nn.softplus(z) - y * z)
 
-    return lax.fori_loop(0, steps, step, jnp.zeros(x.shape[1]))
+    return lax.fori_loop(0, steps, lambda _, w: w - jax.grad(loss)(w), jnp.zeros(x.shape[1]))
 
 
 def minibatches(x: Array, y: Array, batch: int, epochs: int) -> Array:

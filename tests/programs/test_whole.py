@@ -22,9 +22,9 @@ class Case:
 
 
 CASES = {
-    "logistic": Case(lambda: c.logistic(60, 4, 5), lambda: c.logistic(10_000, 100, 10), 2e-5),
+    "logistic": Case(lambda: c.logistic(60, 4, 5), lambda: c.logistic(10_000, 100, 10), 3e-4),
     "logistic by columns": Case(
-        lambda: c.logistic_columns(60, 4, 5), lambda: c.logistic_columns(10_000, 100, 10), 2e-5
+        lambda: c.logistic_columns(60, 4, 5), lambda: c.logistic_columns(10_000, 100, 10), 3e-4
     ),
     "logistic by minibatch": Case(
         lambda: c.logistic_batches(60, 4, 20, 2), lambda: c.logistic_batches(10_000, 100, 100, 1), 2e-5

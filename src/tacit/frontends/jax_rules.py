@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Rule = Callable[["Interpreter", Step, list[Value]], list[Value]]
 LN2 = math.log(2.0)
+ROUNDING = 2.0**-8
+"""How far above its exact value a sum of a maximum and a logarithm may be, generously."""
 
 
 def is_int(step: Step) -> bool:
@@ -54,7 +56,14 @@ def _add(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     x, y = ins
     if only(y) == 0 and _same(x, step):
         return [x]
-    return [y] if only(x) == 0 and _same(y, step) else [xp.add(x, y)]
+    if only(x) == 0 and _same(y, step):
+        return [y]
+    out = xp.add(x, y)
+    for v, w in ((x, y), (y, x)):
+        fact = None if known(v) or known(w) or w.aval.lo < 0 else it.facts.get(v.ref)
+        if fact is not None and fact[0] == "above":
+            it.facts[out.ref] = fact
+    return [out]
 
 
 def _sub(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
@@ -69,6 +78,11 @@ def _sub(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
         # The maximum is one of the values, exactly, so no difference is positive: softmax stays in range.
         out = _proved(out, out.aval.lo, 0, "a value less the maximum is not positive")
         it.facts[out.ref] = ("shifted", fact[2])
+    if fact is not None and fact[0] == "above" and x.ref in fact[1] and out.aval.hi > ROUNDING:
+        # So is the derivative of logaddexp and softplus in range, which is e to the power of this.
+        out = _proved(
+            out, min(out.aval.lo, 0), ROUNDING, "a value less what is added to its maximum with another"
+        )
     return [out]
 
 
@@ -107,7 +121,11 @@ def _max(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     x, y = ins
     if only(y) == -math.inf and not known(x):
         return [x]
-    return [y] if only(x) == -math.inf else [xp.maximum(x, y)]
+    if only(x) == -math.inf:
+        return [y]
+    out = xp.maximum(x, y)
+    it.facts[out.ref] = ("above", {v.ref for v in ins if not known(v)})
+    return [out]
 
 
 def _min(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
