@@ -262,7 +262,7 @@ def join_many(
 
     `max_rows` is public: the first pairs are kept, and `number` tells how many there would be. Rows that are not valid
     match none. Source: the expansion and alignment of Krastnikov, Kerschbaum, Stebila, "Efficient Oblivious Database
-    Joins", VLDB 2020, section 5, by sorts and fills: each left row is laid out once for each of its matches, and each
+    Joins", PVLDB 13(11), 2020, by sorts and fills: each left row is laid out once for each of its matches, and each
     result row finds its right row by rank.
     """
     a, b = _keys(left, "join_many"), _keys(right, "join_many")

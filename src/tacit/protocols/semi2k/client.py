@@ -12,8 +12,9 @@ from tacit.algebra.ring import Ring
 from tacit.core.ghost import Ghost
 from tacit.core.party import Party
 from tacit.core.share import Share
-from tacit.errors import InternalError, UsageError
+from tacit.errors import InternalError, NotRealised, UsageError
 from tacit.protocols.semi2k.boolean import prefix_steps, tree_planes, zero_planes
+from tacit.protocols.semi2k.cards import CARDS
 from tacit.protocols.semi2k.material import RADIX, Material
 
 Array = npt.NDArray[Any]
@@ -86,6 +87,8 @@ class Semi2kDealer(Semi2kClient):
         if step is not None:
             step(n, **sizes)
         elif functionality not in ("share_input", "share_bits", "reveal", "reveal_bits", "agree"):
+            if functionality not in CARDS:
+                raise NotRealised(f"protocol semi2k does not realise {functionality!r}; use rep3")
             raise InternalError(f"the dealer does not know what {functionality!r} takes")
 
     def _deal_mul(self, n: int, **_: Any) -> None:
