@@ -14,6 +14,7 @@ from tacit.errors import TacitError, UsageError
 VERSION = "0.10"
 """The JAX whose functions are listed; others have more or fewer."""
 REMEDIES = (
+    "secrets are",
     "use",
     "write",
     "keep",
