@@ -12,6 +12,7 @@ from bench.rig.engines import FACTS, ROOT
 from bench.rig.relay import NETWORKS, Network
 from bench.rig.workloads import all_workloads
 
+RESULTS = ROOT / "bench" / "results"
 PAGE = ROOT / "bench" / "RESULTS.md"
 PEERS = ("spu", "crypten", "mpyc")
 TITLES = {
@@ -185,7 +186,7 @@ def behind(found: dict[str, Record]) -> list[str]:
                 answer = "" if theirs["right"] else f"; {wrong(theirs)}"
                 factor = 1 / (_factor(r, peer) or 1)
                 lines.append(f"- {name}: {FACTS[peer].title} takes {factor:.1f} times less{answer}.")
-    return lines or ["Nowhere."]
+    return lines or [f"In none of these {len(found)} workloads."]
 
 
 def wrong(e: Record) -> str:
@@ -275,6 +276,9 @@ def write(folder: Path, note: str, page: Path = PAGE) -> None:
         if figure:
             lines += [f"![Time of the peers over Tacit's]({figure})", ""]
         lines += ["Where Tacit is behind:", "", *behind(found), ""]
+        absent = [w.name for w in all_workloads() if w.name not in found]
+        if absent and folder == RESULTS:
+            lines += [f"Not measured on this network: {'; '.join(absent)}.", ""]
         if where:
             lines += ["### Beside the floor", "", *floors(found, network, where["measured"]), ""]
     if where and results["loopback"]:

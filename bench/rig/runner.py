@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 from bench.rig.engines import FACTS, ROOT, EngineFailed, Processes
+from bench.rig.page import RESULTS
 from bench.rig.relay import NETWORKS, Relays
 from bench.rig.workloads import Workload
 
-RESULTS = ROOT / "bench" / "results"
 SLOW_S = 2.0
 ONCE_S = 15.0
 """A run that takes longer is not repeated, not even to be warm."""
