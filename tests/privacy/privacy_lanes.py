@@ -149,7 +149,8 @@ class Known:
 class LaneParty(Party):
     """Notes, per lane, what is sent to whom."""
 
-    __slots__ = ("sent", "world")
+    __slots__ = ("sent", "width", "world")
+    width: int
     world: World
     sent: dict[tuple[str, str], int]
 
@@ -163,10 +164,18 @@ class LaneParty(Party):
             for part in parts:
                 place = self.sent.get((to, label), 0)
                 self.sent[to, label] = place + 1
+                if label.startswith("rep3.b2a"):  # plane after plane
+                    part = _lane_after_lane(np.ascontiguousarray(part), self.world.lanes, self.width)
                 for j, (value, bits) in enumerate(_per_lane(np.ascontiguousarray(part), self.world.lanes)):
                     key = ("sent", self.name, to, label, f"{place:03}", f"{j:03}")
                     self.world.see(to, key, value, bits)
         Party.send(self, to, label, *parts)
+
+
+def _lane_after_lane(part: Array, lanes: int, width: int) -> Array:
+    """Lay packed elements, whole lanes of one plane after whole lanes of another, lane after lane."""
+    bits = np.unpackbits(part, bitorder="little").reshape(-1, lanes, width)
+    return np.packbits(bits.swapaxes(0, 1).reshape(-1), bitorder="little")
 
 
 def _per_lane(part: Array, lanes: int) -> list[tuple[Array, int]]:
@@ -292,7 +301,7 @@ def _run(setting: Setting, program: Program, world: World, pins: Pins | None) ->
 
     def body(mesh: Mesh) -> Any:
         party = LaneParty(mesh.me, compute, mesh, LaneKeys(world, mesh.me))  # type: ignore[arg-type]
-        party.world, party.sent = world, {}
+        party.world, party.sent, party.width = world, {}, setting.width
         role = "compute" if mesh.me in compute else "dealer" if mesh.me == setting.dealer else "client"
         options = {"dealer": setting.dealer} if setting.dealer else {}
         p = protocols.load(setting.protocol, role)(party, Ring(setting.width), **options)

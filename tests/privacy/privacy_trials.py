@@ -14,7 +14,9 @@ from privacy_lanes import Key, Lab, Pins, Program, Setting, enumerate_lanes
 
 from tacit.algebra.ring import Ring
 from tacit.core.rows import Column
-from tacit.core.share import Planes, Share
+from tacit.core.share import Planes, Share, stack_planes
+from tacit.gadgets.waves import Lookup
+from tacit.protocols.rep3.bits import _climb, equal_plans
 from tacit.testing import NAMES, gather, gather_planes
 
 SEED = 99
@@ -200,6 +202,37 @@ def _on_thirds(name: str, *amount: int) -> Callable[[Secrets], Program]:
     return of
 
 
+def _factored_on_thirds(s: Secrets) -> Program:
+    def program(p: Any, lab: Lab) -> Share:
+        bits = zip(*(lab.share_bit(v).parts for v in s), strict=True)
+        planes = Planes(tuple(np.concatenate(c, axis=1) for c in bits), 3 * lab.world.lanes)
+        return p.factored([(planes,)], Lookup(((0, -1),), 1))
+
+    return program
+
+
+def _all_of(s: Secrets) -> Program:
+    """Multiply four bits in a tree of two levels, the first of two rows: no two products may share a mask."""
+
+    def program(p: Any, lab: Lab) -> Planes:
+        return _climb(p, stack_planes([lab.share_bit(v) for v in s]), equal_plans(len(s)))
+
+    return program
+
+
+def _two_planes(name: str) -> Callable[[Secrets], Program]:
+    """Run `name` on two planes at once: the rows of one call may share no mask either."""
+
+    def of(s: Secrets) -> Program:
+        def program(p: Any, lab: Lab) -> Any:
+            operands = [stack_planes([lab.share_bit(v) for v in s[i : i + 2]]) for i in range(0, len(s), 2)]
+            return getattr(p, name)(*operands)
+
+        return program
+
+    return of
+
+
 def _to_arith(s: Secrets) -> Program:
     return lambda p, lab: p.to_arith(lab.share_bit(s[0]))
 
@@ -324,6 +357,26 @@ TRIALS = [
         lambda s: signed(s[0] * s[2] + s[1] * s[3], 2),
         pinned=2,
     ),
+    Trial(
+        "to_arith of two planes", Setting("rep3", 1), _two_planes("to_arith"), values(0, 2, 2), None, pinned=3
+    ),
+    Trial(
+        "and_ of two planes",
+        Setting("rep3", 1),
+        _two_planes("and_"),
+        values(0, 2, 4),
+        lambda s: (s[0] & s[2]) + 2 * (s[1] & s[3]),
+        pinned=3,
+    ),
+    Trial("tree of AND", Setting("rep3", 1), _all_of, values(0, 2, 4), lambda s: min(s), pinned=3),
+    Trial(
+        "decompose, two pairs",
+        Setting("rep3", 4),
+        _unary("decompose", 4),
+        [(0,), (5,), (11,), (15,)],
+        lambda s: s[0],
+        pinned=5,
+    ),
     # Large arrays: the roles are turned, by r on the whole array, and on thirds of it at once.
     *(
         trial
@@ -382,7 +435,28 @@ TRIALS = [
             ("select", 1, (), [(0, 0, 0), (1, 1, 1), (0, 1, 0)]),
             ("sign", 2, (1,), [(0, 0, 0), (-1, 1, -2)]),
             ("decompose", 2, (2,), [(0, 0, 0), (3, 1, 2)]),
+            ("trunc", 3, (1,), [(0, 0, 0), (-2, 1, -1)]),
         )
+    ),
+    Trial(
+        "factored on thirds",
+        Setting("rep3", 1),
+        _factored_on_thirds,
+        [(0, 0, 0), (1, 0, 1), (0, 1, 1)],
+        None,
+        pinned=1,
+        thirds=True,
+    ),
+    *(
+        Trial(
+            f"factored turned by {r}",
+            Setting("rep3", 3),
+            lambda s, r=r: lambda p, lab: p.turned(r).factored([lab.share(s[0])], Parity(3, 1)),
+            values(-1, 1),
+            None,
+            pinned=3,
+        )
+        for r in (1, 2)
     ),
     Trial("factored", _rep3(3), of_number(Parity(3)), values(-2, 2), lambda s: (-1) ** (s[0] & 1)),
     Trial(

@@ -150,21 +150,23 @@ def test_rounding_of_mul_trunc(factors: tuple[int, int]) -> None:
     _check_rounding(setting, f, secret, got, [r & np.uint64(1)])
 
 
-def _mul_trunc_trial(turned: int = 0) -> Trial:
+def _mul_trunc_trial(turned: int = 0, name: str = "mul_trunc") -> Trial:
     pairs = [s for s in values(-2, 2, 2) if -2 <= s[0] * s[1] < 2]
-    return Trial(
-        "mul_trunc",
-        Setting("rep3", 3),
-        lambda s: lambda p, lab: p.turned(turned).mul_trunc(lab.share(s[0]), lab.share(s[1]), 1),
-        pairs,
-        None,
-        pinned=3,
-    )
+
+    def of(s: tuple[int, ...]) -> Program:
+        def program(p: Any, lab: Lab) -> Share:
+            x, y = (lab.share(v).reshape(-1, *((1, 1) if name == "matmul_trunc" else ())) for v in s)
+            return getattr(p.turned(turned), name)(x, y, 1).reshape(-1)
+
+        return program
+
+    return Trial(name, Setting("rep3", 3), of, pairs, None, pinned=3)
 
 
+@pytest.mark.parametrize("name", ["mul_trunc", "matmul_trunc"])
 @pytest.mark.parametrize("turned", [0, 1, 2])
-def test_mul_trunc_is_private_and_needs_every_mask(turned: int) -> None:
-    planted = _mul_trunc_trial(turned)
+def test_mul_trunc_is_private_and_needs_every_mask(turned: int, name: str) -> None:
+    planted = _mul_trunc_trial(turned, name)
     check(planted)
     for left_out in draws(planted.setting, planted.program((0, 0))):
         with pytest.raises(AssertionError, match="depends on the secrets"):

@@ -1,0 +1,78 @@
+"""Turned roles on arrays of every size: the same results as `clear`, and nobody writes to what was sent.
+
+The threshold is lowered, so that thirds are empty, shorter than a word, and uneven.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from conformance_cases import EXACT, ROUNDED, WIDTHS, cases, exact_quotient
+from test_conformance import SEED, opened, run
+
+from tacit.algebra.ring import Ring
+from tacit.core.party import Party
+from tacit.protocols.rep3 import turns
+
+ROW_MOVERS = ("place", "fetch")
+
+
+@pytest.fixture(params=["turned", "as they are"])
+def _every_size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "turned":
+        monkeypatch.setattr(turns, "TURNED_FROM", 0)
+
+
+@pytest.fixture
+def _sent_is_never_written(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Links take arrays without a copy and may encrypt them later: compare at the end what was sent with what is."""
+    sent: list[tuple[str, bytes, npt.NDArray[Any]]] = []
+    send = Party.send
+
+    def noted(self: Party, to: str, label: str, *parts: npt.NDArray[Any]) -> None:
+        sent.extend((label, _digest(part), part) for part in parts)
+        send(self, to, label, *parts)
+
+    monkeypatch.setattr(Party, "send", noted)
+    yield
+    assert sent
+    changed = {label for label, before, part in sent if _digest(part) != before}
+    assert not changed, f"written to after sending: {changed}"
+
+
+def _digest(part: npt.NDArray[Any]) -> bytes:
+    return hashlib.blake2b(np.ascontiguousarray(part).tobytes(), digest_size=8).digest()
+
+
+@pytest.mark.usefixtures("_every_size", "_sent_is_never_written")
+@pytest.mark.parametrize("name", [n for n in EXACT if n not in ROW_MOVERS])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_exact(width: int, name: str) -> None:
+    ring = Ring(width)
+    table = cases(name, ring, SEED)
+    got = run("rep3", width, lambda p: [c.run(p) for c in table], 3, "")
+    want = run("clear", width, lambda p: [c.run(p) for c in table], 1, "")["alice"]
+    for i, case in enumerate(table):
+        a = opened([got[party][i] for party in got], "rep3", ring, 3)
+        b = opened([want[i]], "clear", ring, 1)
+        assert a.shape == b.shape and np.array_equal(a, b), f"{name} {case.tag} width {width} seed {SEED}"
+
+
+@pytest.mark.usefixtures("_every_size", "_sent_is_never_written")
+@pytest.mark.parametrize("name", ROUNDED)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_rounded(width: int, name: str) -> None:
+    ring = Ring(width)
+    table = cases(name, ring, SEED)
+    got = run("rep3", width, lambda p: [c.run(p) for c in table], 3, "")
+    for i, case in enumerate(table):
+        f = int(case.tag.split()[0].removeprefix("f=")) if case.tag.startswith("f=") else 3
+        floor, _ = exact_quotient(name, case, f)
+        a = opened([got[party][i] for party in got], "rep3", ring, 3)
+        error = (a - floor).reshape(-1)
+        assert a.shape == floor.shape
+        assert np.all((error == 0) | (error == 1)), f"{name} {case.tag} width {width} seed {SEED}"
