@@ -23,7 +23,8 @@ from tacit.core.rows import Column, index_ring
 from tacit.core.share import Planes, Share
 from tacit.gadgets.waves import Lookup, Series, Waves
 from tacit.net.memory import Hub
-from tacit.testing import NAMES
+from tacit.protocols.rep3.turns import TURNED_FROM
+from tacit.testing import NAMES, scatter
 
 Array = npt.NDArray[Any]
 FILE = Path(__file__).with_name("transcripts.json")
@@ -80,10 +81,19 @@ def _order(p: Any) -> Column:
     return Column(p.over(narrow).constant(places).reshape(1, N), narrow)
 
 
+def _turned(p: Any) -> Any:
+    """Call what turns the roles, on one element more than from where on it does."""
+    x = scatter(p, p.ring.encode_ints(np.arange(TURNED_FROM + 1) - 6000))
+    low = p.sign(x, 20)
+    y = p.mul_trunc(p.select(low, x), x, 5)
+    return p.trunc_exact(y, 3), p.to_arith(p.decompose(y, 9)), p.is_zero(y, 11)
+
+
 PERMUTED: dict[str, Callable[[Any], Any]] = {
     "shuffle": lambda p: p.shuffle([_column(p)]),
     "place": lambda p: p.place(_order(p), [_column(p)]),
     "fetch": lambda p: p.fetch(_order(p), [_column(p)]),
+    "turned roles": _turned,
 }
 """What rep3 alone realises."""
 WORDS: dict[str, Callable[[Any], Any]] = {
