@@ -70,12 +70,24 @@ def assert_same(expected: Any, got: Any) -> None:
         assert x.tobytes() == y.tobytes()
 
 
+STEPS = [
+    "rep3_products", "trunc_first", "trunc_second", "trunc_third", "select_first", "select_second", "bits_first",
+    "bits_second",
+]  # fmt: skip
+
+
 @needs_native
-@pytest.mark.parametrize(
-    "name",
-    ["rep3_products", "trunc_first", "trunc_second", "trunc_third", "select_first", "select_second", "bits_first",
-     "bits_second"],
-)  # fmt: skip
+@pytest.mark.parametrize("name", STEPS)
+def test_native_equals_reference_across_threads(name: str) -> None:
+    """No thread may take another one's masks: enough elements for several pieces of work."""
+    n = 2 * 64 * 256 + 77
+    for k, f in ((64, 13), (100, 70), (23, 8)):
+        given_to = arguments(Draw(n, k), name, n, k, f)
+        assert_same(getattr(reference_rep3, name)(*given_to), getattr(compiled_rep3, name)(*given_to))
+
+
+@needs_native
+@pytest.mark.parametrize("name", STEPS)
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.one_of(st.sampled_from(RUNS), st.integers(0, 700)), st.integers(3, 128), st.data())
 def test_native_equals_reference(name: str, n: int, k: int, data: st.DataObject) -> None:

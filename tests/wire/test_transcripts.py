@@ -81,9 +81,13 @@ def _order(p: Any) -> Column:
     return Column(p.over(narrow).constant(places).reshape(1, N), narrow)
 
 
+def _many(p: Any) -> Share:
+    """Share one element more than from where on roles are turned."""
+    return scatter(p, p.ring.encode_ints(np.arange(TURNED_FROM + 1) - 6000))
+
+
 def _turned(p: Any) -> Any:
-    """Call what turns the roles, on one element more than from where on it does."""
-    x = scatter(p, p.ring.encode_ints(np.arange(TURNED_FROM + 1) - 6000))
+    x = _many(p)
     low = p.sign(x, 20)
     y = p.mul_trunc(p.select(low, x), x, 5)
     return p.trunc_exact(y, 3), p.to_arith(p.decompose(y, 9)), p.is_zero(y, 11)
@@ -99,6 +103,7 @@ PERMUTED: dict[str, Callable[[Any], Any]] = {
 WORDS: dict[str, Callable[[Any], Any]] = {
     "factored": lambda p: p.factored([_x(p)], _waves()),
     "factored, a look-up": lambda p: p.factored([(_bits(p),)], Lookup(((5, -7),), 20)),
+    "factored, turned roles": lambda p: p.factored([_many(p)], _waves()),
 }
 """What it realises over rings of one word."""
 
