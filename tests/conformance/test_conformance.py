@@ -81,8 +81,7 @@ def test_rounded(protocol: str, n: int, dealer: str, width: int, name: str) -> N
         error = (a - floor).reshape(-1)
         assert a.shape == floor.shape
         assert np.all((error == 0) | (error == 1)), f"{name} {case.tag} width {width} seed {SEED}"
-        if f == 0:
-            assert not np.any(error) and not np.any(rest)
+        assert not np.any(error[rest.reshape(-1) == 0]), "a multiple of 2^f stays exact"
 
 
 @pytest.mark.parametrize(("protocol", "n", "dealer"), SETTINGS)
@@ -100,9 +99,9 @@ def test_rounding_is_unbiased_on_uniform_shares(protocol: str, n: int, dealer: s
 
     got = run(protocol, 64, body, n, dealer)
     error = (opened(list(got.values()), protocol, ring, n) - x / 2**f).astype(float)
-    # An error uniform around 0 in (−1, 1] has standard deviation below 1; the bias promised is 2^−f.
-    assert abs(error.mean()) < 2**-f + 5 * error.std() / np.sqrt(count), f"seed {SEED}"
-    assert error.min() > -1 and error.max() <= 1
+    # An error around 0 in (−1, 1) has standard deviation below 1.
+    assert abs(error.mean()) < 5 * error.std() / np.sqrt(count), f"seed {SEED}"
+    assert error.min() > -1 and error.max() < 1
 
 
 @pytest.mark.parametrize(("protocol", "n", "dealer"), SETTINGS)
@@ -235,4 +234,4 @@ def test_rounding_is_unbiased_on_fresh_inputs(owner: int, count: int) -> None:
 
     got = run("rep3", 64, body, 3, "")
     error = (opened(list(got.values()), "rep3", ring, 3) - x / 2**f).astype(float)
-    assert abs(error.mean()) < 2**-f + 5 * error.std() / np.sqrt(count), f"seed {SEED}"
+    assert abs(error.mean()) < 5 * error.std() / np.sqrt(count), f"seed {SEED}"

@@ -307,7 +307,11 @@ def test_a_search_looks_up_at_ranges_that_hold_in_every_step() -> None:
     """A loop whose carry becomes an index is recorded anew at the ranges of its later iterations."""
     edges = np.linspace(-2, 2, 5)
     compare(
-        lambda x: (jnp.searchsorted(edges, x[:, 0]), jnp.digitize(x[:, 1], edges), jnp.histogram(x, edges)[0]),
+        lambda x: (
+            jnp.searchsorted(edges, x[:, 0]),
+            jnp.digitize(x[:, 1], edges),
+            jnp.histogram(x, edges)[0],
+        ),
         [X],
         SPAN,
         0,

@@ -189,7 +189,9 @@ REDUCTIONS: dict[str, Row] = {
     "trace": rows(0, on("Rm", jnp.trace), on("Rx", lambda x: jnp.trace(x, 1)), on("Rt", jnp.trace)),
     "cov": rows(8, on("Rx", jnp.cov), on("Rv Rv", jnp.cov)),
     "corrcoef": rows(64, on("Rv Pv", lambda v, w: jnp.corrcoef(v + jnp.arange(6.0), w * jnp.arange(6.0)))),
-    "histogram": rows(2, on("Rv", lambda v: jnp.histogram(v, GRID))),  # own edges are rounded: a value at one may move
+    "histogram": rows(
+        2, on("Rv", lambda v: jnp.histogram(v, GRID))
+    ),  # own edges are rounded: a value at one may move
     "histogram2d": rows(0, on("Rv Rv", lambda v, w: jnp.histogram2d(v, w, [GRID, GRID]))),
     "histogramdd": rows(0, on("Rx", lambda x: jnp.histogramdd(x, [GRID] * 3))),
     "histogram_bin_edges": rows(4, on("Rv", jnp.histogram_bin_edges)),

@@ -50,7 +50,7 @@ def arguments(draw: Draw, name: str, n: int, k: int, f: int) -> tuple[Any, ...]:
     e = lambda *shape: draw.ring(ring, *(shape or (n,)))  # noqa: E731
     made: dict[str, Callable[[], tuple[Any, ...]]] = {
         "rep3_products": lambda: (*(e() for _ in range(6)), k),
-        "trunc_first": lambda: (e(), e(), e(), e(), *(draw.octets(packed) for _ in range(3)), f, k),
+        "trunc_first": lambda: (e(), e(), e(), e(), *(draw.octets(packed) for _ in range(3)), f & 1, f, k),
         "trunc_second": lambda: (draw.octets(packed), e(), draw.octets(packed), f, k),
         "trunc_third": lambda: (
             e(), draw.octets(packed), e(), draw.octets(packed), draw.octets(packed), f & 1, f, k,
@@ -115,7 +115,7 @@ def test_products_with_masks_absent_and_sums_over_rows(k: int) -> None:
             compiled_rep3.rep3_products(*x, *masks, k, summed=True),
         )
     a = draw.ring(ring, 300)
-    rest = (a, *(draw.octets(600) for _ in range(3)), 16, k)
+    rest = (a, *(draw.octets(600) for _ in range(3)), 1, 16, k)
     if k > 17:
         assert_same(
             reference_rep3.trunc_first(plus, minus, None, *rest),

@@ -18,7 +18,11 @@ def test_loops_run_eagerly() -> None:
         inverse = tacit.reveal(la.inv(a, least=0.5, definite=True), why="test")
         values = tacit.reveal(ei.eigvalsh(a), why="test")
         (total,), (rows,) = repeat(
-            lambda c, s, r: ([s[0] + c[0] * r[0]], [s[0] * 1.0]), [a], [a * 0.0], [(-100, 100)], [np.arange(3)]
+            lambda c, s, r: ([s[0] + c[0] * r[0]], [s[0] * 1.0]),
+            [a],
+            [a * 0.0],
+            [(-100, 100)],
+            [np.arange(3)],
         )
         sums = tacit.reveal(total, why="test"), tacit.reveal(rows, why="test")
     assert np.max(np.abs(np.asarray(inverse) - np.linalg.inv(A))) < 2.0**-12

@@ -33,7 +33,7 @@ class Factors(Protocol):
 
     @property
     def width(self) -> int:
-        """The sum of products lies in [−2^(width−2), 2^(width−2)), in Z/2^width."""
+        """The sum of products lies in (−2^(width−2), 2^(width−2)), in Z/2^width."""
 
     @property
     def shift(self) -> int:

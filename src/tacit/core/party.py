@@ -21,7 +21,7 @@ from tacit.net import codec
 from tacit.net.link import Mesh
 
 Array = npt.NDArray[Any]
-WIRE_VERSION = 2
+WIRE_VERSION = 3
 HELLO_LIMIT = 4096
 
 

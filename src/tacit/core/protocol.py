@@ -224,7 +224,7 @@ class Protocol:
         return self.sum(self.mul(x, y), (0,))
 
     def trunc(self, x: Share, f: int) -> Share:
-        """F_trunc: x / 2^f, off by at most one unit; needs −2^(k−2) ≤ x < 2^(k−2) and f ≤ k − 2."""
+        """F_trunc: a neighbour of x / 2^f, or x / 2^f itself if whole; needs −2^(k−2) < x < 2^(k−2), f ≤ k − 2."""
         raise self._missing("trunc")
 
     def trunc_exact(self, x: Share, f: int) -> Share:

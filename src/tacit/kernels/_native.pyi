@@ -59,18 +59,52 @@ def digit_counts(
 ) -> None: ...
 def mix_rows(out: Array, s: Array, z: Array, a: Array, b: Array, length: int) -> None: ...
 def waves_left(
-    out: Array, x: Array, masks: Array, stride: int, first: int, rate: int, step: int, scale: float, harmonics: int,
+    out: Array,
+    x: Array,
+    masks: Array,
+    stride: int,
+    first: int,
+    rate: int,
+    step: int,
+    scale: float,
+    harmonics: int,
     width: int,
 ) -> None: ...
 def waves_right(
-    out: Array, x: Array, rows: Array, stride: int, first: int, rate: int, step: int, a: Array, b: Array, width: int
+    out: Array,
+    x: Array,
+    rows: Array,
+    stride: int,
+    first: int,
+    rate: int,
+    step: int,
+    a: Array,
+    b: Array,
+    width: int,
 ) -> None: ...
 def powers_left(
-    out: Array, x: Array, masks: Array, stride: int, first: int, rate: int, offset: int, step: int, table: Array,
-    bits: int, width: int,
+    out: Array,
+    x: Array,
+    masks: Array,
+    stride: int,
+    first: int,
+    rate: int,
+    offset: int,
+    step: int,
+    table: Array,
+    bits: int,
+    width: int,
 ) -> None: ...
 def powers_right(
-    out: Array, x: Array, rows: Array, stride: int, first: int, rate: int, step: int, scale: float, bits: int,
+    out: Array,
+    x: Array,
+    rows: Array,
+    stride: int,
+    first: int,
+    rate: int,
+    step: int,
+    scale: float,
+    bits: int,
     width: int,
 ) -> None: ...
 def look_up(

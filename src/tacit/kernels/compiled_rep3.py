@@ -50,14 +50,23 @@ def rep3_products(
 
 
 def trunc_first(
-    x: Array, y: Array, z: Array | None, c0: Array, s0: Array, t02: Array, t01: Array, f: int, k: int
+    x: Array,
+    y: Array,
+    z: Array | None,
+    c0: Array,
+    s0: Array,
+    t02: Array,
+    t01: Array,
+    round_up: int,
+    f: int,
+    k: int,
 ) -> tuple[Array, Array, Array, Array]:
-    """Return ``(c1, packed s1, out0, out1)`` for ``a = x + y + z + 2^(k-2)``, all flat."""
+    """Return ``(c1, packed s1, out0, out1)`` for ``a = x + y + z + 2^(k-2) - round_up``, all flat."""
     shapes.shift_in(f, k, x)
     c1, out0, out1 = (np.empty(x.size, x.dtype) for _ in range(3))
     message = np.empty((x.size * f + 7) // 8, U8)
     kernel = (_WIDE if shapes.is_wide(x) else _NARROW)["trunc_first"]
-    kernel(c1, message, out0, out1, _c(x), _c(y), _maybe(z), c0, s0, t02, t01, f, k)
+    kernel(c1, message, out0, out1, _c(x), _c(y), _maybe(z), c0, s0, t02, t01, round_up, f, k)
     return c1, message, out0, out1
 
 

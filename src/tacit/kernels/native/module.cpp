@@ -303,8 +303,8 @@ template <class T> void bind_rep3(nb::module_ &m, const std::string &suffix) {
         const Unlocked free(o.size() * rows);
         ring<T>().rep3_products(to, p0, p1, q0, q1, r, s, rows, k, n);
     });
-    def("trunc_first", [](H c1, H message, H out0, H out1, H x, H y, H z, H c0, H s0, H t02, H t01, unsigned f,
-                          unsigned k) {
+    def("trunc_first", [](H c1, H message, H out0, H out1, H x, H y, H z, H c0, H s0, H t02, H t01,
+                          unsigned round_up, unsigned f, unsigned k) {
         const Out d(c1), o(message), o0(out0), o1(out1);
         const In a(x), b(y), c(c0), s(s0), t2(t02), t1(t01);
         const MaybeIn e(z);
@@ -314,7 +314,7 @@ template <class T> void bind_rep3(nb::module_ &m, const std::string &suffix) {
         const T *const pa = a.at<T>(n), *const pb = b.at<T>(n), *const pe = e.at<T>(n), *const pc = c.at<T>(n);
         const u8 *const ps = s.at<u8>(bytes), *const pt2 = t2.at<u8>(bytes), *const pt1 = t1.at<u8>(bytes);
         const Unlocked free(d.size());
-        ring<T>().trunc_first(pd, po, p0, p1, pa, pb, pe, pc, ps, pt2, pt1, f, k, n);
+        ring<T>().trunc_first(pd, po, p0, p1, pa, pb, pe, pc, ps, pt2, pt1, round_up, f, k, n);
     });
     def("trunc_second", [](H message, H s, H b, H t, unsigned f, unsigned k) {
         const Out o(message);

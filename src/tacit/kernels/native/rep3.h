@@ -51,9 +51,9 @@ void rep3_products(T *__restrict out, const T *x0, const T *x1, const T *y0, con
 
 template <class T>
 void trunc_first(T *__restrict c1, u8 *__restrict message, T *__restrict out0, T *__restrict out1, const T *x,
-                 const T *y, const T *z, const T *c0, const u8 *s0, const u8 *t02, const u8 *t01, unsigned f,
-                 unsigned k, size_t n) {
-    const T mask = ones<T>(k), offset = lift<T>(1) << (k - 2);
+                 const T *y, const T *z, const T *c0, const u8 *s0, const u8 *t02, const u8 *t01, unsigned round_up,
+                 unsigned f, unsigned k, size_t n) {
+    const T mask = ones<T>(k), offset = (lift<T>(1) << (k - 2)) - lift<T>(round_up);
     over_runs(n, [=](size_t at, size_t count) {
         T s[RUN], t2[RUN], t1[RUN];
         const size_t byte = at / 8 * f;

@@ -75,7 +75,7 @@ def _first(q: Rep3, known: list[Array], n: int, how: Factors) -> Steps[Share]:
     if bits == 0:
         party.send(party.peer(1), "rep3.factored", *rows)  # 1
         return Share((t0, t1))
-    a = narrow.add(narrow.add(t0, t1), narrow.constant(1 << (how.width - 2)))
+    a = narrow.add(narrow.add(t0, t1), narrow.constant((1 << (how.width - 2)) - bool(f)))
     u = narrow.top_bit(a) ^ np.uint64(1)
     c0, s0 = with2.ring(ring, (n,)), with2.bits(bits, (n,), ring)
     c1 = ring.sub(narrow.shr(a, f), c0)
@@ -150,7 +150,7 @@ def _wrap_part(ring: Ring, s: Array, top: Array, mask: Array, bits: int) -> Arra
 def _last(ring: Ring, b: Array, no_wrap: Array, how: Factors) -> Array:
     """Return component 2: (b>>f) + rounding − offset − (1 − u·v)·2^(w−f)."""
     w, f = how.width, how.shift
-    constant = (1 if f else 0) - (1 << (w - 2 - f)) - (1 << (w - f))
+    constant = bool(f) - (1 << (w - 2 - f)) - (1 << (w - f))
     c2 = ring.add(ring.shr(b, f), ring.constant(constant))
     return ring.add(c2, ring.shl(no_wrap, w - f))
 

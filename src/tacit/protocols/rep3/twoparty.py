@@ -76,11 +76,13 @@ def _product_trunc(q: Rep3, product: Product, low: int, high: int, f: int) -> St
 def _trunc(
     q: Rep3, held: tuple[Array, Array, Array | None], n: int, f: int, round_up: int, late: bool = False
 ) -> Steps[Share]:
-    """Return shares of floor((a+b)/2^f) − c + round_up, c the carry out of the low f bits.
+    """Return shares of floor((x−round_up)/2^f) − c + round_up for x = a + b, c the carry out of the low f bits.
 
     `held`: at P0 two or three summands of a, at P1 (–, b), at P2 (b, –). P0's message is one wave `late` if a is.
 
-    With x' = a + b + 2^(k−2) < 2^(k−1): floor(x'/2^f) = (a>>f) + (b>>f) + c − wrap·2^(k−f), where
+    With round_up, multiples of 2^f stay exact and any other x goes to either neighbour, without bias (0003).
+    With x' = x − round_up + 2^(k−2) < 2^(k−1), the summand taken into a:
+    floor(x'/2^f) = (a>>f) + (b>>f) + c − wrap·2^(k−f), where
     wrap = 1 − u·v, u = 1 − msb(a), v = 1 − msb(b); u·v counts mod 2^f only.
     2. P0 shares a>>f and u between P1 and P2. 3. P1 and P2 exchange u·v masked.
     """
@@ -90,7 +92,7 @@ def _trunc(
         with2, with1 = q.common(+2, "rep3/trunc"), q.common(+1, "rep3/trunc")
         c0, s0, t02 = with2.ring(ring, (n,)), with2.packed(f, n, ring), with2.packed(f, n, ring)
         t01 = with1.packed(f, n, ring)
-        c1, s1, out0, out1 = kernels.trunc_first(*held, c0, s0, t02, t01, f, k)
+        c1, s1, out0, out1 = kernels.trunc_first(*held, c0, s0, t02, t01, round_up, f, k)
         party.send(party.peer(1), "rep3.trunc", ring.pack(c1), s1)  # 2
         return Share((out0, out1))
     if party.index == 1:

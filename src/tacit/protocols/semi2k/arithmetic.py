@@ -169,19 +169,21 @@ def matmul(p: Semi2k, x: Share, y: Share) -> Share:
 
 
 def trunc(p: Semi2k, x: Share, f: int) -> Share:
-    """F_trunc without a wrap error: 1. open c = x + 2^(k−2) + r; 2. `shifted` with b = −r, plus one unit."""
+    """F_trunc without a wrap error: 1. open c = x − 1 + 2^(k−2) + r; 2. `shifted` with b = −r, plus one unit."""
     if f == 0:
         return x
     p.check_shift(f)
     material = p.material("trunc")
     r, high, v, _ = material.shifted_mask(x.shape, f)
-    return p.add_public(shifted(p, open_shifted(p, x, r), high, v, f), p.ring.constant(1))
+    return p.add_public(shifted(p, open_shifted(p, x, r, 1), high, v, f), p.ring.constant(1))
 
 
-def open_shifted(p: Semi2k, x: Share, r: Array) -> Array:
-    """Open c = x + 2^(k−2) + r."""
+def open_shifted(p: Semi2k, x: Share, r: Array, round_up: int = 0) -> Array:
+    """Open c = x − round_up + 2^(k−2) + r."""
     ring = p.ring
-    masked = p.add_public(Share((ring.add(x.parts[0], r),)), ring.constant(1 << (ring.width - 2)))
+    masked = p.add_public(
+        Share((ring.add(x.parts[0], r),)), ring.constant((1 << (ring.width - 2)) - round_up)
+    )
     return open_masked(p, "semi2k.trunc", (masked.parts[0], ring.width))[0]
 
 
