@@ -108,6 +108,26 @@ def network(n: int, sizes: tuple[int, ...], batch: int) -> Made:
     }
 
 
+def lenet(x: Array, *params: Array) -> Array:
+    """Two convolutions of 5 × 5, each pooled and rectified, and two dense layers, as LeNet has them."""
+    for w in params[:2]:
+        x = lax.conv_general_dilated(x, w, (1, 1), "VALID")
+        x = jax.nn.relu(lax.reduce_window(x, -jnp.inf, lax.max, (1, 1, 2, 2), (1, 1, 2, 2), "VALID"))
+    return jax.nn.relu(x.reshape(x.shape[0], -1) @ params[2]) @ params[3]
+
+
+def convolutional(n: int, channels: int, dense: int) -> Made:
+    """Images of one owner, 28 × 28, and weights of another."""
+    rng = np.random.default_rng(2)
+    sizes = [(channels, 1, 5, 5), (channels, channels, 5, 5), (16 * channels, dense), (dense, 10)]
+    fans = [25, 25 * channels, 16 * channels, dense]
+    weights = {
+        f"w{i}": Given(rng.uniform(-1, 1, s) * (3 / fan) ** 0.5, -((3 / fan) ** 0.5), (3 / fan) ** 0.5)
+        for i, (s, fan) in enumerate(zip(sizes, fans, strict=True))
+    }
+    return lenet, {"x": Given(rng.uniform(0, 1, (n, 1, 28, 28)), 0, 1), **weights}
+
+
 # -- clusters, components, roots ------------------------------------------------------------------------------
 
 

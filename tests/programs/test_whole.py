@@ -32,6 +32,9 @@ CASES = {
     "network": Case(
         lambda: c.network(24, (12, 8, 6, 3), 8), lambda: c.network(1280, (784, 128, 128, 10), 128), 2e-3
     ),
+    "convolutional network": Case(
+        lambda: c.convolutional(2, 3, 12), lambda: c.convolutional(128, 16, 100), 2e-3
+    ),
     "k-means": Case(lambda: c.clusters(40, 3, 3, 4), lambda: c.clusters(10_000, 10, 5, 10), 1e-5),
     "principal component": Case(lambda: c.components(50, 4, 12), lambda: c.components(10_000, 50, 30), 2e-4),
     "Newton": Case(lambda: c.rates(50, 5), lambda: c.rates(10_000, 8), 1e-3),
