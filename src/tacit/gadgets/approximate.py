@@ -20,6 +20,7 @@ from tacit.errors import RangeError
 from tacit.gadgets import separable as sep
 from tacit.gadgets.normalise import power_of_two, shift_bits
 from tacit.gadgets.polynomial import centred, chebyshev_fit, evaluate
+from tacit.gadgets.waves import whole_bits
 
 LOG2E = 1.4426950408889634
 LN2 = 0.6931471805599453
@@ -218,7 +219,7 @@ def exp_plan(k: int, f: int, lo: float, hi: float) -> ExpPlan:
     base = math.floor(low * LOG2E - 2.0**-8)
     span = math.floor(high * LOG2E + 2.0**-8) - base + 1
     int_bits = max(1, (span - 1).bit_length())
-    x_bits = max(1, math.ceil(math.log2(max(abs(low), abs(high), 1.0) + 1)))
+    x_bits = whole_bits(max(abs(low), abs(high), 1.0) + 1)
     s = min((k - 6) // 2, k - 4 - span, k - 4 - f - x_bits, f + max(0, base + span) + 6)
     if s < MIN_PRECISION:
         raise RangeError(f"exp needs more than {k} bits on [{lo:.3g}, {hi:.3g}]; bound its argument")
@@ -255,7 +256,7 @@ def exp(p: Protocol, x: Share, f: int, lo: float, hi: float) -> Share:
 
 def clamp_below(p: Protocol, x: Share, bound: float, f: int, magnitude: float) -> Share:
     """Return max(x, bound) for |x| ≤ magnitude."""
-    bits = max(1, math.ceil(math.log2(magnitude + abs(bound) + 1))) + f + 1
+    bits = whole_bits(magnitude + abs(bound) + 1) + f + 1
     over = p.add_public(x, p.ring.encode_floats(-bound, f))
     keep = p.invert(p.sign(over, bits))
     return p.add_public(p.select(keep, over), p.ring.encode_floats(bound, f))

@@ -14,7 +14,7 @@ from functools import cache
 from tacit.core.protocol import Protocol
 from tacit.core.share import Share, join
 from tacit.gadgets.separable import LN2
-from tacit.gadgets.waves import Real, Series, Waves, fit, waves
+from tacit.gadgets.waves import Real, Series, Waves, fit, waves, whole_bits
 
 PI = Decimal("3.14159265358979323846264338327950288419716939937510")
 CLAMP_BITS = 1200
@@ -140,7 +140,7 @@ def evaluate(p: Protocol, x: Share, how: Plan, f: int, magnitude: float) -> Shar
 
 def clamp(p: Protocol, x: Share, limit: float, f: int, magnitude: float) -> Share:
     """Return x within [−limit, limit] for |x| ≤ magnitude: both ends are compared at once."""
-    bits, n = max(1, math.ceil(math.log2(magnitude + limit + 1))) + f + 1, x.size
+    bits, n = whole_bits(magnitude + limit + 1) + f + 1, x.size
     end = p.ring.encode_floats(limit, f)
     over = join([p.add_public(x, p.ring.neg(end)), p.neg(p.add_public(x, end))])
     excess = p.select(p.invert(p.sign(over, bits)), over)

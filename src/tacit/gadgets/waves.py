@@ -165,6 +165,12 @@ def exponent(v: float) -> int:
     return max(0, math.frexp(v)[1])
 
 
+def whole_bits(v: float) -> int:
+    """Return the least e ≥ 1 with v ≤ 2^e: parties choose sizes by it, so it must be the same on every machine."""
+    fraction, e = math.frexp(v)
+    return max(1, e - (fraction == 0.5))
+
+
 def waves(series: Series, rate: int, precision: int, out: int, most: float) -> Waves:
     """Plan a series with `out` fractional bits, |result| ≤ most; rounding its halves adds at most 2^−precision."""
     s = precision + exponent(series.weight)
