@@ -10,12 +10,11 @@ import argparse
 import cProfile
 import json
 import pstats
-import statistics
 import sys
-import time
 from typing import Any
 
 import numpy as np
+from rep3 import timed
 from rich.console import Console
 from rich.table import Table
 
@@ -41,25 +40,8 @@ def measure(session: Any, n: int, repeats: int) -> list[dict[str, Any]]:
         ("sorted keys", lambda: od.sort(x)),
     ]
     for name, run in cases:
-        out = run()
-        before = session.traffic()
-        times = []
-        for _ in range(repeats):
-            started = time.perf_counter()
-            out = run()
-            times.append(time.perf_counter() - started)
-        after = session.traffic()
-        delta = {p: after[p] - before[p] for p in after}
-        sent = [d.total.payload_sent // repeats for d in delta.values()]
-        rows.append({
-            "name": f"{name}, {n:,}",
-            "seconds": statistics.median(times),
-            "least": min(times),
-            "most": max(times),
-            "busiest": max(sent),
-            "all": sum(sent),
-            "rounds": max(d.rounds for d in delta.values()) / repeats,
-        })  # fmt: skip
+        found, sent, out = timed(session, run, repeats)
+        rows.append({"name": f"{name}, {n:,}", **found, "busiest": max(sent), "all": sum(sent)})
     if not np.array_equal(np.asarray(tacit.reveal(out, why="to compare")), np.sort(keys)):
         raise SystemExit("the keys are not sorted")
     return rows
