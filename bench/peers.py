@@ -98,6 +98,8 @@ def main() -> int:
     args = parser.parse_args()
     known = distinct() if args.small else all_workloads()
     chosen = [w for w in known if not args.only or any(o in w.name or o == w.group for o in args.only)]
+    if not chosen:
+        parser.error(f"no workload's name contains {' or '.join(map(repr, args.only))}; --list shows them")
     if args.list:
         print("\n".join(f"{w.group:<12}{w.name}" for w in chosen))
         return 0
@@ -110,25 +112,26 @@ def main() -> int:
         if args.short
         else [Stage(network, chosen, args.peers, args.repeats) for network in args.networks]
     )
-    if not args.page:
-        # On a terminal one line says what is going on; in a pipe there is none.
-        with console.status("") as status:
-            say = status.update if console.is_terminal else (lambda _: None)
-            for peer in args.peers:
-                make_environment(peer, say)
-            record_machine(folder)
-            if args.again:
-                for stage in stages:
-                    for w in stage.workloads:
-                        result_path(folder, stage.network, w).unlink(missing_ok=True)
+    if args.page:
+        page.write(folder, args.note, where)
+        return 0
+    # On a terminal one line says what is going on; in a pipe there is none.
+    with console.status("") as status:
+        say = status.update if console.is_terminal else (lambda _: None)
+        for peer in args.peers:
+            make_environment(peer, say)
+        record_machine(folder)
+        if args.again:
             for stage in stages:
-                options = Options(stage.repeats, args.timeout, args.small)
-                with Bench(stage.network, stage.peers, options, say, folder) as bench:
-                    for w in stage.workloads:
-                        if time.monotonic() < until:
-                            bench.measure(w)
-                page.write(folder, args.note, where)
-    page.write(folder, args.note, where)
+                for w in stage.workloads:
+                    result_path(folder, stage.network, w).unlink(missing_ok=True)
+        for stage in stages:
+            options = Options(stage.repeats, args.timeout, args.small)
+            with Bench(stage.network, stage.peers, options, say, folder) as bench:
+                for w in stage.workloads:
+                    if time.monotonic() < until:
+                        bench.measure(w)
+            page.write(folder, args.note, where)
     return 0
 
 

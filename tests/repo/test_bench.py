@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -224,3 +225,12 @@ def test_three_processes_behind_a_relay_and_an_error_of_one() -> None:
         if engine is not None:
             engine.stop()
         relays.stop()
+
+
+def test_a_name_that_no_workload_has_is_refused() -> None:
+    script = Path(runner.__file__).parents[1] / "peers.py"
+    asked = subprocess.run(
+        [sys.executable, str(script), "--only", "no such work"], capture_output=True, text=True, timeout=120
+    )
+    assert asked.returncode == 2
+    assert "no workload's name contains 'no such work'; --list shows them" in asked.stderr
