@@ -425,6 +425,19 @@ def test_a_target_can_be_forced() -> None:
 
 
 @needs_native
+def test_threads_are_those_asked_for_or_as_many_as_cores() -> None:
+    code = "from tacit import kernels; print(kernels.info()['threads'])"
+    assert run_python(code, TACIT_THREADS="3").stdout.strip() == "3"
+    for nonsense in ("0", "-1", "many", "1.5"):
+        assert f"TACIT_THREADS is a number of threads from 1 to 1024, not {nonsense!r}" in (
+            run_python(code, TACIT_THREADS=nonsense).stderr
+        )
+    if hasattr(os, "sched_setaffinity"):
+        one = f"import os; os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}}); {code}"
+        assert run_python(one).stdout.strip() == "1"
+
+
+@needs_native
 def test_reused_memory_is_not_cleared_again() -> None:
     code = """
 import resource, numpy as np

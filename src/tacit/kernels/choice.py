@@ -1,7 +1,8 @@
 """Which implementation of the kernels this process uses, and what it can say about it.
 
 ``TACIT_KERNELS`` is ``auto`` (native if it is there), ``native`` or ``reference``; ``TACIT_TARGET`` forces
-one of the native instruction sets: ``baseline``, ``avx2``, ``avx512`` or ``amx``.
+one of the native instruction sets: ``baseline``, ``avx2``, ``avx512`` or ``amx``; ``TACIT_THREADS`` is the most
+threads that a native kernel uses, as many as the process has cores (``taskset`` counts) if it is not set.
 """
 
 from __future__ import annotations
@@ -28,8 +29,13 @@ class Info(TypedDict):
     aes: str
 
 
-def _cores() -> int:
-    """Return the number of cores that this process may use."""
+def _threads() -> int:
+    """Return the threads asked for, or the number of cores that this process may use."""
+    wanted = os.environ.get("TACIT_THREADS", "")
+    if wanted:
+        if not wanted.isdecimal() or not 1 <= int(wanted) <= 1024:
+            raise UsageError(f"TACIT_THREADS is a number of threads from 1 to 1024, not {wanted!r}")
+        return int(wanted)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -43,8 +49,9 @@ def _choose() -> bool:
         raise UsageError("TACIT_KERNELS=native, but the native kernels are not built; install a C++ compiler")
     native = HAS_NATIVE and wanted != "reference"
     target = os.environ.get("TACIT_TARGET")
+    threads = _threads()
     if native:
-        _native.set_threads(_cores())
+        _native.set_threads(threads)
         if target:
             try:
                 _native.set_target(target)
