@@ -106,13 +106,22 @@ SIDE = st.one_of(st.integers(0, 9), st.integers(0, 100))
 
 
 @needs_native
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(st.integers(0, 3), SIDE, st.one_of(SIDE, st.integers(190, 600)), SIDE, st.booleans())
-def test_products_of_any_shape(batch: int, m: int, k: int, n: int, wide: bool) -> None:
-    draw = drawer(batch, m, k, n, wide)
+@settings(max_examples=120, deadline=None, derandomize=True)
+@given(
+    st.integers(0, 3), SIDE, st.one_of(SIDE, st.integers(190, 600)), SIDE, st.booleans(), st.integers(0, 3)
+)
+def test_products_of_any_shape(batch: int, m: int, k: int, n: int, wide: bool, turned: int) -> None:
+    """Also of operands that lie in memory as their transposes."""
+    draw = drawer(batch, m, k, n, wide, turned)
     lead = (batch,) if batch else ()
-    x = [draw((*lead, m, k), wide) for _ in range(2)]
-    y = [draw((*lead, k, n), wide) for _ in range(2)]
+
+    def matrix(rows: int, columns: int, turn: int) -> Array:
+        if turn:
+            return draw((*lead, columns, rows), wide).swapaxes(-1, -2)
+        return draw((*lead, rows, columns), wide)
+
+    x = [matrix(m, k, turned & 1) for _ in range(2)]
+    y = [matrix(k, n, turned & 2) for _ in range(2)]
     z = draw((*lead, m, n), wide)
     plain, masked = reference.matmul(x[0], y[0]), reference.rep3_matmul(*x, *y, z)
     before = _native.target()
@@ -120,6 +129,7 @@ def test_products_of_any_shape(batch: int, m: int, k: int, n: int, wide: bool) -
         _native.set_target(name)
         assert_same(plain, compiled.matmul(x[0], y[0]))
         assert_same(masked, compiled.rep3_matmul(*x, *y, z))
+        assert_same(masked, reference.add(z, compiled.rep3_matmul(*x, *y)))
     _native.set_target(before)
 
 

@@ -15,6 +15,7 @@ __all__ = [
 
 
 _HAS_AES = _native.has_aes()
+_ABSENT = np.empty(0, np.uint8)
 
 
 def _c(a: Array) -> Array:
@@ -70,12 +71,24 @@ def shr(a: Array, s: int) -> Array:
     return out
 
 
+def _rows(*parts: Array) -> tuple[list[Array], bool]:
+    """Return matrices as they lie in memory and whether all lie there as their transposes; others are copied."""
+    if all(p.flags.c_contiguous for p in parts):
+        return list(parts), False
+    turned = [p.swapaxes(-1, -2) for p in parts]
+    if all(p.flags.c_contiguous for p in turned):
+        return turned, True
+    return [np.ascontiguousarray(p) for p in parts], False
+
+
 def matmul(a: Array, b: Array) -> Array:
     """Return the matrix product ``(m,k)@(k,n)`` or, batched, ``(B,m,k)@(B,k,n)``."""
     wide, shape = shapes.product(a, b)
     out = np.empty(shape, a.dtype)
     kernel = _native.matmul_128 if wide else _native.matmul_64
-    kernel(out, _c(a), _c(b), shape[0] if a.ndim == 3 else 1, shape[-2], a.shape[-1], shape[-1])
+    (x,), x_turned = _rows(a)
+    (y,), y_turned = _rows(b)
+    kernel(out, x, y, shape[0] if a.ndim == 3 else 1, shape[-2], a.shape[-1], shape[-1], x_turned, y_turned)
     return out
 
 
@@ -95,13 +108,16 @@ def rep3_dot(x0: Array, x1: Array, y0: Array, y1: Array, z: Array) -> Array:
     return out
 
 
-def rep3_matmul(x0: Array, x1: Array, y0: Array, y1: Array, z: Array) -> Array:
-    """Return ``x0@(y0+y1) + x1@y0 + z`` (two dimensions, or batched)."""
+def rep3_matmul(x0: Array, x1: Array, y0: Array, y1: Array, z: Array | None = None) -> Array:
+    """Return ``x0@(y0+y1) + x1@y0``, and ``+ z`` (two dimensions, or batched)."""
     wide, shape = shapes.replicated_product(x0, x1, y0, y1, z)
     kernel = _native.rep3_matmul_128 if wide else _native.rep3_matmul_64
-    out = np.empty(shape, z.dtype)
+    out = np.empty(shape, x0.dtype)
     batch = shape[0] if x0.ndim == 3 else 1
-    kernel(out, _c(x0), _c(x1), _c(y0), _c(y1), _c(z), batch, shape[-2], x0.shape[-1], shape[-1])
+    x, x_turned = _rows(x0, x1)
+    y, y_turned = _rows(y0, y1)
+    start = _ABSENT if z is None else _c(z)
+    kernel(out, *x, *y, start, batch, shape[-2], x0.shape[-1], shape[-1], x_turned, y_turned)
     return out
 
 

@@ -162,10 +162,11 @@ def rep3_dot(x0: Array, x1: Array, y0: Array, y1: Array, z: Array) -> Array:
     return add(_sum_last(add(mul(x0, add(y0, y1)), mul(x1, y0))), z)
 
 
-def rep3_matmul(x0: Array, x1: Array, y0: Array, y1: Array, z: Array) -> Array:
-    """Return ``x0@(y0+y1) + x1@y0 + z`` (two dimensions, or batched)."""
+def rep3_matmul(x0: Array, x1: Array, y0: Array, y1: Array, z: Array | None = None) -> Array:
+    """Return ``x0@(y0+y1) + x1@y0``, and ``+ z`` (two dimensions, or batched)."""
     shapes.replicated_product(x0, x1, y0, y1, z)
-    return add(add(matmul(x0, add(y0, y1)), matmul(x1, y0)), z)
+    out = add(matmul(x0, add(y0, y1)), matmul(x1, y0))
+    return out if z is None else add(out, z)
 
 
 def rep3_and(x0: Array, x1: Array, y0: Array, y1: Array, z: Array) -> Array:

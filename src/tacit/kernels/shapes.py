@@ -57,14 +57,16 @@ def product(a: Array, b: Array) -> tuple[bool, tuple[int, ...]]:
     return wide, (*a.shape[:-1], b.shape[-1])
 
 
-def replicated_product(x0: Array, x1: Array, y0: Array, y1: Array, z: Array) -> tuple[bool, tuple[int, ...]]:
+def replicated_product(
+    x0: Array, x1: Array, y0: Array, y1: Array, z: Array | None
+) -> tuple[bool, tuple[int, ...]]:
     """Check the operands of ``rep3_matmul``; return (wide, shape of the result)."""
     element_wise(x0, x1)
     element_wise(y0, y1)
     wide, shape = product(x0, y0)
-    if z.shape != shape:
+    if z is not None and z.shape != shape:
         raise ShapeError(f"mask of shape {z.shape} for a product of shape {shape}")
-    if is_wide(z) != wide:
+    if z is not None and is_wide(z) != wide:
         raise TypeError("a kernel's operands mix uint64 and U128 elements")
     return wide, shape
 

@@ -72,17 +72,17 @@ template <class T> struct Tiles {
     }
 
     // Tile of A: row r holds the bytes of 64 inner indices.
-    static void pack_a(u8 *to, const T *a, size_t lda, size_t rows, size_t k) {
+    static void pack_a(u8 *to, const T *a, Steps step, size_t rows, size_t k) {
         const __m512i gather = _mm512_set_epi64(0x3F372F271F170F07, 0x3E362E261E160E06, 0x3D352D251D150D05,
                                                 0x3C342C241C140C04, 0x3B332B231B130B03, 0x3A322A221A120A02,
                                                 0x3931292119110901, 0x3830282018100800);
         T padded[64];
         for (size_t block = 0; block * 64 < k; ++block)
             for (size_t r = 0; r < MR; ++r) {
-                const T *from = a + r * lda + block * 64;
+                const T *from = a + r * step.outer + block * 64 * step.inner;
                 const size_t have = r < rows ? least(64, k - block * 64) : 0;
-                if (have < 64) {
-                    fetch<T>(padded, from, nullptr, have, 64);
+                if (have < 64 || step.inner != 1) {
+                    fetch<T>(padded, from, nullptr, step.inner, have, 64);
                     from = padded;
                 }
                 for (size_t half = 0; half < LIMBS / 8; ++half) {
@@ -96,14 +96,14 @@ template <class T> struct Tiles {
     }
 
     // Tile of B: row l / 4 holds, for 16 columns, the bytes of four inner indices.
-    static void pack_b(u8 *to, const T *b, const T *b2, size_t ldb, size_t columns, size_t k) {
+    static void pack_b(u8 *to, const T *b, const T *b2, Steps step, size_t columns, size_t k) {
         const __m512i even = _mm512_set_epi64(14, 12, 10, 8, 6, 4, 2, 0);
         const __m512i odd = _mm512_set_epi64(15, 13, 11, 9, 7, 5, 3, 1);
         T row[4][NR];
         for (size_t l = 0; l < up(k, PAD); l += 4) {
             for (size_t q = 0; q < 4; ++q) {
-                const size_t at = (l + q) * ldb, have = l + q < k ? columns : 0;
-                fetch<T>(row[q], b + at, b2 ? b2 + at : nullptr, have, NR);
+                const size_t at = (l + q) * step.outer, have = l + q < k ? columns : 0;
+                fetch<T>(row[q], b + at, b2 ? b2 + at : nullptr, step.inner, have, NR);
             }
             for (size_t t = 0; t < 2; ++t)
                 for (size_t half = 0; half < LIMBS / 8; ++half) {

@@ -223,26 +223,33 @@ template <class T> void bind_ring(nb::module_ &m, const std::string &suffix) {
         const Unlocked free(o.size() + a0.size());
         ring<T>().rep3_dot(to, p0, p1, q0, q1, r, n, terms);
     });
-    def("matmul", [](H out, H a, H b, size_t batch, size_t m, size_t k, size_t n) {
+    def("matmul", [](H out, H a, H b, size_t batch, size_t m, size_t k, size_t n, bool a_turned, bool b_turned) {
         const Out o(out);
         const In x(a), y(b);
         T *const to = o.at<T>(batch * m * n);
-        const Term<T> term{x.at<T>(batch * m * k), y.at<T>(batch * k * n), nullptr};
+        const Term<T> term{x.at<T>(batch * m * k), nullptr, y.at<T>(batch * k * n), nullptr};
         const Unlocked free(o.size() * k);
         memset(to, 0, o.size());
-        ring<T>().product(to, &term, 1, batch, m, k, n);
+        ring<T>().product(to, &term, 1, {batch, m, k, n, a_turned, b_turned});
     });
-    def("rep3_matmul", [](H out, H x0, H x1, H y0, H y1, H z, size_t batch, size_t m, size_t k, size_t n) {
+    def("rep3_matmul", [](H out, H x0, H x1, H y0, H y1, H z, size_t batch, size_t m, size_t k, size_t n,
+                          bool x_turned, bool y_turned) {
         const Out o(out);
-        const In a0(x0), a1(x1), b0(y0), b1(y1), c(z);
+        const In a0(x0), a1(x1), b0(y0), b1(y1);
+        const MaybeIn c(z);
         const size_t na = batch * m * k, nb_ = batch * k * n;
         T *const to = o.at<T>(batch * m * n);
         const T *const start = c.at<T>(batch * m * n);
-        const T *const q0 = b0.at<T>(nb_);
-        const Term<T> terms[2] = {{a0.at<T>(na), q0, b1.at<T>(nb_)}, {a1.at<T>(na), q0, nullptr}};
+        const T *const p0 = a0.at<T>(na), *const p1 = a1.at<T>(na), *const q0 = b0.at<T>(nb_),
+                *const q1 = b1.at<T>(nb_);
+        // x0 (y0 + y1) + x1 y0 = (x0 + x1) y0 + x0 y1: parts of a large operand are read once each.
+        const bool thin = m <= 4 && m < n;
+        const Term<T> terms[2] = {{p0, thin ? p1 : nullptr, q0, thin ? nullptr : q1},
+                                  {thin ? p0 : p1, nullptr, thin ? q1 : q0, nullptr}};
         const Unlocked free(o.size() * k);
-        if (o.size()) memcpy(to, start, o.size());
-        ring<T>().product(to, terms, 2, batch, m, k, n);
+        if (o.size() && start) memcpy(to, start, o.size());
+        if (!start) memset(to, 0, o.size());
+        ring<T>().product(to, terms, 2, {batch, m, k, n, x_turned, y_turned});
     });
     def("to_planes", [](H out, H words, size_t bits) {
         const Out o(out);

@@ -8,19 +8,30 @@
 namespace tacit::TACIT_TARGET {
 namespace {
 
-// c (m,n) += sum of a (m,k) @ (b + b2) (k,n); row strides in elements.
+constexpr size_t MOST_TERMS = 2;
+
+// Distances in memory, in elements, between neighbours along the first and along the second index.
+struct Steps {
+    size_t outer, inner;
+};
+
+// c (m,n) += sum of (a + a2) (m,k) @ (b + b2) (k,n).
 template <class T> struct Task {
     T *c;
     const Term<T> *terms;
     size_t count, m, k, n, row, column;  // row, column: where this part of c begins
-    size_t lda, ldb, ldc;
+    Steps a_step, b_step;
+    size_t ldc;
 
     T *out(size_t i, size_t j) const { return c + (row + i) * ldc + column + j; }
-    const T *a(size_t t, size_t i, size_t l) const { return terms[t].a + (row + i) * lda + l; }
-    const T *b(size_t t, size_t l, size_t j) const { return terms[t].b + l * ldb + column + j; }
-    const T *b2(size_t t, size_t l, size_t j) const {
-        return terms[t].b2 ? terms[t].b2 + l * ldb + column + j : nullptr;
-    }
+    const T *a(size_t t, size_t i, size_t l) const { return terms[t].a + at_a(i, l); }
+    const T *b(size_t t, size_t l, size_t j) const { return terms[t].b + at_b(l, j); }
+    const T *a2(size_t t, size_t i, size_t l) const { return terms[t].a2 ? terms[t].a2 + at_a(i, l) : nullptr; }
+    const T *b2(size_t t, size_t l, size_t j) const { return terms[t].b2 ? terms[t].b2 + at_b(l, j) : nullptr; }
+
+  private:
+    size_t at_a(size_t i, size_t l) const { return (row + i) * a_step.outer + l * a_step.inner; }
+    size_t at_b(size_t l, size_t j) const { return l * b_step.outer + (column + j) * b_step.inner; }
 };
 
 // Elements in registers: vectors of 64-bit words, single 128-bit ones.
@@ -61,13 +72,15 @@ template <class T, size_t ROWS, size_t WIDE> void strip(const Task<T> &task, siz
         for (size_t w = 0; w < WIDE; ++w) acc[r][w] = R::get(task.out(i + r, j + w * R::LANE), lanes);
     for (size_t t = 0; t < task.count; ++t) {
         const T *b = task.b(t, 0, j), *b2 = task.b2(t, 0, j);
+        const size_t step = task.b_step.outer;
         for (size_t l = 0; l < task.k; ++l) {
             typename R::type y[WIDE];
-            for (size_t w = 0; w < WIDE; ++w) y[w] = R::get(b + l * task.ldb + w * R::LANE, lanes);
+            for (size_t w = 0; w < WIDE; ++w) y[w] = R::get(b + l * step + w * R::LANE, lanes);
             if (b2)
-                for (size_t w = 0; w < WIDE; ++w) y[w] = y[w] + R::get(b2 + l * task.ldb + w * R::LANE, lanes);
+                for (size_t w = 0; w < WIDE; ++w) y[w] = y[w] + R::get(b2 + l * step + w * R::LANE, lanes);
             for (size_t r = 0; r < ROWS; ++r) {
-                const typename R::type x = R::same(*task.a(t, i + r, l));
+                const T *more = task.a2(t, i + r, l);
+                const typename R::type x = R::same(more ? *task.a(t, i + r, l) + *more : *task.a(t, i + r, l));
                 for (size_t w = 0; w < WIDE; ++w) acc[r][w] = acc[r][w] + x * y[w];
             }
         }
@@ -83,8 +96,40 @@ template <class T, size_t ROWS> void strips(const Task<T> &task, size_t i) {
     for (; j < task.n; j += LANE) strip<T, ROWS, 1>(task, i, j, task.n - j < LANE ? task.n - j : LANE);
 }
 
-// Few rows: every row of b is read once for up to four rows of a.
+// One row: it gains multiples of the rows of b, which are read once and in order.
+template <class T> void one_row(const Task<T> &task) {
+    using R = Reg<T>;
+    constexpr size_t AT_ONCE = 4;
+    T *const c = task.out(0, 0);
+    for (size_t t = 0; t < task.count; ++t)
+        for (size_t l = 0; l < task.k; l += AT_ONCE) {
+            const size_t rows = task.k - l < AT_ONCE ? task.k - l : AT_ONCE;
+            T x[AT_ONCE] = {};
+            const T *b[AT_ONCE], *b2[AT_ONCE];
+            for (size_t r = 0; r < AT_ONCE; ++r) {
+                const size_t from = r < rows ? l + r : l;  // beyond the last: zero times any row
+                b[r] = task.b(t, from, 0);
+                b2[r] = task.b2(t, from, 0);
+                const T *more = task.a2(t, 0, from);
+                if (r < rows) x[r] = more ? *task.a(t, 0, from) + *more : *task.a(t, 0, from);
+            }
+            for (size_t j = 0; j < task.n; j += R::LANE) {
+                const size_t lanes = task.n - j < R::LANE ? task.n - j : R::LANE;
+                typename R::type s = R::get(c + j, lanes);
+#pragma GCC unroll 4
+                for (size_t r = 0; r < AT_ONCE; ++r) {
+                    typename R::type y = R::get(b[r] + j, lanes);
+                    if (b2[r]) y = y + R::get(b2[r] + j, lanes);
+                    s = s + R::same(x[r]) * y;
+                }
+                R::set(c + j, s, lanes);
+            }
+        }
+}
+
+// Few rows: every row of b is read once for up to four rows of a. Rows of b must be whole.
 template <class T> void few_rows(const Task<T> &task) {
+    if (task.m == 1) return one_row(task);
     size_t i = 0;
     for (; i + 4 <= task.m; i += 4) strips<T, 4>(task, i);
     if (task.m - i == 3) strips<T, 3>(task, i);
@@ -92,7 +137,7 @@ template <class T> void few_rows(const Task<T> &task) {
     if (task.m - i == 1) strips<T, 1>(task, i);
 }
 
-// Few columns: b transposed, then dot products along the rows of a.
+// Few columns: b transposed, then dot products along the rows of a, which must be whole.
 template <class T> bool few_columns(const Task<T> &task) {
     using R = Reg<T>;
     const Buffer buffer(task.k * task.n * sizeof(T));
@@ -101,20 +146,25 @@ template <class T> bool few_columns(const Task<T> &task) {
     for (size_t t = 0; t < task.count; ++t) {
         for (size_t l = 0; l < task.k; ++l) {
             const T *b = task.b(t, l, 0), *b2 = task.b2(t, l, 0);
-            for (size_t j = 0; j < task.n; ++j) bt[j * task.k + l] = b2 ? b[j] + b2[j] : b[j];
+            for (size_t j = 0, at = 0; j < task.n; ++j, at += task.b_step.inner)
+                bt[j * task.k + l] = b2 ? b[at] + b2[at] : b[at];
         }
         for (size_t i = 0; i < task.m; ++i) {
-            const T *a = task.a(t, i, 0);
+            const T *a = task.a(t, i, 0), *a2 = task.a2(t, i, 0);
             for (size_t j = 0; j < task.n; ++j) {
                 const T *y = bt + j * task.k;
                 typename R::type s0{}, s1{};
                 size_t l = 0;
-                for (; l + 2 * R::LANE <= task.k; l += 2 * R::LANE) {
-                    s0 = s0 + R::get(a + l) * R::get(y + l);
-                    s1 = s1 + R::get(a + l + R::LANE) * R::get(y + l + R::LANE);
-                }
+                if (!a2)
+                    for (; l + 2 * R::LANE <= task.k; l += 2 * R::LANE) {
+                        s0 = s0 + R::get(a + l) * R::get(y + l);
+                        s1 = s1 + R::get(a + l + R::LANE) * R::get(y + l + R::LANE);
+                    }
+                else
+                    for (; l + R::LANE <= task.k; l += R::LANE)
+                        s0 = s0 + (R::get(a + l) + R::get(a2 + l)) * R::get(y + l);
                 T s = R::total(s0 + s1);
-                for (; l < task.k; ++l) s = s + a[l] * y[l];
+                for (; l < task.k; ++l) s = s + (a2 ? a[l] + a2[l] : a[l]) * y[l];
                 *task.out(i, j) = *task.out(i, j) + s;
             }
         }
@@ -122,11 +172,29 @@ template <class T> bool few_columns(const Task<T> &task) {
     return true;
 }
 
+// c^T += b^T a^T by `way`, then turned back: where the operands' rows do not suit a way, those of their transposes do.
+template <class T, class F> bool turned(const Task<T> &task, F way) {
+    const Buffer buffer(task.m * task.n * sizeof(T));
+    T *ct = buffer.as<T>();
+    if (!ct) return false;
+    memset(static_cast<void *>(ct), 0, task.m * task.n * sizeof(T));
+    Term<T> terms[MOST_TERMS];
+    for (size_t t = 0; t < task.count; ++t)
+        terms[t] = {task.b(t, 0, 0), task.b2(t, 0, 0), task.a(t, 0, 0), task.a2(t, 0, 0)};
+    const Steps a = task.a_step, b = task.b_step;
+    way({ct, terms, task.count, task.n, task.k, task.m, 0, 0, {b.inner, b.outer}, {a.inner, a.outer}, task.m});
+    for (size_t i = 0; i < task.m; ++i)
+        for (size_t j = 0; j < task.n; ++j) *task.out(i, j) = *task.out(i, j) + ct[j * task.m + i];
+    return true;
+}
+
 // --- micro kernels ----------------------------------------------------------------------------------------
 
-// Copy `have` elements b (+ b2) to dst, zero up to `want`.
-template <class T> inline void fetch(T *dst, const T *b, const T *b2, size_t have, size_t want) {
-    if (b2)
+// Copy `have` elements b (+ b2), `step` apart, to dst, zero up to `want`.
+template <class T> inline void fetch(T *dst, const T *b, const T *b2, size_t step, size_t have, size_t want) {
+    if (step != 1)
+        for (size_t j = 0; j < have; ++j) dst[j] = b2 ? b[j * step] + b2[j * step] : b[j * step];
+    else if (b2)
         for (size_t j = 0; j < have; ++j) dst[j] = b[j] + b2[j];
     else
         for (size_t j = 0; j < have; ++j) dst[j] = b[j];
@@ -142,14 +210,15 @@ template <class T, size_t ROWS, size_t WIDE> struct Plain {
 
     static void begin() {}
     static void end() {}
-    static void pack_a(u8 *to, const T *a, size_t lda, size_t rows, size_t k) {
+    static void pack_a(u8 *to, const T *a, Steps step, size_t rows, size_t k) {
         T *dst = reinterpret_cast<T *>(to);
         for (size_t l = 0; l < k; ++l)
-            for (size_t r = 0; r < MR; ++r) dst[l * MR + r] = r < rows ? a[r * lda + l] : T{};
+            for (size_t r = 0; r < MR; ++r) dst[l * MR + r] = r < rows ? a[r * step.outer + l * step.inner] : T{};
     }
-    static void pack_b(u8 *to, const T *b, const T *b2, size_t ldb, size_t columns, size_t k) {
+    static void pack_b(u8 *to, const T *b, const T *b2, Steps step, size_t columns, size_t k) {
         T *dst = reinterpret_cast<T *>(to);
-        for (size_t l = 0; l < k; ++l) fetch(dst + l * NR, b + l * ldb, b2 ? b2 + l * ldb : b2, columns, NR);
+        for (size_t l = 0; l < k; ++l)
+            fetch(dst + l * NR, b + l * step.outer, b2 ? b2 + l * step.outer : b2, step.inner, columns, NR);
     }
     static void run(T *c, size_t ldc, const u8 *pa, const u8 *pb, size_t rows, size_t columns, size_t k) {
         const T *a = reinterpret_cast<const T *>(pa), *b = reinterpret_cast<const T *>(pb);
@@ -189,12 +258,13 @@ template <class K> bool packed(const Task<typename K::type> &task) {
             for (size_t l = 0; l < task.k; l += K::KC) {
                 const size_t k = least(K::KC, task.k - l), columns = least(nc, task.n - jc);
                 for (size_t j = 0; j < columns; j += K::NR)
-                    K::pack_b(bs + j / K::NR * b_panel, task.b(t, l, jc + j), task.b2(t, l, jc + j), task.ldb,
+                    K::pack_b(bs + j / K::NR * b_panel, task.b(t, l, jc + j), task.b2(t, l, jc + j), task.b_step,
                               least(K::NR, columns - j), k);
                 for (size_t ic = 0; ic < task.m; ic += mc) {
                     const size_t rows = least(mc, task.m - ic);
                     for (size_t i = 0; i < rows; i += K::MR)
-                        K::pack_a(as + i / K::MR * a_panel, task.a(t, ic + i, l), task.lda, least(K::MR, rows - i), k);
+                        K::pack_a(as + i / K::MR * a_panel, task.a(t, ic + i, l), task.a_step, least(K::MR, rows - i),
+                                  k);
                     for (size_t j = 0; j < columns; j += K::NR)
                         for (size_t i = 0; i < rows; i += K::MR)
                             K::run(task.out(ic + i, jc + j), task.ldc, as + i / K::MR * a_panel,
@@ -205,29 +275,58 @@ template <class K> bool packed(const Task<typename K::type> &task) {
     return true;
 }
 
+// The definition, for want of memory.
+template <class T> void plain(const Task<T> &task) {
+    for (size_t t = 0; t < task.count; ++t)
+        for (size_t i = 0; i < task.m; ++i)
+            for (size_t j = 0; j < task.n; ++j)
+                for (size_t l = 0; l < task.k; ++l) {
+                    const T *a2 = task.a2(t, i, l), *b2 = task.b2(t, l, j);
+                    const T x = a2 ? *task.a(t, i, l) + *a2 : *task.a(t, i, l);
+                    const T y = b2 ? *task.b(t, l, j) + *b2 : *task.b(t, l, j);
+                    *task.out(i, j) = *task.out(i, j) + x * y;
+                }
+}
+
+template <class T> bool sums_rows(const Task<T> &task) {
+    for (size_t t = 0; t < task.count; ++t)
+        if (task.terms[t].a2) return true;
+    return false;
+}
+
 // Small: the micro kernel for shapes that do not fill Big's block.
 template <class Big, class Small> void one(const Task<typename Big::type> &task) {
+    using T = typename Big::type;
+    const auto rows = [](const Task<T> &thin) {
+        few_rows(thin);
+        return true;
+    };
     bool done = false;
     if (task.n < 8)
-        done = few_columns(task);
-    else if (task.m > 4 && task.k > 3)
+        done = task.a_step.inner == 1 ? few_columns(task) : turned(task, rows);
+    else if (task.m <= 4 || (task.k <= 3 && task.b_step.inner == 1) || sums_rows(task))
+        done = task.b_step.inner == 1 ? rows(task) : turned(task, few_columns<T>);
+    else
         done = task.m >= Big::MR / 2 && task.n >= Big::NR / 2 && task.k >= Big::PAD / 2 ? packed<Big>(task)
                                                                                         : packed<Small>(task);
-    if (!done) few_rows(task);
+    if (!done) plain(task);
 }
 
 constexpr size_t WORTH = 1 << 17;  // multiply-adds that repay waking a thread
 
 template <class Big, class Small, class T = typename Big::type>
-void product(T *c, const Term<T> *terms, size_t count, size_t batch, size_t m, size_t k, size_t n) {
+void product(T *c, const Term<T> *terms, size_t count, const Shape &shape) {
+    const size_t batch = shape.batch, m = shape.m, k = shape.k, n = shape.n;
     if (!batch || !m || !k || !n) return;
+    const Steps a_step = shape.a_turned ? Steps{1, m} : Steps{k, 1}, b_step = shape.b_turned ? Steps{1, k} : Steps{n, 1};
     const auto part = [=](size_t b, size_t row, size_t rows, size_t column, size_t columns) {
-        Term<T> moved[2];
+        Term<T> moved[MOST_TERMS];
         for (size_t t = 0; t < count; ++t) {
             const Term<T> &from = terms[t];
-            moved[t] = {from.a + b * m * k, from.b + b * k * n, from.b2 ? from.b2 + b * k * n : nullptr};
+            moved[t] = {from.a + b * m * k, from.a2 ? from.a2 + b * m * k : nullptr, from.b + b * k * n,
+                        from.b2 ? from.b2 + b * k * n : nullptr};
         }
-        one<Big, Small>({c + b * m * n, moved, count, rows, k, columns, row, column, k, n, n});
+        one<Big, Small>({c + b * m * n, moved, count, rows, k, columns, row, column, a_step, b_step, n});
     };
     const size_t work = m * k * n, threads = size_t(get_threads());
     if (batch >= threads || work < 2 * WORTH) {

@@ -16,18 +16,18 @@ struct Halves {
 
     static void begin() {}
     static void end() {}
-    static void pack_a(u8 *to, const u64 *a, size_t lda, size_t rows, size_t k) {
+    static void pack_a(u8 *to, const u64 *a, Steps step, size_t rows, size_t k) {
         u64 *dst = reinterpret_cast<u64 *>(to);
         for (size_t l = 0; l < k; ++l, dst += 2 * MR)
             for (size_t r = 0; r < MR; ++r) {
-                dst[r] = r < rows ? a[r * lda + l] : 0;
+                dst[r] = r < rows ? a[r * step.outer + l * step.inner] : 0;
                 dst[MR + r] = dst[r] >> 32;
             }
     }
-    static void pack_b(u8 *to, const u64 *b, const u64 *b2, size_t ldb, size_t columns, size_t k) {
+    static void pack_b(u8 *to, const u64 *b, const u64 *b2, Steps step, size_t columns, size_t k) {
         u64 *dst = reinterpret_cast<u64 *>(to);
         for (size_t l = 0; l < k; ++l, dst += 2 * NR) {
-            fetch(dst, b + l * ldb, b2 ? b2 + l * ldb : b2, columns, NR);
+            fetch(dst, b + l * step.outer, b2 ? b2 + l * step.outer : b2, step.inner, columns, NR);
             for (size_t j = 0; j < NR; ++j) dst[NR + j] = dst[j] >> 32;
         }
     }

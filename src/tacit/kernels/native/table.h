@@ -17,9 +17,15 @@ struct u128 {
     u64 lo, hi;
 };
 
-// One term of a sum of matrix products: a @ (b + b2), where b2 may be null.
+// One term of a sum of matrix products: (a + a2) @ (b + b2), where a2 or b2 may be null, but for one of them.
 template <class T> struct Term {
-    const T *a, *b, *b2;
+    const T *a, *a2, *b, *b2;
+};
+
+// A batch of products (m,k) @ (k,n); an operand that is `turned` lies in memory as its transpose.
+struct Shape {
+    size_t batch, m, k, n;
+    bool a_turned, b_turned;
 };
 
 // The kernels on elements of type T. n counts elements; out never overlaps an input.
@@ -33,7 +39,7 @@ template <class T> struct Ring {
     void (*rep3_mul)(T *out, const T *x0, const T *x1, const T *y0, const T *y1, const T *z, size_t n);
     void (*rep3_dot)(T *out, const T *x0, const T *x1, const T *y0, const T *y1, const T *z, size_t n, size_t m);
     // c (batch,m,n), preset by the caller, gains the sum of the terms' products (batch,m,k) @ (batch,k,n).
-    void (*product)(T *c, const Term<T> *terms, size_t count, size_t batch, size_t m, size_t k, size_t n);
+    void (*product)(T *c, const Term<T> *terms, size_t count, const Shape &shape);
     void (*to_planes)(u64 *out, const T *words, size_t bits, size_t n);
     void (*from_planes)(T *out, const u64 *planes, size_t bits, size_t length, size_t n);
     void (*pack_words)(u8 *out, const T *words, size_t bits, size_t n);

@@ -43,9 +43,8 @@ template <class T> Ring<T> ring(decltype(Ring<T>::product) product) {
 }
 
 #if !defined(__AVX2__)
-void scalar_product(u64 *c, const Term<u64> *terms, size_t count, size_t batch, size_t m, size_t k, size_t n) {
-    product<Block, Block>(reinterpret_cast<Scalar *>(c), reinterpret_cast<const Term<Scalar> *>(terms), count, batch,
-                          m, k, n);
+void scalar_product(u64 *c, const Term<u64> *terms, size_t count, const Shape &shape) {
+    product<Block, Block>(reinterpret_cast<Scalar *>(c), reinterpret_cast<const Term<Scalar> *>(terms), count, shape);
 }
 #endif
 

@@ -45,15 +45,15 @@ def matmul(p: Rep3, x: Share, y: Share) -> Share:
 
 def local_matmul(p: Rep3, x: Share, y: Share) -> Array:
     """Return this party's additive part of x @ y: x0@(y0+y1) + x1@y0."""
+    ring = p.ring
+    if len(x.shape) == len(y.shape) == 2:
+        return ring.reduce(kernels.rep3_matmul(*x.parts, *y.parts))
     batch = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
-    (x0, x1), (y0, y1) = (
-        tuple(np.broadcast_to(part, batch + s.shape[-2:]) for part in s.parts) for s in (x, y)
-    )
     flat = [
-        np.ascontiguousarray(a.reshape((-1, *a.shape[-2:]) if batch else a.shape)) for a in (x0, x1, y0, y1)
+        np.broadcast_to(part, batch + part.shape[-2:]).reshape(-1, *part.shape[-2:])
+        for part in (*x.parts, *y.parts)
     ]
-    zeros = p.ring.zeros((*flat[0].shape[:-1], flat[2].shape[-1]))
-    out = p.ring.rep3_matmul((flat[0], flat[1]), (flat[2], flat[3]), zeros)
+    out = ring.reduce(kernels.rep3_matmul(*flat))
     return out.reshape(*batch, *out.shape[-2:])
 
 
