@@ -1,7 +1,8 @@
 """Program transformations. None is needed for correctness; each changes the cost, not the answer.
 
 `localise` moves sums and Gram products through the concatenation of owners' rows: a pooled mean of three
-hospitals then shares three sums instead of every row. `prune` drops what no result needs.
+hospitals then shares three sums instead of every row. `around` does so for variances. `prune` drops what no result
+needs.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tacit.array.around import Around
 from tacit.array.loop import infer, infer_eqn
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
 
@@ -93,6 +95,7 @@ class _Localiser:
         self.parts: dict[int, tuple[int, list[int]]] = {}
         self.next = 0
         self.source = ""
+        self.around = Around(self)
 
     def run(self) -> Program:
         inputs = []
@@ -102,7 +105,7 @@ class _Localiser:
             inputs.append(type(spec)(spec.name, spec.owner, var, spec.aval))
         for eqn in self.program.eqns:
             self.source = eqn.source
-            if not self._split(eqn):
+            if not (self._split(eqn) or self.around.take(eqn)):
                 outs = self._emit(eqn.op, [self._get(v) for v in eqn.ins], eqn.params)
                 self.whole.update(zip(eqn.outs, outs, strict=True))
         return Program(tuple(inputs), tuple(self.eqns), tuple(self._get(v) for v in self.program.outputs))

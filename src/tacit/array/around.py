@@ -1,0 +1,186 @@
+"""Squares about a common centre, computed where the rows are: what a variance or covariance of pooled rows needs.
+
+For any m, Σ(x − m)(y − l) over one owner's rows is Σ(x − x̄)(y − ȳ) + n(x̄ − m)(ȳ − l) with that owner's own means
+(T. Chan, G. Golub, R. LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979).
+Nothing is subtracted that is large: the owner computes the first sum and its means in float64, and only these are
+shared. Rows left out by a mask count in no mean and no n.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tacit.array.program import Eqn
+
+if TYPE_CHECKING:
+    from tacit.array.passes import _Localiser
+
+
+@dataclass(frozen=True, slots=True)
+class Shifted:
+    """The array x − m, zero where a mask is false; x in parts along an axis, m the same all along it."""
+
+    axis: int
+    parts: tuple[int, ...]
+    centre: int
+    """One row of m, of size 1 along the axis."""
+    masks: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """What owners know of it: their rows about their own means, these means less m, and their numbers of rows."""
+
+    centred: list[int]
+    gaps: int
+    counts: int
+
+
+class Around:
+    """Follows such differences through a program, beside the rewriting pass that it emits equations with."""
+
+    def __init__(self, to: _Localiser) -> None:
+        self.to = to
+        self.made = {v: eqn for eqn in to.program.eqns for v in eqn.outs}
+        self.held: dict[int, Shifted] = {}
+        self.squares: dict[int, Shifted] = {}
+        self.local: dict[Shifted, Local] = {}
+
+    def take(self, eqn: Eqn) -> bool:
+        """Note what an equation does to a difference; emit a sum of squares or products, and say so."""
+        rule = getattr(self, f"_on_{eqn.op}", None)
+        return bool(rule is not None and rule(eqn))
+
+    # -- what is followed; the equation itself is emitted as it stands, and dropped if nothing needs it ------------
+
+    def _on_sub(self, eqn: Eqn) -> None:
+        x, m = eqn.ins
+        if x not in self.to.parts or m in self.to.parts:
+            return
+        axis, parts = self.to.parts[x]
+        if not self._constant_along(m, axis) or not any(self.to.avals[p].owner for p in parts):
+            return
+        shape = self.to.old[m].shape
+        start, stop = [0] * len(shape), list(shape)
+        stop[axis] = 1
+        steps = [1] * len(shape)
+        centre = self._emit("slice", [self.to._get(m)], {"start": start, "stop": stop, "steps": steps})
+        self.held[eqn.outs[0]] = Shifted(axis, tuple(parts), centre)
+
+    def _constant_along(self, m: int, axis: int) -> bool:
+        eqn = self.made.get(m)
+        if eqn is None or eqn.op != "broadcast":
+            return False
+        dims = list(eqn.params["dims"])
+        return axis not in dims or self.to.old[eqn.ins[0]].shape[dims.index(axis)] == 1
+
+    def _on_select(self, eqn: Eqn) -> None:
+        mask, x, other = eqn.ins
+        held = self.held.get(x)
+        if held is None or held.masks is not None or not self._is_zero(other):
+            return
+        cut = self.to._cut(mask, held.axis, [self._rows(p, held.axis) for p in held.parts])
+        if cut is not None:
+            self.held[eqn.outs[0]] = Shifted(held.axis, held.parts, held.centre, tuple(cut))
+
+    def _is_zero(self, v: int) -> bool:
+        eqn = self.made.get(v)
+        while eqn is not None and eqn.op in ("broadcast", "convert"):
+            eqn = self.made.get(eqn.ins[0])
+        return eqn is not None and eqn.op == "const" and not np.any(eqn.params["value"])
+
+    def _on_transpose(self, eqn: Eqn) -> None:
+        held, perm = self.held.get(eqn.ins[0]), eqn.params["perm"]
+        if held is None:
+            return
+
+        def turned(v: int) -> int:
+            return self._emit("transpose", [v], eqn.params)
+
+        masks = None if held.masks is None else tuple(turned(v) for v in held.masks)
+        parts = tuple(turned(v) for v in held.parts)
+        self.held[eqn.outs[0]] = Shifted(perm.index(held.axis), parts, turned(held.centre), masks)
+
+    def _on_square(self, eqn: Eqn) -> None:
+        if eqn.ins[0] in self.held:
+            self.squares[eqn.outs[0]] = self.held[eqn.ins[0]]
+
+    def _on_mul(self, eqn: Eqn) -> None:
+        if eqn.ins[0] == eqn.ins[1]:
+            self._on_square(eqn)
+
+    # -- what is computed where the rows are -------------------------------------------------------------------
+
+    def _on_sum(self, eqn: Eqn) -> bool:
+        held = self.squares.get(eqn.ins[0])
+        if held is None or held.axis not in eqn.params["axes"]:
+            return False
+        local, axes = self._locally(held), {"axes": list(eqn.params["axes"])}
+        sums = [self._emit("sum", [self._emit("square", [v], {})], axes) for v in local.centred]
+        weighted = self._emit("mul", [self._emit("square", [local.gaps], {}), local.counts], {})
+        self.to.whole[eqn.outs[0]] = self.to._add_up([*sums, self._emit("sum", [weighted], axes)])
+        return True
+
+    def _on_matmul(self, eqn: Eqn) -> bool:
+        left, right = (self.held.get(v) for v in eqn.ins)
+        if left is None or right is None or any(len(self.to.old[v].shape) != 2 for v in eqn.ins):
+            return False
+        if (left.axis, right.axis) != (1, 0) or left.masks is not None or right.masks is not None:
+            return False
+        if [self._rows(p, 1) for p in left.parts] != [self._rows(p, 0) for p in right.parts]:
+            return False
+        a, b = self._locally(left), self._locally(right)
+        terms = [self._emit("matmul", pair, {}) for pair in zip(a.centred, b.centred, strict=True)]
+        weighted = self._emit("mul", [a.gaps, a.counts], {})
+        self.to.whole[eqn.outs[0]] = self.to._add_up([*terms, self._emit("matmul", [weighted, b.gaps], {})])
+        return True
+
+    def _locally(self, held: Shifted) -> Local:
+        if held not in self.local:
+            self.local[held] = self._made(held)
+        return self.local[held]
+
+    def _made(self, held: Shifted) -> Local:
+        centred, gaps, counts = [], [], []
+        for at, part in enumerate(held.parts):
+            shape = self.to.avals[part].shape
+            if not shape[held.axis]:
+                continue
+            row = [1 if i == held.axis else n for i, n in enumerate(shape)]
+            if held.masks is None:
+                total, mask = self._total(part, held.axis, row), None
+                mean = self._emit("mul", [total, self._const(np.full(row, 1 / shape[held.axis]))], {})
+                count = self._const(np.full(row, shape[held.axis], np.int64))
+            else:
+                mask = held.masks[at]
+                kept = self._emit("select", [mask, part, self._const(np.zeros(shape))], {})
+                count = self._total(self._emit("convert", [mask], {"kind": "int"}), held.axis, row)
+                divisor = self._emit("maximum", [count, self._const(np.ones(row, np.int64))], {})
+                divisor = self._emit("convert", [divisor], {"kind": "fixed"})
+                mean = self._emit("div", [self._total(kept, held.axis, row), divisor], {})
+            wide = self._emit("broadcast", [mean], {"shape": list(shape), "dims": list(range(len(shape)))})
+            rest = self._emit("sub", [part, wide], {})
+            if mask is not None:
+                rest = self._emit("select", [mask, rest, self._const(np.zeros(shape))], {})
+            centred.append(rest)
+            gaps.append(self._emit("sub", [mean, held.centre], {}))
+            counts.append(count)
+        return Local(centred, self._joined(gaps, held.axis), self._joined(counts, held.axis))
+
+    def _total(self, v: int, axis: int, row: list[int]) -> int:
+        return self._emit("reshape", [self._emit("sum", [v], {"axes": [axis]})], {"shape": row})
+
+    def _joined(self, parts: list[int], axis: int) -> int:
+        return self._emit("concat", parts, {"axis": axis}) if len(parts) > 1 else parts[0]
+
+    def _rows(self, v: int, axis: int) -> int:
+        return self.to.avals[v].shape[axis]
+
+    def _const(self, value: Any) -> int:
+        return self._emit("const", [], {"value": value})
+
+    def _emit(self, op: str, ins: Any, params: dict[str, Any]) -> int:
+        return self.to._emit(op, list(ins), params)[0]
