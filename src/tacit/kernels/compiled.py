@@ -114,10 +114,10 @@ def rep3_matmul(x0: Array, x1: Array, y0: Array, y1: Array, z: Array | None = No
     kernel = _native.rep3_matmul_128 if wide else _native.rep3_matmul_64
     out = np.empty(shape, x0.dtype)
     batch = shape[0] if x0.ndim == 3 else 1
-    x, x_turned = _rows(x0, x1)
-    y, y_turned = _rows(y0, y1)
+    (a0, a1), a_turned = _rows(x0, x1)
+    (b0, b1), b_turned = _rows(y0, y1)
     start = _ABSENT if z is None else _c(z)
-    kernel(out, *x, *y, start, batch, shape[-2], x0.shape[-1], shape[-1], x_turned, y_turned)
+    kernel(out, a0, a1, b0, b1, start, batch, shape[-2], x0.shape[-1], shape[-1], a_turned, b_turned)
     return out
 
 
