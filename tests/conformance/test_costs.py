@@ -153,6 +153,7 @@ def test_every_realised_functionality_has_a_full_card(protocol: str) -> None:
 
 
 def test_rep3_card_figures_cited_in_the_decision_record() -> None:
+    """Bits are those of a large array, rounds those of a small one: on loopback, they are of different variants."""
     cards, ring = protocols.load("rep3").cards, Ring(64)
 
     def figures(name: str, **sizes: int) -> tuple[int, int]:
@@ -161,13 +162,13 @@ def test_rep3_card_figures_cited_in_the_decision_record() -> None:
     assert figures("mul") == (192, 1)
     assert figures("mul_trunc", f=16) == (240, 3)
     assert figures("trunc", f=16) == (112, 2)
-    assert figures("sign", bits=62) == (369, 6)
-    assert figures("sign", bits=31) == (176, 5)
-    assert figures("is_zero", bits=62) == (305, 6)
+    assert figures("sign", bits=62) == (331, 5)
+    assert figures("sign", bits=31) == (162, 4)
+    assert figures("is_zero", bits=62) == (245, 5)
     assert figures("to_arith") == (192, 2)
     assert figures("select") == (256, 2)
     assert figures("decompose", bits=64) == (765, 8)
-    assert figures("trunc_exact", f=16) == (390, 8)
+    assert figures("trunc_exact", f=16) == (390, 7)
     assert figures("dot") == (192, 1)
     assert figures("factored", terms=22, width=41, shift=23) == (22 * 41 + 2 * 41 + 64 + 3 * 46, 3)
     assert figures("shuffle") == (256, 2)
@@ -282,5 +283,5 @@ def test_turned_roles_even_out_the_traffic() -> None:
         return [model.sent_by(name) for name in NAMES[:3]]
 
     small, large = sent(1 << 12), sent(3 << 16)
-    assert max(small) > 4 * min(small)
-    assert len(set(large)) == 1 and large[0] * 8 == 123 * (3 << 16)
+    assert max(small) > 2 * min(small)
+    assert max(large) - min(large) <= 3 and sum(large) * 8 == 331 * (3 << 16)

@@ -15,8 +15,9 @@ from privacy_trials import TRIALS, Trial, check, ids, pinnings
 
 def _set_radix(monkeypatch: pytest.MonkeyPatch, radix: int) -> None:
     """Make blocks of fewer bits, so that a tiny ring has a tree to walk."""
-    for module in ("rep3.bits", "semi2k.boolean", "semi2k.material", "semi2k.client"):
+    for module in ("semi2k.boolean", "semi2k.material", "semi2k.client"):
         monkeypatch.setattr(f"tacit.protocols.{module}.RADIX", radix)
+    monkeypatch.setattr("tacit.protocols.rep3.bits.block_bits", lambda bits, n, network: radix)
 
 
 def _set_thirds(monkeypatch: pytest.MonkeyPatch, thirds: bool) -> None:

@@ -6,26 +6,43 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy.typing as npt
+
 from tacit.algebra.ring import Ring
 from tacit.core.ghost import Ghost
 from tacit.core.party import Party
 from tacit.core.protocol import Card
+from tacit.core.share import Share
+from tacit.core.timing import Machine, default_machine, work
 from tacit.errors import NotRealised
+
+Array = npt.NDArray[Any]
+FRAME_BYTES = 80
+"""About what a message adds to its payload: its frame, a record of TLS, a packet."""
 
 
 @dataclass(slots=True)
 class Cost:
-    """Predicted traffic: payload bytes per directed link, causal rounds, calls per functionality."""
+    """Predicted traffic: payload bytes per directed link, causal rounds, calls per functionality; and seconds."""
 
     links: Counter[tuple[str, str]] = field(default_factory=Counter)
     depth: dict[str, int] = field(default_factory=dict)
     calls: Counter[str] = field(default_factory=Counter)
     elements: Counter[str] = field(default_factory=Counter)
+    units: Counter[str] = field(default_factory=Counter)
+    """Units of work (`timing.work`) of message-less operations, by kind."""
+    clock: dict[str, float] = field(default_factory=dict)
+    """About when each party has finished, in seconds: an estimate, unlike all other numbers here."""
 
     @property
     def rounds(self) -> int:
         """Length of the longest chain of messages, the handshake left out."""
         return max(self.depth.values(), default=0)
+
+    @property
+    def seconds(self) -> float:
+        """About when the last party has finished."""
+        return max(self.clock.values(), default=0.0)
 
     @property
     def total_bytes(self) -> int:
@@ -36,30 +53,43 @@ class Cost:
         """Payload bytes that `party` sends."""
         return sum(b for (frm, _), b in self.links.items() if frm == party)
 
-    def seconds(self, latency_s: float, bytes_per_s: float) -> float:
-        """Time on the wire: rounds × latency + the busiest sender's bytes / bandwidth."""
-        busiest = max((self.sent_by(p) for p in self.depth), default=0)
-        return self.rounds * latency_s + busiest / bytes_per_s
-
 
 class CostModel(Ghost):
-    """Realises every functionality by counting the messages on its card; `dealer` names who deals, if any."""
+    """Realises every functionality by counting the messages on its card; `dealer` names who deals, if any.
 
-    def __init__(self, name: str, cards: dict[str, Card], party: Party, ring: Ring, dealer: str = "") -> None:
+    Each party has a clock, too: work moves it on by what `machine` says, a message arrives after its bytes have passed
+    the sender's line, one after the other, and half a round trip more, and a receiver waits for it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        cards: dict[str, Card],
+        party: Party,
+        ring: Ring,
+        dealer: str = "",
+        machine: Machine | None = None,
+    ) -> None:
         super().__init__(party, ring)
         self.protocol, self.table, self.dealer = name, cards, dealer
+        self.machine = machine or default_machine()
         self.cost = Cost()
         self._seeded: set[str] = set()
+        self._line: dict[str, float] = {}
 
     def offers(self, functionality: str) -> bool:
         """Whether the modelled protocol has a card for it."""
         return functionality in self.table
 
+    def card(self, functionality: str) -> Card:
+        """Return the modelled protocol's card."""
+        if functionality not in self.table:
+            raise NotRealised(f"protocol {self.protocol} does not realise {functionality!r}")
+        return self.table[functionality]
+
     def visit(self, functionality: str, n: int, **sizes: Any) -> None:
         """Add one call's messages."""
-        card = self.table.get(functionality)
-        if card is None:
-            raise NotRealised(f"protocol {self.protocol} does not realise {functionality!r}")
+        card = self.card(functionality)
         names = self.party.compute
         client = ""
         sizes.pop("value", None)
@@ -74,13 +104,14 @@ class CostModel(Ghost):
             targets = [t for t in sizes["to"] if t not in names]
             sizes["to"] = tuple(names.index(t) if t in names else -1 - targets.index(t) for t in sizes["to"])
         outside = targets or [client or self.dealer]
-        waves = card.pattern(self.ring, n, parties=len(names), **sizes)
+        waves = card.pattern(self.ring, n, parties=len(names), network=self.party.network, **sizes)
         if outside == [""] and any(a < 0 or b < 0 for wave in waves for a, b, _ in wave):
             raise NotRealised(
                 f"protocol {self.protocol} realises {functionality!r} with material from a dealer: name one"
             )
         self.cost.calls[functionality] += 1
         self.cost.elements[functionality] += n
+        self._busy(self.machine.seconds(functionality, 1, work(functionality, n, sizes)))
         for wave in waves:
             self._wave([(self._name(a, outside), self._name(b, outside), size) for a, b, size in wave])
 
@@ -90,11 +121,50 @@ class CostModel(Ghost):
         return outside[-1 - index]
 
     def _wave(self, messages: list[tuple[str, str, int]]) -> None:
-        depth = self.cost.depth
+        depth, clock, network = self.cost.depth, self.cost.clock, self.party.network
         arrive: dict[str, int] = {}
+        due: dict[str, float] = {}
         for sender, receiver, size in messages:
             self.cost.links[sender, receiver] += size
             arrive[receiver] = max(arrive.get(receiver, 0), depth.get(sender, 0) + 1)
             depth.setdefault(sender, 0)
+            free = max(self._line.get(sender, 0.0), clock.setdefault(sender, 0.0))
+            self._line[sender] = free + (size + FRAME_BYTES) / network.bytes_per_s
+            due[receiver] = max(due.get(receiver, 0.0), self._line[sender] + network.one_way_s)
         for receiver, d in arrive.items():
             depth[receiver] = max(depth.get(receiver, 0), d)
+            clock[receiver] = max(clock.get(receiver, 0.0), due[receiver])
+
+    # -- work without messages -------------------------------------------------------------------------------
+
+    def _busy(self, seconds: float) -> None:
+        """Let every compute party work."""
+        for name in self.party.compute:
+            self.cost.clock[name] = self.cost.clock.get(name, 0.0) + seconds
+
+    def spend(self, kind: str, calls: int, units: int, party: str = "") -> None:
+        """Count work of a kind, at one party or at every compute party."""
+        self.cost.units[kind] += units
+        if party:
+            seconds = self.machine.seconds(kind, calls, units)
+            self.cost.clock[party] = self.cost.clock.get(party, 0.0) + seconds
+        else:
+            self._busy(self.machine.seconds(kind, calls, units))
+
+    def matmul(self, x: Share, y: Share) -> Share:
+        """F_matmul on shapes."""
+        out = super().matmul(x, y)
+        self.spend("products", 0, out.size * x.shape[-1])
+        return out
+
+    def matmul_trunc(self, x: Share, y: Share, f: int) -> Share:
+        """F_matmul then F_trunc on shapes."""
+        out = super().matmul_trunc(x, y, f)
+        self.spend("products", 0, out.size * x.shape[-1])
+        return out
+
+    def matmul_public(self, x: Share, c: Array, left: bool = False) -> Share:
+        """Product with a public matrix on shapes."""
+        out = super().matmul_public(x, c, left)
+        self.spend("public products", 1, out.size * x.shape[-2 if left else -1])
+        return out

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tacit.core.timing import LOOPBACK, Network
 from tacit.crypto.hashing import digest
 from tacit.crypto.prg import Agreement, Entropy, KeyRing, Source, Stream, system_entropy
 from tacit.errors import MaterialError, PeerIncompatible, PeerMisbehaved
@@ -21,7 +22,7 @@ from tacit.net import codec
 from tacit.net.link import Mesh
 
 Array = npt.NDArray[Any]
-WIRE_VERSION = 3
+WIRE_VERSION = 4
 HELLO_LIMIT = 4096
 
 
@@ -38,6 +39,8 @@ class Party:
     mesh: Mesh
     keys: KeyRing
     sid: bytes = b""
+    network: Network = LOOPBACK
+    """What variants are chosen for, the same at every party: a public part of the job."""
     index: int = field(init=False)
     _open: dict[str, Source] = field(default_factory=dict, repr=False)
 
@@ -88,11 +91,13 @@ def handshake(
     job: bytes,
     roster: bytes = b"",
     entropy: Entropy = system_entropy,
+    network: Network = LOOPBACK,
 ) -> Party:
     """Agree on keys and a session id with every linked party; return this party.
 
-    `job` and `roster` are digests of what the parties believe they run, and with whom. Raises
-    PeerIncompatible if a peer believes otherwise, before anything that depends on data is sent.
+    `job` and `roster` are digests of what the parties believe they run, and with whom; `network` is what they
+    choose variants for. Raises PeerIncompatible if a peer believes otherwise, before anything that depends on data
+    is sent.
     """
     me = mesh.me
     own, nonce = Agreement(entropy), entropy(32)
@@ -100,6 +105,7 @@ def handshake(
         "v": WIRE_VERSION,
         "job": job,
         "roster": roster,
+        "network": digest("network", codec.encode(network.content())),
         "nonce": nonce,
         "key": own.public,
     }
@@ -113,7 +119,7 @@ def handshake(
     keys = {p: _shared(own, p, hellos, _pair_info(me, p, hellos, job, roster)) for p in mesh.peers}
     sid = _agree_on_sid(mesh, tuple(compute), hellos, job, roster)
     keys = {p: digest("pair", k, sid) for p, k in keys.items()}
-    return Party(me, tuple(compute), mesh, KeyRing(keys, digest("own", entropy(32), sid)), sid)
+    return Party(me, tuple(compute), mesh, KeyRing(keys, digest("own", entropy(32), sid)), sid, network)
 
 
 def _read_hello(mesh: Mesh, peer: str, mine: dict[str, Any]) -> dict[str, Any]:
@@ -123,7 +129,11 @@ def _read_hello(mesh: Mesh, peer: str, mine: dict[str, Any]) -> dict[str, Any]:
         raise PeerIncompatible(f"{peer} does not speak this version of Tacit; install the same one", peer)
     if theirs["v"] != mine["v"]:
         raise PeerIncompatible(f"{peer} speaks wire version {theirs['v']}, we speak {mine['v']}", peer)
-    for part, what in (("job", "another program or job"), ("roster", "another list of parties")):
+    for part, what in (
+        ("job", "another program or job"),
+        ("roster", "another list of parties"),
+        ("network", "another network to choose variants for"),
+    ):
         if theirs[part] != mine[part]:
             raise PeerIncompatible(
                 f"configuration mismatch: {peer} and {mesh.me} were given {what} each "

@@ -21,6 +21,7 @@ from tacit.core.factors import Factors, Operand
 from tacit.core.party import Party
 from tacit.core.rows import Column
 from tacit.core.share import Planes, Share
+from tacit.core.timing import Network
 from tacit.errors import Desync, NotRealised, RangeError
 
 Array = npt.NDArray[Any]
@@ -61,6 +62,18 @@ class Card:
         return len(self.pattern(ring, 64, **sizes))
 
 
+def price(network: Network, parties: int, waves: Sequence[Wave]) -> int:
+    """Return what waves of messages are worth, in bytes of the party that sends most.
+
+    A wave counts as the bytes that the network could carry in its time: so all participants choose alike.
+    """
+    sent = [0] * (parties + 1)  # the last: whoever holds no shares
+    for wave in waves:
+        for sender, _, size in wave:
+            sent[max(sender, -1)] += size
+    return len(waves) * network.round_bytes + max(sent)
+
+
 class Protocol:
     """One party's realisation of the functionalities, in one session, over one ring."""
 
@@ -81,6 +94,25 @@ class Protocol:
     def offers(self, functionality: str) -> bool:
         """Whether this protocol has a card for a functionality: gadgets choose by it, alike at all participants."""
         return functionality in self.cards
+
+    def card(self, functionality: str) -> Card:
+        """Return what realising a functionality costs; NotRealised without."""
+        if functionality not in self.cards:
+            raise NotRealised(f"protocol {self.name} does not realise {functionality!r}")
+        return self.cards[functionality]
+
+    def price(self, *calls: tuple[str, int, dict[str, Any]]) -> int:
+        """Return what calls (functionality, n, sizes) in turn are worth (`price`): gadgets take the cheapest way."""
+        network, n = self.party.network, self.party.n
+        return price(
+            network,
+            n,
+            [
+                wave
+                for name, size, sizes in calls
+                for wave in self.card(name).pattern(self.ring, size, parties=n, network=network, **sizes)
+            ],
+        )
 
     def over(self, ring: Ring) -> Self:
         """Return the same party of the same session over another ring; streams and messages go on."""

@@ -10,6 +10,8 @@ pass, ranks are computed modulo the number of rows, and a pass takes several bit
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from math import comb
 from typing import Any
 
 import numpy as np
@@ -18,17 +20,45 @@ import numpy.typing as npt
 from tacit import kernels
 from tacit.algebra.ring import Ring
 from tacit.core.ghost import Ghost, ghost
-from tacit.core.protocol import Protocol
+from tacit.core.protocol import Card, Protocol, Wave, price
 from tacit.core.rows import Column, index_ring
 from tacit.core.share import Planes, Share, join, stack_planes
+from tacit.core.timing import Network
 
 Array = npt.NDArray[Any]
 WORD = 64
 
 
-def radix(bits: int, rows: int) -> int:
-    """Return how many key bits one pass takes: three are fewest bytes, four fewer rounds for more of them."""
-    return min(bits, 4 if rows <= 1024 else 3)
+STEPS = (3, 4, 2, 1)
+"""Key bits that one pass may take; the first of equal price is chosen."""
+
+
+def radix(p: Protocol, bits: int, blocks: int, rows: int) -> int:
+    """Return how many key bits one pass takes: three are fewest bytes, more are fewer rounds for more of them."""
+    cards = tuple(p.card(name) for name in ("and_", "to_arith", "dot", "place"))
+    return _cheapest(cards, p.party.n, p.party.network, bits, blocks * rows, index_ring(rows))
+
+
+@lru_cache(maxsize=1 << 10)
+def _cheapest(cards: tuple[Card, ...], parties: int, network: Network, bits: int, n: int, ring: Ring) -> int:
+    def worth(step: int) -> int:
+        waves: list[Wave] = []
+        for done in range(0, bits, step):
+            width, left = min(step, bits - done), bits - min(done + step, bits) + ring.width
+            sets, reach = (1 << width) - 1, 1
+            calls: list[tuple[Card, int, dict[str, Any]]] = []
+            while reach < width:
+                new = sum(comb(width, k) for k in range(reach + 1, min(2 * reach, width) + 1))
+                calls, reach = [*calls, (cards[0], n, {"planes": new})], 2 * reach
+            words = tuple(min(WORD, left - at) for at in range(0, left, WORD))
+            calls.append((cards[1], n * sets, {"planes": sets}))
+            calls.append((cards[2], n, {"inner": 1 << width}))
+            calls.append((cards[3], n, {"widths": words, "index": ring.width}))
+            for card, size, sizes in calls:
+                waves += card.pattern(ring, size, parties=parties, network=network, **sizes)
+        return price(network, parties, waves)
+
+    return min(STEPS, key=worth)
 
 
 def order(p: Protocol, keys: Planes | None, blocks: int, rows: int, step: int = 0) -> Column:
@@ -40,7 +70,7 @@ def order(p: Protocol, keys: Planes | None, blocks: int, rows: int, step: int = 
     ring = index_ring(rows)
     bits = 0 if keys is None else keys.planes
     columns = _rows_of(p, keys, bits, blocks, rows)
-    step = step or radix(bits, blocks * rows)
+    step = step or (radix(p, bits, blocks, rows) if bits else 1)
     while bits:
         first = columns[0]
         width = min(step, bits, first.ring.width)

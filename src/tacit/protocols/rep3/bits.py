@@ -14,14 +14,16 @@ import numpy.typing as npt
 
 from tacit import kernels
 from tacit.core.share import Planes, Share
+from tacit.core.timing import Network
 from tacit.protocols.rep3 import twoparty
-from tacit.protocols.rep3.turns import Expected, Steps, joined, joined_planes, run
+from tacit.protocols.rep3.turns import Expected, Steps, joined, joined_planes, run, thirds
 
 if TYPE_CHECKING:
     from tacit.protocols.rep3 import Rep3
 
 Array = npt.NDArray[Any]
-RADIX = 4
+RADICES = (4, 3, 5, 6, 7, 8)
+"""Bits that a block may have; the first of equal price is taken."""
 NONE = -1
 
 
@@ -67,10 +69,29 @@ def is_zero(p: Rep3, x: Share, bits: int) -> Planes:
     return _climb(p, equal, equal_plans(equal.planes))
 
 
-def table_rows(bits: int) -> int:
-    """Return how many table planes P0 shares for `bits` bits."""
-    full, rest = divmod(bits, RADIX)
-    return full * (2**RADIX - 1) + (2**rest - 1)
+@lru_cache(maxsize=1 << 12)
+def block_bits(bits: int, n: int, network: Network) -> int:
+    """Return how many bits a block has: wide ones make a tree of fewer levels, each a round, of larger tables.
+
+    The least price wins, in bytes of the party that sends most (`Protocol.price`), for signs and carries alike.
+    """
+    lane, turned = 8 * -(-n // 64), len(thirds(n, network)) > 1
+
+    def price(radix: int) -> int:
+        nb = -(-bits // radix)
+        table, reshared, tree, levels = table_rows(bits, radix), max(2 * nb - 1, 0), 0, 0
+        while nb > 1:
+            tree, levels, nb = tree + 2 * (nb // 2) - 1, levels + 1, nb - nb // 2
+        planes = -(-(table + 2 * reshared) // 3) if turned else max(table, reshared)
+        return levels * network.round_bytes + lane * (planes + tree)
+
+    return min(RADICES, key=price)
+
+
+def table_rows(bits: int, radix: int) -> int:
+    """Return how many table planes P0 shares for `bits` bits in blocks of `radix`."""
+    full, rest = divmod(bits, radix)
+    return full * (2**radix - 1) + (2**rest - 1)
 
 
 # -- blocks --------------------------------------------------------------------------------------------------
@@ -78,28 +99,29 @@ def table_rows(bits: int) -> int:
 
 def _joined_blocks(p: Rep3, x: Share, bits: int, top: bool = False, equal: bool = False) -> Planes:
     parts = [np.ascontiguousarray(part).reshape(-1) for part in x.parts]
+    radix = block_bits(bits, x.size, p.party.network)
 
     def steps(q: Rep3, low: int, high: int) -> Steps[Planes]:
-        return _blocks(q, [part[low:high] for part in parts], bits, top, equal)
+        return _blocks(q, [part[low:high] for part in parts], bits, radix, top, equal)
 
     return joined_planes(run(p, x.size, steps))
 
 
-def _blocks(q: Rep3, x: list[Array], bits: int, top: bool, equal: bool) -> Steps[Planes]:
-    """Return shared planes: a_m ⊕ b_m if `top`; propagate and generate of each block of RADIX bits of a + b.
+def _blocks(q: Rep3, x: list[Array], bits: int, radix: int, top: bool, equal: bool) -> Steps[Planes]:
+    """Return shared planes: a_m ⊕ b_m if `top`; propagate and generate of each block of `radix` bits of a + b.
 
     The lowest propagate is never needed for a carry and is left out; for equality only propagates are made.
     """
     party, n = q.party, x[0].size
-    lanes, nb, extra = -(-n // 64), -(-bits // RADIX), int(top)
-    rows = table_rows(bits) + extra
+    lanes, nb, extra = -(-n // 64), -(-bits // radix), int(top)
+    rows = table_rows(bits, radix) + extra
     skip, count = (0, nb) if equal else (1, max(2 * nb - 1, 0))
     if party.index == 0:
         a = kernels.to_planes(q.ring.add(x[0], x[1]), bits + extra)
         with2, with1 = q.common(+2, "rep3/blocks"), q.common(+1, "rep3/blocks")
         rho = with2.planes(rows, n)
         first = a[bits:] ^ rho[:extra]
-        party.send(party.peer(1), "rep3.table", first, kernels.block_table(a[:bits], RADIX, rho[extra:]))  # 1
+        party.send(party.peer(1), "rep3.table", first, kernels.block_table(a[:bits], radix, rho[extra:]))  # 1
         party.flush()
         return _stacked((rho[:extra], first), (with2.planes(count, n), with1.planes(count, n)), n)
     known = x[party.index % 2]
@@ -111,7 +133,7 @@ def _blocks(q: Rep3, x: list[Array], bits: int, top: bool, equal: bool) -> Steps
         expected: tuple[Expected, ...] = ((party.peer(1), "rep3.blocks", 8 * count * lanes),) if count else ()
         *theirs, got = yield (*expected, (party.peer(-1), "rep3.table", 8 * rows * lanes))
         table = got.view(np.uint64).reshape(rows, lanes)
-        mine = kernels.block_select(table[extra:], b[:bits], RADIX, True)[skip : skip + count]
+        mine = kernels.block_select(table[extra:], b[:bits], radix, True)[skip : skip + count]
         mine ^= mask
         if count:
             party.send(party.peer(1), "rep3.blocks", mine)  # 2
@@ -122,7 +144,7 @@ def _blocks(q: Rep3, x: list[Array], bits: int, top: bool, equal: bool) -> Steps
         return _stacked((table[:extra], b[bits:]), (mask, rest), n)
     with0 = q.common(+1, "rep3/blocks")
     rho, mask = with0.planes(rows, n), with0.planes(count, n)
-    mine = kernels.block_select(rho[extra:], b[:bits], RADIX, False)[skip : skip + count]
+    mine = kernels.block_select(rho[extra:], b[:bits], radix, False)[skip : skip + count]
     mine ^= mask
     if count:
         party.send(party.peer(-1), "rep3.blocks", mine)  # 2

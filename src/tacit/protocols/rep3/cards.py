@@ -8,6 +8,7 @@ from typing import Any
 from tacit.algebra.ring import Ring
 from tacit.core.factors import lifted_bits
 from tacit.core.protocol import Card, Pattern, Wave
+from tacit.core.timing import LOOPBACK, Network
 from tacit.protocols.rep3 import bits as bit_rows
 from tacit.protocols.rep3.turns import thirds
 
@@ -35,8 +36,8 @@ def _and(ring: Ring, n: int, planes: int = 1, **_: object) -> list[Wave]:
 def _turned(pattern: Callable[..., list[Wave]]) -> Callable[..., list[Wave]]:
     """Return the pattern on thirds of a large array, with the roles turned from third to third (`turns`)."""
 
-    def whole(ring: Ring, n: int, **sizes: Any) -> list[Wave]:
-        pieces = thirds(n)
+    def whole(ring: Ring, n: int, network: Network = LOOPBACK, **sizes: Any) -> list[Wave]:
+        pieces = thirds(n, network)
         if len(pieces) == 1:
             return pattern(ring, n, **sizes)
         waves: list[Wave] = []
@@ -61,8 +62,10 @@ def _mul_trunc(ring: Ring, n: int, f: int = 16, **_: object) -> list[Wave]:
     return [[(1, 0, b), (2, 0, b), (2, 1, fb)], [(0, 1, b + fb)], [(1, 2, fb)]]
 
 
-def _mul_trunc_or_mul(ring: Ring, n: int, f: int = 16, **_: object) -> list[Wave]:
-    return _turned(_mul_trunc)(ring, n, f=f) if f else _ring_pass(ring, n)
+def _mul_trunc_or_mul(
+    ring: Ring, n: int, f: int = 16, network: Network = LOOPBACK, **_: object
+) -> list[Wave]:
+    return _turned(_mul_trunc)(ring, n, network, f=f) if f else _ring_pass(ring, n)
 
 
 def _exchange(first: int, each: int) -> list[Wave]:
@@ -83,46 +86,49 @@ def _blocks(ring: Ring, n: int, rows: int = 0, count: int = 0, **_: object) -> l
     return _exchange(first, planes_bytes(count, n)) if count else [[(0, 1, first)]]
 
 
-def _carry(ring: Ring, n: int, bits: int, extra: int = 0) -> list[Wave]:
-    nb = -(-bits // bit_rows.RADIX)
-    count = max(2 * nb - 1, 0)
-    return [*_turned(_blocks)(ring, n, rows=bit_rows.table_rows(bits) + extra, count=count), *_tree(n, nb)]
+def _carry(ring: Ring, n: int, bits: int, extra: int, network: Network) -> list[Wave]:
+    radix = bit_rows.block_bits(bits, n, network)
+    nb = -(-bits // radix)
+    rows, count = bit_rows.table_rows(bits, radix) + extra, max(2 * nb - 1, 0)
+    return [*_turned(_blocks)(ring, n, network, rows=rows, count=count), *_tree(n, nb)]
 
 
-def _sign(ring: Ring, n: int, bits: int = 62, **_: object) -> list[Wave]:
-    return _carry(ring, n, bits, extra=1)
+def _sign(ring: Ring, n: int, bits: int = 62, network: Network = LOOPBACK, **_: object) -> list[Wave]:
+    return _carry(ring, n, bits, 1, network)
 
 
-def _trunc_exact(ring: Ring, n: int, f: int = 16, **_: object) -> list[Wave]:
+def _trunc_exact(ring: Ring, n: int, f: int = 16, network: Network = LOOPBACK, **_: object) -> list[Wave]:
     if f == 0:
         return []
-    return [*_carry(ring, n, f), *_to_arith(ring, n), *_turned(_trunc)(ring, n, f=f)]
+    last = _turned(_trunc)(ring, n, network, f=f)
+    return [*_carry(ring, n, f, 0, network), *_to_arith(ring, n, network=network), *last]
 
 
-def _is_zero(ring: Ring, n: int, bits: int = 62, **_: object) -> list[Wave]:
-    nb = -(-bits // bit_rows.RADIX)
-    waves = _turned(_blocks)(ring, n, rows=bit_rows.table_rows(bits), count=nb)
+def _is_zero(ring: Ring, n: int, bits: int = 62, network: Network = LOOPBACK, **_: object) -> list[Wave]:
+    radix = bit_rows.block_bits(bits, n, network)
+    nb = -(-bits // radix)
+    waves = _turned(_blocks)(ring, n, network, rows=bit_rows.table_rows(bits, radix), count=nb)
     while nb > 1:
         waves += _and(ring, n, nb // 2)
         nb -= nb // 2
     return waves
 
 
-def _decompose(ring: Ring, n: int, bits: int = 64, **_: object) -> list[Wave]:
+def _decompose(ring: Ring, n: int, bits: int = 64, network: Network = LOOPBACK, **_: object) -> list[Wave]:
     rows, count = bit_rows.pair_rows(bits)
     upper, below = bit_rows.pair_counts(bits)[1:]
-    waves = _turned(_blocks)(ring, n, rows=rows, count=count)
+    waves = _turned(_blocks)(ring, n, network, rows=rows, count=count)
     for plan in bit_rows.prefix_plans(below):
         waves += _and(ring, n, len(plan.a))
     return [*waves, *(_and(ring, n, upper - 1) if upper > 1 else [])]
 
 
-def _to_arith(ring: Ring, n: int, planes: int = 1, **_: object) -> list[Wave]:
+def _to_arith(ring: Ring, n: int, planes: int = 1, network: Network = LOOPBACK, **_: object) -> list[Wave]:
     def pattern(ring: Ring, n: int) -> list[Wave]:
         b = ring.wire_bytes(n * planes)
         return _exchange(b, b)
 
-    return _turned(pattern)(ring, n // planes if planes else 0)
+    return _turned(pattern)(ring, n // planes if planes else 0, network)
 
 
 def _select(ring: Ring, n: int, **_: object) -> list[Wave]:
@@ -130,8 +136,8 @@ def _select(ring: Ring, n: int, **_: object) -> list[Wave]:
     return _exchange(2 * b, b)
 
 
-def _factored(ring: Ring, n: int, sets: int = 1, **sizes: int) -> list[Wave]:
-    return _turned(_factored_piece)(ring, n // sets, sets=sets, **sizes)
+def _factored(ring: Ring, n: int, sets: int = 1, network: Network = LOOPBACK, **sizes: int) -> list[Wave]:
+    return _turned(_factored_piece)(ring, n // sets, network, sets=sets, **sizes)
 
 
 def _factored_piece(
