@@ -80,7 +80,7 @@ STEPS: dict[str, Build] = {
     "add": lambda d, v: _number(d, v) + _small(_number(d, v)),
     "sub": lambda d, v: _small(_number(d, v)) - _number(d, v),
     "mul": lambda d, v: _small(_number(d, v)) * _small(_number(d, v)),
-    "constant": lambda d, v: _small(_number(d, v)) * d(st.sampled_from([2, 0.5, -0.3, 1e-4, 7])),
+    "constant": lambda d, v: _small(_number(d, v)) * d(st.sampled_from([2, 0.5, -0.3, 1e-5, 7, 3e4])),
     "square": lambda d, v: fn.square(_small(_number(d, v))),
     "abs": lambda d, v: abs(_number(d, v)),
     "neg": lambda d, v: -_number(d, v),

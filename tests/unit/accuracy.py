@@ -59,7 +59,7 @@ def compute(
         for v, k, (lo, hi) in zip(ins, kinds, spans, strict=True)
     ]
     program = record(fn, avals)
-    for step in secret_steps(program):
+    for step in secret_steps(program, fmt):
         check(step, fmt)
     env, last, ring, f = infer(program), program.eqns[-1], Ring(fmt.width), fmt.frac_bits
 

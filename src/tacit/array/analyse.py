@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tacit import protocols
@@ -14,6 +15,7 @@ from tacit.array.ranges import Format, check, secret_steps, tightest
 from tacit.array.runtime import Runtime, Value
 from tacit.core.cost import Cost, CostModel
 from tacit.core.party import Party
+from tacit.core.timing import LOOPBACK, Machine, Network, default_machine
 from tacit.crypto.prg import KeyRing
 from tacit.net.link import Mesh
 
@@ -45,6 +47,8 @@ class Plan:
     assumptions: tuple[str, ...]
     shared: tuple[str, ...]
     """What owners secret-share, a line for all that is made of the same columns in the same way."""
+    network: Network = LOOPBACK
+    """What variants are chosen for, and the time is estimated on."""
     dealer: str = ""
     largest: int = 0
     """Bits that the largest value on shares takes, its sign and scale included."""
@@ -83,12 +87,18 @@ class Plan:
         out += [f"assumes    {line}" for line in self.assumptions]
         out.append(f"overflow   {self._overflow()}")
         out.append(f"rounds     {self.cost.rounds}")
+        out.append(f"time       {self.time()}")
         for (sender, receiver), size in sorted(self.cost.links.items()):
             out.append(f"bytes      {sender} → {receiver}: {size:,}")
         out.append(f"program    digest {self.program.digest().hex()}")
         if self.job:
             out.append(f"approve    {self.job}")
         return out
+
+    def time(self) -> str:
+        """Say how long the computation takes, in words that leave no doubt that it is an estimate."""
+        place = "processes of one machine" if self.network == LOOPBACK else str(self.network)
+        return f"about {_duration(self.cost.seconds)} among {place}: an estimate, reading tables and meeting left out"
 
     def _provided(self, owner: str) -> str:
         mine = [i for i in self.inputs if i.owner == owner]
@@ -103,6 +113,14 @@ class Plan:
             f"impossible within the declared bounds{assumed}: the largest value takes {self.largest} of "
             f"{self.fmt.width - 2} bits{where}"
         )
+
+
+def _duration(seconds: float) -> str:
+    amount, unit = seconds, "s"
+    for longer, length in (("minutes", 60.0), ("hours", 3600.0)):
+        if seconds >= 2 * length:
+            amount, unit = seconds / length, longer
+    return f"{amount:.0f} {unit}" if amount >= 99.5 else f"{amount:.2g} {unit}"
 
 
 def _dims(a: Aval) -> str:
@@ -217,9 +235,15 @@ class _Nowhere(Mesh):
         raise AssertionError("the cost model receives nothing")
 
 
-def nowhere(compute: tuple[str, ...], name: str = "") -> Party:
+def nowhere(compute: tuple[str, ...], name: str = "", network: Network = LOOPBACK) -> Party:
     """Return a party without links or keys, for roles that neither send nor draw."""
-    return Party(name, compute, _Nowhere(name, ()), KeyRing({}, b""))
+    return Party(name, compute, _Nowhere(name, ()), KeyRing({}, b""), network=network)
+
+
+def usual(network: Network, parties: int) -> Machine:
+    """Return the package's calibration: on loopback all parties share the cores of this machine."""
+    machine = default_machine()
+    return replace(machine, cores=(os.cpu_count() or 1) / parties) if network == LOOPBACK else machine
 
 
 def predict(
@@ -229,10 +253,13 @@ def predict(
     compute: tuple[str, ...],
     parties: tuple[str, ...],
     dealer: str = "",
+    network: Network = LOOPBACK,
+    machine: Machine | None = None,
 ) -> Cost:
-    """Return the exact traffic of the computation, the handshake left out."""
-    cards = protocols.load(protocol).cards
-    model = CostModel(protocol, cards, nowhere(compute), Ring(fmt.width), dealer=dealer)
+    """Return the exact traffic of the computation, the handshake left out, and about how long it takes."""
+    cards, place = protocols.load(protocol).cards, nowhere(compute, network=network)
+    machine = machine or usual(network, len(compute))
+    model = CostModel(protocol, cards, place, Ring(fmt.width), dealer=dealer, machine=machine)
     _Pricing(model, fmt, parties).block(program, [Value(i.aval) for i in program.inputs])
     return model.cost
 
@@ -247,12 +274,23 @@ class _Pricing(Runtime):
 
     seen: dict[Any, Any] = field(default_factory=dict)
 
+    def step(self, eqn: Eqn, ins: list[Value], outs: list[Aval]) -> list[Value]:
+        """Count one equation, and the work of it that needs no message."""
+        assert isinstance(self.p, CostModel)
+        size = sum(a.size for a in outs)
+        if any(a.secret for a in outs):
+            self.p.spend("linear", 1, size)
+        elif outs and outs[0].owner:
+            inner = ins[0].aval.shape[-1] if eqn.op == "matmul" else 0
+            self.p.spend("clear", 1, sum(v.aval.size for v in ins) + size * inner // 8, outs[0].owner)
+        return Runtime.step(self, eqn, ins, outs)
+
     def turn(self, body: Program, consts: list[Value], carry: list[Value], rows: list[Value]) -> list[Value]:
         """Count one iteration, or add what a like one added."""
         assert isinstance(self.p, CostModel)
         cost, compute = self.p.cost, self.p.party.compute
         clocks = [cost.depth.get(n, 0) for n in compute]
-        now = max(clocks)
+        now, started = max(clocks), dict(cost.clock)
         key = (
             id(body),
             *((v.aval, v.share is None, v.exact, v.constant) for v in (*consts, *carry, *rows)),
@@ -260,23 +298,25 @@ class _Pricing(Runtime):
             *(now - c for c in clocks),
         )
         if key in self.seen:
-            added, moved, outs = self.seen[key]
+            added, moved, took, outs = self.seen[key]
             for total, more in zip(_counts(cost), added, strict=True):
                 total.update(more)
             cost.depth.update({n: now + m for n, m in zip(compute, moved, strict=True)})
+            self.p.wait(took)
             return list(outs)
         before = [c.copy() for c in _counts(cost)]
         outs = self.block(body, [*consts, *carry, *rows])
         # Owners outside pay for their first message once, so a loop's first iteration speaks for no other.
         if id(body) in self.seen:
             added = [c - b for c, b in zip(_counts(cost), before, strict=True)]
-            self.seen[key] = (added, [cost.depth.get(n, 0) - now for n in compute], outs)
+            took = {n: t - started.get(n, 0.0) for n, t in cost.clock.items()}
+            self.seen[key] = (added, [cost.depth.get(n, 0) - now for n in compute], took, outs)
         self.seen[id(body)] = None
         return list(outs)
 
 
 def _counts(cost: Cost) -> tuple[Counter[Any], ...]:
-    return cost.links, cost.calls, cost.elements
+    return cost.links, cost.calls, cost.elements, cost.units
 
 
 def plan(
@@ -286,9 +326,11 @@ def plan(
     compute: tuple[str, ...],
     parties: tuple[str, ...],
     dealer: str = "",
+    network: Network = LOOPBACK,
+    machine: Machine | None = None,
 ) -> Plan:
     """Analyse a Program; RangeError if it could overflow `fmt`, NotRealised if the protocol lacks an operation."""
-    steps = secret_steps(program)
+    steps = secret_steps(program, fmt)
     for step in steps:
         check(step, fmt)
     disclosures: list[Disclosure] = []
@@ -309,7 +351,7 @@ def plan(
             p, to = eqn.params, tuple(eqn.params["to"])
             of = origins.describe(eqn.ins[0], to)
             disclosures.append(Disclosure(p["name"], to, p["why"], avals[eqn.ins[0]], eqn.source, of))
-    cost = predict(program, protocol, fmt, compute, parties, dealer)
+    cost = predict(program, protocol, fmt, compute, parties, dealer, network, machine)
     largest, largest_at = tightest(steps, fmt)
     return Plan(
         program,
@@ -321,6 +363,7 @@ def plan(
         tuple(disclosures),
         tuple(f"{line} ({n} times)" if n > 1 else line for line, n in stated.items()),
         tuple(_shared_lines(program, avals, origins)),
+        network,
         dealer,
         largest,
         largest_at,

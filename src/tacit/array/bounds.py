@@ -141,7 +141,9 @@ def product_error(i: list[Aval], o: list[Aval], p: Params, k: int, f: int) -> Er
     if "fixed" not in (i[0].kind, i[-1].kind):
         return 0.0, 0.0
     public = [a for a in i if a.where == PUBLIC]
-    if not public or public[0].kind != "fixed":
+    if any(a.kind != "fixed" for a in (public or (i[0], i[-1]))):
+        return 0.0, 0.0
+    if not public:
         return 2.0**-f, 0.0
     other = i[0] if public[0] is i[-1] else i[-1]
     terms = i[0].shape[-1] if "terms" in p else 1

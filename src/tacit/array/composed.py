@@ -20,7 +20,7 @@ from tacit.array import intervals as iv
 from tacit.array.interpret import Trace
 from tacit.array.ops import Op, Params, need_kind
 from tacit.array.program import SECRET, Aval, Program
-from tacit.array.ranges import secret_steps
+from tacit.array.ranges import formats, secret_steps
 from tacit.array.secret import SecretArray
 from tacit.core.share import Share
 from tacit.gadgets import separable, smooth
@@ -85,7 +85,12 @@ def _entry(name: str, what: Function) -> Op:
         return [Aval(a.shape, "fixed", *what.span(a.lo, a.hi))]
 
     def need(ins: list[Aval], outs: list[Aval], params: Params, f: int) -> int:
-        return max(step.need(f) for step in secret_steps(_of(name, ins[0])))
+        bits = 1 << 20
+        for fmt in formats(f):
+            bits = max(step.need(f) for step in secret_steps(_of(name, ins[0]), fmt))
+            if bits <= fmt.width - 2:
+                break
+        return bits
 
     def lower(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) -> list[Share]:
         a = v[0].aval

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ from tacit.array.program import Aval, Eqn, Input, Program, owned
 from tacit.array.schema import check_input
 from tacit.array.secret import SecretArray
 from tacit.errors import UsageError
+
+if TYPE_CHECKING:
+    from tacit.array.runtime import Format
 
 Array = npt.NDArray[Any]
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -43,6 +46,8 @@ class Context:
     """Something that takes equations. A subclass decides what happens to them."""
 
     stamp: str = ""
+    fmt: Format | None = None
+    """The format that operations run in at once; None where it is chosen later."""
 
     def __init__(self) -> None:
         self._next = 0
@@ -65,7 +70,7 @@ class Context:
                 )
         eqn_ins = tuple(a.ref for a in ins)
         draft = Eqn(op, eqn_ins, (), params or {}, self.source or caller())
-        avals = infer_eqn(draft, [a.aval for a in ins])
+        avals = infer_eqn(draft, [a.aval for a in ins], self.fmt)
         outs = tuple(self.new_var() for _ in avals)
         self.record(Eqn(op, eqn_ins, outs, draft.params, draft.source), [a.aval for a in ins], avals)
         return [SecretArray(self, v, a) for v, a in zip(outs, avals, strict=True)]

@@ -62,10 +62,12 @@ def bits_of(magnitude: float, frac_bits: int) -> int:
 
 
 def rounded_bits(magnitude: float, frac_bits: int) -> int:
-    """Return `bits_of` with a margin for what rounding adds: a computed value may pass its interval's end.
-
-    The margin is 1/32 of the value and 256 units; whole numbers are exact and have none.
-    """
+    """Return `bits_of` with a margin for a range that was assumed of the exact value; whole numbers have none."""
     if not frac_bits or not math.isfinite(magnitude):
         return bits_of(magnitude, frac_bits)
-    return bits_of(magnitude * (1 + 2.0**-5) + math.ldexp(256.0, -frac_bits), frac_bits)
+    return bits_of(magnitude + margin(magnitude, frac_bits), frac_bits)
+
+
+def margin(magnitude: float, frac_bits: int) -> float:
+    """Return what a computed value may pass an assumed end by: 1/32 of it and 256 units."""
+    return magnitude * 2.0**-5 + math.ldexp(256.0, -frac_bits)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tacit.array import intervals as iv
 from tacit.array.ops import Params, join_where, table
 from tacit.array.ops_order import PERM_OPS
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
+from tacit.array.rounding import entering, leaving, nearest
 from tacit.array.schema import check_eqn, check_input, check_shape
 from tacit.errors import DataError, NotRealised, RangeError, ScaleError, ShapeError, TacitError, UsageError
+
+if TYPE_CHECKING:
+    from tacit.array.runtime import Format
 
 Visit = Callable[[Eqn, list[Aval], list[Aval]], None]
 HUGE = 2.0**120
@@ -18,8 +22,11 @@ HUGE = 2.0**120
 MAX_TURNS = 200_000
 
 
-def infer_eqn(eqn: Eqn, ins: list[Aval]) -> list[Aval]:
-    """Return the results' avals of one equation; errors name the user's line."""
+def infer_eqn(eqn: Eqn, ins: list[Aval], fmt: Format | None = None) -> list[Aval]:
+    """Return the results' avals of one equation; errors name the user's line.
+
+    With a format, the intervals hold what is computed in it, rounding included; without, what is exact.
+    """
     op = table().get(eqn.op)
     if op is None:
         raise NotRealised(f"{eqn.source or 'the program'}: operation {eqn.op!r} is not in the op table")
@@ -31,9 +38,14 @@ def infer_eqn(eqn: Eqn, ins: list[Aval]) -> list[Aval]:
         raise ScaleError(f"{eqn.source}: {eqn.op} does not take an order; arrange or restore rows by it")
     try:
         check_eqn(eqn, ins)
-        outs = op.abstract(ins, eqn.params)
+        where = join_where(ins)
+        if fmt is not None and where == SECRET:
+            ins = entering(eqn.op, ins, fmt)
+        outs = scan_abstract(ins, eqn.params, fmt) if eqn.op == "scan" else op.abstract(ins, eqn.params)
         for a in outs:
             check_shape(a.shape)
+        if fmt is not None and where == SECRET:
+            outs = leaving(op, ins, outs, eqn.params, fmt)
     except TacitError as exc:
         if not eqn.source or eqn.source in str(exc):
             raise
@@ -42,7 +54,6 @@ def infer_eqn(eqn: Eqn, ins: list[Aval]) -> list[Aval]:
         raise DataError(f"{eqn.op}: malformed parameters ({type(exc).__name__}: {exc})") from None
     if eqn.op in ("const", "reveal", "scan"):
         return outs
-    where = join_where(ins)
     return [Aval(a.shape, a.kind, a.lo, a.hi, where) for a in outs]
 
 
@@ -51,10 +62,12 @@ def infer(
     ins: Sequence[Aval] | None = None,
     visit: Visit | None = None,
     before: dict[int, Aval] | None = None,
+    fmt: Format | None = None,
 ) -> dict[int, Aval]:
     """Return the aval of every variable; `visit` sees each equation, those of loop bodies at their final ranges.
 
     `before` is an earlier result: equations whose operands are the very same avals as then are not looked at again.
+    With `fmt`, intervals hold what is computed in that format; without, the exact results.
     """
     if ins is None:
         for i in program.inputs:
@@ -68,7 +81,7 @@ def infer(
         if before is not None and all(env[v] is before[v] for v in eqn.ins):
             env.update((v, before[v]) for v in eqn.outs)
             continue
-        outs = infer_eqn(eqn, args)
+        outs = infer_eqn(eqn, args, fmt)
         if before is not None:
             outs = [before[v] if a == before[v] else a for v, a in zip(eqn.outs, outs, strict=True)]
         if len(outs) != len(eqn.outs):
@@ -77,17 +90,17 @@ def infer(
         if visit is not None:
             visit(eqn, args, outs)
             if eqn.op == "scan":
-                body_ins, _ = scan_types(args, eqn.params)
-                infer(eqn.params["body"], body_ins, visit)
+                body_ins, _ = scan_types(args, eqn.params, fmt)
+                infer(eqn.params["body"], body_ins, visit, fmt=fmt)
     return env
 
 
-def infer_once(program: Program, ins: Sequence[Aval]) -> dict[int, Aval]:
+def infer_once(program: Program, ins: Sequence[Aval], fmt: Format) -> dict[int, Aval]:
     """Return what `infer` does; the second time for the same inputs from memory."""
-    key = tuple(ins)
+    key = (fmt, *ins)
     found: dict[int, Aval] | None = program.memo.get(key)
     if found is None:
-        found = program.memo[key] = infer(program, ins)
+        found = program.memo[key] = infer(program, ins, fmt=fmt)
     return found
 
 
@@ -97,17 +110,19 @@ def split(params: Params, items: Sequence[object]) -> tuple[list[Any], list[Any]
     return list(items[:a]), list(items[a:b]), list(items[b:])
 
 
-def scan_types(ins: Sequence[Aval], params: Params) -> tuple[list[Aval], list[Aval]]:
+def scan_types(
+    ins: Sequence[Aval], params: Params, fmt: Format | None = None
+) -> tuple[list[Aval], list[Aval]]:
     """Return the avals of the body's inputs and outputs that hold in every iteration."""
-    key = (params["n_consts"], params["n_carry"], params["length"], *ins)
+    key = (fmt, params["n_consts"], params["n_carry"], params["length"], *ins)
     memo = params["body"].memo
     if key not in memo:
-        memo[key] = _settle(ins, params)
+        memo[key] = _settle(ins, params, fmt)
     body_ins, outs = memo[key]
     return list(body_ins), list(outs)
 
 
-def _settle(ins: Sequence[Aval], params: Params) -> tuple[list[Aval], list[Aval]]:
+def _settle(ins: Sequence[Aval], params: Params, fmt: Format | None) -> tuple[list[Aval], list[Aval]]:
     consts, carry, xs = split(params, ins)
     length, body = params["length"], params["body"]
     if len(ins) < params["n_consts"] + params["n_carry"] or len(body.outputs) < params["n_carry"]:
@@ -125,9 +140,9 @@ def _settle(ins: Sequence[Aval], params: Params) -> tuple[list[Aval], list[Aval]
                 f"the range of a value carried through a loop of {length} iterations still grows after {turn}; "
                 "clip it in the loop, or state what you know with tacit.assume(x, lo, hi)"
             )
-        env = infer(body, [*consts, *current, *rows], before=env)
+        env = infer(body, [*consts, *current, *rows], before=env, fmt=fmt)
         outs = [env[v] for v in body.outputs]
-        merged = [_merge(a, b) for a, b in zip(current, outs[: len(current)], strict=True)]
+        merged = [_merge(a, b, fmt) for a, b in zip(current, outs[: len(current)], strict=True)]
         if merged == current or not length:
             break
         current = [a if a == b else b for a, b in zip(current, merged, strict=True)]
@@ -140,22 +155,25 @@ def _settle(ins: Sequence[Aval], params: Params) -> tuple[list[Aval], list[Aval]
     return [*consts, *current, *rows], outs
 
 
-def _merge(before: Aval, after: Aval) -> Aval:
+def _merge(before: Aval, after: Aval, fmt: Format | None) -> Aval:
     if before.shape != after.shape:
         raise ShapeError(f"scan: the carry changes shape from {before.shape} to {after.shape}")
     if before.kind != after.kind:
         raise ScaleError(f"scan: the carry changes kind from {before.kind} to {after.kind}")
-    lo, hi = iv.hull((before.lo, before.hi), (after.lo, after.hi))
     where = before.where if before.where == after.where else join_where([before, after])
+    if fmt is not None and where == SECRET and before.kind == "fixed":
+        # Shared before the first turn, or after one in which it is known to somebody.
+        before, after = (a if a.where == SECRET else nearest(a, fmt) for a in (before, after))
+    lo, hi = iv.hull((before.lo, before.hi), (after.lo, after.hi))
     return Aval(before.shape, before.kind, lo, hi, where)
 
 
-def scan_abstract(ins: list[Aval], params: Params) -> list[Aval]:
+def scan_abstract(ins: list[Aval], params: Params, fmt: Format | None = None) -> list[Aval]:
     """Return what is known of a scan's results: the final carry, then stacked outputs."""
     length, n_carry = params["length"], params["n_carry"]
     if params["body"].reveals():
         raise UsageError("a loop has a fixed, non-negative count, and reveals nothing inside")
-    body_ins, outs = scan_types(ins, params)
+    body_ins, outs = scan_types(ins, params, fmt)
     carry = body_ins[params["n_consts"] : params["n_consts"] + n_carry]
     stacked = [Aval((length, *a.shape), a.kind, a.lo, a.hi, a.where) for a in outs[n_carry:]]
     return [*carry, *stacked]

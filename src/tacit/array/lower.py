@@ -214,6 +214,10 @@ def div(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]
 def sqrt(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
     """√x."""
     a, m = _flat(rt, v[0]), input_bits(v[0].aval, rt.f)
+    if v[0].aval.lo < 0:
+        # Negative by rounding alone: the exact range is not.
+        bits = difference_bits([v[0].aval, Aval((), v[0].aval.kind, 0, 0)], rt.f)
+        a = rt.p.select(rt.p.invert(rt.p.sign(a, bits)), a)
     return [ap.sqrt(rt.p, a, rt.f, m, value_bits(outs[0])).reshape(*outs[0].shape)]
 
 

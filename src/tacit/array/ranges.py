@@ -40,8 +40,8 @@ class Step:
         return max([table()[self.eqn.op].need(self.ins, self.outs, self.eqn.params, f), *shared])
 
 
-def secret_steps(program: Program) -> list[Step]:
-    """Return the equations that run on shares, loop bodies included."""
+def secret_steps(program: Program, fmt: Format | None = None) -> list[Step]:
+    """Return the equations that run on shares, loop bodies included; with a format, at the ranges computed in it."""
     steps: list[Step] = []
 
     def visit(eqn: Eqn, ins: list[Aval], outs: list[Aval]) -> None:
@@ -51,7 +51,7 @@ def secret_steps(program: Program) -> list[Step]:
         if len(hidden) > 1 or SECRET in hidden or (eqn.op == "reveal" and hidden):
             steps.append(Step(eqn, ins, outs))
 
-    infer(program, visit=visit)
+    infer(program, visit=visit, fmt=fmt)
     return steps
 
 
@@ -108,26 +108,37 @@ def fit(
     RangeError naming the line that needs the most.
     """
     if width and frac_bits:
-        formats: tuple[Format, ...] = (Format(width, frac_bits),)
+        found: tuple[Format, ...] = (Format(width, frac_bits),)
     else:
-        formats = tuple(
+        found = tuple(
             c
             for c in CANDIDATES
             if (width in (None, c.width)) and (frac_bits in (None, c.frac_bits)) and c.frac_bits >= at_least
         )
-        if frac_bits and not formats:
-            formats = tuple(
-                Format(w, frac_bits) for w in (64, 128) if width in (None, w) and frac_bits <= w // 2 - 8
-            )
-    steps = secret_steps(program)
-    worst: tuple[int, Step, Format] | None = None
-    for fmt in formats:
-        over = [(s.need(fmt.frac_bits), s) for s in steps]
-        bad = [(n, s) for n, s in over if n > fmt.width - 2]
-        if not bad:
-            return fmt
-        need, step = max(bad, key=lambda b: b[0])
-        worst = (need, step, fmt)
-    if worst is None:
+        if frac_bits and not found:
+            found = tuple(c for c in formats(frac_bits) if width in (None, c.width))
+    if not found:
         raise RangeError(f"no format has width {width} with at least {at_least} fractional bits")
-    raise RangeError(explain(worst[1], worst[2], worst[0]))
+    exact = secret_steps(program)
+    refused: RangeError | None = None
+    for fmt in found:
+        # What does not fit without rounding does not fit with it.
+        for steps in (lambda: exact, lambda: secret_steps(program, fmt)):  # noqa: B023
+            try:
+                over = [(s.need(fmt.frac_bits), s) for s in steps()]
+            except RangeError as exc:
+                refused = exc
+                break
+            need, step = max(over, key=lambda b: b[0], default=(0, None))
+            if step is not None and need > fmt.width - 2:
+                refused = RangeError(explain(step, fmt, need))
+                break
+        else:
+            return fmt
+    assert refused is not None
+    raise refused
+
+
+def formats(frac_bits: int) -> tuple[Format, ...]:
+    """Return the formats with so many fractional bits, the narrow one first."""
+    return tuple(Format(w, frac_bits) for w in (64, 128) if 4 <= frac_bits <= w // 2 - 8)

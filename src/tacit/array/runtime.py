@@ -96,7 +96,7 @@ class Runtime:
         self, program: Program, values: Sequence[Value], progress: Callable[[int, int], None] | None = None
     ) -> list[Value]:
         """Run the equations on `values` for the inputs; return the outputs. Values are dropped after last use."""
-        avals = infer_once(program, [v.aval for v in values])
+        avals = infer_once(program, [v.aval for v in values], self.fmt)
         env = {spec.var: v for spec, v in zip(program.inputs, values, strict=True)}
         del values  # so that inputs, too, are held no longer than they are needed
         dead = program.last_uses()
@@ -139,7 +139,7 @@ class Runtime:
 
     def _scan(self, eqn: Eqn, ins: list[Value]) -> list[Value]:
         params, body = eqn.params, eqn.params["body"]
-        body_avals, out_avals = scan_types([v.aval for v in ins], params)
+        body_avals, out_avals = scan_types([v.aval for v in ins], params, self.fmt)
         consts, carry, xs = split(params, ins)
         _, carry_avals, _ = split(params, body_avals)
         carry = [self._as(v, a) for v, a in zip(carry, carry_avals, strict=True)]

@@ -24,6 +24,8 @@ from tacit.array.ranges import Step, check, secret_steps
 from tacit.array.runtime import Format, Runtime, Value, check_input
 from tacit.array.secret import SecretArray
 from tacit.core.party import Party, handshake
+from tacit.core.timing import LOOPBACK, Network
+from tacit.core.timing import network as network_for
 from tacit.crypto.prg import Entropy, system_entropy
 from tacit.errors import InternalError, PeerUnavailable, UsageError
 from tacit.net.link import Mesh
@@ -207,7 +209,7 @@ class Session(Context):
         self.cluster = cluster
         self.protocol = protocol
         self.compute = compute
-        self.fmt = fmt
+        self.fmt: Format = fmt
         self.stamp = stamp
         self._dropped: list[int] = []
         self._reveals = 0
@@ -249,7 +251,7 @@ class Session(Context):
         hidden = {a.where for a in ins} - {PUBLIC}
         if eqn.op == "scan":
             body = Program((), (eqn,))
-            for step in secret_steps(_with_inputs(body, eqn, ins)):
+            for step in secret_steps(_with_inputs(body, eqn, ins), self.fmt):
                 check(step, self.fmt)
         elif len(hidden) > 1 or "secret" in hidden or (eqn.op == "reveal" and hidden):
             check(Step(eqn, ins, outs), self.fmt)
@@ -268,7 +270,7 @@ class Session(Context):
         from tacit.array.loop import infer_eqn
 
         draft = Eqn("reveal", (x.ref,), (self.new_var(),), params)
-        opened = self._run(draft, [x.aval], infer_eqn(draft, [x.aval]))
+        opened = self._run(draft, [x.aval], infer_eqn(draft, [x.aval], self.fmt))
         self._dropped.append(draft.outs[0])
         reader = self.cluster.names[0] if to == ["all"] else to[0]
         whom = "" if to == ["all"] else f", seen by {', '.join(to)} only"
@@ -278,7 +280,7 @@ class Session(Context):
         self, program: Program, inputs: Mapping[str, Mapping[str, Any]]
     ) -> dict[str, dict[str, Revealed]]:
         """Run a whole Program; `inputs[owner][name]`. Returns by party, by result name, what each learned."""
-        for step in secret_steps(program):
+        for step in secret_steps(program, self.fmt):
             check(step, self.fmt)
         arguments = {n: (program, dict(inputs.get(n, {}))) for n in self.cluster.names}
         results = self._call("run", arguments)
@@ -356,11 +358,12 @@ def simulate(
     dealer: str = "",
     seed: int | None = None,
     record: bool = False,
+    network: Network | str = LOOPBACK,
 ) -> Session:
     """Open a session of the real protocol code among threads of this process.
 
     `parties` are the compute parties (a count or names), `owners` further participants without shares. `seed`
-    makes the run repeatable and therefore not secret. Nothing leaves this process: every result is stamped.
+    makes the run repeatable and therefore not secret. `network` (a preset's name) is what variants are chosen for. Nothing leaves this process: every result is stamped.
     """
     entry = protocols.entry(protocol)
     low, high = entry.parties
@@ -382,10 +385,10 @@ def simulate(
         raise UsageError(f"two participants share a name among {', '.join(names)}")
     fmt = Format(width, frac_bits if frac_bits is not None else (16 if width == 64 else 40))
     readers = tuple(n for n in names if n != dealer or n in (*compute, *owners))
-    hub = Hub(names, seed=seed or 0, record=record)
+    hub, links = Hub(names, seed=seed or 0, record=record), network_for(network)
 
     def make(mesh: Mesh, entropy: Entropy) -> Worker:
-        party = handshake(mesh, compute, EAGER_JOB, entropy=entropy)
+        party = handshake(mesh, compute, EAGER_JOB, entropy=entropy, network=links)
         return Worker(party, protocol, fmt, readers, dealer)
 
     stamp = f"simulation: {protocol} among {', '.join(compute)} in one process, nothing is hidden from it"

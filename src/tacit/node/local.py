@@ -19,6 +19,8 @@ from tacit.array.program import Aval, Eqn, Input, Program, parse
 from tacit.array.runtime import Format
 from tacit.array.session import EAGER_JOB, NAMES, Cluster, Session, Worker
 from tacit.core.party import handshake
+from tacit.core.timing import LOOPBACK, Network, network_of
+from tacit.core.timing import network as network_for
 from tacit.errors import InternalError, PeerUnavailable, TacitError, UsageError
 from tacit.kernels import reuse_memory
 from tacit.net.identity import load_identity
@@ -74,7 +76,7 @@ def answer(worker: Worker, call: dict[str, Any]) -> Any:
         return None
     if method == "step":
         eqn: Eqn = parse(call["program"]).eqns[0]
-        outs = infer_eqn(eqn, [worker.values[v].aval for v in eqn.ins])
+        outs = infer_eqn(eqn, [worker.values[v].aval for v in eqn.ins], worker.runtime.fmt)
         opened = worker.step(eqn, outs, call["drop"])
         return None if opened is None else pack(opened)
     if method == "run":
@@ -123,7 +125,8 @@ def serve(name: str, home: Path, host: str = "127.0.0.1") -> int:
                 links=[p for p in map(tuple, order["links"]) if name in p],
             )
         with mesh:
-            party = handshake(mesh, tuple(order["compute"]), EAGER_JOB, roster.hash())
+            links = network_of(order["network"], "the session's order")
+            party = handshake(mesh, tuple(order["compute"]), EAGER_JOB, roster.hash(), network=links)
             fmt = Format(order["width"], order["frac_bits"])
             worker = Worker(party, order["protocol"], fmt, tuple(order["readers"]), order["dealer"])
             report.event("ready")
@@ -192,6 +195,7 @@ def local(
     frac_bits: int | None = None,
     dealer: str = "",
     home: str | Path | None = None,
+    network: Network | str = LOOPBACK,
 ) -> Session:
     """Open an eager session among real processes on this machine, linked by mutual TLS 1.3.
 
@@ -229,6 +233,7 @@ def local(
                     "dealer": dealer,
                     "width": fmt.width,
                     "frac_bits": fmt.frac_bits,
+                    "network": network_for(network).content(),
                 },
             )
         cluster.wait("ready", len(names))
