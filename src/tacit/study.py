@@ -33,6 +33,7 @@ from tacit.array.ranges import fit
 from tacit.array.runtime import Format, Runtime, check_input
 from tacit.array.secret import SecretArray
 from tacit.array.session import Revealed, simulate
+from tacit.core.timing import Network, as_network
 from tacit.errors import DataError, NotRealised, UsageError
 from tacit.node.job import Job
 from tacit.node.launch import Member, run_local
@@ -128,6 +129,9 @@ class Study:
     """Whether owners compute on their own rows before sharing."""
     dealer: str = ""
     """Who deals the products' material where the protocol needs it; it is trusted, and every statement says so."""
+    network: Network | str = "loopback"
+    """The links between compute parties: "loopback", "lan", "wan", or a `Network` as measured. Fewer rounds are chosen
+    where they are far apart, fewer bytes where links are narrow."""
     _job: Job | None = field(default=None, repr=False)
 
     def job(self) -> Job:
@@ -149,7 +153,8 @@ class Study:
             name = getattr(self.function, "__name__", "study")
             title = self.title or ("study" if name == "<lambda>" else name)
             columns = {t.owner: tuple(t.columns) for t in self.tables}
-            self._job = Job(title, self.protocol, fmt, compute, parties, program, columns, self.dealer)
+            links = as_network(self.network)
+            self._job = Job(title, self.protocol, fmt, compute, parties, program, columns, self.dealer, links)
         return self._job
 
     def plan(self) -> Plan:
@@ -175,6 +180,7 @@ class Study:
             frac_bits=fmt.frac_bits,
             dealer=job.dealer,
             seed=seed,
+            network=job.network,
         ) as session:
             return session.run(job.program, arrays)
 

@@ -58,7 +58,12 @@ BAD: dict[str, dict[str, Any]] = {
     "an unknown key of a column": changed(
         tables={"alice": [{"name": "v", "kind": "int", "lo": 0, "hi": 1, "missing": [], "more": 1}]}
     ),
-    "another version": changed(**{"tacit-job": 2}),
+    "another version": changed(**{"tacit-job": 1}),
+    "a network without bandwidth": changed(network={"name": "x", "round_trip_us": 1, "bytes_per_s": 0}),
+    "a network that rewrites the screen": changed(
+        network={"name": "\x1b[2J", "round_trip_us": 1, "bytes_per_s": 1}
+    ),
+    "half a network": changed(network={"name": "x", "round_trip_us": 1}),
     "no program": changed(program="tacit-program 2"),
     "deep nesting": changed(program="tacit-program 1\n" + "%0 = scan begin\n" * 5000),
 }
@@ -104,6 +109,7 @@ def test_the_digest_is_of_the_content_not_of_the_file(tmp_path: Path) -> None:
     [
         lambda c: c.update(title="visit"),
         lambda c: c.update(frac_bits=20),
+        lambda c: c["network"].update(round_trip_us=81),
         lambda c: c.update(compute=["bob", "alice", "carol"]),
         lambda c: c["tables"]["alice"][0].update(hi=99.0),
         lambda c: c.update(program=c["program"].replace('["all"]', '["bob"]')),

@@ -24,8 +24,7 @@ from tacit.array.ranges import Step, check, secret_steps
 from tacit.array.runtime import Format, Runtime, Value, check_input
 from tacit.array.secret import SecretArray
 from tacit.core.party import Party, handshake
-from tacit.core.timing import LOOPBACK, Network
-from tacit.core.timing import network as network_for
+from tacit.core.timing import LOOPBACK, Network, as_network
 from tacit.crypto.prg import Entropy, system_entropy
 from tacit.errors import InternalError, PeerUnavailable, UsageError
 from tacit.net.link import Mesh
@@ -363,7 +362,8 @@ def simulate(
     """Open a session of the real protocol code among threads of this process.
 
     `parties` are the compute parties (a count or names), `owners` further participants without shares. `seed`
-    makes the run repeatable and therefore not secret. `network` (a preset's name) is what variants are chosen for. Nothing leaves this process: every result is stamped.
+    makes the run repeatable and therefore not secret. `network` (or a preset's name) is what variants are chosen
+    for. Nothing leaves this process: every result is stamped.
     """
     entry = protocols.entry(protocol)
     low, high = entry.parties
@@ -385,7 +385,7 @@ def simulate(
         raise UsageError(f"two participants share a name among {', '.join(names)}")
     fmt = Format(width, frac_bits if frac_bits is not None else (16 if width == 64 else 40))
     readers = tuple(n for n in names if n != dealer or n in (*compute, *owners))
-    hub, links = Hub(names, seed=seed or 0, record=record), network_for(network)
+    hub, links = Hub(names, seed=seed or 0, record=record), as_network(network)
 
     def make(mesh: Mesh, entropy: Entropy) -> Worker:
         party = handshake(mesh, compute, EAGER_JOB, entropy=entropy, network=links)

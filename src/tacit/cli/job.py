@@ -1,4 +1,4 @@
-"""`tacit job`: read a job's plan, join cards into a roster, take part in a job across machines."""
+"""`tacit job`: read a job's plan, join cards into a roster, measure the links, take part in a job across machines."""
 
 from __future__ import annotations
 
@@ -11,34 +11,92 @@ from pathlib import Path
 def add_parser(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verb and its own verbs."""
     parser = sub.add_parser("job", help="show a job's plan, or take part in it")
-    verbs = parser.add_subparsers(dest="job_verb", metavar="show|roster|run", required=True)
+    verbs = parser.add_subparsers(dest="job_verb", metavar="show|roster|measure|network|run", required=True)
     show = verbs.add_parser("show", help="print what a job computes, reveals and costs, and its digest")
     show.add_argument("job", type=Path)
+    show.add_argument(
+        "--machine", type=Path, help="estimate the time with this calibration (./dev bench calibrate)"
+    )
     show.set_defaults(run=run_show)
     roster = verbs.add_parser("roster", help="join the parties' cards into a roster, in the job's order")
     roster.add_argument("job", type=Path)
     roster.add_argument("cards", type=Path, nargs="+")
     roster.add_argument("--out", type=Path, required=True)
     roster.set_defaults(run=run_roster)
+    measured = verbs.add_parser(
+        "measure", help="measure the links to the other compute parties, at the same time"
+    )
+    measured.add_argument("job", type=Path)
+    _who(measured)
+    measured.add_argument("--out", type=Path, help="write what was found here, for `tacit job network`")
+    measured.set_defaults(run=run_measure)
+    links = verbs.add_parser("network", help="make a job's parties choose variants for another network")
+    links.add_argument("job", type=Path)
+    links.add_argument(
+        "--to", required=True, help="loopback, lan, wan, or a file that `tacit job measure` wrote"
+    )
+    links.add_argument("--out", type=Path, required=True, help="the new job; its owners approve it anew")
+    links.set_defaults(run=run_network)
     take = verbs.add_parser("run", help="take part in a job as one party")
     take.add_argument("job", type=Path)
-    take.add_argument("--roster", type=Path, required=True)
-    take.add_argument("--name", required=True, help="this party's name in the roster")
-    take.add_argument("--home", type=Path, required=True, help="folder of this party's identity")
+    _who(take)
     take.add_argument("--table", type=Path, help="this party's own table, if it provides data")
     take.add_argument("--approve", default="", help="digest of the job, as `tacit job show` prints it")
     take.add_argument("--out", type=Path, help="write the results and the account here as JSON")
-    take.add_argument("--wait", type=float, default=120.0, help="seconds to wait for the other parties")
     take.set_defaults(run=run_take)
+
+
+def _who(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--roster", type=Path, required=True)
+    parser.add_argument("--name", required=True, help="this party's name in the roster")
+    parser.add_argument("--home", type=Path, required=True, help="folder of this party's identity")
+    parser.add_argument("--wait", type=float, default=120.0, help="seconds to wait for the other parties")
 
 
 def run_show(args: argparse.Namespace) -> int:
     """Print the plan in words."""
+    from tacit.core.timing import load_machine
     from tacit.node.job import load_job
 
     job = load_job(args.job)
+    machine = None if args.machine is None else load_machine(args.machine)
     print(f"job        {job.title}")
-    print("\n".join(job.plan().lines()))
+    print("\n".join(job.plan(machine).lines()))
+    return 0
+
+
+def run_measure(args: argparse.Namespace) -> int:
+    """Measure, and say what follows from it."""
+    from tacit.net.identity import load_identity
+    from tacit.net.roster import load_roster
+    from tacit.node.job import load_job
+    from tacit.node.measure import measure_job
+
+    job = load_job(args.job)
+    found = measure_job(job, load_roster(args.roster), load_identity(args.home, args.name), args.wait)
+    print(f"network    {found}")
+    print(f"a round    is worth {found.round_bytes:,} bytes; this job chooses for {job.network}")
+    if args.out is not None:
+        args.out.write_text(json.dumps(found.content()) + "\n", encoding="utf-8")
+        print(f"to use it  tacit job network {args.job} --to {args.out} --out NEW-JOB")
+    return 0
+
+
+def run_network(args: argparse.Namespace) -> int:
+    """Write the job for another network, and its digest."""
+    from dataclasses import replace
+
+    from tacit.core.timing import PRESETS, load_network
+    from tacit.node.job import load_job
+
+    links = PRESETS[args.to] if args.to in PRESETS else load_network(args.to)
+    job = replace(load_job(args.job), network=links)
+    plan = job.plan()
+    job.save(args.out)
+    print(f"network    {links}")
+    print(f"rounds     {plan.cost.rounds}")
+    print(f"time       {plan.time()}")
+    print(f"approve    {plan.job}")
     return 0
 
 

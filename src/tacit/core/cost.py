@@ -151,6 +151,12 @@ class CostModel(Ghost):
         else:
             self._busy(self.machine.seconds(kind, calls, units))
 
+    def wait(self, seconds: dict[str, float]) -> None:
+        """Move clocks on, and the lines with them."""
+        for name, more in seconds.items():
+            self.cost.clock[name] = self.cost.clock.get(name, 0.0) + more
+            self._line[name] = self._line.get(name, 0.0) + more
+
     def matmul(self, x: Share, y: Share) -> Share:
         """F_matmul on shapes."""
         out = super().matmul(x, y)

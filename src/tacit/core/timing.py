@@ -67,7 +67,7 @@ PRESETS = {
 }
 
 
-def network(of: Network | str) -> Network:
+def as_network(of: Network | str) -> Network:
     """Return a network, or the preset of that name; UsageError names those there are."""
     if isinstance(of, Network):
         return of

@@ -12,13 +12,14 @@ from tacit import protocols
 from tacit.array.analyse import Plan, plan
 from tacit.array.program import Program, parse
 from tacit.array.runtime import Format
+from tacit.core.timing import LOOPBACK, Machine, Network, network_of
 from tacit.crypto.hashing import digest
 from tacit.errors import DataError, NotApproved
 from tacit.net import codec
 from tacit.net.roster import MAX_PARTIES, check_name
 from tacit.node.tables import Column
 
-VERSION = 1
+VERSION = 2
 MAX_BYTES = 64 << 20
 MAX_TEXT = 200
 
@@ -36,6 +37,8 @@ class Job:
     tables: Mapping[str, tuple[Column, ...]] = field(default_factory=dict)
     """Columns that each owner's table must have, with their bounds."""
     dealer: str = ""
+    network: Network = LOOPBACK
+    """The links between compute parties that all choose variants for: a preset, or as `tacit job measure` found it."""
 
     def __post_init__(self) -> None:
         low, high = protocols.entry(self.protocol).parties
@@ -86,6 +89,7 @@ class Job:
             "compute": list(self.compute),
             "parties": list(self.parties),
             "dealer": self.dealer,
+            "network": self.network.content(),
             "tables": {o: [_column(c) for c in cols] for o, cols in self.tables.items()},
             "program": self.program.text(),
         }
@@ -109,9 +113,18 @@ class Job:
                 f"with `tacit job show` and approve it with --approve {mine}"
             )
 
-    def plan(self) -> Plan:
-        """Analyse the job: cost, disclosures, ranges."""
-        found = plan(self.program, self.protocol, self.fmt, self.compute, self.readers, self.dealer)
+    def plan(self, machine: Machine | None = None) -> Plan:
+        """Analyse the job: cost, disclosures, ranges; `machine` is what its time is estimated with."""
+        found = plan(
+            self.program,
+            self.protocol,
+            self.fmt,
+            self.compute,
+            self.readers,
+            self.dealer,
+            self.network,
+            machine,
+        )
         return replace(found, job=self.digest().hex())
 
     def links(self) -> list[tuple[str, str]]:
@@ -163,6 +176,7 @@ def job_of(content: Any, where: str = "the job") -> Job:
         "compute",
         "parties",
         "dealer",
+        "network",
         "tables",
         "program",
     }
@@ -181,6 +195,7 @@ def job_of(content: Any, where: str = "the job") -> Job:
                 for owner, columns in content["tables"].items()
             },
             str(content["dealer"]),
+            network_of(content["network"], where),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as exc:
         raise DataError(f"{where} is malformed ({type(exc).__name__})") from None

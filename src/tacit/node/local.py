@@ -19,8 +19,7 @@ from tacit.array.program import Aval, Eqn, Input, Program, parse
 from tacit.array.runtime import Format
 from tacit.array.session import EAGER_JOB, NAMES, Cluster, Session, Worker
 from tacit.core.party import handshake
-from tacit.core.timing import LOOPBACK, Network, network_of
-from tacit.core.timing import network as network_for
+from tacit.core.timing import LOOPBACK, Network, as_network, network_of
 from tacit.errors import InternalError, PeerUnavailable, TacitError, UsageError
 from tacit.kernels import reuse_memory
 from tacit.net.identity import load_identity
@@ -233,7 +232,7 @@ def local(
                     "dealer": dealer,
                     "width": fmt.width,
                     "frac_bits": fmt.frac_bits,
-                    "network": network_for(network).content(),
+                    "network": as_network(network).content(),
                 },
             )
         cluster.wait("ready", len(names))

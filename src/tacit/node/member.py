@@ -148,7 +148,7 @@ def compute(
 ) -> Outcome:
     """Run the job over links that exist: handshake, program, account."""
     started = time.monotonic()
-    party = handshake(mesh, job.compute, job.digest(), roster, entropy)
+    party = handshake(mesh, job.compute, job.digest(), roster, entropy, job.network)
     before = mesh.meter.snapshot()
     role = "dealer" if party.name == job.dealer else "compute" if party.index >= 0 else "client"
     options = {"dealer": job.dealer} if job.dealer else {}

@@ -40,7 +40,8 @@ def statement(plan: Plan, outcomes: Mapping[str, Outcome], how: str) -> list[tup
                     f"{party} → {peer}: {size:,} (predicted {predicted:,}; {o.wire[peer]:,} on the wire)",
                 )
             )
-    rows.append(("seconds", f"{max((o.seconds for o in outcomes.values()), default=0):.2f}"))
+    took = max((o.seconds for o in outcomes.values()), default=0)
+    rows.append(("seconds", f"{took:.2f} (estimated {plan.cost.seconds:.2g}, for {plan.network})"))
     digests = {o.digest for o in outcomes.values()}
     rows.append(("job", ", ".join(sorted(digests))))
     return rows
