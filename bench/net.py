@@ -101,6 +101,16 @@ def exchange(mesh: Mesh, megabytes: int) -> None:
         mesh.recv(previous, "x", x.nbytes)
 
 
+def both(mesh: Mesh, megabytes: int) -> None:
+    """Send 4 MB to each of the others and receive as much: every link is busy both ways."""
+    x = np.zeros(10**6 // 2, np.uint64)
+    for _ in range(megabytes // 8):
+        for peer in mesh.peers:
+            mesh.send(peer, "x", x, stable=True)
+        for peer in mesh.peers:
+            mesh.recv(peer, "x", x.nbytes)
+
+
 def _party(
     name: str,
     identity: Identity,
@@ -200,7 +210,12 @@ def main() -> None:
     n, mb = args.rounds, args.megabytes
     raw = measure_raw(n, mb)
     jobs: list[tuple[str, Job, int]] = [("ping", ping_pong, n), ("ring", ring, n)]
-    jobs += [("stream", stream, mb), ("stable", stable_stream, mb), ("exchange", exchange, mb)]
+    jobs += [
+        ("stream", stream, mb),
+        ("stable", stable_stream, mb),
+        ("exchange", exchange, mb),
+        ("both", both, mb),
+    ]
     tls = measure_tls(jobs)
     start = time.perf_counter()
     run_parties(NAMES, lambda mesh: ring(mesh, n))
@@ -220,6 +235,12 @@ def main() -> None:
             gigabytes / tls["exchange"],
             "GB/s",
             raw["stream"] / tls["exchange"],
+        ),
+        (
+            "TLS mesh, all links both ways, each party",
+            gigabytes / tls["both"],
+            "GB/s",
+            raw["stream"] / tls["both"],
         ),
     ]
     if args.json:

@@ -1,70 +1,34 @@
 """Run Tacit and its peers in turn; write bench/results and bench/RESULTS.md.
 
-The peers' environments are made under .peers on first use. A workload that has a result is left alone unless
-`--again` is given, so an interrupted run goes on where it stopped.
+The peers' environments are made under .peers on first use. What has a result is left alone, so an interrupted run
+goes on where it stopped. `--again` takes the rest once more, the oldest first; `--minutes` starts nothing that
+would not end in time, so a benchmark of an hour can be taken in several calls: `--again --minutes 9`.
+
+`--cores 1 2` runs Tacit alone on so many cores of this machine: fewer than three are shared by the three parties,
+of more each party gets a third. That needs no peers, and with `--programs` no JAX: `--trace FOLDER` writes the
+workloads' Programs, on a machine that has it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench.rig import floor, page
+from bench.rig import floor, page, plan
+from bench.rig.engine_tacit import TRACED, trace, traced_file
 from bench.rig.engines import FACTS, PEERS, make_environment
 from bench.rig.relay import NETWORKS
-from bench.rig.runner import RESULTS, Bench, Options, machine, result_path
+from bench.rig.runner import RESULTS, Options, commit, machine, spend
+from bench.rig.small import described
 from bench.rig.workloads import Workload, all_workloads, distinct
 from rich.console import Console
-
-LONG = ("sort 10^5", "train", "(C): predict 128", "(D): predict 128")
-LONGEST = ("(C): train", "(D): predict 128", "(D): train")
-FAR = ("multiply 10^6", "x < 0 10^5", "exp 10^5", "reciprocal 10^5", "sigmoid 10^5", " max 10^5", "sort 10^4",
-       "10 full batches", "(A): predict", "(C): predict 1 ")  # fmt: skip
-"""What --short takes on the slow networks; where a peer needs a minute each time, one other stands for it."""
-WITH_MPYC = ("multiply 10^4", "x < 0 10^5", "ReLU 10^5", "512^3", " max", "argmax", "sort 10^4", "statistics")
-FAR_CRYPTEN = ("multiply 10^6", "x < 0 10^5", "sigmoid 10^5", "(A): predict", "(C): predict 1 ")
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """What to run on one network."""
-
-    network: str
-    workloads: list[Workload]
-    peers: list[str]
-    repeats: int = 0
-
-
-def having(parts: Sequence[str], workloads: Sequence[Workload]) -> list[Workload]:
-    """Return the workloads whose names contain one of the parts."""
-    return [w for w in workloads if any(part in f" {w.name} " for part in parts)]
-
-
-def short(peers: list[str], repeats: int) -> list[Stage]:
-    """Return what to run, the most telling first."""
-    every, others = all_workloads(), [p for p in peers if p != "mpyc"]
-    long, longest = having(LONG, every), having(LONGEST, every)
-    first = [w for w in every if w not in long] + [w for w in long if w not in longest]
-    far = [
-        Stage(network, having(names, every), [p], repeats or 2)
-        for network in ("wan", "lan")
-        for p, names in (("spu", FAR), ("crypten", FAR_CRYPTEN))
-        if p in peers
-    ]
-    slow = [Stage("loopback", having(WITH_MPYC, every), ["mpyc"], repeats or 2)] if "mpyc" in peers else []
-    return [
-        Stage("loopback", first, others, repeats),
-        *far,
-        Stage("loopback", longest, others, repeats),
-        *slow,
-    ]
 
 
 def record_machine(folder: Path) -> None:
@@ -74,64 +38,110 @@ def record_machine(folder: Path) -> None:
     (folder / "machine.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
+def write_programs(folder: Path, workloads: Sequence[Workload]) -> None:
+    """Trace the workloads and keep their Programs, for a machine without JAX."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for w in workloads:
+        made = trace(w.program, w.params, described(w.data()))
+        traced_file(folder, w.program, w.params).write_text(made.text())
+
+
+def options() -> argparse.ArgumentParser:
+    """Return the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--only", nargs="*", default=[], help="workloads whose name or group contains one of these")
+    add("--networks", nargs="*", default=list(NETWORKS), choices=list(NETWORKS), help="default: all three")
+    add("--peers", nargs="*", default=[n for n in FACTS if n != "tacit"], choices=[n for n in FACTS if n != "tacit"],
+        help="default: all; without a name after it: Tacit alone")  # fmt: skip
+    add(
+        "--cores",
+        nargs="+",
+        type=int,
+        default=[],
+        help="only Tacit, on loopback, on each of these numbers of cores",
+    )
+    add("--repeats", type=int, default=0, help="measured runs (default: by duration)")
+    add("--timeout", type=float, default=300.0, help="seconds for one run")
+    add("--minutes", type=float, default=float("inf"), help="start nothing that would not end within these")
+    add(
+        "--again",
+        action="store_true",
+        help="then what has a result of another commit, or one that --only names",
+    )
+    add("--small", action="store_true", help="small sizes: does everything run and agree?")
+    add("--page", action="store_true", help="only write the page from what was measured")
+    add("--note", default="", help="a sentence that the page puts first")
+    add("--list", action="store_true", help="list the rows in order, with what the files say of them")
+    add("--trace", type=Path, metavar="FOLDER", help="only write the workloads' Programs into a folder")
+    add(
+        "--programs", type=Path, metavar="FOLDER", help="read the Programs from this folder: no JAX is needed"
+    )
+    return parser
+
+
+def described_rows(todo: Sequence[tuple[plan.Row, plan.Known]]) -> str:
+    """Return one line for each row that is to be measured."""
+    return "\n".join(
+        f"{row.network:<10}{row.workload.name:<52}{', '.join(k.missing or row.engines):<22}"
+        f"{f'taken {k.taken}, {k.took_s:.0f} s' if k.taken else 'never'}"
+        for row, k in todo
+    )
+
+
 def main() -> int:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--only", nargs="*", default=[], help="workloads whose name or group contains one of these"
-    )
-    parser.add_argument("--networks", nargs="*", default=["loopback"], choices=list(NETWORKS))
-    parser.add_argument(
-        "--peers", nargs="*", default=["spu", "crypten"], choices=[n for n in FACTS if n != "tacit"]
-    )
-    parser.add_argument("--repeats", type=int, default=0, help="measured runs (default: by duration)")
-    parser.add_argument("--timeout", type=float, default=300.0, help="seconds for one run")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="start nothing new after this")
-    parser.add_argument("--small", action="store_true", help="small sizes: does everything run and agree?")
-    parser.add_argument("--again", action="store_true", help="measure what has a result too")
-    parser.add_argument("--page", action="store_true", help="only write the page from what was measured")
-    parser.add_argument("--note", default="", help="a sentence that the page puts first")
-    parser.add_argument(
-        "--short", action="store_true", help="all on loopback, some on the slow networks, longest last"
-    )
-    parser.add_argument("--list", action="store_true", help="list the workloads")
+    parser = options()
     args = parser.parse_args()
-    known = distinct() if args.small else all_workloads()
-    chosen = [w for w in known if not args.only or any(o in w.name or o == w.group for o in args.only)]
+    workloads = distinct() if args.small else all_workloads()
+    chosen = [w for w in workloads if not args.only or any(o in w.name or o == w.group for o in args.only)]
     if not chosen:
         parser.error(f"no workload's name contains {' or '.join(map(repr, args.only))}; --list shows them")
-    if args.list:
-        print("\n".join(f"{w.group:<12}{w.name}" for w in chosen))
+    if args.trace:
+        write_programs(args.trace, chosen)
         return 0
-    console = Console(stderr=True)
-    until = time.monotonic() + 60 * args.minutes
+    if args.programs:
+        os.environ[TRACED] = str(args.programs.resolve())
     folder = PEERS / "small" if args.small else RESULTS
     where = folder / "RESULTS.md" if args.small else page.PAGE
-    stages = (
-        short(args.peers, args.repeats)
-        if args.short
-        else [Stage(network, chosen, args.peers, args.repeats) for network in args.networks]
-    )
     if args.page:
         page.write(folder, args.note, where)
         return 0
+    if args.cores:
+        have = len(os.sched_getaffinity(0))
+        if not all(1 <= c <= have for c in args.cores):
+            parser.error(
+                f"this machine lets the benchmark use {have} cores; --cores takes numbers from 1 to {have}"
+            )
+        engines = tuple(f"tacit@{c}" for c in sorted(set(args.cores)))
+        rows = [plan.Row(f"cores-{have}", w, engines) for w in chosen]
+    else:
+        rows = plan.rows(chosen, args.networks, args.peers)
+    todo = plan.order(rows, folder, args.again, "" if args.only else commit())
+    if args.list:
+        print(described_rows(todo))
+        return 0
+    console = Console(stderr=True)
+    until = time.monotonic() + 60 * args.minutes
     # On a terminal one line says what is going on; in a pipe there is none.
     with console.status("") as status:
         say = status.update if console.is_terminal else (lambda _: None)
-        for peer in args.peers:
+        for peer in [] if args.cores else args.peers:
             make_environment(peer, say)
-        record_machine(folder)
-        if args.again:
-            for stage in stages:
-                for w in stage.workloads:
-                    result_path(folder, stage.network, w).unlink(missing_ok=True)
-        for stage in stages:
-            options = Options(stage.repeats, args.timeout, args.small)
-            with Bench(stage.network, stage.peers, options, say, folder) as bench:
-                for w in stage.workloads:
-                    if time.monotonic() < until:
-                        bench.measure(w)
-            page.write(folder, args.note, where)
+        if todo:
+            say("measuring links and kernels")
+            record_machine(folder / f"cores-{have}" if args.cores else folder)
+        done = spend(todo, until, Options(args.repeats, args.timeout, args.small), say, folder)
+        page.write(folder, args.note, where)
+    left = [(row, k) for row, k in todo if row not in done]
+    console.print(
+        f"{len(done)} of {len(todo)} rows measured" + (f"; {len(left)} left:" if left else ""),
+        highlight=False,
+    )
+    if left:
+        console.print(described_rows(left), highlight=False, soft_wrap=True)
     return 0
 
 

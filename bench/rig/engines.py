@@ -37,6 +37,8 @@ class Facts:
     truncation: str
     preprocessing: str
     links: str
+    brief: tuple[str, str, str]
+    """Adversary, truncation and preprocessing in a word or two, for the columns of long tables."""
 
 
 FACTS = {
@@ -44,20 +46,20 @@ FACTS = {
     for f in (
         Facts(
             "tacit", "Tacit", "three parties, one curious", "at most 1 unit off, never a wrap",
-            "none: pairwise streams", "mutual TLS 1.3",
+            "none: pairwise streams", "mutual TLS 1.3", ("1 curious", "≤ 1 unit", "none"),
         ),
         Facts(
             "spu", "SPU 0.9.5", "three parties, one curious (ABY3)", "at most 1 unit off, never a wrap (its default)",
-            "none: pairwise streams", "plain TCP (its default)",
+            "none: pairwise streams", "plain TCP (its default)", ("1 curious", "≤ 1 unit", "none"),
         ),
         Facts(
             "crypten", "CrypTen 0.4.1", "the first party sees all masks (its default)",
             "by the first party's wrap counts: now and then off by a whole 1",
-            "triples from the first party", "plain TCP (gloo)",
+            "triples from the first party", "plain TCP (gloo)", ("first party trusted", "may wrap", "first party"),
         ),
         Facts(
             "mpyc", "MPyC 0.11", "three parties, one curious (Shamir)", "at most 1 unit off",
-            "none: pseudorandom shares", "plain TCP (its default)",
+            "none: pseudorandom shares", "plain TCP (its default)", ("1 curious", "≤ 1 unit", "none"),
         ),
     )
 }  # fmt: skip
@@ -125,12 +127,22 @@ class EngineFailed(Exception):
     """An engine's party reported an error, ended, or was too late."""
 
 
+def share_out(cores: int) -> list[set[int]]:
+    """Return each party's cores: all of fewer than three together, of more a third to each and none to two."""
+    mine = sorted(os.sched_getaffinity(0))
+    if not 1 <= cores <= len(mine):
+        raise ValueError(f"this process may use {len(mine)} cores, not {cores}")
+    each = cores // 3
+    return [set(mine[i * each : (i + 1) * each] if each else mine[:cores]) for i in range(3)]
+
+
 class Processes:
     """Three processes of one engine, connected."""
 
-    def __init__(self, engine: str, relays: Relays | None = None) -> None:
-        """Start; with relays the parties find one another through them."""
+    def __init__(self, engine: str, relays: Relays | None = None, cores: int = 0) -> None:
+        """Start; with relays the parties find one another through them; `cores` limits them as `share_out` says."""
         self.engine = engine
+        places = share_out(cores) if cores else [set[int]()] * 3
         self.folder = Path(tempfile.mkdtemp(prefix=f"bench-{engine}-"))
         self._answers: list[queue.SimpleQueue[dict[str, Any] | None]] = []
         self._processes: list[subprocess.Popen[str]] = []
@@ -138,6 +150,8 @@ class Processes:
         env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         env |= {"JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "ignore"}
         for rank in range(3):
+            if places[rank]:
+                env["BENCH_CORES"] = ",".join(map(str, sorted(places[rank])))
             with (self.folder / f"log-{rank}.txt").open("w") as log:
                 process = subprocess.Popen(
                     [python(engine), "-m", "bench.rig.party", engine, str(rank), str(self.folder)],

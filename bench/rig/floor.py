@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import multiprocessing
+import time
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from tacit.array.program import Aval, Eqn, Program
 
 ROUNDS = 1000
 MEGABYTES = 160
+SIDES = (256, 1000)
+PRODUCTS_S = 0.5
 PRODUCTS = 2
 """Ring products that a party of replicated sharing computes for each product of the program."""
 
@@ -39,31 +42,73 @@ def products(program: Program) -> int:
     return sum(n * times.get(key, 1) for key, n in found.items())
 
 
-def measure() -> dict[str, float]:
-    """Measure the links and the kernels of this machine: bytes and multiply-adds a second, seconds a round."""
-    from bench import net
-    from bench.kernels import best, drawer
+def _multiply(ready: Any, out: Any, side: int) -> None:
+    """Multiply matrices for half a second, at the same time as the other parties; report multiply-adds a second."""
+    from bench.kernels import drawer
 
     from tacit import kernels
 
-    jobs: list[Any] = [("ring", net.ring, ROUNDS), ("exchange", net.exchange, MEGABYTES)]
+    draw = drawer(1)
+    a, b = draw((side, side), False), draw((side, side), False)
+    kernels.matmul(a, b)
+    ready.wait()
+    start, count = time.perf_counter(), 0
+    while time.perf_counter() < start + PRODUCTS_S:
+        kernels.matmul(a, b)
+        count += 1
+    out.put(count * side**3 / (time.perf_counter() - start))
+
+
+def products_per_s(parties: int, side: int) -> float:
+    """Return the multiply-adds a second of each of so many processes that multiply matrices at once."""
+    context = multiprocessing.get_context("fork")
+    ready, out = context.Barrier(parties), context.SimpleQueue()
+    processes = [context.Process(target=_multiply, args=(ready, out, side)) for _ in range(parties)]
+    for p in processes:
+        p.start()
+    for p in processes:
+        p.join()
+    rates: list[float] = [out.get() for _ in processes]
+    return sum(rates) / parties
+
+
+def measure() -> dict[str, float]:
+    """Measure the links and the kernels of this machine: bytes and multiply-adds a second, seconds a round.
+
+    "alone" is one link one way, or one process on all cores; "shared" is what a party gets while all three do the
+    same on the same cores, as in a workload: links by TLS, to one neighbour or to both, whichever is faster.
+    """
+    from bench import net
+
+    jobs: list[Any] = [
+        ("ring", net.ring, ROUNDS),
+        ("alone", net.stable_stream, MEGABYTES),
+        ("exchange", net.exchange, MEGABYTES),
+        ("both", net.both, MEGABYTES),
+    ]
     tls = net.measure_tls(jobs)
     raw = net.measure_raw(ROUNDS, MEGABYTES)
-    draw, side = drawer(1), 256
-    a, b = draw((side, side), False), draw((side, side), False)
+    nbytes = MEGABYTES // 8 * 8e6
     return {
-        "tls_bytes_per_s": MEGABYTES // 8 * 8e6 / tls["exchange"],
+        "tls_alone": nbytes / tls["alone"],
+        "tls_shared_one": nbytes / tls["exchange"],
+        "tls_shared_both": nbytes / tls["both"],
         "tls_round_s": tls["ring"] / ROUNDS,
-        "tcp_bytes_per_s": MEGABYTES // 8 * 8e6 / raw["stream"],
+        "tcp_bytes_per_s": nbytes / raw["stream"],
         "tcp_round_trip_s": raw["ping"] / ROUNDS,
-        "products_per_s": side**3 / best(kernels.matmul, (a, b), 0.5),
-        "cores": float(os.cpu_count() or 1),
+        "products_alone": max(products_per_s(1, side) for side in SIDES),
+        "products_shared": max(products_per_s(3, side) for side in SIDES),
     }
 
 
-def seconds(measured: dict[str, float], nbytes: float, macs: float) -> float:
-    """Return the floor on loopback: `nbytes` of the busiest party, `macs` of the program among three parties."""
-    return nbytes / measured["tls_bytes_per_s"] + 3 * PRODUCTS * macs / measured["products_per_s"]
+def seconds(measured: dict[str, float], nbytes: float, macs: float) -> tuple[float, float]:
+    """Return the floors on loopback, alone and shared: `nbytes` of the busiest party, its products for `macs`."""
+    shared = max(measured["tls_shared_one"], measured["tls_shared_both"])
+    work = PRODUCTS * macs
+    return (
+        nbytes / measured["tls_alone"] + work / measured["products_alone"],
+        nbytes / shared + work / measured["products_shared"],
+    )
 
 
 def far(network: Network, rounds: float, nbytes: float) -> float:

@@ -119,8 +119,24 @@ def _sized(record: Record, peer: str) -> str:
     return text
 
 
+def sizes(counts: list[int]) -> str:
+    """Return what each of the parties sent, in one unit."""
+    for unit, one in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if max(counts) >= one:
+            return " / ".join(number(c / one) for c in counts) + f" {unit}"
+    return " / ".join(map(str, counts)) + " B"
+
+
+def over_live(e: Record) -> str:
+    """Return Tacit's peak beyond what it held before the inputs, over the shares that the program has live at once."""
+    inputs, most = e.get("live", (0, 0))
+    if most < 10e6:
+        return ""
+    return number((max(0, e["peak"] - e["held"]) + inputs) / most)
+
+
 def details(found: dict[str, Record]) -> list[str]:
-    """Return the table of bytes, rounds, memory and errors."""
+    """Return the table with every column of every engine."""
     rows = []
     for name, r in found.items():
         for engine, e in r["engines"].items():
@@ -129,12 +145,19 @@ def details(found: dict[str, Record]) -> list[str]:
             rounds = "" if e["rounds"] is None else f"{e['rounds']:.0f}"
             wrong = f"{e['wrong_values']:,} of {e['values']:,}" if e["wrong_values"] else "0"
             error = "not finite" if e["error"] is None else f"{e['error']:.1e}"
+            engine_name = FACTS[engine].title.split()[0]
+            if e["params"] != r["engines"].get("tacit", e)["params"]:
+                engine_name += " at " + ", ".join(
+                    f"{k} {v:,}" for k, v in e["params"].items() if isinstance(v, int)
+                )
             rows.append([
-                name, FACTS[engine].title, size(max(e["wire"])), rounds, size(e["peak"]),
-                size(max(0, e["peak"] - e["held"])), error, wrong, number(e["compile"]),
+                name, engine_name, number(e["seconds"]), ratio(r, engine) if engine in PEERS else "", sizes(e["wire"]),
+                rounds, size(e["peak"]), size(max(0, e["peak"] - e["held"])), over_live(e), error, wrong,
+                *FACTS[engine].brief, number(e["compile"]), e.get("commit", r.get("commit", "")),
             ])  # fmt: skip
-    head = ["workload", "engine", "bytes of the busiest party", "rounds", "peak memory", "above inputs",
-            "largest error", "wrong values", "trace and compile, s"]  # fmt: skip
+    head = ["workload", "engine", "s", "ratio", "bytes of each party", "rounds", "peak memory", "above inputs",
+            "peak / live shares", "largest error", "wrong values", "adversary", "truncation", "preprocessing",
+            "compile, s", "Tacit's commit"]  # fmt: skip
     return table(head, rows)
 
 
@@ -147,25 +170,43 @@ def floors(found: dict[str, Record], network: Network, measured: dict[str, float
             continue
         busiest = max(e["predicted_bytes"])
         if network.rtt_s:
-            least = floor.far(network, e["predicted_rounds"], busiest)
+            least = [floor.far(network, e["predicted_rounds"], busiest)]
         else:
-            least = floor.seconds(measured, busiest, e["products"])
+            least = list(floor.seconds(measured, busiest, e["products"]))
         same = e["predicted_bytes"] == e["payload"] and e["predicted_rounds"] == e["rounds"]
         exact = "yes" if same else f"{e['rounds']:.0f} rounds, {size(max(e['payload']))} metered"
         round_us = f"{1e6 * e['seconds'] / e['rounds']:.0f}" if e["rounds"] else ""
-        rows.append([name, number(e["seconds"]), number(least), number(e["seconds"] / least) if least else "", round_us,
+        times_floor = [number(e["seconds"] / f) if f else "" for f in least]
+        rows.append([name, number(e["seconds"]), *map(number, least), *times_floor, round_us,
                      f"{e['predicted_rounds']}", size(busiest), exact])  # fmt: skip
-    head = [
-        "workload",
-        "Tacit, s",
-        "floor, s",
-        "Tacit / floor",
-        "µs a round",
-        "rounds",
-        "bytes of the busiest party",
-        "as metered",
-    ]
+    kinds = [""] if network.rtt_s else [" alone", " shared"]
+    head = ["workload", "Tacit, s", *(f"floor{k}, s" for k in kinds), *(f"Tacit / floor{k}" for k in kinds),
+            "µs a round", "rounds", "bytes of the busiest party", "as metered"]  # fmt: skip
     return table(head, rows)
+
+
+def scaling(folder: Path, total: int) -> list[str]:
+    """Return the section on numbers of cores: Tacit's times, and how much shorter than on the fewest."""
+    found, where = load(folder, f"cores-{total}"), machine(folder / f"cores-{total}")
+    numbers = sorted({int(e.partition("@")[2]) for r in found.values() for e in r["engines"]})
+    head = ["workload", *(f"{n} core{'s' * (n > 1)}, s" for n in numbers)]
+    head += [f"{numbers[0]} / {n}" for n in numbers[1:]]
+    rows = []
+    for name, r in found.items():
+        on = [r["engines"].get(f"tacit@{n}") for n in numbers]
+        shorter = [
+            number(on[0]["seconds"] / e["seconds"])
+            if e and on[0] and "seconds" in e and "seconds" in on[0]
+            else ""
+            for e in on[1:]
+        ]
+        rows.append([name, *(seconds(e) for e in on), *shorter])
+    return [
+        f"{where['processor']}, {where['cores']} cores, Tacit at commit {where['commit']}, {where['date']}.",
+        "",
+        *table(head, rows),
+        "",
+    ]
 
 
 def behind(found: dict[str, Record]) -> list[str]:
@@ -200,16 +241,42 @@ def machine(folder: Path) -> Record:
     return json.loads(path.read_text()) if path.exists() else {}
 
 
+def floor_in_words(m: dict[str, float]) -> str:
+    """Say what the floor on loopback is made of."""
+    one, both = m["tls_shared_one"], m["tls_shared_both"]
+    way = "each to one neighbour" if one >= both else "each to both others, all links busy both ways"
+    return (
+        "The floor on loopback is bytes of the busiest party over the bandwidth of its links, plus two multiply-adds "
+        "for each of a matrix product or convolution over the kernels' peak; rounds, generators, bit operations and "
+        "memory are left out. Shared: all three parties at once on the same cores, as in a workload, which gives each "
+        f"{max(one, both) / 1e9:.2f} GB/s through TLS ({way}; the other way {min(one, both) / 1e9:.2f}) and "
+        f"{m['products_shared'] / 1e9:.1f} thousand million products a second. Alone: one link one way, one process on "
+        f"all cores: {m['tls_alone'] / 1e9:.2f} GB/s and {m['products_alone'] / 1e9:.1f} thousand million. A TLS round "
+        f"of three takes {1e6 * m['tls_round_s']:.0f} µs here. All are medians (`bench/net.py`, `bench/rig/floor.py`)."
+    )
+
+
+CORES = """
+Only Tacit, on loopback, its processes bound to cores. Fewer than three cores are shared by the three parties; of
+more each party has a third to itself, and its kernels use as many threads. `./dev bench peers --cores 1 2` measures
+it; the numbers of one row are of runs taken in turn.
+"""
+
 METHOD = """
 Three processes of one engine are started once and stay; so do the others'. For every workload each engine
 compiles, shares the inputs, runs once to warm up, and then Tacit and the peers run in turn. A time goes from a
 common start, set in advance on the machine's monotonic clock, until the slowest party holds its shares of the
 result; sharing inputs and opening results are left out, except for the statistics, where Tacit's owners start from
 their own columns and sharing is part of its time. Given are the median and, in brackets, least and most. What
-takes more than 15 s runs once and cold. Bytes are what the kernel's TCP counters say a process sent, TLS and all,
-for every engine alike. Peak memory is a process's resident peak during the runs, libraries included; "above
-inputs" is that less what it held before the first run. Rounds: Tacit's are the longest chain of messages, SPU's
-the messages that its busiest party received (a bound), CrypTen's the calls of its communicator.
+takes more than 15 s runs once and cold. A ratio is against the runs of Tacit beside that peer's.
+
+Bytes are what the kernel's TCP counters say a process sent, TLS and all, for every engine alike. Peak memory is a
+process's resident peak during the runs, libraries included; "above inputs" is that less what it held before the
+first run, free memory given back. "Peak / live shares", given where those are 10 MB or more, is what is above inputs
+and the inputs' own shares, over the most that inputs and variables of the Program take as shares at one moment
+(`bench/rig/live.py`). Adversary: "1 curious" is any one of three parties, honest but curious. Rounds: Tacit's are
+the longest chain of messages, SPU's the messages that its busiest party received (a bound), CrypTen's
+the calls of its communicator.
 
 Inputs are multiples of 2^-16 in known bounds. Errors are against NumPy in float64; a value is wrong if it misses
 by more than 2^-6 of max(1, its magnitude). Tacit and SPU run the same jax.numpy text (`bench/rig/programs.py`),
@@ -245,7 +312,9 @@ def facts() -> list[str]:
     """Return the table of what the engines are."""
     head = ["engine", "adversary", "truncation", "preprocessing", "links"]
     return table(
-        head, ([f.title, f.security, f.truncation, f.preprocessing, f.links] for f in FACTS.values())
+        head,
+        ([f.title, f.security, f.truncation, f.preprocessing, f.links] for f in FACTS.values()),
+        words=True,
     )
 
 
@@ -256,13 +325,18 @@ def write(folder: Path, note: str, page: Path = PAGE) -> None:
     lines = ["# Tacit beside its peers", ""]
     if note:
         lines += [f"**{note}**", ""]
-    loads = [r["load_before"] for found in results.values() for r in found.values()]
+    runs = [(e, r) for found in results.values() for r in found.values() for e in r["engines"].values()]
+    loads = [e.get("load", r.get("load_before", 0.0)) for e, r in runs]
+    commits = sorted({e.get("commit", r.get("commit", "")) for e, r in runs})
+    dates = sorted({e.get("taken", r.get("taken", ""))[:10] for e, r in runs})
     if where and loads:
+        when = " to ".join(dict.fromkeys((dates[0], dates[-1])))
+        which = f"{'commit' if len(commits) == 1 else 'commits'} {', '.join(commits)}"
         lines += [
             f"{where['processor']}, {where['cores']} cores that all three parties share, {where['memory_gib']} GiB; "
-            f"{where['system']}, Python {where['python']}, NumPy {where['numpy']}; Tacit at commit {where['commit']}, "
-            f"{where['date']}. Load average before each workload: {min(loads):.1f} to {max(loads):.1f}, of which the "
-            "benchmark's own processes are part.",
+            f"{where['system']}, Python {where['python']}, NumPy {where['numpy']}. Taken {when} "
+            f"with Tacit at {which}. Load average before each workload: {min(loads):.1f} to {max(loads):.1f}, of "
+            "which the benchmark's own processes are part.",
             "",
         ]
     lines += ["`./dev bench peers` makes the peers' environments from the package index and takes all of this again; "
@@ -279,20 +353,18 @@ def write(folder: Path, note: str, page: Path = PAGE) -> None:
         absent = [w.name for w in all_workloads() if w.name not in found]
         if absent and folder == RESULTS:
             lines += [f"Not measured on this network: {'; '.join(absent)}.", ""]
-        if where:
+        if "products_shared" in where.get("measured", {}):
             lines += ["### Beside the floor", "", *floors(found, network, where["measured"]), ""]
-    if where and results["loopback"]:
-        m = where["measured"]
+            if not network.rtt_s:
+                lines += [floor_in_words(where["measured"]), ""]
+        lines += [f"### Every column: {TITLES[name]}", "", *details(found), ""]
+    numbers = sorted(int(p.name.removeprefix("cores-")) for p in folder.glob("cores-*"))
+    if numbers:
         lines += [
-            "The floor on loopback is bytes of the busiest party over "
-            f"{m['tls_bytes_per_s'] / 1e9:.2f} GB/s (three TLS links at once, `bench/net.py`) plus six multiply-adds "
-            f"for each of a matrix product or convolution over {m['products_per_s'] / 1e9:.1f} thousand million a "
-            "second on all cores (`bench/kernels.py`, 256 x 256). Rounds, generators and bit operations are left out "
-            f"of it. A TLS round of three takes {1e6 * m['tls_round_s']:.0f} µs here.",
-            "",
+            "## Tacit on fewer and more cores",
+            CORES,
+            *(line for n in numbers for line in scaling(folder, n)),
         ]
-    if results["loopback"]:
-        lines += ["## Bytes, rounds, memory, errors on loopback", "", *details(results["loopback"]), ""]
     lines += ["## How it is measured", METHOD]
     if any(results[n] for n in results if n != "loopback"):
         lines += ["## The slower networks", NETS]

@@ -6,6 +6,9 @@ nothing but that engine, NumPy and the standard library.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 import importlib
 import json
 import os
@@ -98,8 +101,11 @@ def tcp_bytes() -> int:
 
 
 def peak_bytes(reset: bool = False) -> int:
-    """Return the most memory this process held since the last reset."""
+    """Return the most memory this process held since the last reset, which gives free memory back first."""
     if reset:
+        gc.collect()
+        with contextlib.suppress(OSError, AttributeError):  # elsewhere than with glibc free memory may stay
+            ctypes.CDLL(None).malloc_trim(0)
         try:
             Path("/proc/self/clear_refs").write_text("5")
         except OSError:
@@ -155,6 +161,9 @@ def _answer(engine: Engine, command: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Answer commands until the input ends."""
     name, rank, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+    # Before the engine is imported: it counts the cores that it has.
+    if "BENCH_CORES" in os.environ:
+        os.sched_setaffinity(0, {int(core) for core in os.environ["BENCH_CORES"].split(",")})
     # Whatever the engine prints goes to the log.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

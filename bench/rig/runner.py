@@ -18,13 +18,21 @@ from typing import Any
 import numpy as np
 from bench.rig.engines import FACTS, ROOT, EngineFailed, Processes
 from bench.rig.page import RESULTS
+from bench.rig.plan import Known, Row
 from bench.rig.relay import NETWORKS, Relays
 from bench.rig.workloads import Workload
 
 SLOW_S = 2.0
 ONCE_S = 15.0
 """A run that takes longer is not repeated, not even to be warm."""
+PEER_NAMES = [name for name in FACTS if name != "tacit"]
 Say = Callable[[str], None]
+
+
+def title(name: str) -> str:
+    """Return how an engine is called; "tacit@2" is Tacit on two cores."""
+    engine, _, cores = name.partition("@")
+    return FACTS[engine].title + (f" on {cores} cores" if cores else "")
 
 
 @dataclass(slots=True)
@@ -39,10 +47,9 @@ class Options:
 
 @dataclass(slots=True)
 class Bench:
-    """Engines that run on one network; started when first needed, started again after a failure."""
+    """Engines on one network or on some of the cores; started when first needed, and again after a failure."""
 
     network: str
-    peers: Sequence[str]
     options: Options
     say: Say
     folder: Path = RESULTS
@@ -50,7 +57,7 @@ class Bench:
     _relays: Relays | None = None
 
     def __enter__(self) -> Bench:
-        if self.network != "loopback":
+        if self.network in NETWORKS and NETWORKS[self.network].rtt_s:
             self._relays = Relays(NETWORKS[self.network])
         return self
 
@@ -62,8 +69,9 @@ class Bench:
 
     def _engine(self, name: str) -> Processes:
         if name not in self._engines:
-            self.say(f"starting {FACTS[name].title}")
-            self._engines[name] = Processes(name, self._relays)
+            self.say(f"starting {title(name)}")
+            engine, _, cores = name.partition("@")
+            self._engines[name] = Processes(engine, self._relays, int(cores or 0))
         return self._engines[name]
 
     def _drop(self, name: str) -> None:
@@ -73,32 +81,27 @@ class Bench:
 
     # -- one workload -------------------------------------------------------------------------------------
 
-    def measure(self, w: Workload) -> None:
-        """Measure one workload on every engine that has no result yet; write its file."""
-        path = result_path(self.folder, self.network, w)
+    def measure(self, row: Row, engines: Sequence[str]) -> None:
+        """Measure these engines of a row in turn, Tacit beside them; write the file."""
+        w, path, started = row.workload, row.path(self.folder), time.monotonic()
         found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-        engines = ["tacit", *self.peers]
-        missing = [e for e in engines if e not in found.get("engines", {})]
-        if not missing:
-            return
+        load = os.getloadavg()[0]
         # Ratios are of runs taken in turn, so Tacit runs beside every peer that is new.
-        todo = list(dict.fromkeys(["tacit", *missing]))
+        beside = ["tacit"] if any(e in PEER_NAMES for e in engines) else []
+        results = self._in_turn(w, list(dict.fromkeys([*beside, *engines])))
+        at = {"taken": time.strftime("%Y-%m-%d %H:%M", time.gmtime()), "commit": commit(), "load": load}
+        for name in engines:
+            results[name] |= at | {"took": round(time.monotonic() - started, 1)}
+            if name in PEER_NAMES and "seconds" in results["tacit"]:
+                results[name]["beside"] = results["tacit"]["seconds"]
+        # Tacit's own entry stays what it was if only peers are new: their ratios are against the runs beside them.
         record = {
             "workload": w.name,
             "group": w.group,
             "network": self.network,
-            "commit": commit(),
-            "taken": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
-            "load_before": os.getloadavg()[0],
             "small": self.options.small,
-            "engines": dict(found.get("engines", {})),
+            "engines": dict(found.get("engines", {})) | {n: results[n] for n in engines},
         }
-        results = self._in_turn(w, todo)
-        for name in missing:
-            if name != "tacit" and "seconds" in results["tacit"]:
-                results[name]["beside"] = results["tacit"]["seconds"]
-        # Tacit's own entry stays what it was; the new peers' ratios are against the runs beside them.
-        record["engines"].update({n: r for n, r in results.items() if n in missing})
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(record, indent=1) + "\n")
 
@@ -126,7 +129,7 @@ class Bench:
         for i in range(max(count.values(), default=0)):
             for name in list(runs):
                 if i < count[name]:
-                    self.say(f"{w.name}: {FACTS[name].title} {i + 1} of {count[name]}")
+                    self.say(f"{w.name}: {title(name)} {i + 1} of {count[name]}")
                     with self._guard(w, name, out):
                         runs[name].append(self._engine(name).run(self.options.timeout_s))
                     if "failed" in out[name]:
@@ -152,7 +155,7 @@ class Bench:
             yield
         except EngineFailed as exc:
             out[name]["failed"] = str(exc)
-            self.say(f"{w.name}: {FACTS[name].title} failed: {exc}")
+            self.say(f"{w.name}: {title(name)} failed: {exc}")
             self._drop(name)
 
     def _count(self, seconds: float) -> int:
@@ -180,9 +183,25 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def result_path(folder: Path, network: str, w: Workload) -> Path:
-    """Return where the result of a workload on a network is kept."""
-    return folder / network / f"{w.key}.json"
+def spend(
+    todo: Sequence[tuple[Row, Known]], until: float, options: Options, say: Say, folder: Path = RESULTS
+) -> list[Row]:
+    """Measure rows in order until the moment `until` of the monotonic clock; return those that were measured.
+
+    A row that took longer than what is left of the time waits for another call.
+    """
+    done: list[Row] = []
+    with contextlib.ExitStack() as open_now:
+        bench: Bench | None = None
+        for row, k in todo:
+            if time.monotonic() + k.took_s > until:
+                continue
+            if bench is None or bench.network != row.network:
+                open_now.close()
+                bench = open_now.enter_context(Bench(row.network, options, say, folder))
+            bench.measure(row, k.missing or row.engines)
+            done.append(row)
+    return done
 
 
 def commit() -> str:

@@ -168,17 +168,18 @@ def elementwise() -> list[Workload]:
     out = []
     for n in (10**4, 10**6):
         out.append(Workload(f"multiply {_n(n)}", "arithmetic", "multiply", uniform("x", "y"),
-                            lambda v, p: [v["x"] * v["y"]], {"n": n}, {"n": 500}, tiny={"n": 10**4}))  # fmt: skip
+                            lambda v, p: [v["x"] * v["y"]], {"n": n}, {"n": 500},
+                            tiny={"n": min(n, 10**5)}))  # fmt: skip
     for n in (10**5, 10**6):
         out.append(Workload(f"x < 0 {_n(n)}", "comparison", "negative", uniform("x"),
-                            lambda v, p: [v["x"] < 0], {"n": n}, {"n": 500}, tiny={"n": 1000}))  # fmt: skip
+                            lambda v, p: [v["x"] < 0], {"n": n}, {"n": 500}, tiny={"n": 10**5}))  # fmt: skip
         out.append(Workload(f"ReLU {_n(n)}", "comparison", "relu", uniform("x"),
-                            lambda v, p: [np.maximum(v["x"], 0)], {"n": n}, {"n": 500}, tiny={"n": 1000}))  # fmt: skip
+                            lambda v, p: [np.maximum(v["x"], 0)], {"n": n}, {"n": 500}, tiny={"n": 10**5}))  # fmt: skip
     square = uniform("x", "y", lo=-1, hi=1, shape=lambda p: (p["side"], p["side"]))
     for side in (512, 1000):
         out.append(Workload(f"matrix product {side}^3", "arithmetic", "matmul", square,
                             lambda v, p: [v["x"] @ v["y"]], {"side": side}, {"side": 16},
-                            tiny={"side": 100}))  # fmt: skip
+                            tiny={"side": 512}))  # fmt: skip
     functions: list[tuple[str, Make, Callable[[Array], Array]]] = [
         ("exp", uniform("x"), np.exp),
         ("log", positive, np.log),
@@ -199,13 +200,13 @@ def order() -> list[Workload]:
     keys = uniform("x", lo=-(2.0**15), hi=2.0**15 - 1)
     out = [
         Workload(f"sort {_n(n)}", "order", "sort", keys, lambda v, p: [np.sort(v["x"])], {"n": n}, {"n": 200},
-                 tiny={"n": 100})
+                 tiny={"n": 1000})
         for n in (10**4, 10**5)
     ]  # fmt: skip
     out.append(Workload("max 10^5", "order", "max", different, lambda v, p: [v["x"].max()],
-                        {"n": 10**5}, {"n": 200}, tiny={"n": 1000}))  # fmt: skip
+                        {"n": 10**5}, {"n": 200}))  # fmt: skip
     out.append(Workload("argmax 10^5", "order", "argmax", different, lambda v, p: [np.argmax(v["x"])],
-                        {"n": 10**5}, {"n": 200}, tiny={"n": 1000}, tolerance=0.0))  # fmt: skip
+                        {"n": 10**5}, {"n": 200}, tiny={"n": 10**4}, tolerance=0.0))  # fmt: skip
     return out
 
 
@@ -215,7 +216,7 @@ def studies() -> list[Workload]:
     mini = {"rows": 10_000, "cols": 100, "epochs": 1, "rate": 1.0, "batch": 128}
     return [
         Workload("statistics 3 x 10^6 rows", "statistics", "statistics", columns, statistics,
-                 {"n": 10**6}, {"n": 500}, tiny={"n": 10**3}),
+                 {"n": 10**6}, {"n": 500}, tiny={"n": 10**4}),
         Workload("logistic regression 10,000 x 100, 10 full batches", "regression", "regression", examples,
                  regression, full, {**full, "rows": 100, "cols": 5, "epochs": 2}),
         Workload("logistic regression 10,000 x 100, minibatch epoch", "regression", "regression", examples,

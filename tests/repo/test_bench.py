@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -17,10 +18,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 jax = pytest.importorskip("jax")
 
-from bench.rig import page, programs, runner  # noqa: E402
-from bench.rig.engines import EngineFailed, Processes  # noqa: E402
+from bench.rig import engine_tacit, page, plan, programs, runner  # noqa: E402
+from bench.rig.engines import EngineFailed, Processes, share_out  # noqa: E402
 from bench.rig.gloo_relay import own_port, rewritten  # noqa: E402
 from bench.rig.relay import NETWORKS, Network, Relay, Relays, Uplink, Way, swapped  # noqa: E402
+from bench.rig.small import described  # noqa: E402
 from bench.rig.workloads import Workload, all_workloads, distinct  # noqa: E402
 
 SLOW = ("lenet", "cnn")
@@ -189,22 +191,83 @@ def test_summary_takes_medians() -> None:
     assert found["rounds"] is None and found["payload"] is None
 
 
-def test_a_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[list[str]] = []
-
+def in_turn_of(asked: list[list[str]]) -> Any:
     def in_turn(self: Any, w: Workload, engines: list[str]) -> dict[str, Any]:
         asked.append(engines)
         return {e: result(float(len(asked))) for e in engines}
 
-    monkeypatch.setattr(runner.Bench, "_in_turn", in_turn)
+    return in_turn
+
+
+def test_a_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr(runner.Bench, "_in_turn", in_turn_of(asked))
     w = distinct()[0]
     for peers in (["spu"], ["spu"], ["spu", "crypten"]):
-        with runner.Bench("loopback", peers, runner.Options(), lambda _: None, tmp_path) as bench:
-            bench.measure(w)
+        todo = plan.order(plan.rows([w], ["loopback"], peers), tmp_path, False, "")
+        runner.spend(todo, np.inf, runner.Options(), lambda _: None, tmp_path)
     assert asked == [["tacit", "spu"], ["tacit", "crypten"]]
     stored = json.loads((tmp_path / "loopback" / f"{w.key}.json").read_text())
     assert set(stored["engines"]) == {"tacit", "spu", "crypten"}
     assert stored["engines"]["tacit"]["seconds"] == 1.0 and stored["engines"]["crypten"]["beside"] == 2.0
+
+
+def test_again_takes_the_oldest_first_and_nothing_longer_than_what_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr(runner.Bench, "_in_turn", in_turn_of(asked))
+    rows = plan.rows(all_workloads()[:4], ["loopback"], [])
+    for row, taken, at, took in zip(
+        rows[:3], ("2030-01-03", "2030-01-01", "2030-01-02"), "aab", (1, 50, 1), strict=True
+    ):
+        path = row.path(tmp_path)
+        path.parent.mkdir(exist_ok=True)
+        kept = result(1.0, taken=taken, commit=at, took=took)
+        path.write_text(json.dumps({"engines": {"tacit": kept}}))
+    new, first, second, third = rows[3], rows[1], rows[2], rows[0]
+
+    def names(again: bool, done: str) -> list[plan.Row]:
+        return [row for row, _ in plan.order(rows, tmp_path, again, done)]
+
+    assert names(False, "") == [new]
+    assert names(True, "") == [new, first, second, third]
+    assert names(True, "a") == [new, second], "what was measured at this commit stays"
+    todo = plan.order(rows, tmp_path, True, "")
+    done = runner.spend(todo, time.monotonic() + 30, runner.Options(), lambda _: None, tmp_path)
+    assert done == [new, second, third], "a row that took 50 s is not begun with 30 s left"
+
+
+def test_cores_are_shared_by_fewer_than_three_and_split_from_three_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(2, 12)), raising=False)
+    assert share_out(1) == [{2}] * 3 and share_out(2) == [{2, 3}] * 3
+    assert share_out(3) == [{2}, {3}, {4}] and share_out(8) == [{2, 3}, {4, 5}, {6, 7}]
+    with pytest.raises(ValueError, match="10 cores, not 11"):
+        share_out(11)
+
+
+def test_a_party_keeps_to_its_cores_and_reads_a_program_that_was_traced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    w = distinct()[0]
+    data = w.data(w.small)
+    made = engine_tacit.trace(w.program, w.small, described(data))
+    engine_tacit.traced_file(tmp_path, w.program, w.small).write_text(made.text())
+    monkeypatch.setenv(engine_tacit.TRACED, str(tmp_path))
+    read = engine_tacit.trace(w.program, w.small, described(data))
+    assert read.text() == made.text() and read.inputs == made.inputs
+    cores = 1 if hasattr(os, "sched_getaffinity") else 0
+    engine = Processes("tacit", cores=cores)
+    try:
+        engine.prepare(w.program, w.small, data, 60)
+        engine.run(60)
+        assert w.wrong(engine.output(60), w.expected(data, w.small)) == 0
+        if cores:
+            assert all(len(os.sched_getaffinity(p.pid)) == 1 for p in engine._processes)
+    finally:
+        engine.stop()
 
 
 def test_three_processes_behind_a_relay_and_an_error_of_one() -> None:
