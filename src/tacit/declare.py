@@ -13,7 +13,7 @@ from tacit.errors import RangeError, UsageError
 
 
 def assume(x: Any, lo: float, hi: float, why: str = "") -> Any:
-    """State that x lies in [lo, hi]. Nothing checks it on secrets: a false statement gives wrong numbers.
+    """State that x lies in [lo, hi], as computed. Nothing checks it on secrets: a false statement gives wrong numbers.
 
     It works on arrays of a session or trace, and on JAX arrays inside a function that is traced; a check on sample
     data tests it, and every plan lists it. On NumPy arrays it is checked at once.

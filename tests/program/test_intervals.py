@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from program_gen import programs
 from tacit.algebra.ring import Ring
 from tacit.array import functions as fn
 from tacit.array import intervals as iv
+from tacit.array.analyse import plan
 from tacit.array.interpret import Trace, reveal
 from tacit.array.loop import infer, scan_types, split
 from tacit.array.ops import table
@@ -186,6 +188,23 @@ def test_rounding_that_overflows_a_format_is_refused_there_and_fits_a_finer_one(
     with pytest.raises(RangeError, match="may overflow"):
         fit(program, width=64)
     assert fit(program).width == 128
+
+
+def test_a_plan_says_where_rounding_dominates_and_fit_avoids_it() -> None:
+    trace = Trace()
+    x = trace.input("x", "alice", (), "fixed", -1, 1) + trace.input("y", "bob", (), "fixed", 0, 0)
+    reveal((x * 1e-7) * 1e7, why="test", name="r")
+    program = trace.program()
+    names = ("alice", "bob", "carol")
+    noisy = plan(program, "rep3", Format(64, 16), names, names)
+    (line,) = [v for v in noisy.lines() if v.startswith("rounding")]
+    assert re.search(
+        r"mul at test_intervals\.py:\d+: .* of \[-1, 1\] beyond it by 152;.* more fractional bits", line
+    )
+    fmt = fit(program)
+    assert fmt == Format(128, 44)
+    assert not plan(program, "rep3", fmt, names, names).noise
+    assert fit(program, width=64) == Format(64, 24), "where a format must be noisy, the finest"
 
 
 @pytest.mark.parametrize("frac_bits", [8, 16])

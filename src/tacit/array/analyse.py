@@ -11,7 +11,7 @@ from tacit import protocols
 from tacit.algebra.ring import Ring
 from tacit.array.loop import infer
 from tacit.array.program import Aval, Eqn, Input, Program
-from tacit.array.ranges import Format, check, secret_steps, tightest
+from tacit.array.ranges import Format, check, noise, secret_steps, tightest
 from tacit.array.runtime import Runtime, Value
 from tacit.core.cost import Cost, CostModel
 from tacit.core.party import Party
@@ -53,6 +53,8 @@ class Plan:
     largest: int = 0
     """Bits that the largest value on shares takes, its sign and scale included."""
     largest_at: str = ""
+    noise: str = ""
+    """Where rounding may reach far beyond the range of the exact values, in words."""
     job: str = ""
     """Digest of the job that this is the plan of, in hex: what owners approve."""
 
@@ -86,6 +88,8 @@ class Plan:
             out.append(f"reveals    {d.name} ({_dims(d.aval)}) to {to}: {d.why}{of}")
         out += [f"assumes    {line}" for line in self.assumptions]
         out.append(f"overflow   {self._overflow()}")
+        if self.noise:
+            out.append(f"rounding   {self.noise}")
         out.append(f"rounds     {self.cost.rounds}")
         out.append(f"time       {self.time()}")
         for (sender, receiver), size in sorted(self.cost.links.items()):
@@ -367,4 +371,5 @@ def plan(
         dealer,
         largest,
         largest_at,
+        noise(secret_steps(program), steps, fmt),
     )

@@ -23,6 +23,7 @@ from tacit.array.program import SECRET, Aval, Program
 from tacit.array.ranges import formats, secret_steps
 from tacit.array.secret import SecretArray
 from tacit.core.share import Share
+from tacit.errors import RangeError
 from tacit.gadgets import separable, smooth
 
 if TYPE_CHECKING:
@@ -87,14 +88,17 @@ def _entry(name: str, what: Function) -> Op:
     def need(ins: list[Aval], outs: list[Aval], params: Params, f: int) -> int:
         bits = 1 << 20
         for fmt in formats(f):
-            bits = max(step.need(f) for step in secret_steps(_of(name, ins[0]), fmt))
+            try:
+                bits = max(step.need(f) for step in secret_steps(_of(name, ins[0]), fmt))
+            except RangeError:
+                continue
             if bits <= fmt.width - 2:
                 break
         return bits
 
     def lower(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) -> list[Share]:
         a = v[0].aval
-        how = smooth.plan(name, rt.ring.width, rt.f, a.lo, a.hi) if separable.offered(rt.p) else None
+        how = smooth.plan(rt.p, name, rt.f, a.lo, a.hi, a.size) if separable.offered(rt.p) else None
         if how is None:
             return [rt.share(rt.block(_of(name, a), [v[0]])[0])]
         x = rt.share(v[0])

@@ -104,6 +104,8 @@ def fit(
 ) -> Format:
     """Return the first format that holds every value: 64 bits if it can be, with as many fractional bits as fit.
 
+    One in which rounding stays small beside the values is preferred to one in which it does not (`noise`).
+
     `width` and `frac_bits` restrict the choice; `at_least` is the fewest fractional bits to accept. Raises
     RangeError naming the line that needs the most.
     """
@@ -121,22 +123,43 @@ def fit(
         raise RangeError(f"no format has width {width} with at least {at_least} fractional bits")
     exact = secret_steps(program)
     refused: RangeError | None = None
+    noisy: Format | None = None
     for fmt in found:
         # What does not fit without rounding does not fit with it.
-        for steps in (lambda: exact, lambda: secret_steps(program, fmt)):  # noqa: B023
+        refused = _over(exact, fmt)
+        if refused is None:
             try:
-                over = [(s.need(fmt.frac_bits), s) for s in steps()]
+                computed = secret_steps(program, fmt)
+                refused = _over(computed, fmt)
             except RangeError as exc:
                 refused = exc
-                break
-            need, step = max(over, key=lambda b: b[0], default=(0, None))
-            if step is not None and need > fmt.width - 2:
-                refused = RangeError(explain(step, fmt, need))
-                break
-        else:
-            return fmt
+        if refused is None:
+            if not noise(exact, computed, fmt):
+                return fmt
+            noisy = noisy or fmt
+    if noisy is not None:
+        return noisy
     assert refused is not None
     raise refused
+
+
+def _over(steps: Sequence[Step], fmt: Format) -> RangeError | None:
+    need, step = max(((s.need(fmt.frac_bits), s) for s in steps), key=lambda b: b[0], default=(0, None))
+    return None if step is None or need <= fmt.width - 2 else RangeError(explain(step, fmt, need))
+
+
+def noise(exact: Sequence[Step], computed: Sequence[Step], fmt: Format) -> str:
+    """Say where rounding alone may reach far beyond the exact range, or "": 1/32 of it and 256 units."""
+    for a, b in zip(exact, computed, strict=True):
+        for was, now in zip(a.outs, b.outs, strict=True):
+            beyond = max(now.hi - was.hi, was.lo - now.lo)
+            if was.kind == "fixed" and beyond > iv.margin(was.magnitude, fmt.frac_bits):
+                where = f" at {a.eqn.source}" if a.eqn.source else ""
+                return (
+                    f"{a.eqn.op}{where}: rounding alone may move a value of [{was.lo:.6g}, {was.hi:.6g}] beyond it by "
+                    f"{beyond:.3g}; take more fractional bits, or do not scale down what is scaled up again"
+                )
+    return ""
 
 
 def formats(frac_bits: int) -> tuple[Format, ...]:
