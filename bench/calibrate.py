@@ -54,7 +54,7 @@ def cases(p: Any, n: int) -> dict[str, tuple[Call, dict[str, Any]]]:
         testing.scatter(p.over(narrow), np.arange(n, dtype=np.uint64).reshape(1, n) % (1 << narrow.width)),
         narrow,
     )
-    how = smooth.plan("sigmoid", 64, 16, -8.0, 8.0)
+    how = smooth.plan(p, "sigmoid", 16, -8.0, 8.0, n)
     assert how is not None
     tall, wide = x.reshape(n, 1), x[:1].reshape(1, 1)
     ones = ring.constant(3)

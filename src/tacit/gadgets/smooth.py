@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
+from typing import Any
 
 from tacit.core.protocol import Protocol
 from tacit.core.share import Share, join
@@ -17,8 +18,6 @@ from tacit.gadgets.separable import LN2
 from tacit.gadgets.waves import Real, Series, Waves, fit, waves, whole_bits
 
 PI = Decimal("3.14159265358979323846264338327950288419716939937510")
-CLAMP_BITS = 1200
-"""About what a clamp costs, which takes seven more rounds as well."""
 GAPS = (0.05, 0.15, 0.4, 1.0, 2.0)
 """Parts of the interval that a series' quarter period is longer; the cheapest is taken."""
 
@@ -81,36 +80,57 @@ ODD = {
 NAMES = (*ODD, "sin", "cos")
 
 
+def plan(p: Protocol, name: str, f: int, lo: float, hi: float, n: int) -> Plan | None:
+    """Plan a function of NAMES on n elements in [lo, hi] within two units, or return None: it must go another way.
+
+    Where a clamp and a short series compete with a long series alone, the network decides: the clamp is rounds.
+    """
+    found = ways(name, p.ring.width, f, lo, hi)
+    magnitude = max(abs(lo), abs(hi))
+    return min(found, key=lambda how: _price(p, how, f, magnitude, n)) if found else None
+
+
+def _price(p: Protocol, how: Plan, f: int, magnitude: float, n: int) -> int:
+    series = how.series
+    sizes = {"sets": 1, "terms": series.terms, "width": series.width, "shift": series.shift}
+    calls: list[tuple[str, int, dict[str, Any]]] = [("factored", n, sizes)]
+    if how.clamp is not None:
+        calls += [("sign", 2 * n, {"bits": _clamp_bits(how.clamp, f, magnitude)}), ("select", 2 * n, {})]
+    return p.price(*calls)
+
+
 @cache
-def plan(name: str, k: int, f: int, lo: float, hi: float) -> Plan | None:
-    """Plan a function of NAMES on [lo, hi] within two units, or return None: then it must go another way."""
+def ways(name: str, k: int, f: int, lo: float, hi: float) -> tuple[Plan, ...]:
+    """Return the plans of a function on [lo, hi]: without a clamp, with one, or neither."""
     if k > 64:
-        return None
+        return ()
     magnitude = max(abs(lo), abs(hi))
     return _odd(ODD[name], k, f, magnitude) if name in ODD else _sine(name, k, f, magnitude)
 
 
-def _sine(name: str, k: int, f: int, magnitude: float) -> Plan | None:
+def _sine(name: str, k: int, f: int, magnitude: float) -> tuple[Plan, ...]:
     rate = 2.0 ** (64 - f) / (2 * math.pi)
     # The rate is rounded to a whole number, and 2π to a float64.
     if magnitude * 2 * math.pi * (2.0 ** (f - 65) + rate * 2.0 ** (f - 64 - 52)) > 2.0 ** -(f + 2):
-        return None
+        return ()
     series = Series(0.0, *(((), (1.0,)) if name == "sin" else ((1.0,), (0.0,))))
     chosen = waves(series, round(rate), f + 1, f, 1.0)
-    return Plan(chosen) if chosen.width <= k else None
+    return (Plan(chosen),) if chosen.width <= k else ()
 
 
-def _odd(what: Odd, k: int, f: int, magnitude: float) -> Plan | None:
+def _odd(what: Odd, k: int, f: int, magnitude: float) -> tuple[Plan, ...]:
     reach = math.ceil(4 * max(magnitude, 0.25)) / 4
     end = what.end(f)
-    whole = _cheapest(what, k, f, reach) if reach <= min(2 * end, 64) else None
-    if end >= reach:
-        return None if whole is None else Plan(whole, what.offset)
-    limit = math.ceil(4 * end) / 4
-    part = _cheapest(what, k, f, limit)
-    if part is None or (whole is not None and _bits(whole) <= _bits(part) + CLAMP_BITS):
-        return None if whole is None else Plan(whole, what.offset)
-    return Plan(part, what.offset, limit)
+    found = []
+    whole = _cheapest(what, k, f, reach) if reach <= min(3 * end, 64) else None
+    if whole is not None:
+        found.append(Plan(whole, what.offset))
+    if end < reach:
+        limit = math.ceil(4 * end) / 4
+        part = _cheapest(what, k, f, limit)
+        if part is not None:
+            found.append(Plan(part, what.offset, limit))
+    return tuple(found)
 
 
 def _cheapest(what: Odd, k: int, f: int, limit: float) -> Waves | None:
@@ -140,8 +160,12 @@ def evaluate(p: Protocol, x: Share, how: Plan, f: int, magnitude: float) -> Shar
 
 def clamp(p: Protocol, x: Share, limit: float, f: int, magnitude: float) -> Share:
     """Return x within [−limit, limit] for |x| ≤ magnitude: both ends are compared at once."""
-    bits, n = whole_bits(magnitude + limit + 1) + f + 1, x.size
+    bits, n = _clamp_bits(limit, f, magnitude), x.size
     end = p.ring.encode_floats(limit, f)
     over = join([p.add_public(x, p.ring.neg(end)), p.neg(p.add_public(x, end))])
     excess = p.select(p.invert(p.sign(over, bits)), over)
     return p.add(p.sub(x, excess[:n]), excess[n:])
+
+
+def _clamp_bits(limit: float, f: int, magnitude: float) -> int:
+    return whole_bits(magnitude + limit + 1) + f + 1
