@@ -10,10 +10,11 @@ import numpy as np
 
 from tacit.cli.show import console, number, progress, rows_table, statement_lines
 from tacit.node.demo_data import hospital_tables
-from tacit.node.joint_study import compare, pooled_answer, read_owners, study_job
+from tacit.node.joint_study import compare, logistic_results, pooled_answer, read_owners, study_job
 from tacit.node.launch import Member, run_local
 from tacit.node.statement import statement
 from tacit.node.study_spec import StudySpec, detect
+from tacit.stats import LogitResults
 
 Results = Mapping[str, Any]
 NOTHING = "–"
@@ -36,6 +37,8 @@ def run_study(data: Path | None, home: Path, scratch: Path) -> int:
     results = outcomes[job.parties[0]].results
     expected = pooled_answer(spec, list(owners.tables.values()))
     show_results(spec, results, expected)
+    if spec.logistic is not None:
+        show_logistic(logistic_results(spec, results, sum(owners.rows.values())))
     show_comparison(results, expected)
     how = f"{len(members)} processes, mutual TLS 1.3 with pinned identities in {home}"
     statement_lines(statement(job.plan(), outcomes, how))
@@ -93,6 +96,15 @@ def _regression(spec: StudySpec, got: Results, want: Results) -> None:
     rows = [[name, number(a), number(b)] for name, a, b in pairs]
     rows.append(["R²", number(got["r squared"]), number(want["r squared"])])
     rows_table(f"least squares of {spec.target} over {n} complete rows", ["", "joint", "pooled"], rows)
+
+
+def show_logistic(fit: LogitResults) -> None:
+    """Print the coefficients of a logistic regression, or why there are none."""
+    if not fit.converged:
+        console().print(fit.heading, highlight=False)
+        return
+    headings, lines = fit.table()
+    rows_table(fit.heading, headings, lines)
 
 
 def show_comparison(got: Results, want: Results) -> None:

@@ -21,12 +21,14 @@ from tacit.array.ranges import fit
 from tacit.errors import DataError, UsageError
 from tacit.net.roster import MAX_PARTIES, check_name
 from tacit.node.job import Job
-from tacit.node.study_spec import StudySpec
+from tacit.node.study_spec import Logistic, StudySpec
 from tacit.node.tables import Table, find_tables, read_table
 
 Array = npt.NDArray[Any]
 Disclose = Callable[[Any, str, str], Any]
 PRESENT = ".present"
+LOGISTIC = "logistic: "
+"""Begins the names of the logistic regression's results."""
 FRACTION = 32
 """Fewest fractional bits: regression weights then match float64 to about seven digits."""
 
@@ -44,6 +46,8 @@ def joint(spec: StudySpec, values: Mapping[str, Any], present: Mapping[str, Any]
         _covariance(spec, values, present, disclose)
     if spec.target:
         _regression(spec, values, present, disclose)
+    if spec.logistic is not None:
+        _logistic(spec, values, present, disclose)
 
 
 def _bounds(spec: StudySpec, names: Sequence[str]) -> stats.Bounds:
@@ -120,6 +124,42 @@ def _regression(
     weights = disclose(model.weights, "weights", f"least squares of {spec.target} on {listed}, scaled")
     disclose(stats.in_units(weights, bounds), "coefficients", "the weights in the columns' own units")
     disclose(model.r_squared, "r squared", f"share of the variance of {spec.target} that is explained")
+
+
+def logistic_model(spec: StudySpec) -> stats.Logit:
+    """Return the logistic regression that a study asks for."""
+    m = spec.logistic
+    assert m is not None
+    return stats.Logit(
+        m.target, {n: (spec.column(n).lo, spec.column(n).hi) for n in m.covariates}, at_least=m.at_least
+    )
+
+
+def _logistic(
+    spec: StudySpec, values: Mapping[str, Any], present: Mapping[str, Any], disclose: Disclose
+) -> None:
+    model, m = logistic_model(spec), spec.logistic
+    assert m is not None
+    held = {name: values[name] for name in (m.target, *m.covariates)}
+    for name in list(held):
+        if spec.column(name).missing:
+            held[name + PRESENT] = present[name]
+    listed = ", ".join(m.covariates)
+    why = {
+        "rows": f"rows where {m.target} and all of {listed} are present",
+        "usable": "whether the rows determine the coefficients",
+        "weights": f"log-odds of {m.case} by {listed}, scaled",
+        "information": "standard errors of the coefficients follow from it",
+    }
+    opened = {name: disclose(value, LOGISTIC + name, why[name]) for name, value in model(held).items()}
+    own = stats.in_units(opened["weights"], model.joint_bounds)
+    disclose(own, LOGISTIC + "coefficients", "the weights in the columns' own units")
+
+
+def logistic_results(spec: StudySpec, results: Mapping[str, Array], rows: int) -> stats.LogitResults:
+    """Return the table of coefficients from a study's opened results; `rows` is the public number of all rows."""
+    model = logistic_model(spec)
+    return model.read({name: results[LOGISTIC + name] for name in model.results}, rows)
 
 
 # -- as a job ---------------------------------------------------------------------------------------------
@@ -222,7 +262,29 @@ def pooled_answer(spec: StudySpec, tables: Sequence[Table]) -> dict[str, Array]:
             out["complete rows (regression)"] = np.asarray(whole.sum())
             out["coefficients"] = weights
             out["r squared"] = np.asarray(1 - rest @ rest / ((y - y.mean()) @ (y - y.mean())))
+        if spec.logistic is not None:
+            names = (spec.logistic.target, *spec.logistic.covariates)
+            out[LOGISTIC + "rows"] = np.logical_and.reduce([p[c] for c in names]).sum()
+            out[LOGISTIC + "coefficients"] = _pooled_logistic(spec.logistic, v, p)
     return out
+
+
+def _pooled_logistic(m: Logistic, v: dict[str, Array], p: dict[str, Array]) -> Array:
+    """Return the coefficients by iteratively reweighted least squares, NaN where they do not settle."""
+    whole = np.logical_and.reduce([p[c] for c in (m.target, *m.covariates)])
+    x = np.column_stack([np.ones(whole.sum()), *(v[c][whole] for c in m.covariates)])
+    y = (v[m.target][whole] >= (1 if m.at_least is None else m.at_least)).astype(float)
+    size = np.abs(x).max(axis=0, initial=1e-9)
+    x, w = x / size, np.zeros(x.shape[1])
+    for _ in range(50):
+        chance = 1 / (1 + np.exp(-x @ w))
+        move, *_, rank = np.linalg.lstsq(x.T @ (x * (chance * (1 - chance))[:, None]), x.T @ (y - chance))[:3]
+        w = w + move
+        if int(rank) < len(w):
+            break
+        if np.abs(move).max() < 1e-10 * max(1.0, np.abs(w).max()):
+            return np.asarray(w / size)
+    return np.full(len(w), np.nan)
 
 
 def _pooled_disease(spec: StudySpec, v: dict[str, Array], p: dict[str, Array]) -> dict[str, Array]:

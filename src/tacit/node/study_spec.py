@@ -27,6 +27,11 @@ A folder says it in `study.toml`; two studies are built in and recognised by the
     [regression]              # optional
     target = "num"
     covariates = ["age", "chol"]
+
+    [logistic]                # optional
+    target = "num"
+    at_least = 1              # a row is a case from this number on; left out for a bool, or an int from 0 to 1
+    covariates = ["age", "chol"]
 """
 
 from __future__ import annotations
@@ -73,6 +78,20 @@ class Disease:
 
 
 @dataclass(frozen=True, slots=True)
+class Logistic:
+    """Logistic regression of `target`, or of `target` ≥ `at_least`, over rows where all are present."""
+
+    target: str
+    covariates: tuple[str, ...]
+    at_least: float | None = None
+
+    @property
+    def case(self) -> str:
+        """What counts as a case, in words."""
+        return self.target if self.at_least is None else f"{self.target} ≥ {self.at_least:g}"
+
+
+@dataclass(frozen=True, slots=True)
 class StudySpec:
     """One joint study. Construction raises DataError or RangeError, naming the entry that is wrong."""
 
@@ -86,6 +105,7 @@ class StudySpec:
     target: str = ""
     """What is regressed on `covariates`, over rows where all are present; "" for no regression."""
     covariates: tuple[str, ...] = ()
+    logistic: Logistic | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.title, str) or not 1 <= len(self.title.strip()) <= 200:
@@ -97,6 +117,7 @@ class StudySpec:
             ("describe", self.describe),
             ("covariance", self.covariance),
             ("regression.covariates", self.covariates),
+            ("logistic.covariates", self.logistic.covariates if self.logistic else ()),
         ):
             _no_twins(entry, names)
             for name in names:
@@ -106,8 +127,12 @@ class StudySpec:
         self._check_regression()
         if self.disease is not None:
             self._check_disease(self.disease)
-        if not (self.describe or self.disease or self.covariance or self.target):
-            raise DataError("study: nothing is asked; give describe, disease, covariance or regression")
+        if self.logistic is not None:
+            self._check_logistic(self.logistic)
+        if not (self.describe or self.disease or self.covariance or self.target or self.logistic):
+            raise DataError(
+                "study: nothing is asked; give describe, disease, covariance, regression or logistic"
+            )
 
     def column(self, name: str) -> Column:
         """Return a declared column; DataError if there is none of that name."""
@@ -131,6 +156,28 @@ class StudySpec:
             self._find("regression.target", self.target)
             if self.target in self.covariates:
                 raise DataError(f"study: regression.target {self.target!r} is among its covariates")
+
+    def _check_logistic(self, m: Logistic) -> None:
+        target = self._find("logistic.target", m.target)
+        if not m.covariates:
+            raise DataError("study: logistic.covariates is empty; name at least one column")
+        if m.target in m.covariates:
+            raise DataError(f"study: logistic.target {m.target!r} is among its covariates")
+        for name in m.covariates:
+            if self.column(name).lo == self.column(name).hi:
+                raise DataError(
+                    f"study: logistic.covariates: {name!r} is declared constant; a covariate varies"
+                )
+        if m.at_least is None and (target.kind == "fixed" or target.lo < 0 or target.hi > 1):
+            raise DataError(
+                f"study: logistic.target {m.target!r} is neither bool nor an int from 0 to 1; say with at_least from "
+                "which number on a row is a case"
+            )
+        if m.at_least is not None and not target.lo < m.at_least <= target.hi:
+            raise DataError(
+                f"study: logistic.at_least {m.at_least:g} leaves no case, or nothing else, within the bound "
+                f"[{target.lo:g}, {target.hi:g}] of {m.target!r}"
+            )
 
     def _check_disease(self, d: Disease) -> None:
         self._find("disease.column", d.column)
@@ -179,7 +226,9 @@ def load_spec(path: str | Path) -> StudySpec:
 
 def parse_spec(content: Mapping[str, Any]) -> StudySpec:
     """Return the study that a TOML document describes; nothing unknown is skipped over."""
-    _only("study", content, {"title", "columns", "describe", "disease", "covariance", "regression"})
+    _only(
+        "study", content, {"title", "columns", "describe", "disease", "covariance", "regression", "logistic"}
+    )
     entries = _get("study", content, "columns", list)
     regression = _get("study", content, "regression", dict, {})
     _only("regression", regression, {"target", "covariates"})
@@ -191,7 +240,16 @@ def parse_spec(content: Mapping[str, Any]) -> StudySpec:
         _names("study", content, "covariance"),
         _get("regression", regression, "target", str, ""),
         _names("regression", regression, "covariates"),
+        _logistic(content["logistic"]) if "logistic" in content else None,
     )
+
+
+def _logistic(entry: Any) -> Logistic:
+    if not isinstance(entry, dict):
+        raise DataError("study: logistic is not a table")
+    _only("logistic", entry, {"target", "at_least", "covariates"})
+    at_least = _number("logistic", entry, "at_least", None) if "at_least" in entry else None
+    return Logistic(_get("logistic", entry, "target", str), _names("logistic", entry, "covariates"), at_least)
 
 
 def _column(at: int, entry: Any) -> Column:

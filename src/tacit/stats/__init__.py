@@ -21,6 +21,7 @@ from tacit.stats.describe import (
     variance,
     variance_in_units,
 )
+from tacit.stats.logistic import Logit, LogitFit, LogitResults, logit
 from tacit.stats.regression import (
     LEAST_PIVOT,
     Fit,
@@ -42,6 +43,9 @@ __all__ = [
     "CrossTable",
     "Fit",
     "Gram",
+    "Logit",
+    "LogitFit",
+    "LogitResults",
     "Pairs",
     "Totals",
     "band_masks",
@@ -55,6 +59,7 @@ __all__ = [
     "cross_table",
     "gram",
     "in_units",
+    "logit",
     "mean",
     "mean_in_units",
     "ols",

@@ -97,7 +97,7 @@ def pairs(units: Any, present: Any) -> Pairs:
 # -- symmetric matrices as their upper triangles ----------------------------------------------------------
 
 
-def _triangle(k: int) -> tuple[Index, Index, Index]:
+def triangle(k: int) -> tuple[Index, Index, Index]:
     """Return rows and columns of the upper triangle, and for each entry of the matrix its place there.
 
     Work on the triangle keeps results exactly symmetric, where rounding would differ between the halves.
@@ -108,13 +108,13 @@ def _triangle(k: int) -> tuple[Index, Index, Index]:
     return i.astype(np.int64), j.astype(np.int64), back
 
 
-def _entries(x: Any, i: Index, j: Index) -> Any:
+def entries(x: Any, i: Index, j: Index) -> Any:
     """Return the entries (i, j) of a matrix."""
     xp = namespace(x)
     return xp.take(xp.reshape(x, (-1,)), i * x.shape[1] + j, axis=0)
 
 
-def _gather(x: Any, at: Index) -> Any:
+def gather(x: Any, at: Index) -> Any:
     """Return x[at] for a flat x, in the shape of `at`."""
     xp = namespace(x)
     return xp.reshape(xp.take(x, at.reshape(-1), axis=0), at.shape)
@@ -137,20 +137,20 @@ def spread(totals: Gram | Pairs, n: Any = None) -> Any:
     open: a number for `gram`, (k, k) for `pairs`. Together with the count these say what the covariances say.
     """
     flat, _ = _spread(totals, n)
-    return _gather(flat, _triangle(totals.products.shape[0])[2])
+    return gather(flat, triangle(totals.products.shape[0])[2])
 
 
 def _spread(totals: Gram | Pairs, n: Any) -> tuple[Any, Any]:
     """Return the upper triangle of `spread`, and its counts: one, or one an entry."""
-    i, j, _ = _triangle(totals.products.shape[0])
+    i, j, _ = triangle(totals.products.shape[0])
     xp = namespace(totals.products)
     count = totals.n if n is None else n
     if isinstance(totals, Pairs):
-        left, right = _entries(totals.sums, i, j), _entries(totals.sums, j, i)
-        count = _entries(count, i, j)
+        left, right = entries(totals.sums, i, j), entries(totals.sums, j, i)
+        count = entries(count, i, j)
     else:
         left, right = xp.take(totals.sums, i, axis=0), xp.take(totals.sums, j, axis=0)
-    return _centred(_entries(totals.products, i, j), left, right, count, totals.rows), count
+    return _centred(entries(totals.products, i, j), left, right, count, totals.rows), count
 
 
 def covariance(totals: Gram | Pairs, bounds: Bounds, n: Any = None, ddof: int = 1) -> Any:
@@ -160,10 +160,10 @@ def covariance(totals: Gram | Pairs, bounds: Bounds, n: Any = None, ddof: int = 
     the public h_i·h_j, on shares. Where the count is open, opening `spread` and finishing with `covariance_of` says
     the same and keeps more digits.
     """
-    i, j, back = _triangle(totals.products.shape[0])
+    i, j, back = triangle(totals.products.shape[0])
     flat, count = _spread(totals, n)
     quotient, t = per_row(flat, count, totals.rows, ddof)
-    return _gather(quotient * (bounds.half[i] * bounds.half[j] / t), back)
+    return gather(quotient * (bounds.half[i] * bounds.half[j] / t), back)
 
 
 def covariance_of(opened: Any, bounds: Bounds, n: Any, ddof: int = 1) -> Any:
@@ -201,13 +201,13 @@ def ols(totals: Gram, n: Any = None, least_pivot: float = LEAST_PIVOT) -> Fit:
         raise ShapeError("a regression needs at least one covariate and the target")
     xp = namespace(totals.products)
     count = totals.n if n is None else n
-    back = _triangle(k)[2]
+    back = triangle(k)[2]
     around, _ = _spread(totals, n)
     floor = LEAST_SPREAD * rows
     diagonal = within(xp.take(around, back.diagonal(), axis=0), 0.0, float(rows))
     scale = xp.maximum(diagonal[:p], floor) ** -0.5
     matrix, target = _normalise(around, scale, back, rows)
-    slopes, explained, pivots = _solve(matrix, target, rows, least_pivot)
+    slopes, explained, pivots = eliminate(matrix, target, math.sqrt(rows), least_pivot)
     # R·b = g up to rounding, or something went wrong; |R_ij| ≤ 1 and |g| ≤ √rows.
     gap = xp.reshape(xp.matmul(matrix, xp.reshape(slopes, (p, 1))), (p,)) - target
     room = RESIDUAL_TOLERANCE * math.sqrt(rows)
@@ -228,24 +228,23 @@ def _normalise(around: Any, scale: Any, back: Index, rows: int) -> tuple[Any, An
     """Return R (p, p) with |R_ij| ≤ 1, exactly symmetric, and the scaled target column g (p,)."""
     xp = namespace(around)
     p = back.shape[0] - 1
-    i, j, small = _triangle(p)
+    i, j, small = triangle(p)
     root = math.sqrt(rows)
     # |C_ij|·S_i ≤ √C_jj ≤ √rows, by Cauchy and Schwarz.
     half = within(xp.take(around, back[i, j], axis=0) * xp.take(scale, i, axis=0), -root, root)
     upper = within(half * xp.take(scale, j, axis=0), -1.0, 1.0)
     target = within(xp.take(around, back[:p, p], axis=0) * scale, -root, root)
-    return _gather(upper, small), target
+    return gather(upper, small), target
 
 
-def _solve(matrix: Any, target: Any, rows: int, least_pivot: float) -> tuple[Any, Any, Any]:
-    """Return the solution of R·b = g (p,), the part of C_yy that it explains, and all pivots (p²,)."""
+def eliminate(matrix: Any, target: Any, root: float, least_pivot: float) -> tuple[Any, Any, Any]:
+    """Return the solution of R·b = g (p,), gᵀR⁻¹g, and all pivots (p²,), where gᵀR⁻¹g ≤ root² and |R_ij| ≤ 1."""
     xp = namespace(matrix)
     p = matrix.shape[0]
-    root = math.sqrt(rows)
     flat = xp.reshape(xp.concat([matrix, target[:, None]], axis=1), (-1,))
     order = np.array([[c for c in range(p) if c != last] + [last] for last in range(p)], np.int64)
     beside = np.concatenate([order, np.full((p, 1), p, np.int64)], axis=1)
-    left = _gather(flat, order[:, :, None] * (p + 1) + beside[:, None, :])
+    left = gather(flat, order[:, :, None] * (p + 1) + beside[:, None, :])
     pivots, shares = [], []
     while True:
         pivot = within(left[:, 0, 0], 0.0, 1.0)
@@ -260,8 +259,7 @@ def _solve(matrix: Any, target: Any, rows: int, least_pivot: float) -> tuple[Any
         row = xp.concat([steps, z], axis=1)
         left = within(left[:, 1:, 1:] - steps[:, :, None] * row[:, None, :], -root, root)
     share = xp.concat(shares, axis=0)
-    # Σz² is what the covariates explain of C_yy ≤ rows.
-    explained = within(xp.sum(share * share, axis=0), 0.0, float(rows))
+    explained = within(xp.sum(share * share, axis=0), 0.0, root * root)
     return (z * inverse)[:, 0], explained, xp.concat(pivots, axis=0)
 
 
