@@ -25,11 +25,17 @@ def _public(v: Value) -> bool:
     return v.aval.where == PUBLIC
 
 
+def _zero(v: Value) -> bool:
+    return v.aval.where == PUBLIC and v.aval.lo == 0 == v.aval.hi
+
+
 def add(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
     """X + y."""
     x, y = v
     if _public(x):
         x, y = y, x
+    if _zero(y):
+        return [rt.share(x)]
     if _public(y):
         return [rt.p.add_public(rt.share(x), rt.encode(y))]
     return [rt.p.add(rt.share(x), rt.share(y))]
@@ -38,6 +44,8 @@ def add(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]
 def sub(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
     """X − y."""
     x, y = v
+    if _zero(y):
+        return [rt.share(x)]
     if _public(y):
         return [rt.p.add_public(rt.share(x), rt.ring.neg(rt.encode(y)))]
     if _public(x):
@@ -164,6 +172,8 @@ def _extreme(rt: Runtime, x: Value, y: Value, least: bool = False) -> Share:
     step = rt.p.select(above, flat).reshape(*d.shape)
     if least:
         return rt.p.sub(rt.share(x), step)
+    if _zero(y):
+        return step
     return rt.p.add_public(step, rt.encode(y)) if _public(y) else rt.p.add(rt.share(y), step)
 
 

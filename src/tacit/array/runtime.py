@@ -48,6 +48,36 @@ class Value:
     """Whether every machine has the same bits of a public value."""
     constant: bool = False
     """Whether the value follows from the program text alone."""
+    encoded: dict[int, Array] = field(default_factory=dict)
+    """A constant as ring elements, by fractional bits."""
+
+
+@dataclass(slots=True)
+class _Step:
+    """One equation, prepared."""
+
+    eqn: Eqn
+    outs: list[Aval]
+    dead: tuple[int, ...]
+    fixed: bool
+    """Whether the results are small and follow from this program's text alone, whatever its inputs."""
+    kept: list[Value] | None = None
+    """They, from the first run on."""
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What every run of a program on inputs of these avals has in common."""
+
+    program: Program
+    ins: list[Aval]
+    avals: dict[int, Aval]
+    steps: list[_Step]
+
+
+# Constants of up to so many elements are kept from one run of a program to the next, and plans of so many programs.
+KEPT_ELEMENTS = 1 << 12
+KEPT_PLANS = 64
 
 
 @dataclass(slots=True)
@@ -63,6 +93,7 @@ class Runtime:
     progress: Callable[[int, int], None] | None = None
     sees_all: bool = False
     """Whether this runtime stands for every recipient: a check in the clear."""
+    _plans: dict[int, _Plan] = field(default_factory=dict, repr=False)
 
     @property
     def me(self) -> str:
@@ -96,25 +127,50 @@ class Runtime:
         self, program: Program, values: Sequence[Value], progress: Callable[[int, int], None] | None = None
     ) -> list[Value]:
         """Run the equations on `values` for the inputs; return the outputs. Values are dropped after last use."""
-        avals = infer_once(program, [v.aval for v in values], self.fmt)
+        plan = self._plan(program, [v.aval for v in values])
         env = {spec.var: v for spec, v in zip(program.inputs, values, strict=True)}
         del values  # so that inputs, too, are held no longer than they are needed
-        dead = program.last_uses()
         large = any(isinstance(v.data, Rows) for v in env.values())
         sums: dict[int, Array] = {}
-        for at, eqn in enumerate(program.eqns):
-            ins, outs = [env[v] for v in eqn.ins], [avals[v] for v in eqn.outs]
-            if large and eqn.outs[0] not in sums and any(isinstance(v.data, Rows) for v in ins):
-                known = {var: v.data for var, v in env.items() if v.data is not None}
-                sums |= streams.ahead(program, at, known, avals, owned(self.me))
-            summed = sums.pop(eqn.outs[0], None)
-            results = self.step(eqn, ins, outs) if summed is None else [Value(outs[0], summed, None, False)]
-            env.update(zip(eqn.outs, results, strict=True))
-            for var in dead[at]:
+        for at, step in enumerate(plan.steps):
+            eqn, results = step.eqn, step.kept
+            if results is None:
+                ins = [env[v] for v in eqn.ins]
+                if large and eqn.outs[0] not in sums and any(isinstance(v.data, Rows) for v in ins):
+                    known = {var: v.data for var, v in env.items() if v.data is not None}
+                    sums |= streams.ahead(program, at, known, plan.avals, owned(self.me))
+                summed = sums.pop(eqn.outs[0], None) if large else None
+                if summed is not None:
+                    results = [Value(step.outs[0], summed, None, False)]
+                else:
+                    results = self.step(eqn, ins, step.outs)
+                if step.fixed and all(v.exact for v in results):
+                    step.kept = results
+            for var, value in zip(eqn.outs, results, strict=True):
+                env[var] = value
+            for var in step.dead:
                 del env[var]
             if progress is not None:
-                progress(at + 1, len(program.eqns))
+                progress(at + 1, len(plan.steps))
         return [env[v] for v in program.outputs]
+
+    def _plan(self, program: Program, ins: list[Aval]) -> _Plan:
+        found = self._plans.get(id(program))
+        if found is not None and found.program is program and found.ins == ins:
+            return found
+        avals, dead = infer_once(program, ins, self.fmt), program.last_uses()
+        steps = []
+        known: set[int] = set()  # of the text alone
+        for eqn, last in zip(program.eqns, dead, strict=True):
+            outs = [avals[v] for v in eqn.outs]
+            fixed = eqn.op not in ("reveal", "scan") and known.issuperset(eqn.ins)
+            if fixed:
+                known.update(eqn.outs)
+            steps.append(_Step(eqn, outs, last, fixed and sum(a.size for a in outs) <= KEPT_ELEMENTS))
+        if len(self._plans) >= KEPT_PLANS:
+            self._plans.clear()
+        made = self._plans[id(program)] = _Plan(program, ins, avals, steps)
+        return made
 
     def step(self, eqn: Eqn, ins: list[Value], outs: list[Aval]) -> list[Value]:
         """Run one equation."""
@@ -123,7 +179,7 @@ class Runtime:
         if eqn.op == "scan":
             return self._scan(eqn, ins)
         op = table()[eqn.op]
-        where = PUBLIC if eqn.op == "const" else join_where([v.aval for v in ins])
+        where = SECRET if outs[0].where == SECRET else join_where([v.aval for v in ins])
         if where != SECRET:
             known = all(v.data is not None for v in ins)
             data: list[Array | None] = [None] * len(outs)
@@ -222,9 +278,13 @@ class Runtime:
     def encode(self, v: Value, frac_bits: int | None = None) -> Array:
         """Return a public value as ring elements, the same at every party."""
         frac = scale_of(v.aval, self.f) if frac_bits is None else frac_bits
+        if frac in v.encoded:
+            return v.encoded[frac]
         encoded = self.ring.zeros(v.aval.shape) if v.data is None else self._encode(v, frac)
         if v.aval.kind == "fixed" and not v.exact:
             return self.p.agree(encoded)
+        if v.constant:
+            v.encoded[frac] = encoded
         return np.asarray(encoded)
 
     def _encode(self, v: Value, frac: int) -> Array:

@@ -54,7 +54,7 @@ class Party:
 
     def peer(self, offset: int) -> str:
         """Name of the compute party `offset` places after this one, cyclically."""
-        return self.compute[(self.index + offset) % self.n]
+        return self.compute[(self.index + offset) % len(self.compute)]
 
     def common(self, offset: int, label: str) -> Source:
         """Stream shared with the compute party `offset` places after this one."""

@@ -25,6 +25,7 @@ from tacit.core.timing import Network
 from tacit.errors import Desync, NotRealised, RangeError
 
 Array = npt.NDArray[Any]
+_ONES = np.full((1, 1), 0xFFFFFFFFFFFFFFFF, np.uint64)
 
 Wave = list[tuple[int, int, int]]
 """Messages (sender, receiver, bytes) that all leave before any of them is received."""
@@ -152,11 +153,11 @@ class Protocol:
 
     def add(self, x: Share, y: Share) -> Share:
         """Return x + y."""
-        return Share(tuple(self.ring.add(a, b) for a, b in zip(x.parts, y.parts, strict=True)))
+        return Share(tuple([self.ring.add(a, b) for a, b in zip(x.parts, y.parts, strict=True)]))
 
     def sub(self, x: Share, y: Share) -> Share:
         """Return x − y."""
-        return Share(tuple(self.ring.sub(a, b) for a, b in zip(x.parts, y.parts, strict=True)))
+        return Share(tuple([self.ring.sub(a, b) for a, b in zip(x.parts, y.parts, strict=True)]))
 
     def neg(self, x: Share) -> Share:
         """Return −x."""
@@ -164,12 +165,13 @@ class Protocol:
 
     def add_public(self, x: Share, c: Array) -> Share:
         """Return x + c for public ring elements c."""
-        shape = np.broadcast_shapes(x.shape, c.shape)
+        if x.shape == c.shape:
+            parts = x.parts
+        else:
+            shape = np.broadcast_shapes(x.shape, c.shape)
+            parts = tuple([np.broadcast_to(p, shape) for p in x.parts])
         return Share(
-            tuple(
-                self.ring.add(p, c) if self.holds_constant(j) else np.broadcast_to(p, shape)
-                for j, p in enumerate(x.parts)
-            )
+            tuple([self.ring.add(p, c) if self.holds_constant(j) else p for j, p in enumerate(parts)])
         )
 
     def mul_public(self, x: Share, c: Array) -> Share:
@@ -194,18 +196,18 @@ class Protocol:
 
     def xor(self, x: Planes, y: Planes) -> Planes:
         """Return x XOR y."""
-        return Planes(tuple(a ^ b for a, b in zip(x.parts, y.parts, strict=True)), x.n)
+        return Planes(tuple([a ^ b for a, b in zip(x.parts, y.parts, strict=True)]), x.n)
 
     def xor_public(self, x: Planes, c: Array) -> Planes:
         """Return x XOR c for public planes c."""
         return Planes(
-            tuple(p ^ c if self.holds_constant(j) else p for j, p in enumerate(x.parts)),
+            tuple([p ^ c if self.holds_constant(j) else p for j, p in enumerate(x.parts)]),
             x.n,
         )
 
     def invert(self, x: Planes) -> Planes:
         """Return NOT x."""
-        return self.xor_public(x, np.full((1, 1), 0xFFFFFFFFFFFFFFFF, np.uint64))
+        return self.xor_public(x, _ONES)
 
     def pack(self, x: Share) -> Planes:
         """Bit-slice shared truth values into one plane."""

@@ -25,23 +25,25 @@ class Share:
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the secret."""
-        return tuple(self.parts[0].shape)
+        return self.parts[0].shape
 
     @property
     def size(self) -> int:
         """Number of elements of the secret."""
-        return int(self.parts[0].size)
+        return self.parts[0].size
 
     def map(self, fn: Callable[[Array], Array]) -> Share:
         """Apply a function that only moves elements (reshape, slice, transpose) to every part."""
-        return Share(tuple(fn(p) for p in self.parts))
+        return Share(tuple([fn(p) for p in self.parts]))
 
     def reshape(self, *shape: int) -> Share:
         """Return the share of the reshaped secret."""
-        return self.map(lambda p: p.reshape(shape))
+        if self.parts[0].shape == shape:
+            return self
+        return Share(tuple([p.reshape(shape) for p in self.parts]))
 
     def __getitem__(self, key: Any) -> Share:
-        return self.map(lambda p: p[key])
+        return Share(tuple([p[key] for p in self.parts]))
 
     def __repr__(self) -> str:
         return f"Share(shape={self.shape}, parts={len(self.parts)})"
@@ -60,13 +62,13 @@ class Planes:
     @property
     def planes(self) -> int:
         """Number of bit planes."""
-        return int(self.parts[0].shape[0])
+        return self.parts[0].shape[0]
 
     def __getitem__(self, key: Any) -> Planes:
         """Select planes (an integer keeps the axis)."""
         if isinstance(key, int):
             key = slice(key, key + 1 or None)
-        return Planes(tuple(p[key] for p in self.parts), self.n)
+        return Planes(tuple([p[key] for p in self.parts]), self.n)
 
     def __repr__(self) -> str:
         return f"Planes(planes={self.planes}, n={self.n})"
