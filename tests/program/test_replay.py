@@ -1,0 +1,67 @@
+"""What a run prepares and keeps for the next one changes no value."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tacit
+from tacit.array import functions as fn
+from tacit.array import ops
+from tacit.array.interpret import Trace
+from tacit.array.program import Program
+from tacit.array.repeat import repeat
+
+X = np.array([0.5, -1.25, 2.0])
+ROWS = np.array([[1.0, 2.0, 3.0], [-1.0, 0.5, 0.25], [4.0, 0.0, -2.0]])
+
+
+def looped() -> Program:
+    """Return x + Σ 2·row + 1 by a loop whose rows are constants of the program outside, but not of the body."""
+    trace = Trace()
+    x = trace.input("x", "alice", (3,), "fixed", -4, 4)
+
+    def body(consts: list[Any], carry: list[Any], row: list[Any]) -> tuple[list[Any], list[Any]]:
+        doubled = row[0] * 2.0 + row[0].context.const(1.0)
+        return [tacit.assume(carry[0] + doubled, -64, 64)], []
+
+    (total,), _ = repeat(body, [], [x], [(-64, 64)], [ROWS])
+    tacit.reveal(total, why="test", name="total")
+    return trace.program()
+
+
+def test_constants_of_a_loop_are_those_of_its_turn() -> None:
+    with tacit.simulate("rep3", seed=3) as s:
+        for x in (X, -X):
+            found = s.run(looped(), {"alice": {"x": x}})["carol"]["total"]
+            assert np.allclose(found, x + (2 * ROWS + 1).sum(0), atol=1e-4)
+
+
+def test_a_program_runs_again_with_other_inputs_and_computes_its_constants_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: Counter[str] = Counter()
+    for name in ("broadcast", "neg"):
+        op = ops.table()[name]
+
+        def counted(vals: Any, params: Any, name: str = name, clear: Any = op.clear) -> Any:
+            calls[name] += 1
+            return clear(vals, params)
+
+        replaced = ops.Op(op.name, op.abstract, counted, op.lower, op.need, op.exact, op.local, op.error)
+        monkeypatch.setitem(ops.table(), name, replaced)
+    trace = Trace()
+    x = trace.input("x", "alice", (3,), "fixed", -4, 4)
+    factor = -trace.const(-3.0)
+    tacit.reveal(fn.maximum(x * factor + 0.25, 0.0), why="test", name="out")
+    program = trace.program()
+    with tacit.simulate("rep3", seed=3) as s:
+        first = s.run(program, {"alice": {"x": X}})["bob"]["out"]
+        once = calls.copy()
+        second = s.run(program, {"alice": {"x": -X}})["bob"]["out"]
+    assert once["neg"] and calls == once
+    assert np.allclose(first, np.maximum(3 * X + 0.25, 0), atol=1e-4)
+    assert np.allclose(second, np.maximum(-3 * X + 0.25, 0), atol=1e-4)
