@@ -16,9 +16,11 @@ from tacit.algebra.ring import Ring
 from tacit.core.cost import Cost, CostModel
 from tacit.core.party import Party
 from tacit.core.protocol import Card, Protocol
+from tacit.core.timing import PRESETS
 from tacit.crypto.prg import KeyRing
 from tacit.errors import NotRealised, RangeError
 from tacit.gadgets import sort
+from tacit.gadgets.tournament import greatest, greatest_place
 from tacit.net.memory import Hub
 from tacit.protocols.rep3.turns import TURNED_FROM
 from tacit.testing import NAMES
@@ -127,6 +129,21 @@ def test_sorting(blocks: int, rows: int, bits: int) -> None:
         sort.fill(p, p.sign(x, 20), held)
 
     check("rep3", 64, body, 3, "", f"sort of {blocks} x {rows}, {bits} bits")
+
+
+@pytest.mark.parametrize("network", PRESETS.values(), ids=str)
+@pytest.mark.parametrize(("rows", "width"), [(2, 40), (7, 3), (60, 1), (1500, 1), (20_000, 1)])
+@pytest.mark.parametrize(("protocol", "n", "dealer"), [("rep3", 3, ""), ("semi2k", 2, "zoe")])
+def test_tournaments(protocol: str, n: int, dealer: str, rows: int, width: int, network: Any) -> None:
+    """Every participant chooses the same groups, on every network, and they cost what the cards say."""
+
+    def body(p: Any) -> None:
+        p.party.network = network
+        x = testing.scatter(p, p.ring.zeros((rows, width)))
+        greatest(p, x, 20)
+        greatest_place(p, x, 20)
+
+    check(protocol, 64, body, n, dealer, f"tournament of {rows} x {width}")
 
 
 # -- cards ---------------------------------------------------------------------------------------------------

@@ -434,19 +434,31 @@ def std(
     return sqrt(maximum(var(x, axis, correction, keepdims), 0.0))
 
 
-def _fold(
-    x: SecretArray, axis: Axis, keepdims: builtins.bool, fn: Any, what: str, nothing: Any = None
-) -> SecretArray:
-    """Reduce by halves along the flattened `axis`: log2 steps; `nothing` is what no values give, if anything."""
-    axes = _axes(x, axis)
+def _rows(x: SecretArray, axes: tuple[int, ...]) -> SecretArray:
+    """Return x with `axes` as one, the first."""
     rest = [i for i in range(x.ndim) if i not in axes]
     n = math.prod(x.shape[a] for a in axes)
-    if n == 0 and nothing is None:
+    return reshape(permute_dims(x, (*axes, *rest)), (n, *(x.shape[i] for i in rest)))
+
+
+def _extreme(
+    x: SecretArray, axis: Axis, keepdims: builtins.bool, what: str, least: builtins.bool = False
+) -> SecretArray:
+    axes = _axes(x, axis)
+    rows = _rows(_number(x), axes)
+    if not rows.shape[0]:
         raise ShapeError(f"the {what} of no values does not exist")
-    if n == 0:
-        shape = _keep(x, axes) if keepdims else [x.shape[i] for i in rest]
+    found = rows[0] if rows.shape[0] == 1 else _bind("extreme", rows, least=least, place=False)
+    return reshape(found, _keep(x, axes)) if keepdims else found
+
+
+def _fold(x: SecretArray, axis: Axis, keepdims: builtins.bool, fn: Any, nothing: Any) -> SecretArray:
+    """Reduce by halves along the flattened `axis`: log2 steps; `nothing` is what no values give."""
+    axes = _axes(x, axis)
+    flat = _rows(x, axes)
+    if not flat.shape[0]:
+        shape = _keep(x, axes) if keepdims else flat.shape[1:]
         return _lift(x.context, np.full(shape, nothing), x.dtype)
-    flat = reshape(permute_dims(x, (*axes, *rest)), (n, *(x.shape[i] for i in rest)))
     while flat.shape[0] > 1:
         half = flat.shape[0] // 2
         folded = fn(flat[:half], flat[half : 2 * half])
@@ -456,27 +468,27 @@ def _fold(
 
 def max(x: SecretArray, axis: Axis = None, keepdims: builtins.bool = False) -> SecretArray:
     """Maximum over `axis`."""
-    return _fold(x, axis, keepdims, maximum, "maximum")
+    return _extreme(x, axis, keepdims, "maximum")
 
 
 def min(x: SecretArray, axis: Axis = None, keepdims: builtins.bool = False) -> SecretArray:
     """Minimum over `axis`."""
-    return _fold(x, axis, keepdims, minimum, "minimum")
+    return _extreme(x, axis, keepdims, "minimum", least=True)
 
 
 def prod(x: SecretArray, axis: Axis = None, keepdims: builtins.bool = False) -> SecretArray:
     """Product over `axis`."""
-    return _fold(_number(x), axis, keepdims, multiply, "product", 1)
+    return _fold(_number(x), axis, keepdims, multiply, 1)
 
 
 def all(x: SecretArray, axis: Axis = None, keepdims: builtins.bool = False) -> SecretArray:
     """Whether all are true."""
-    return _fold(astype(x, "bool"), axis, keepdims, logical_and, "conjunction", True)
+    return _fold(astype(x, "bool"), axis, keepdims, logical_and, True)
 
 
 def any(x: SecretArray, axis: Axis = None, keepdims: builtins.bool = False) -> SecretArray:
     """Whether any is true."""
-    return _fold(astype(x, "bool"), axis, keepdims, logical_or, "disjunction", False)
+    return _fold(astype(x, "bool"), axis, keepdims, logical_or, False)
 
 
 def cumulative_sum(x: SecretArray, axis: int | None = None) -> SecretArray:

@@ -2,7 +2,8 @@
 
 `order` makes a permutation (kind "perm"); `arrange` and `restore` move rows by it and back. Nothing else makes
 one or takes one, so that what the protocol opens under a fresh shuffle is always a permutation, and tells nothing.
-All work along the last axis; leading axes are independent blocks.
+All work along the last axis; leading axes are independent blocks. `extreme` finds the greatest or least along the
+first axis, or its place, which takes no permutation.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy.typing as npt
 
 from tacit.algebra.ring import Ring
 from tacit.array import intervals as iv
-from tacit.array.bounds import fits, scale_of
+from tacit.array.bounds import difference_bits, fits, scale_of
 from tacit.array.ops import Op, Params, need_kind, same_shape
 from tacit.array.program import PUBLIC, SECRET, Aval
 from tacit.core.ghost import Ghost, ghost
@@ -23,6 +24,7 @@ from tacit.core.rows import Column, flat_places, index_ring, take_rows
 from tacit.core.share import Planes, Share, stack_planes
 from tacit.errors import NotRealised, ScaleError, ShapeError, UsageError
 from tacit.gadgets import sort as gs
+from tacit.gadgets.tournament import greatest, greatest_place
 
 if TYPE_CHECKING:
     from tacit.array.runtime import Runtime, Value
@@ -293,12 +295,46 @@ def _move_need(ins: list[Aval], outs: list[Aval], params: Params, f: int) -> int
     return fits(ins, [a for a in outs if a.kind != "bool"] or outs, params, f)
 
 
+# -- greatest and least ----------------------------------------------------------------------------------------
+
+
+def _extreme_abstract(ins: list[Aval], params: Params) -> list[Aval]:
+    need_kind(ins, "extreme", "int", "fixed")
+    a, (rows, *shape) = ins[0], _need_axis(ins, "extreme")
+    if not rows:
+        raise ShapeError("the greatest or least of no values does not exist")
+    if params["place"]:
+        return [Aval(tuple(shape), "int", 0, rows - 1)]
+    return [Aval(tuple(shape), a.kind, a.lo, a.hi)]
+
+
+def _extreme_clear(vals: list[Array], params: Params) -> list[Array]:
+    if params["place"]:
+        return [np.asarray((np.argmin if params["least"] else np.argmax)(vals[0], axis=0)).astype(np.int64)]
+    return [np.asarray((np.min if params["least"] else np.max)(vals[0], axis=0))]
+
+
+def _extreme_need(ins: list[Aval], outs: list[Aval], params: Params, f: int) -> int:
+    return max(difference_bits([ins[0], ins[0]], f), fits(ins, outs, params, f))
+
+
+def _extreme_lower(rt: Runtime, vals: list[Value], outs: list[Aval], params: Params) -> list[Share]:
+    """Find the greatest; for the least, of −x, whose differences have the same bounds."""
+    a = vals[0].aval
+    x, bits = rt.share(vals[0]).reshape(a.shape[0], math.prod(a.shape[1:])), difference_bits([a, a], rt.f)
+    x = rt.p.neg(x) if params["least"] else x
+    found = greatest_place(rt.p, x, bits) if params["place"] else greatest(rt.p, x, bits)
+    found = rt.p.neg(found) if params["least"] and not params["place"] else found
+    return [found.reshape(*outs[0].shape)]
+
+
 ENTRIES = [
     Op("order", _order_abstract, _order_clear, _order_lower, _order_need, local=False),
     Op("arrange", _moved_abstract("arrange"), _arrange_clear, _mover(False), _move_need, local=False),
     Op("restore", _moved_abstract("restore"), _restore_clear, _mover(True), _move_need, local=False),
     Op("shuffle", _shuffle_abstract, _no_clear, _shuffle_lower, _move_need, local=False),
     Op("fill", _fill_abstract, _fill_clear, _fill_lower, _move_need, local=False),
+    Op("extreme", _extreme_abstract, _extreme_clear, _extreme_lower, _extreme_need, local=False),
 ]
 
 __all__ = ["ENTRIES", "PERM_OPS"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tacit.array.plain import bind, constant, space, within
+from tacit.array.plain import bind, constant, kind_of, space, within
 from tacit.errors import ShapeError, UsageError
 
 
@@ -67,6 +67,23 @@ def argsort(x: Any, *, axis: int = -1, descending: bool = False, stable: bool = 
     """Return the places of the sorted values, as secret integers; ties in their own order."""
     moved, back = _last(x, axis)
     return space(x).permute_dims(arrange(order(moved, descending), _places(moved))[0], back)
+
+
+def argmax(x: Any, *, axis: int = 0) -> Any:
+    """Return the place along `axis` of the greatest value, the first of equal ones, as a secret integer."""
+    return _extreme_place(x, axis, least=False)
+
+
+def argmin(x: Any, *, axis: int = 0) -> Any:
+    """Return the place along `axis` of the least value, the first of equal ones, as a secret integer."""
+    return _extreme_place(x, axis, least=True)
+
+
+def _extreme_place(x: Any, axis: int, least: bool) -> Any:
+    moved, _ = _last(x, axis)
+    rows = space(x).permute_dims(moved, [x.ndim - 1, *range(x.ndim - 1)])
+    rows = space(x).astype(rows, "int") if kind_of(rows) == "bool" else rows
+    return bind("extreme", [rows], least=least, place=True)[0]
 
 
 def top_k(x: Any, k: int) -> tuple[Any, Any]:

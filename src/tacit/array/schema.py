@@ -98,6 +98,7 @@ PARAMS: dict[str, dict[str, Check]] = {
     "concat": {"axis": is_whole},
     "dynamic_slice": {"sizes": _wholes},
     "order": {"descending": _flags},
+    "extreme": {"least": _flag, "place": _flag},
     "spread": {"size": is_whole, "last": _flag},
     "conv": {
         **dict.fromkeys(["strides", "base", "dilation"], _wholes),

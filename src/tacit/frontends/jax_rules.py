@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tacit.array import functions as xp
+from tacit.array import order as od
 from tacit.array.secret import SecretArray
 from tacit.errors import NotRealised, RangeError
 from tacit.frontends.jax_facts import away_from_zero
@@ -301,7 +302,7 @@ def _reduce_sum(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
 
 def _reduce_max(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     out = xp.max(ins[0], _axes(step))
-    it.facts[out.ref] = ("max", ins[0].ref, _axes(step))
+    it.facts[out.ref] = ("max", ins[0].ref, _axes(step), ins[0].shape)
     return [out]
 
 
@@ -318,26 +319,8 @@ def _reduce_logic(fn: Callable[..., SecretArray]) -> Rule:
     return rule
 
 
-def _arg(better: Callable[..., SecretArray]) -> Rule:
-    def rule(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
-        (axis,) = _axes(step)
-        x = ins[0]
-        order = (axis, *(i for i in range(x.ndim) if i != axis))
-        x = xp.permute_dims(x, order)
-        shape = x.shape
-        place: Value = np.broadcast_to(np.arange(shape[0]).reshape(-1, *[1] * (x.ndim - 1)), shape)
-        place = it.lift(np.ascontiguousarray(place))
-        # Neighbours meet, so the first of equal values wins, as in NumPy.
-        while x.shape[0] > 1:
-            even = x.shape[0] // 2 * 2
-            c = better(x[1:even:2], x[0:even:2])
-            pair = [xp.where(c, v[1:even:2], v[0:even:2]) for v in (x, place)]
-            if even < x.shape[0]:
-                pair = [xp.concat([p, v[even:]]) for p, v in zip(pair, (x, place), strict=True)]
-            x, place = pair
-        return [xp.reshape(place, shape[1:])]
-
-    return rule
+def _arg(fn: Callable[..., SecretArray]) -> Rule:
+    return lambda it, step, ins: [fn(it.lift(ins[0]), axis=_axes(step)[0])]
 
 
 def _cumulative(fn: Callable[..., SecretArray]) -> Rule:
@@ -410,8 +393,8 @@ RULES: dict[str, Rule] = {
     "reduce_prod": _reduce(xp.prod),
     "reduce_and": _reduce_logic(xp.all),
     "reduce_or": _reduce_logic(xp.any),
-    "argmax": _arg(xp.greater),
-    "argmin": _arg(xp.less),
+    "argmax": _arg(od.argmax),
+    "argmin": _arg(od.argmin),
     "cumsum": _cumsum,
     "cumprod": _cumulative(xp.multiply),
     "cummax": _cumulative(xp.maximum),

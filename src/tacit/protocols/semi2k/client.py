@@ -24,6 +24,7 @@ class Semi2kClient(Ghost):
     """Shares its own inputs and receives what is revealed to it; holds no shares."""
 
     name = "semi2k"
+    cards = CARDS
 
     def __init__(self, party: Party, ring: Ring, dealer: str = "") -> None:
         super().__init__(party, ring)

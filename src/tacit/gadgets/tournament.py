@@ -1,0 +1,280 @@
+"""The greatest of many rows: a tournament of groups, each decided by comparing all of its pairs at once.
+
+Pairs need the fewest comparisons. A group of k needs k(k−1)/2 of them, all in one batch, and its winner is known
+after ⌈log2(k−1)⌉ rounds of AND, where pairs would take ⌈log2 k⌉ batches one after the other. So groups are small
+while many rows are left, and large near the end, where rounds are what costs (docs/decisions/0061).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tacit.algebra.ring import Ring
+from tacit.core.protocol import Card, Protocol, Wave, price
+from tacit.core.share import Planes, Share, join, stack_planes
+from tacit.core.timing import Network
+
+Array = npt.NDArray[Any]
+Call = tuple[str, int, dict[str, Any]]
+
+ARITIES = (2, 3, 5, 9, 17, 33, 64)
+"""Sizes of groups, besides all that are left; one more than a power of two suits a tree of AND."""
+
+
+def greatest(p: Protocol, x: Share, bits: int) -> Share:
+    """Return the greatest of each column of x (rows, columns).
+
+    Differences of a column's elements must be less than 2^bits. Each level: F_sign of all pairs, ⌈log2(k−1)⌉ F_and,
+    F_inject.
+    """
+    rows, columns = x.shape
+    for k in plan(p, rows, columns, bits, 1)[1]:
+        groups, alone = groups_of(rows, k)
+        held = x[: groups * k] if groups * k <= rows else x[_padded(rows, k, groups)]
+        seats = held.reshape(k, groups, columns)  # of rows far apart: which of equal ones wins does not show
+        gaps, hot = _meet(p, seats, bits)
+        won = _chosen(p, hot, gaps, seats[-1])
+        x = join([won, x[rows - 1 :]]) if alone else won
+        rows = groups + alone
+    return x.reshape(columns)
+
+
+def greatest_place(p: Protocol, x: Share, bits: int) -> Share:
+    """Return the number of the first row that holds the greatest of each column of x (rows, columns).
+
+    As `greatest`. Rows' numbers either move with the elements, or are found at the end from who won: [row won its
+    group], AND the same of its group's winner, and so on up, by ⌈log2(levels)⌉ F_and; the bits of the row's number
+    are XORs of these, and become ring elements by F_b2a. That sends few bits a row, for a few rounds more.
+    """
+    rows, columns = x.shape
+    if rows == 1 or not columns:
+        return _numbers(p, 1, columns).reshape(columns)
+    (both, with_numbers), (one, without) = (plan(p, rows, columns, bits, moving) for moving in (2, 1))
+    if both <= one + p.price(*_tracing(rows, columns, len(without))):
+        return _carried(p, x, bits, with_numbers)
+    return _traced(p, x, bits, without)
+
+
+# -- how large the groups are ---------------------------------------------------------------------------------
+
+
+def groups_of(rows: int, k: int) -> tuple[int, int]:
+    """Return the groups that k-ary comparison makes of the rows, and how many rows (0 or 1) go on alone."""
+    full, rest = divmod(rows, k)
+    return (full, rest) if rest < 2 else (full + 1, 0)
+
+
+def plan(p: Protocol, rows: int, columns: int, bits: int, moving: int) -> tuple[int, tuple[int, ...]]:
+    """Return the least price on the agreed network (`core.protocol.price`), and the sizes of groups level by level.
+
+    For rows × columns elements whose differences have `bits` bits; `moving` values are selected for each winner.
+    """
+    cards = tuple(p.card(name) for name in ("sign", "and_", "select"))
+    return _cheapest(cards, p.party.n, p.party.network, p.ring, rows, columns, bits, moving)
+
+
+@lru_cache(maxsize=1 << 10)
+def _cheapest(
+    cards: tuple[Card, ...],
+    parties: int,
+    network: Network,
+    ring: Ring,
+    rows: int,
+    columns: int,
+    bits: int,
+    moving: int,
+) -> tuple[int, tuple[int, ...]]:
+    compare, both, select = cards
+
+    def level(k: int, groups: int) -> int:
+        n, inputs = groups * columns, k - 1
+        calls: list[tuple[Card, int, dict[str, Any]]] = [(compare, n * k * (k - 1) // 2, {"bits": bits})]
+        while inputs > 1:
+            calls.append((both, n * (k - 1) * (inputs // 2), {}))
+            inputs -= inputs // 2
+        calls.append((select, n * (k - 1) * moving, {}))
+        waves: list[Wave] = []
+        for card, size, sizes in calls:
+            waves += card.pattern(ring, size, parties=parties, network=network, **sizes)
+        # What a party sends first need not wait for what others received last: a level after another takes less.
+        links = tuple(tuple(dict.fromkeys((a, b) for a, b, _ in wave)) for wave in waves)
+        saved = len(waves) - (_depth(links + links) - _depth(links))
+        return price(network, parties, waves) - saved * network.round_bytes
+
+    found: dict[int, tuple[int, tuple[int, ...]]] = {1: (0, ())}
+
+    def best(n: int) -> tuple[int, tuple[int, ...]]:
+        if n not in found:
+            least: tuple[int, tuple[int, ...]] = (0, ())
+            for k in (*(k for k in ARITIES if k < n), *([n] if n <= ARITIES[-1] else [])):
+                groups, alone = groups_of(n, k)
+                here = level(k, groups)
+                if least[1] and here >= least[0]:
+                    break  # larger groups compare more
+                rest, levels = best(groups + alone)
+                if not least[1] or here + rest < least[0]:
+                    least = (here + rest, (k, *levels))
+            found[n] = least
+        return found[n]
+
+    return best(rows) if columns else (0, ())
+
+
+@lru_cache(maxsize=1 << 10)
+def _depth(links: tuple[tuple[tuple[int, int], ...], ...]) -> int:
+    """Return the longest chain of messages, of links (sender, receiver) wave by wave."""
+    depth: dict[int, int] = {}
+    for wave in links:
+        arrive = [(receiver, depth.get(sender, 0) + 1) for sender, receiver in wave]
+        for receiver, at in arrive:
+            depth[receiver] = max(depth.get(receiver, 0), at)
+    return max(depth.values(), default=0)
+
+
+def _tracing(rows: int, columns: int, levels: int) -> list[Call]:
+    planes = (rows - 1).bit_length()
+    joins: list[Call] = [("and_", rows * columns, {})] * (levels - 1).bit_length()
+    return [*joins, ("to_arith", columns * planes, {"planes": planes})]
+
+
+# -- one level -------------------------------------------------------------------------------------------------
+
+
+def _padded(rows: int, k: int, groups: int) -> Array:
+    # Missing rows are the last one again: it never beats itself.
+    return np.minimum(np.arange(groups * k), rows - 1)
+
+
+def _meet(p: Protocol, seats: Share, bits: int) -> tuple[Share, Planes]:
+    """Return, of seats (k, groups, columns), the first k − 1 less the last, and whether each of these wins."""
+    k = seats.shape[0]
+    gaps = p.sub(seats[:-1], seats[-1:])
+    first, second = np.triu_indices(k, 1)
+    pairs = gaps if k == 2 else p.sub(seats[first], seats[second])
+    later = p.sign(pairs.reshape(pairs.size), bits)
+    return gaps, p.invert(later) if k == 2 else _winners(p, later, k)
+
+
+def _winners(p: Protocol, later: Planes, k: int) -> Planes:
+    """Return whether each seat but the last wins: one plane of k−1 times n bits, from one of k(k−1)/2 times n.
+
+    `later` says of each pair, in the order of `triu_indices`, whether the second is greater; so of equal ones the first
+    wins, and of all seats exactly one.
+    """
+    count = k * (k - 1) // 2
+    met = p.unpack(later, (count, later.n // count))
+    pair = np.zeros((k, k), np.int64)
+    pair[np.triu_indices(k, 1)] = np.arange(count)
+    seat = np.arange(k - 1)[:, None]
+    other = np.arange(k - 1) + (np.arange(k - 1) >= seat)
+    won = met[pair[np.minimum(seat, other), np.maximum(seat, other)]]
+    earlier = (other > seat).astype(np.uint8)[:, :, None]
+    won = Share(tuple(a ^ earlier if p.holds_constant(j) else a for j, a in enumerate(won.parts)))
+    while won.shape[1] > 1:
+        half = won.shape[1] // 2
+        both = _and(p, won[:, :half], won[:, half : 2 * half])
+        won = join([both, won[:, 2 * half :]], axis=1) if won.shape[1] % 2 else both
+    return p.pack(won)
+
+
+def _and(p: Protocol, a: Share, b: Share) -> Share:
+    return p.unpack(p.and_(p.pack(a), p.pack(b)), a.shape)
+
+
+def _chosen(p: Protocol, hot: Planes, gaps: Share, last: Share) -> Share:
+    """Return the last seat plus the gap of the seat that won, if another did."""
+    step = p.select(hot, gaps.reshape(gaps.size)).reshape(*gaps.shape)
+    return p.add(p.sum(step, (0,)), last)
+
+
+# -- places ----------------------------------------------------------------------------------------------------
+
+
+def _neighbours(x: Share, k: int, groups: int) -> Share:
+    """Return seats (k, groups, …) of rows that follow one another, so that the first of equal ones wins."""
+    rows, *rest = x.shape
+    held = x[: groups * k] if groups * k <= rows else x[_padded(rows, k, groups)]
+    return held.reshape(groups, k, *rest).map(lambda a: a.swapaxes(0, 1))
+
+
+def _numbers(p: Protocol, rows: int, columns: int) -> Share:
+    numbers = p.ring.encode_ints(np.arange(rows, dtype=np.int64))
+    return p.constant(np.repeat(numbers, columns).reshape(rows, columns))
+
+
+def _carried(p: Protocol, x: Share, bits: int, levels: tuple[int, ...]) -> Share:
+    """Select the rows' numbers as the elements."""
+    rows, columns = x.shape
+    where = _numbers(p, rows, columns)
+    for k in levels:
+        groups, alone = groups_of(rows, k)
+        seats, places = (_neighbours(a, k, groups) for a in (x, where))
+        gaps, hot = _meet(p, seats, bits)
+        moved = p.sub(places[:-1], places[-1:])
+        if groups + alone == 1:
+            return _chosen(p, hot, moved, places[-1]).reshape(columns)
+        twice = p.unpack(hot, gaps.shape)
+        won = _chosen(
+            p, p.pack(join([twice, twice], 2)), join([gaps, moved], 2), join([seats[-1], places[-1]], 1)
+        )
+        x, where = (
+            join([a, old[rows - 1 :]]) if alone else a
+            for a, old in ((won[:, :columns], x), (won[:, columns:], where))
+        )
+        rows = groups + alone
+    return where.reshape(columns)
+
+
+def _traced(p: Protocol, x: Share, bits: int, levels: tuple[int, ...]) -> Share:
+    """Find the rows' numbers from who won at each level."""
+    rows = x.shape[0]
+    steps: list[tuple[Share, Array]] = []
+    for k in levels:
+        groups, alone = groups_of(rows, k)
+        seats = _neighbours(x, k, groups)
+        gaps, hot = _meet(p, seats, bits)
+        steps.append((_all_seats(p, p.unpack(hot, gaps.shape), rows, alone), np.arange(rows) // k))
+        if groups + alone > 1:
+            won = _chosen(p, hot, gaps, seats[-1])
+            x = join([won, x[rows - 1 :]]) if alone else won
+        rows = groups + alone
+    while len(steps) > 1:
+        pairs = [(steps[i], steps[i + 1]) for i in range(0, len(steps) - 1, 2)]
+        below = join([low.reshape(low.size) for (low, _), _ in pairs])
+        above = join([high[up].reshape(low.size) for (low, up), (high, _) in pairs])
+        both, made, at = _and(p, below, above), [], 0
+        for (low, up), (_, next_up) in pairs:
+            made.append((both[at : at + low.size].reshape(*low.shape), next_up[up]))
+            at += low.size
+        steps = [*made, *steps[2 * len(pairs) :]]
+    return _number(p, steps[0][0])
+
+
+def _all_seats(p: Protocol, hot: Share, rows: int, alone: int) -> Share:
+    """Return whether each row (rows, columns) wins its group, from all seats but the last; who is alone does."""
+    k, groups, columns = hot.shape[0] + 1, *hot.shape[1:]
+    parts = []
+    for j, a in enumerate(hot.parts):
+        one = np.uint8(p.holds_constant(j))
+        last = np.bitwise_xor.reduce(a, axis=0, keepdims=True) ^ one
+        seats = np.concatenate([a, last]).swapaxes(0, 1).reshape(groups * k, columns)
+        parts.append(np.concatenate([seats[: rows - alone], np.full((alone, columns), one)]))
+    return Share(tuple(parts))
+
+
+def _number(p: Protocol, hot: Share) -> Share:
+    """Return the number of the one row of each column that is marked."""
+    rows, columns = hot.shape
+    bits = (rows - 1).bit_length()
+    parts = [np.concatenate([a, np.zeros(((1 << bits) - rows, columns), np.uint8)]) for a in hot.parts]
+    planes = []
+    for b in range(bits)[::-1]:
+        upper = [a[1 << b :] for a in parts]
+        planes.append(p.pack(Share(tuple(np.bitwise_xor.reduce(a, axis=0) for a in upper))))
+        parts = [a[: 1 << b] ^ u for a, u in zip(parts, upper, strict=True)]
+    weights = p.ring.encode_ints(1 << np.arange(bits, dtype=np.int64)[::-1])[:, None]
+    return p.sum(p.mul_public(p.to_arith(stack_planes(planes)), weights), (0,))

@@ -1,0 +1,188 @@
+"""The greatest of many rows: right whatever the groups are, the first of equal ones, and cheaper than pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import tacit
+from tacit import testing
+from tacit.algebra.ring import Ring
+from tacit.array import functions as fn
+from tacit.array import order as od
+from tacit.array.interpret import Trace, reveal
+from tacit.array.ranges import fit
+from tacit.array.session import Session
+from tacit.core.timing import LOOPBACK, PRESETS, Network
+from tacit.errors import RangeError, ShapeError
+from tacit.gadgets import tournament
+
+Array = npt.NDArray[Any]
+NETWORKS = [*PRESETS.values(), Network("satellite", 600_000, 125_000_000), Network("slow line", 2, 1000)]
+BITS = 5
+"""Of differences of the values below."""
+SHAPES = [
+    (1, 1),
+    (1, 4),
+    (2, 1),
+    (2, 70),
+    (3, 5),
+    (4, 3),
+    (5, 2),
+    (6, 1),
+    (7, 9),
+    (9, 1),
+    (11, 2),
+    (64, 1),
+    (65, 2),
+]
+SHAPES += [(66, 1), (130, 3), (1025, 1), (4, 3000)]
+
+
+def opened(protocol: str, width: int, network: Network, x: Array, run: Any) -> Array:
+    """Return the opened result of run(protocol, shares of x), a whole number for each column."""
+
+    def body(p: Any) -> Any:
+        p.party.network = network
+        return p.reveal(run(p, testing.scatter(p, p.ring.encode_ints(x))), p.party.compute)
+
+    dealer = "zoe" if protocol == "semi2k" else ""
+    found = testing.run(protocol, width, body, n=2 if dealer else 3, dealer=dealer)
+    return np.array([int(v) for v in Ring(width).to_ints(found[testing.NAMES[0]])], np.int64)
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_every_size_on_every_network(shape: tuple[int, int], network: Network) -> None:
+    x = np.random.default_rng(shape).integers(-8, 9, shape)
+    run = tournament.greatest, tournament.greatest_place
+    greatest, place = (opened("rep3", 64, network, x, lambda p, s, f=f: f(p, s, BITS)) for f in run)
+    assert np.array_equal(greatest, x.max(0))
+    assert np.array_equal(place, x.argmax(0))
+
+
+@pytest.mark.parametrize("network", [LOOPBACK, PRESETS["wan"]], ids=str)
+@pytest.mark.parametrize(("protocol", "width"), [("clear", 64), ("semi2k", 64), ("rep3", 128), ("rep3", 9)])
+def test_every_protocol_and_width(protocol: str, width: int, network: Network) -> None:
+    x = np.random.default_rng(1).integers(-8, 9, (23, 4))
+    run = tournament.greatest, tournament.greatest_place
+    greatest, place = (opened(protocol, width, network, x, lambda p, s, f=f: f(p, s, BITS)) for f in run)
+    assert np.array_equal(greatest, x.max(0))
+    assert np.array_equal(place, x.argmax(0))
+
+
+@pytest.mark.parametrize("way", ["_carried", "_traced"])
+@pytest.mark.parametrize("k", tournament.ARITIES)
+def test_the_first_of_equal_ones_in_groups_of_every_size(k: int, way: str) -> None:
+    """Few values, so that most groups have several greatest; sizes around whole groups."""
+    rng = np.random.default_rng(k)
+    for rows in (k, k + 1, 2 * k - 1, 2 * k + 2):
+        x = rng.integers(0, 3, (rows, 5))
+        levels, left = [], rows
+        while left > 1:
+            levels.append(min(k, left))
+            left = sum(tournament.groups_of(left, levels[-1]))
+        run = getattr(tournament, way)
+        found = opened(
+            "rep3", 64, LOOPBACK, x, lambda p, s, run=run, levels=tuple(levels): run(p, s, BITS, levels)
+        )
+        assert np.array_equal(found, x.argmax(0)), rows
+
+
+def test_ends_of_the_range_meet() -> None:
+    """Differences of 2^bits − 1 are compared as they are: nothing is added to them."""
+    x = np.array([[-16], [15], [-16], [15], [15], [-16], [-16]])
+    for network in NETWORKS:
+        for levels in ((7,), (2, 2, 2), (3, 3), (4, 2)):
+            found = opened(
+                "rep3", 7, network, x, lambda p, s, levels=levels: tournament._traced(p, s, BITS, levels)
+            )
+            assert list(found) == [1]
+        assert list(opened("rep3", 7, network, x, lambda p, s: tournament.greatest(p, s, BITS))) == [15]
+
+
+def test_groups_grow_towards_the_end_and_with_what_a_round_is_worth() -> None:
+    def levels(p: Any) -> tuple[tuple[int, ...], ...]:
+        out = []
+        for network in (Network("slow line", 2, 1000), *PRESETS.values()):
+            p.party.network = network
+            out.append(tournament.plan(p, 100_000, 1, 21, 1)[1])
+        return tuple(out)
+
+    every = testing.run("rep3", 64, levels, clients=("cleo",))
+    assert len(set(every.values())) == 1
+    slow, loopback, lan, wan = every["cleo"]
+    assert slow[:8] == (2,) * 8
+    assert len(slow) > len(lan) >= len(loopback) > len(wan)
+    assert all(a <= b for a, b in pairwise(loopback[:-1]))
+
+
+@pytest.fixture(scope="module")
+def s() -> Iterator[Session]:
+    with tacit.simulate("rep3", owners=("dora",), seed=3) as session:
+        yield session
+
+
+VALUES = np.random.default_rng(2).integers(-40, 40, (3, 4, 5))
+
+
+@pytest.mark.parametrize(
+    "value", [VALUES, VALUES / 4, VALUES < 0, VALUES * 0], ids=["int", "fixed", "bool", "equal"]
+)
+def test_reductions_of_arrays(s: Session, value: Array) -> None:
+    if value.dtype == bool:
+        x = fn.logical_xor(s.input(value, "alice"), s.input(np.zeros(value.shape, bool), "dora"))
+    else:
+        x = s.input(value, "alice", bound=(-40, 40)) + s.input(np.zeros_like(value), "dora", bound=(0, 0))
+    for axis in (None, 0, -1, (0, 2), ()):
+        for keep in (False, True):
+            for found, want in ((fn.max, np.max), (fn.min, np.min)):
+                got = np.asarray(tacit.reveal(found(x, axis, keep), why="test"))
+                assert np.array_equal(got, want(value, axis=axis, keepdims=keep)), (axis, keep)
+    for axis in (0, 1, -1):
+        for found, want in ((od.argmax, np.argmax), (od.argmin, np.argmin)):
+            assert np.array_equal(
+                np.asarray(tacit.reveal(found(x, axis=axis), why="test")), want(value, axis=axis)
+            )
+            assert np.array_equal(found(value, axis=axis), want(value, axis=axis))
+
+
+def test_what_an_owner_or_everybody_knows_is_reduced_in_the_clear(s: Session) -> None:
+    x = s.input(VALUES, "alice", bound=(-40, 40))
+    assert fn.max(x, 0).aval.where == od.argmin(x, axis=0).aval.where == x.aval.where
+    assert int(np.asarray(tacit.reveal(fn.min(x), why="test"))) == VALUES.min()
+
+
+def test_nothing_has_no_greatest(s: Session) -> None:
+    x = s.input(np.zeros((0, 3)), "alice", bound=(0, 1))
+    for reduce in (lambda: fn.max(x), lambda: fn.min(x, 0), lambda: od.argmax(x, axis=0)):
+        with pytest.raises(ShapeError, match="no values does not exist"):
+            reduce()
+    assert fn.max(x, 1).shape == (0,)
+    with pytest.raises(ShapeError, match="axis 2 does not exist"):
+        od.argmax(x, axis=2)
+
+
+def test_ranges_need_what_a_pair_needs() -> None:
+    """Whole tournaments fit where the comparison of two fits, and are refused where it is."""
+
+    def fits(reduce: Any, exponent: int) -> bool:
+        trace = Trace()
+        x, y = (trace.input(n, n, (9,), "fixed", -(2.0**exponent), 2.0**exponent) for n in ("alice", "bob"))
+        z = fn.where(fn.less(x, 0.0), x, y)
+        reveal(reduce(z), why="test")
+        try:
+            fit(trace.program(), 64, 16)
+        except RangeError:
+            return False
+        return True
+
+    found = [fits(lambda z: fn.maximum(z[:4], z[4:8]), e) for e in range(38, 50)]
+    assert True in found and False in found
+    for reduce in (fn.max, fn.min, lambda z: od.argmax(z, axis=0)):
+        assert [fits(reduce, e) for e in range(38, 50)] == found
