@@ -70,6 +70,7 @@ def _product_trunc(q: Rep3, product: Product, low: int, high: int, f: int) -> St
     r, rho = common.ring(ring, (n,)), common.ring(ring, (n,))
     masked = product(q, low, high, rho, r) if party.index == 1 else product(q, low, high, None, rho)
     party.send(party.compute[0], "rep3.product", ring.pack(masked))
+    party.flush()  # P0 waits for this; what follows goes to another party
     return (yield from _trunc(q, (r, r, None), n, f, 1, late=True))
 
 
