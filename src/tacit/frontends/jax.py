@@ -16,7 +16,14 @@ import numpy as np
 from tacit.array import functions as xp
 from tacit.array.interpret import Context, is_users
 from tacit.array.secret import SecretArray
-from tacit.errors import InternalError, NotRealised, SecretUsedAsPublic, TacitError, UsageError
+from tacit.errors import (
+    InternalError,
+    NotRealised,
+    RangeError,
+    SecretUsedAsPublic,
+    TacitError,
+    UsageError,
+)
 from tacit.frontends import (
     jax_facts,
     jax_index,
@@ -109,6 +116,17 @@ def _line(exc: BaseException) -> str:
     return found
 
 
+def _not_finite(ins: list[Value]) -> str:
+    """Return what of an operand known while tracing is no finite number, in words, or nothing."""
+    for v in ins:
+        if known(v) and getattr(v, "dtype", None) is not None and np.dtype(v.dtype).kind == "f":
+            a = np.asarray(v)
+            for words, found in (("NaN", np.isnan(a)), ("an infinite constant", np.isinf(a))):
+                if np.any(found):
+                    return words
+    return ""
+
+
 def finish(context: Context, v: Value, dtype: Any) -> SecretArray:
     """Return a value as an array of the context, of the kind that JAX's type asks for."""
     kind = kind_of(dtype)
@@ -152,6 +170,8 @@ class Interpreter:
             return fold(step, ins)
         rule = RULES.get(step.name)
         where = step.source or "the function"
+        if rule is not None and not step.effect and all(0 in a.shape for a in step.avals):
+            return [np.zeros(a.shape, a.dtype) for a in step.avals]
         if rule is None:
             remedy = REMEDIES.get(step.name, "rewrite it with operations that docs/operations.md lists")
             raise NotRealised(f"{where}: jax primitive {step.name!r} is not supported on secrets; {remedy}")
@@ -162,6 +182,11 @@ class Interpreter:
                 kind_of(aval.dtype)
             outs = rule(self, step, ins)
         except TacitError as exc:
+            if isinstance(exc, RangeError) and (name := _not_finite(ins)):
+                raise RangeError(
+                    f"{where}: jax primitive {step.name!r} meets {name}, which no secret can be; use a finite number "
+                    "in its place, such as the end of the value's range"
+                ) from None
             if where in str(exc) or not exc.args:
                 raise
             exc.args = (f"{where}: {exc.args[0]}", *exc.args[1:])

@@ -188,8 +188,34 @@ def _log(it: Interpreter, step: Step, ins: list[Value], outs: list[Value]) -> li
     return outs
 
 
+def _reduce_min(it: Interpreter, step: Step, ins: list[Value], outs: list[Value]) -> list[Value]:
+    it.facts[outs[0].ref] = ("min", ins[0].ref, tuple(int(a) for a in step.params["axes"]), ins[0].shape)
+    return outs
+
+
+def _eq(it: Interpreter, step: Step, ins: list[Value], outs: list[Value]) -> list[Value]:
+    """Note which elements equal their own maximum or minimum: one at least does, exactly."""
+    if known(outs[0]) or any(known(v) for v in ins):
+        return outs
+    for x, y in (ins, ins[::-1]):
+        fact = it.facts.get(y.ref)
+        if fact is not None and fact[0] in ("max", "min") and fact[1] == x.ref and outs[0].shape == x.shape:
+            it.facts[outs[0].ref] = ("attained", fact[2])
+    return outs
+
+
+def _convert(it: Interpreter, step: Step, ins: list[Value], outs: list[Value]) -> list[Value]:
+    fact = None if known(ins[0]) else it.facts.get(ins[0].ref)
+    if fact is not None and fact[0] == "attained" and not known(outs[0]) and outs[0].dtype != "bool":
+        it.facts[outs[0].ref] = fact
+    return outs
+
+
 def _reduce_sum(it: Interpreter, step: Step, ins: list[Value], outs: list[Value]) -> list[Value]:
     fact = None if known(ins[0]) else it.facts.get(ins[0].ref)
+    if fact == ("attained", tuple(step.params["axes"])) and outs[0].aval.lo < 1 <= outs[0].aval.hi:
+        # JAX shares the gradient of a maximum among the elements that attain it, by dividing by their number.
+        return [xp.assume(outs[0], 1, outs[0].aval.hi, "an extreme is one of the values, exactly")]
     if fact is None or fact[0] != "logarithms" or tuple(step.params["axes"]) != (ins[0].ndim - 1,):
         return outs
     _, _, least, most, n = fact
@@ -212,6 +238,9 @@ NOTES: dict[str, Note] = {
     "abs": _abs,
     "log": _log,
     "reduce_sum": _reduce_sum,
+    "reduce_min": _reduce_min,
+    "eq": _eq,
+    "convert_element_type": _convert,
 }
 
 

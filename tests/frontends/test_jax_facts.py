@@ -1,0 +1,132 @@
+"""What the front end proves of extremes, constants and empty arrays, beside JAX in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from tacit.array.interpret import Trace, reveal
+from tacit.array.ranges import fit
+from tacit.array.runtime import Runtime
+from tacit.array.secret import SecretArray
+from tacit.errors import NotRealised, RangeError
+from tacit.frontends.jax import trace_jax
+from tacit.frontends.jax_flat import x64
+from tacit.testing import run
+
+OWNERS = ("alice", "bob", "carol")
+
+
+def shared(function: Callable[..., Any], values: list[Any], lo: float = -4, hi: float = 4) -> list[Any]:
+    """Run a function on values that no party knows; fixed point for floats, int for whole numbers."""
+    trace, ins, data = Trace(), [], {o: {} for o in OWNERS}
+    for i, v in enumerate(values):
+        a = np.asarray(v)
+        kind = {"f": "fixed", "i": "int", "b": "bool"}[a.dtype.kind]
+        ends = (lo, hi) if kind == "fixed" else (int(a.min(initial=0)), int(a.max(initial=1)))
+        x = trace.input(f"x{i}", "alice", a.shape, kind, *ends)
+        nought = trace.input(f"n{i}", "bob", a.shape, kind, 0, 1 if kind == "bool" else 0)
+        data["alice"][f"x{i}"], data["bob"][f"n{i}"] = a, np.zeros(a.shape, a.dtype)
+        ins.append(x ^ nought if kind == "bool" else x + nought)
+    out = trace_jax(function, ins)
+    leaves = jax.tree_util.tree_leaves(out, is_leaf=lambda v: isinstance(v, SecretArray))
+    for i, a in enumerate(leaves):
+        reveal(a, why="test", name=f"r{i}")
+    program = trace.program()
+    fmt = fit(program)
+    found = run("rep3", fmt.width, lambda p: Runtime(p, fmt, OWNERS).run(program, data[p.party.name]), seed=2)
+    return [np.asarray(found["carol"][f"r{i}"]) for i in range(len(leaves))]
+
+
+def same(function: Callable[..., Any], values: list[Any], atol: float = 2.0**-14, **ends: float) -> None:
+    """Compare with JAX in float64."""
+    got = shared(function, values, **ends)
+    with x64():
+        want = jax.tree_util.tree_leaves(function(*(jnp.asarray(v) for v in values)))
+    assert len(got) == len(want)
+    for g, w in zip(got, want, strict=True):
+        assert g.shape == w.shape
+        np.testing.assert_allclose(g.astype(float), np.asarray(w, float), atol=atol, rtol=atol)
+
+
+rng = np.random.default_rng(12)
+X = rng.uniform(-4, 4, (3, 3))
+TIES = np.round(rng.uniform(-1, 1, (6, 3)))
+
+OTHER_AXIS: dict[str, Callable[[Any], Any]] = {
+    "column's maximum from rows": lambda x: jnp.exp(x - jnp.max(x, axis=0)[:, None]),
+    "row's maximum from columns": lambda x: jnp.exp(x - jnp.max(x, axis=1)),
+    "reshaped": lambda x: jnp.exp(x - jnp.max(x, axis=0).reshape(3, 1)),
+    "broadcast": lambda x: jnp.exp(x - lax.broadcast_in_dim(jnp.max(x, axis=0), (3, 3), (0,))),
+    "turned": lambda x: jnp.exp(x - lax.broadcast_in_dim(jnp.max(x, 0, keepdims=True), (3, 3), (0, 1)).T),
+    "reversed": lambda x: jnp.exp(x - jnp.max(x, axis=0)[::-1]),
+    "its own": lambda x: jnp.exp(x - jnp.max(x, axis=0)),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_AXIS)
+def test_a_maximum_beside_other_elements_proves_nothing(name: str) -> None:
+    x = np.diag([4.0, 0.5, -4.0])  # differences of both signs
+    same(OTHER_AXIS[name], [x], atol=0.05)
+
+
+GRADIENTS: dict[str, Callable[[Any], Any]] = {
+    "max": lambda x: jax.grad(lambda v: jnp.max(v) ** 2)(x),
+    "max of columns": lambda x: jax.grad(lambda v: (jnp.max(v, axis=0) ** 2).sum())(x),
+    "min of rows": lambda x: jax.grad(lambda v: (jnp.min(v, axis=1) ** 2).sum())(x),
+    "keepdims": lambda x: jax.grad(lambda v: (v - jnp.max(v, axis=0, keepdims=True)).sum())(x),
+    "forward": lambda x: jax.jvp(lambda v: jnp.max(v, axis=0), (x,), (x * 0.5,))[1],
+    "ptp": lambda x: jax.grad(lambda v: jnp.ptp(v, axis=0).sum())(x),
+    "cummax": lambda x: jax.jvp(lambda v: lax.cummax(v, 0), (x,), (x * 0.5,))[1],
+}
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_gradients_of_extremes_with_ties(name: str) -> None:
+    same(GRADIENTS[name], [TIES])
+
+
+EMPTY: dict[str, Callable[[Any], Any]] = {
+    "functions": lambda x: (
+        jnp.arctanh(x),
+        jax.scipy.special.erfinv(x),
+        jnp.sin(x),
+        jax.scipy.special.gammaln(x + 2),
+    ),
+    "division": lambda x: (1 / x, x / x, jnp.log(x), jnp.sqrt(x), x**-1.5),
+    "order": lambda x: (jnp.sort(x, 1), jnp.cumsum(x, 0), jnp.argsort(x, 1), lax.cummax(x, 1)),
+    "products": lambda x: (x @ jnp.ones((3, 2)), jnp.outer(x, x)),
+}
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (2, 0, 3)])
+@pytest.mark.parametrize("name", EMPTY)
+def test_empty_arrays(name: str, shape: tuple[int, ...]) -> None:
+    same(lambda x: EMPTY[name](x), [np.zeros(shape)], lo=-0.5, hi=0.5)
+
+
+NOT_FINITE: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "where": (lambda x: jnp.where(x > 0, x, jnp.nan), "'select_n' meets NaN"),
+    "product": (lambda x: x * jnp.inf, "'mul' meets an infinite constant"),
+    "table": (lambda x: x + jnp.array([1.0, -jnp.inf, 2.0]), "'add' meets an infinite constant"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_FINITE)
+def test_a_constant_that_is_no_number_is_refused_by_operation_line_and_remedy(name: str) -> None:
+    function, words = NOT_FINITE[name]
+    with pytest.raises(
+        RangeError, match=f"test_jax_facts.py:[0-9]+: jax primitive {words}.*use a finite number"
+    ):
+        shared(function, [X])
+
+
+def test_refused_by_name() -> None:
+    with pytest.raises(NotRealised, match="'while'"):
+        shared(lambda x: lax.while_loop(lambda v: v.sum() > 0, lambda v: v - 1, x), [X])
