@@ -293,6 +293,7 @@ def _table() -> dict[str, Op]:
     from tacit.array import ops_order as oo
     from tacit.array import shapes as sh
     from tacit.array import windows as wn
+    from tacit.array.blocks import in_blocks
     from tacit.array.loop import scan_abstract
 
     def one(fn: Callable[..., Any]) -> Callable[[list[Array], Params], list[Array]]:
@@ -402,7 +403,7 @@ def _table() -> dict[str, Op]:
         *wn.ENTRIES,
         *lk.ENTRIES,
     ]
-    return {op.name: op for op in entries}
+    return {op.name: in_blocks(op) for op in entries}
 
 
 _CACHE: dict[str, Op] = {}
