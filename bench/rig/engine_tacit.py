@@ -16,7 +16,7 @@ from bench.rig.party import Array, Engine
 
 from tacit import protocols
 from tacit.algebra.ring import Ring
-from tacit.array.analyse import nowhere
+from tacit.array.analyse import predict
 from tacit.array.interpret import Trace
 from tacit.array.passes import localise
 from tacit.array.program import Aval, Input, Program, owned, parse
@@ -24,14 +24,15 @@ from tacit.array.ranges import check, secret_steps
 from tacit.array.runtime import Format, Runtime, Value
 from tacit.array.secret import SecretArray
 from tacit.array.session import EAGER_JOB
-from tacit.core.cost import Cost, CostModel
-from tacit.core.ghost import ghost
+from tacit.core.cost import Cost
 from tacit.core.party import handshake
+from tacit.core.timing import LOOPBACK, Network, default_machine
 from tacit.kernels import reuse_memory
 from tacit.net.identity import load_identity
 from tacit.net.roster import Party, Roster
 from tacit.net.sockets import listen_on
 from tacit.net.tls import connect_mesh
+from tacit.node.measure import measure
 
 NAMES = ("alice", "bob", "carol")
 FORMAT = Format(64, 16)
@@ -80,12 +81,13 @@ def secret_from_the_start(program: Program, inputs: dict[str, dict[str, Any]]) -
     )
 
 
-def cost(program: Program) -> Cost:
+def cost(program: Program, network: Network = LOOPBACK) -> Cost:
     """Return what the cost model predicts; what is secret from the start is shared already."""
-    model = CostModel("rep3", protocols.load("rep3").cards, nowhere(NAMES), Ring(FORMAT.width))
-    values = [Value(i.aval, None, ghost(i.aval.shape) if i.aval.secret else None) for i in program.inputs]
-    Runtime(model, FORMAT, NAMES).block(program, values)
-    return model.cost
+    # All parties share the cores of this machine with the relay, if there is one.
+    near = network == LOOPBACK
+    cores = len(os.sched_getaffinity(0)) / (len(NAMES) + (not near))
+    here = replace(default_machine(), cores=cores, together=near)
+    return predict(program, "rep3", FORMAT, NAMES, NAMES, network=network, machine=here)
 
 
 def secret_inputs(runtime: Runtime, program: Program, arrays: dict[str, Array]) -> list[Value]:
@@ -137,7 +139,9 @@ class Tacit(Engine):
             )
         )
         mesh = connect_mesh(self.identity, roster, NAMES[self.rank], listen=self.listener)
-        party = handshake(mesh, NAMES, EAGER_JOB, roster.hash())
+        # Through relays the links are measured, and variants chosen for what was found, as `tacit job measure` does.
+        self.network = measure(mesh, NAMES) if any("relay" in c for c in cards) else LOOPBACK
+        party = handshake(mesh, NAMES, EAGER_JOB, roster.hash(), network=self.network)
         protocol = protocols.load("rep3", "compute")(party, Ring(FORMAT.width))
         self.mesh, self.runtime = mesh, Runtime(protocol, FORMAT, NAMES)
 
@@ -150,8 +154,11 @@ class Tacit(Engine):
 
     def facts(self) -> dict[str, Any]:
         """Return what the cost model predicts and the multiply-adds of products."""
-        model = cost(self.program)
+        model = cost(self.program, self.network)
         return {
+            "network": self.network.content(),
+            "predicted_seconds": model.seconds,
+            "predicted_cpu": sum(model.working.values()),
             "predicted_rounds": model.rounds,
             "predicted_bytes": [model.sent_by(n) for n in NAMES],
             "products": products(self.program),

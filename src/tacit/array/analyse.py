@@ -14,6 +14,7 @@ from tacit.array.program import Aval, Eqn, Input, Program
 from tacit.array.ranges import Format, check, noise, secret_steps, tightest
 from tacit.array.runtime import Runtime, Value
 from tacit.core.cost import Cost, CostModel
+from tacit.core.ghost import ghost
 from tacit.core.party import Party
 from tacit.core.timing import LOOPBACK, Machine, Network, default_machine
 from tacit.crypto.prg import KeyRing
@@ -247,7 +248,9 @@ def nowhere(compute: tuple[str, ...], name: str = "", network: Network = LOOPBAC
 def usual(network: Network, parties: int) -> Machine:
     """Return the package's calibration: on loopback all parties share the cores of this machine."""
     machine = default_machine()
-    return replace(machine, cores=(os.cpu_count() or 1) / parties) if network == LOOPBACK else machine
+    if network != LOOPBACK:
+        return machine
+    return replace(machine, cores=(os.cpu_count() or 1) / parties, together=True)
 
 
 def predict(
@@ -260,11 +263,15 @@ def predict(
     network: Network = LOOPBACK,
     machine: Machine | None = None,
 ) -> Cost:
-    """Return the exact traffic of the computation, the handshake left out, and about how long it takes."""
+    """Return the exact traffic of the computation, the handshake left out, and about how long it takes.
+
+    Inputs that are secret from the start count as shared already.
+    """
     cards, place = protocols.load(protocol).cards, nowhere(compute, network=network)
     machine = machine or usual(network, len(compute))
     model = CostModel(protocol, cards, place, Ring(fmt.width), dealer=dealer, machine=machine)
-    _Pricing(model, fmt, parties).block(program, [Value(i.aval) for i in program.inputs])
+    given = [Value(i.aval, None, ghost(i.aval.shape) if i.aval.secret else None) for i in program.inputs]
+    _Pricing(model, fmt, parties).block(program, given)
     return model.cost
 
 
@@ -278,7 +285,7 @@ class _Pricing(Runtime):
 
     seen: dict[Any, Any] = field(default_factory=dict)
 
-    def step(self, eqn: Eqn, ins: list[Value], outs: list[Aval]) -> list[Value]:
+    def step(self, eqn: Eqn, ins: list[Value], outs: list[Aval], *known: str) -> list[Value]:
         """Count one equation, and the work of it that needs no message."""
         assert isinstance(self.p, CostModel)
         size = sum(a.size for a in outs)
@@ -287,14 +294,14 @@ class _Pricing(Runtime):
         elif outs and outs[0].owner:
             inner = ins[0].aval.shape[-1] if eqn.op == "matmul" else 0
             self.p.spend("clear", 1, sum(v.aval.size for v in ins) + size * inner // 8, outs[0].owner)
-        return Runtime.step(self, eqn, ins, outs)
+        return Runtime.step(self, eqn, ins, outs, *known)
 
     def turn(self, body: Program, consts: list[Value], carry: list[Value], rows: list[Value]) -> list[Value]:
         """Count one iteration, or add what a like one added."""
         assert isinstance(self.p, CostModel)
         cost, compute = self.p.cost, self.p.party.compute
         clocks = [cost.depth.get(n, 0) for n in compute]
-        now, started = max(clocks), dict(cost.clock)
+        now, clock, working = max(clocks), dict(cost.clock), dict(cost.working)
         key = (
             id(body),
             *((v.aval, v.share is None, v.exact, v.constant) for v in (*consts, *carry, *rows)),
@@ -302,21 +309,25 @@ class _Pricing(Runtime):
             *(now - c for c in clocks),
         )
         if key in self.seen:
-            added, moved, took, outs = self.seen[key]
+            added, moved, times, outs = self.seen[key]
             for total, more in zip(_counts(cost), added, strict=True):
                 total.update(more)
             cost.depth.update({n: now + m for n, m in zip(compute, moved, strict=True)})
-            self.p.wait(took)
+            self.p.wait(*times)
             return list(outs)
         before = [c.copy() for c in _counts(cost)]
         outs = self.block(body, [*consts, *carry, *rows])
         # Owners outside pay for their first message once, so a loop's first iteration speaks for no other.
         if id(body) in self.seen:
             added = [c - b for c, b in zip(_counts(cost), before, strict=True)]
-            took = {n: t - started.get(n, 0.0) for n, t in cost.clock.items()}
-            self.seen[key] = (added, [cost.depth.get(n, 0) - now for n in compute], took, outs)
+            times = _gained(cost.clock, clock), _gained(cost.working, working)
+            self.seen[key] = (added, [cost.depth.get(n, 0) - now for n in compute], times, outs)
         self.seen[id(body)] = None
         return list(outs)
+
+
+def _gained(after: dict[str, float], before: dict[str, float]) -> dict[str, float]:
+    return {name: seconds - before.get(name, 0.0) for name, seconds in after.items()}
 
 
 def _counts(cost: Cost) -> tuple[Counter[Any], ...]:

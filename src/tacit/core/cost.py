@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +13,7 @@ from tacit.algebra.ring import Ring
 from tacit.core.ghost import Ghost
 from tacit.core.party import Party
 from tacit.core.protocol import Card
-from tacit.core.share import Share
+from tacit.core.share import Planes, Share
 from tacit.core.timing import Machine, default_machine, work
 from tacit.errors import NotRealised
 
@@ -33,6 +34,8 @@ class Cost:
     """Units of work (`timing.work`) of message-less operations, by kind."""
     clock: dict[str, float] = field(default_factory=dict)
     """About when each party has finished, in seconds: an estimate, unlike all other numbers here."""
+    working: dict[str, float] = field(default_factory=dict)
+    """About how many processor seconds each party takes."""
 
     @property
     def rounds(self) -> int:
@@ -111,7 +114,8 @@ class CostModel(Ghost):
             )
         self.cost.calls[functionality] += 1
         self.cost.elements[functionality] += n
-        self._busy(self.machine.seconds(functionality, 1, work(functionality, n, sizes)))
+        kind = f"{functionality} {sizes.get('kind', '')}".strip()
+        self._busy(kind, 1, work(functionality, n, sizes), names)
         for wave in waves:
             self._wave([(self._name(a, outside), self._name(b, outside), size) for a, b, size in wave])
 
@@ -129,7 +133,8 @@ class CostModel(Ghost):
             arrive[receiver] = max(arrive.get(receiver, 0), depth.get(sender, 0) + 1)
             depth.setdefault(sender, 0)
             free = max(self._line.get(sender, 0.0), clock.setdefault(sender, 0.0))
-            self._line[sender] = free + (size + FRAME_BYTES) / network.bytes_per_s
+            passing = 0 if self.machine.together else (size + FRAME_BYTES) / network.bytes_per_s
+            self._line[sender] = free + passing
             due[receiver] = max(due.get(receiver, 0.0), self._line[sender] + network.one_way_s)
         for receiver, d in arrive.items():
             depth[receiver] = max(depth.get(receiver, 0), d)
@@ -137,40 +142,89 @@ class CostModel(Ghost):
 
     # -- work without messages -------------------------------------------------------------------------------
 
-    def _busy(self, seconds: float) -> None:
-        """Let every compute party work."""
-        for name in self.party.compute:
-            self.cost.clock[name] = self.cost.clock.get(name, 0.0) + seconds
+    def _busy(self, kind: str, calls: int, units: int, parties: Sequence[str]) -> None:
+        """Let parties work."""
+        clock, working = self.cost.clock, self.cost.working
+        seconds, took = self.machine.processor(kind, calls, units), self.machine.seconds(kind, calls, units)
+        for name in parties:
+            clock[name] = clock.get(name, 0.0) + took
+            working[name] = working.get(name, 0.0) + seconds
 
     def spend(self, kind: str, calls: int, units: int, party: str = "") -> None:
         """Count work of a kind, at one party or at every compute party."""
         self.cost.units[kind] += units
-        if party:
-            seconds = self.machine.seconds(kind, calls, units)
-            self.cost.clock[party] = self.cost.clock.get(party, 0.0) + seconds
-        else:
-            self._busy(self.machine.seconds(kind, calls, units))
+        self._busy(kind, calls, units, [party] if party else self.party.compute)
 
-    def wait(self, seconds: dict[str, float]) -> None:
-        """Move clocks on, and the lines with them."""
-        for name, more in seconds.items():
+    def wait(self, took: dict[str, float], worked: dict[str, float]) -> None:
+        """Move clocks on, and the lines with them, as a like iteration of a loop did."""
+        for name, more in took.items():
             self.cost.clock[name] = self.cost.clock.get(name, 0.0) + more
             self._line[name] = self._line.get(name, 0.0) + more
+        for name, more in worked.items():
+            self.cost.working[name] = self.cost.working.get(name, 0.0) + more
 
     def matmul(self, x: Share, y: Share) -> Share:
         """F_matmul on shapes."""
         out = super().matmul(x, y)
-        self.spend("products", 0, out.size * x.shape[-1])
+        self._products(out, x, y)
         return out
 
     def matmul_trunc(self, x: Share, y: Share, f: int) -> Share:
         """F_matmul then F_trunc on shapes."""
         out = super().matmul_trunc(x, y, f)
-        self.spend("products", 0, out.size * x.shape[-1])
+        self._products(out, x, y)
         return out
+
+    def _products(self, out: Share, x: Share, y: Share) -> None:
+        # Few rows are not worth the time that their operands take to be read.
+        self.spend("own", 0, x.size + y.size)
+        self.spend("products", 0, out.size * x.shape[-1])
 
     def matmul_public(self, x: Share, c: Array, left: bool = False) -> Share:
         """Product with a public matrix on shapes."""
         out = super().matmul_public(x, c, left)
         self.spend("public products", 1, out.size * x.shape[-2 if left else -1])
         return out
+
+    # Work on one's own shares counts where it is done on whole arrays; views of them are free.
+
+    def add(self, x: Share, y: Share) -> Share:
+        """Sum on shapes."""
+        return self._own(super().add(x, y))
+
+    def sub(self, x: Share, y: Share) -> Share:
+        """Difference on shapes."""
+        return self._own(super().add(x, y))
+
+    def neg(self, x: Share) -> Share:
+        """Negation on shapes."""
+        return self._own(x)
+
+    def add_public(self, x: Share, c: Array) -> Share:
+        """Sum with public numbers on shapes."""
+        return self._own(super().add_public(x, c))
+
+    def mul_public(self, x: Share, c: Array) -> Share:
+        """Product with public numbers on shapes."""
+        return self._own(super().add_public(x, c))
+
+    def sum(self, x: Share, axes: tuple[int, ...]) -> Share:
+        """Sum over axes on shapes."""
+        self._own(x)
+        return super().sum(x, axes)
+
+    def cumsum(self, x: Share, axis: int) -> Share:
+        """Cumulative sum on shapes."""
+        return self._own(x)
+
+    def pack(self, x: Share) -> Planes:
+        """Bytes to bits on shapes."""
+        return super().pack(self._own(x))
+
+    def unpack(self, x: Planes, shape: Sequence[int]) -> Share:
+        """Bits to bytes on shapes."""
+        return self._own(super().unpack(x, shape))
+
+    def _own(self, x: Share) -> Share:
+        self.spend("own", 1, x.size)
+        return x

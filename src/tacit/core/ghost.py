@@ -219,7 +219,8 @@ class Ghost(Protocol):
         """F_factored on shapes."""
         n = factors.size(operands[0])
         sets = factors.sets(operands[0])
-        self.visit("factored", n, sets=sets, terms=how.terms, width=how.width, shift=how.shift)
+        sizes = {"terms": how.terms, "width": how.width, "shift": how.shift}
+        self.visit("factored", n, sets=sets, kind=type(how).__name__, **sizes)
         return ghost((n,))
 
     def shuffle(self, columns: Sequence[Column]) -> list[Column]:

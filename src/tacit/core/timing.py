@@ -101,18 +101,29 @@ class Machine:
     """Processor seconds of one party: for each functionality, those of a call and those of a unit of `work`."""
 
     calls: Mapping[str, float]
+    """Of these, parties' parts come one after the other: they do not share cores while they wait for one another."""
     units: Mapping[str, float]
     cores: float = 1.0
     """Cores that each party has to itself; below one where parties share them."""
+    together: bool = False
+    """Whether the parties are processes of one machine: what passes between them is work, and counted as such."""
     source: str = ""
     """Where and when the numbers were taken."""
 
+    def _of(self, functionality: str) -> tuple[float, float]:
+        """Return seconds of a call and of a unit; functionalities that were not measured count as `mul`."""
+        known = next((k for k in (functionality, functionality.split(" ")[0]) if k in self.calls), "mul")
+        return self.calls.get(known, 0.0), self.units.get(known, 0.0)
+
+    def processor(self, functionality: str, calls: float, units: float) -> float:
+        """Return about how many processor seconds one party takes."""
+        call, unit = self._of(functionality)
+        return calls * call + units * unit
+
     def seconds(self, functionality: str, calls: float, units: float) -> float:
-        """Return what calls with so many units in all take one party; unknown functionalities are like `mul`."""
-        known = functionality if functionality in self.calls else "mul"
-        # A party's work hardly spreads over cores, but several parties do share them.
-        share = max(1.0, 1.0 / self.cores)
-        return share * (calls * self.calls.get(known, 0.0) + units * self.units.get(known, 0.0))
+        """Return how long one party works: where parties share cores, work on many elements takes longer."""
+        call, unit = self._of(functionality)
+        return calls * call + units * unit * max(1.0, 1.0 / self.cores)
 
     def content(self) -> dict[str, Any]:
         """Return the numbers for a file."""
@@ -150,7 +161,7 @@ def load_machine(path: str | Path) -> Machine:
         )
         if calls.keys() != units.keys() or not calls or not float(found["cores"]) > 0:
             raise ValueError
-        return Machine(calls, units, float(found["cores"]), str(found["source"]))
+        return Machine(calls, units, float(found["cores"]), source=str(found["source"]))
     except (KeyError, TypeError, AttributeError, ValueError):
         raise DataError(f"{path} is not a calibration of a machine") from None
 
@@ -159,7 +170,7 @@ def load_machine(path: str | Path) -> Machine:
 def default_machine() -> Machine:
     """Return the calibration that the package brings."""
     found = json.loads((files("tacit.core") / "machine.json").read_text(encoding="utf-8"))
-    return Machine(found["calls"], found["units"], found["cores"], found["source"])
+    return Machine(found["calls"], found["units"], found["cores"], source=found["source"])
 
 
 def _json(path: str | Path, what: str) -> Any:
