@@ -127,6 +127,10 @@ def test_a_constant_that_is_no_number_is_refused_by_operation_line_and_remedy(na
         shared(function, [X])
 
 
+def test_public_numbers_with_a_zero_among_them_over_a_secret() -> None:
+    same(lambda x: (jnp.arange(3.0) / (x + 5), jax.grad(lambda v: (v / (1 + v**2)).sum())(x)), [X])
+
+
 def test_refused_by_name() -> None:
     with pytest.raises(NotRealised, match="'while'"):
         shared(lambda x: lax.while_loop(lambda v: v.sum() > 0, lambda v: v - 1, x), [X])

@@ -75,7 +75,7 @@ def _truncates(op: str, ins: list[Aval], params: dict[str, Any], fmt: Format) ->
     """Return "unit" for one truncation of the exact result, "sign" for one that keeps its sign, else ""."""
     if op in ABOVE_ZERO and PUBLIC not in (a.where for a in ins):
         return "sign"
-    if op not in FACTORS:
+    if op not in FACTORS or (op == "div" and ins[1].where != PUBLIC):
         return ""
     public = [a for a in ins if a.where == PUBLIC]
     if not public:
