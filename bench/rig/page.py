@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bench.rig import floor
+from bench.rig import floor, prediction
 from bench.rig.engines import FACTS, ROOT
 from bench.rig.relay import NETWORKS, Network
 from bench.rig.workloads import all_workloads
@@ -365,6 +365,8 @@ def write(folder: Path, note: str, page: Path = PAGE) -> None:
             CORES,
             *(line for n in numbers for line in scaling(folder, n)),
         ]
+    ours = {n: {w: r["engines"].get("tacit", {}) for w, r in found.items()} for n, found in results.items()}
+    lines += prediction.section(ours)
     lines += ["## How it is measured", METHOD]
     if any(results[n] for n in results if n != "loopback"):
         lines += ["## The slower networks", NETS]

@@ -1,7 +1,6 @@
-"""How far the cost model's time is from the measured one: Tacit alone on the three networks, and the page's section.
+"""How far the cost model's time is from the measured one: the page's section, from the results of every run.
 
-Run: python -m bench.rig.prediction [--only …] [--networks …] measures and prints; `section` writes what the results
-hold, whoever took them.
+`python -m bench.rig.prediction [--only …] [--networks …]` measures Tacit alone, and prints.
 """
 
 from __future__ import annotations
@@ -14,12 +13,10 @@ from typing import Any
 
 from bench.rig.engines import EngineFailed, Processes
 from bench.rig.relay import NETWORKS, Relays
-from bench.rig.runner import RESULTS, commit, summary
 from bench.rig.workloads import Workload, all_workloads
 
 CLOSE = 0.2
 """What the model is to come within."""
-FOLDER = RESULTS / "prediction"
 Record = dict[str, Any]
 
 
@@ -30,6 +27,8 @@ def off(e: Mapping[str, Any]) -> float:
 
 def measure(network: str, workloads: list[Workload], repeats: int, timeout_s: float) -> dict[str, Record]:
     """Run Tacit's parties alone; return a record for each workload."""
+    from bench.rig.runner import summary
+
     relays = None if network == "loopback" else Relays(NETWORKS[network])
     found: dict[str, Record] = {}
     processes = None
@@ -136,12 +135,6 @@ def main() -> int:
         good, count = within(found)
         links = {json.dumps(e["network"]) for e in found.values()}
         print(f"{network}: {good} of {count} within {CLOSE:.0%}; {' '.join(links)}")
-        if args.keep:
-            FOLDER.mkdir(parents=True, exist_ok=True)
-            path = FOLDER / f"{network}.json"
-            old = json.loads(path.read_text())["workloads"] if path.exists() else {}
-            record = {"commit": commit(), "workloads": old | found}
-            path.write_text(json.dumps(record, indent=1) + "\n")
     return 0
 
 

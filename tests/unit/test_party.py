@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tacit.core.party import Party, handshake
+from tacit.core.timing import LOOPBACK, Network
 from tacit.errors import MaterialError, PeerError, PeerIncompatible, PeerMisbehaved, TacitError
 from tacit.net import codec
 from tacit.net.link import Mesh
@@ -30,6 +31,7 @@ def meet(
     change: Callable[[str], dict[str, Any]] = lambda name: {},
     tamper: Callable[[Record], list[bytes] | None] | None = None,
     names: tuple[str, ...] = ALL,
+    hub: Hub | None = None,
 ) -> dict[str, Party | TacitError]:
     """Run the handshake at everyone; return each one's party or error."""
 
@@ -41,7 +43,7 @@ def meet(
             mesh.abort(error)
             return error
 
-    return Hub(names, tamper=tamper).run(dict.fromkeys(names, body))
+    return (hub or Hub(names, tamper=tamper)).run(dict.fromkeys(names, body))
 
 
 def test_all_agree_on_one_session_and_each_pair_on_one_key() -> None:
@@ -84,6 +86,19 @@ def test_a_different_configuration_is_refused_at_everyone_and_named(option: str,
         assert error.party != name
         assert name == odd or odd in (error.party, *str(error).replace(")", " ").split()), (name, str(error))
     assert any(word in str(e) and "configuration mismatch" in str(e) for e in got.values())
+
+
+def test_another_network_is_refused_before_any_message_of_the_protocol() -> None:
+    far = Network("wan", 40_000, 12_500_000)
+    # The same name with other numbers, or other numbers that are worth as much, are another network all the same.
+    for other in (LOOPBACK, Network("wan", 20_000, 25_000_000), Network("else", 40_000, 12_500_000)):
+        hub = Hub(ALL, record=True)
+        got = meet(lambda name, other=other: {"network": other if name == "bob" else far}, hub=hub)
+        assert all(isinstance(error, PeerIncompatible) for error in got.values())
+        assert "another network to choose variants for" in str(got["bob"])
+        assert {r.label for r in hub.records} == {"hello"}
+    agreed = meet(lambda name: {"network": far})
+    assert {p.network for p in agreed.values() if isinstance(p, Party)} == {far}
 
 
 def _change_hello(field: str, value: Any) -> Callable[[Record], list[bytes] | None]:

@@ -102,8 +102,8 @@ class Plan:
 
     def time(self) -> str:
         """Say how long the computation takes, in words that leave no doubt that it is an estimate."""
-        place = "processes of one machine" if self.network == LOOPBACK else str(self.network)
-        return f"about {_duration(self.cost.seconds)} among {place}: an estimate, reading tables and meeting left out"
+        place = "one machine" if self.network == LOOPBACK else str(self.network)
+        return f"about {_duration(self.cost.seconds)} on {place} (an estimate; reading tables and meeting left out)"
 
     def _provided(self, owner: str) -> str:
         mine = [i for i in self.inputs if i.owner == owner]

@@ -1,0 +1,150 @@
+"""Measuring links: all parties find the same network, over TLS too; a job for another network is another job."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import pytest
+from jobs import OWNERS, visits_job
+
+from tacit.cli.main import main
+from tacit.core.timing import PRESETS, Network, load_network
+from tacit.errors import PeerIncompatible, PeerMisbehaved, PolicyViolation, TacitError
+from tacit.net.identity import load_identity
+from tacit.net.link import Mesh
+from tacit.net.memory import Hub, Record
+from tacit.net.roster import Roster
+from tacit.net.sockets import listen_on
+from tacit.node.job import load_job
+from tacit.node.measure import LAST_BURST, measure, measure_job
+
+
+def ticking(step_s: float) -> Callable[[], float]:
+    """Return a clock on which every reading is so much later than the last."""
+    readings = itertools.count()
+    return lambda: next(readings) * step_s
+
+
+def measured(
+    steps: dict[str, float], tamper: Callable[[Record], list[bytes] | None] | None = None
+) -> dict[str, object]:
+    def body(mesh: Mesh) -> Network | TacitError:
+        try:
+            return measure(mesh, OWNERS, ticking(steps[mesh.me]))
+        except TacitError as error:
+            mesh.abort(error)
+            return error
+
+    return Hub(OWNERS, tamper=tamper).run(dict.fromkeys(OWNERS, body))
+
+
+def test_the_slowest_link_stands_for_all_at_every_party() -> None:
+    found = measured({"alice": 0.01, "bob": 0.0312, "carol": 0.02})
+    assert len(set(found.values())) == 1
+    (network,) = set(found.values())
+    assert isinstance(network, Network)
+    assert (network.name, network.round_trip_us) == ("measured", 31200)
+    # A burst that takes no longer than a ping passed as fast as can be said.
+    assert network.bytes_per_s == 10**12
+
+
+def test_parties_that_tell_others_different_numbers_are_found() -> None:
+    def lie(r: Record) -> list[bytes] | None:
+        if (r.sender, r.receiver, r.label) != ("bob", "carol", "measure.report"):
+            return None
+        return [np.array([[1, 1], [1, 1]], np.uint64).tobytes()]
+
+    found = measured(dict.fromkeys(OWNERS, 0.01), lie)
+    assert isinstance(found["carol"], PeerMisbehaved) or isinstance(found["alice"], PeerMisbehaved)
+    assert not all(isinstance(f, Network) for f in found.values())
+
+
+@pytest.mark.parametrize("value", [0, 2**63])
+def test_a_link_that_cannot_be_is_refused(value: int) -> None:
+    def junk(r: Record) -> list[bytes] | None:
+        report = r.sender == "bob" and r.label == "measure.report"
+        return [np.full((2, 2), value, np.uint64).tobytes()] if report else None
+
+    found = measured(dict.fromkeys(OWNERS, 0.01), junk)
+    assert isinstance(found["alice"], PeerMisbehaved) and "bob" in str(found["alice"])
+
+
+def test_a_burst_takes_no_more_memory_than_agreed() -> None:
+    def huge(r: Record) -> list[bytes] | None:
+        first = (r.sender, r.receiver, r.label) == ("alice", "bob", "measure.size")
+        return [np.array([LAST_BURST + 1], np.uint64).tobytes()] if first else None
+
+    found = measured(dict.fromkeys(OWNERS, 0.01), huge)
+    assert isinstance(found["bob"], PeerMisbehaved) and "burst" in str(found["bob"])
+
+
+def test_over_tls_and_only_between_parties_of_one_job(tmp_path: Path) -> None:
+    made = {o: load_identity(tmp_path / o, o) for o in OWNERS}
+    ports = {}
+    for o in OWNERS:
+        with listen_on("127.0.0.1") as listener:
+            ports[o] = listener.getsockname()[1]
+    roster = Roster(tuple(made[o].party("127.0.0.1", ports[o]) for o in OWNERS))
+
+    def together(jobs: dict[str, object]) -> dict[str, object]:
+        found: dict[str, object] = {}
+
+        def body(o: str) -> None:
+            try:
+                found[o] = measure_job(jobs[o], roster, made[o])  # type: ignore[arg-type]
+            except TacitError as error:
+                found[o] = error
+
+        threads = [Thread(target=body, args=(o,)) for o in OWNERS]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return found
+
+    job = visits_job()
+    found = together(dict.fromkeys(OWNERS, job))
+    assert len(set(found.values())) == 1 and isinstance(found["alice"], Network)
+    mixed = together({**dict.fromkeys(OWNERS, job), "bob": replace(job, title="another")})
+    assert isinstance(mixed["bob"], PeerIncompatible)
+    with pytest.raises(PolicyViolation, match="does not compute"):
+        measure_job(
+            replace(job, compute=("dora", *OWNERS[1:]), parties=("dora", *OWNERS)), roster, made["alice"]
+        )
+
+
+def test_a_job_for_another_network_is_another_job(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job, path, out = visits_job(), tmp_path / "job.json", tmp_path / "far.json"
+    job.save(path)
+    assert main(["job", "network", str(path), "--to", "wan", "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    far = load_job(out)
+    assert far.digest() == replace(job, network=PRESETS["wan"]).digest() != job.digest()
+    assert far.digest().hex() in printed and "100 Mbit/s" in printed
+    measured_file = tmp_path / "links.json"
+    measured_file.write_text(
+        '{"name": "measured", "round_trip_us": 7000, "bytes_per_s": 5000000}', encoding="utf-8"
+    )
+    assert main(["job", "network", str(path), "--to", str(measured_file), "--out", str(out)]) == 0
+    assert load_job(out).network == load_network(measured_file)
+    assert main(["job", "network", str(path), "--to", "moon", "--out", str(out)]) == 1
+    assert "moon" in capsys.readouterr().err
+
+
+def test_a_plan_with_ones_own_calibration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, slow = tmp_path / "job.json", tmp_path / "slow.json"
+    replace(visits_job(), network=PRESETS["lan"]).save(path)
+    slow.write_text(
+        '{"calls": {"mul": 5.0}, "units": {"mul": 0.0}, "cores": 1, "source": "a slide rule"}',
+        encoding="utf-8",
+    )
+    assert main(["job", "show", str(path), "--machine", str(slow)]) == 0
+    (line,) = [text for text in capsys.readouterr().out.splitlines() if text.startswith("time")]
+    assert "about 90 s on lan: 0.2 ms round trip" in line
+    assert main(["job", "show", str(path), "--machine", str(path)]) == 1
+    assert "not a calibration" in capsys.readouterr().err

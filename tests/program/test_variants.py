@@ -1,0 +1,173 @@
+"""Variants by network: fewer rounds where they are slow, fewer bytes where links are narrow; the same answers.
+
+What is chosen changes messages, so the cost model must choose alike: bytes and rounds are held against the meters.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from tacit import testing
+from tacit.algebra.ring import Ring
+from tacit.array import functions as fn
+from tacit.array import order
+from tacit.array.analyse import nowhere, plan, predict
+from tacit.array.interpret import Trace, reveal
+from tacit.array.program import Program
+from tacit.array.ranges import fit
+from tacit.array.runtime import Format
+from tacit.array.secret import SecretArray
+from tacit.array.session import simulate
+from tacit.core.cost import CostModel
+from tacit.core.timing import LOOPBACK, PRESETS, Network
+from tacit.gadgets import smooth, sort
+from tacit.protocols import load
+from tacit.protocols.rep3 import bits, turns
+
+Array = npt.NDArray[Any]
+OWNERS = ("alice", "bob", "carol")
+LAN, WAN = PRESETS["lan"], PRESETS["wan"]
+NARROW = Network("narrow", 1000, 20_000)
+"""A slow link close by: a round is worth ten bytes."""
+NETWORKS = [LOOPBACK, LAN, WAN, NARROW]
+N = 600
+
+
+BODIES: dict[str, tuple[Callable[[SecretArray], Any], Callable[[Array], Array], float]] = {
+    "sign": (lambda x: fn.astype(x > 0, "int"), lambda x: (x > 0).astype(float), 0),
+    "floor": (fn.floor, np.floor, 0),
+    "equality": (lambda x: fn.astype(fn.equal(x, 3.5), "int"), lambda x: (x == 3.5).astype(float), 0),
+    "sort": (order.sort, np.sort, 0),
+    "max": (lambda x: fn.max(x), np.max, 0),
+    "tanh": (lambda x: fn.tanh(x), np.tanh, 2.0**-12),
+}
+
+
+def program(name: str, n: int = N, bound: float = 12) -> Program:
+    """Two owners' numbers joined, through one operation, opened to all."""
+    trace = Trace()
+    halves = [trace.input("x", o, (n // 2,), "fixed", -bound, bound) for o in OWNERS[:2]]
+    reveal(BODIES[name][0](fn.concat(halves)), why="the test's answer", name="it")
+    return trace.program()
+
+
+def cost_on(network: Network, name: str, n: int = N) -> Any:
+    return predict(program(name, n), "rep3", Format(64, 16), OWNERS, OWNERS, network=network)
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda n: n.name)
+@pytest.mark.parametrize("name", BODIES)
+def test_every_variant_is_right_and_costs_what_was_predicted(name: str, network: Network) -> None:
+    rng = np.random.default_rng(5)
+    halves = {o: {"x": np.round(rng.uniform(-12, 12, N // 2) * 2) / 2} for o in OWNERS[:2]}
+    with simulate("rep3", OWNERS, network=network, seed=3) as session:
+        before = session.traffic()
+        got = session.run(program(name), halves)
+        after = session.traffic()
+    x = np.concatenate([halves[o]["x"] for o in OWNERS[:2]])
+    assert np.max(np.abs(np.asarray(got["carol"]["it"]) - BODIES[name][1](x))) <= BODIES[name][2]
+    model = cost_on(network, name)
+    sent = {o: after[o] - before[o] for o in OWNERS}
+    metered = Counter({(o, peer): t.payload_sent for o in OWNERS for peer, t in sent[o].peers.items()})
+    assert +metered == +Counter(model.links)
+    assert max(s.rounds for s in sent.values()) == model.rounds
+
+
+@pytest.mark.parametrize("name", ["sign", "sort", "max", "tanh"])
+def test_slow_rounds_are_saved_and_narrow_links_are_spared(name: str) -> None:
+    size = {"tanh": 4000, "sign": 4000}.get(name, N)
+    far, narrow = cost_on(WAN, name, size), cost_on(NARROW, name, size)
+    assert far.rounds < narrow.rounds
+    assert max(narrow.sent_by(o) for o in OWNERS) < max(far.sent_by(o) for o in OWNERS)
+
+
+def test_wide_blocks_where_a_round_is_worth_their_bytes() -> None:
+    assert bits.block_bits(40, 64, WAN) >= 5 and bits.block_bits(40, 64, NARROW) == 3
+    levels = {r: (-(-40 // r) - 1).bit_length() for r in bits.RADICES}
+    assert levels[bits.block_bits(40, 64, WAN)] < levels[4] == levels[3]
+    # A million elements are bytes on any network.
+    assert {bits.block_bits(40, 10**6, n) for n in (LOOPBACK, LAN, WAN)} == {3}
+
+
+def test_roles_are_turned_from_fewer_elements_on_slower_links() -> None:
+    assert turns.turned_from(LOOPBACK) == turns.TURNED_FROM > turns.turned_from(LAN) > turns.turned_from(WAN)
+    assert (
+        turns.turned_from(NARROW) == turns.LEAST
+        and turns.turned_from(Network("x", 1, 10**12)) == turns.TURNED_FROM
+    )
+    assert len(turns.thirds(turns.LEAST, NARROW)) == 3 and len(turns.thirds(turns.LEAST - 1, NARROW)) == 1
+    assert len(turns.thirds(turns.TURNED_FROM - 1)) == 1
+
+
+def test_digits_of_a_sort_and_clamps_follow_the_price() -> None:
+    def on(network: Network) -> CostModel:
+        return CostModel("rep3", load("rep3").cards, nowhere(OWNERS, network=network), Ring(64))
+
+    assert sort.radix(on(WAN), 33, 1, 1000) == 4 and sort.radix(on(NARROW), 33, 1, 1000) < 4
+    plans = [smooth.plan(on(n), "tanh", 16, -12, 12, 4000) for n in (WAN, NARROW)]
+    assert [p is not None and p.clamp is None for p in plans] == [True, False]
+    assert smooth.plan(on(WAN), "tanh", 16, -12, 12, 10**6) == plans[1]
+
+
+@pytest.mark.parametrize("width", [64, 128])
+@pytest.mark.parametrize("radix", bits.RADICES)
+def test_blocks_of_every_width_are_exact(radix: int, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bits, "block_bits", lambda *_: radix)
+    ring, count = Ring(width), 41
+    x = np.array([*range(-40, 41), 2**40, -(2**40), 2**41 - 1, -(2**41)], object)
+
+    def body(p: Any) -> Any:
+        held = testing.scatter(p, ring.encode_ints(x))
+        return p.sign(held, count), p.is_zero(held, count + 1), p.trunc_exact(held, 7)
+
+    got = testing.run("rep3", width, body)
+    signs, zeros = (testing.gather_planes({k: v[i] for k, v in got.items()}, "rep3")[0] for i in range(2))
+    assert np.array_equal(signs, x < 0) and np.array_equal(zeros, x == 0)
+    floors = testing.gather({k: v[2] for k, v in got.items()}, "rep3", ring)
+    assert np.array_equal(ring.to_ints(floors), x >> 7)
+
+
+# -- time ---------------------------------------------------------------------------------------------------------
+
+
+def test_time_is_rounds_and_bytes_where_links_are_slow() -> None:
+    for network in (WAN, NARROW):
+        for name in ("sign", "sort", "max"):
+            cost = cost_on(network, name)
+            ways = cost.rounds * network.one_way_s
+            least = max(cost.sent_by(o) for o in OWNERS) / network.bytes_per_s
+            work = max(cost.working.values())
+            # Bytes of one round pass while another round's message is on its way only if they belong to one wave.
+            assert max(ways, least) <= cost.seconds <= 1.6 * (ways + least + work)
+
+
+def test_a_loop_takes_as_long_as_its_iterations() -> None:
+    def looped(times: int) -> Program:
+        trace = Trace()
+        x = trace.input("x", "alice", (50,), "fixed", -1, 1)
+        y = trace.input("x", "bob", (50,), "fixed", -1, 1)
+        for _ in range(times):
+            x = x * y
+        reveal(x, why="the test's answer", name="it")
+        return trace.program()
+
+    seconds = [
+        predict(looped(t), "rep3", Format(64, 16), OWNERS, OWNERS, network=WAN).seconds for t in (1, 2, 3, 9)
+    ]
+    assert seconds[3] - seconds[2] == pytest.approx(6 * (seconds[2] - seconds[1]), rel=0.01)
+
+
+def test_the_plan_says_how_long_and_that_it_is_an_estimate() -> None:
+    made = program("max")
+    far = plan(made, "rep3", fit(made), OWNERS, OWNERS, network=WAN)
+    (line,) = [text for text in far.lines() if text.startswith("time")]
+    assert "estimate" in line and "wan: 40 ms round trip, 100 Mbit/s" in line
+    assert f"about {far.cost.seconds:.2g} s" in line
+    near = plan(made, "rep3", fit(made), OWNERS, OWNERS)
+    assert "on one machine" in near.time() and near.cost.seconds < far.cost.seconds / 10
