@@ -14,6 +14,7 @@ import selectors
 import socket
 import ssl
 import struct
+import sys
 import time
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
@@ -34,6 +35,10 @@ _SETUP_READ_BYTES = 1 << 14
 # How long a reader looks again and again, letting others run in between, before it sleeps: to sleep and to be woken
 # costs both sides some 30 µs and cold caches, several times what a small round computes.
 LOOK_S = 2.5e-4
+# A look that took so long met a busy process on this core, behind which a reader that does not sleep queues up again
+# and again, while one that is woken goes first: then the next short waits sleep.
+BUSY_S = 1e-3
+SLEEPS_WHEN_BUSY = 100
 _let_run = getattr(os, "sched_yield", None)
 
 
@@ -70,7 +75,10 @@ class TlsStream:
         self._plain = bytearray()
         self._ahead = b""
         self._unsent = b""
-        self._soon = _let_run is not None  # whether the last wait was short
+        self._soon = True  # whether the last wait was short
+        self._sleeps = (
+            0 if _let_run is not None else sys.maxsize
+        )  # short waits to sleep through before the next look
 
     # While data flows: the socket blocks.
 
@@ -133,10 +141,16 @@ class TlsStream:
         if scratch is None:
             scratch = self._scratch = memoryview(bytearray(READ_BYTES))
         started = time.monotonic()
-        got = self._look(scratch, started + LOOK_S) if self._soon else None
+        got = None
+        if self._soon and not self._sleeps:
+            got = self._look(scratch, started + LOOK_S)
+            if time.monotonic() > started + BUSY_S:
+                self._sleeps = SLEEPS_WHEN_BUSY
         if got is None:
             got = self.sock.recv_into(scratch)
-            self._soon = _let_run is not None and time.monotonic() < started + LOOK_S
+            self._soon = time.monotonic() < started + LOOK_S
+            if self._soon and self._sleeps:
+                self._sleeps -= 1
         if not got:
             raise ConnectionResetError("end of stream")
         self.wire_received += got
