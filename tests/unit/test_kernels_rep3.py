@@ -124,6 +124,21 @@ def test_products_with_masks_absent_and_sums_over_rows(k: int) -> None:
 
 
 @needs_native
+@pytest.mark.parametrize("name", ["trunc_first", "trunc_third"])
+@pytest.mark.parametrize("k", [17, 64, 100])
+def test_truncations_write_into_parts_of_larger_arrays(name: str, k: int) -> None:
+    given = arguments(Draw(k), name, 300, k, 8)
+    for module in (reference_rep3, compiled_rep3):
+        whole = [np.zeros(400, Ring(k).dtype) for _ in range(2)]
+        into = (whole[0][64:364], whole[1][64:364])
+        found = getattr(module, name)(*given, into)
+        assert_same(getattr(module, name)(*given), found)
+        for part, row in zip(into, whole, strict=True):
+            assert np.shares_memory(found[-2 if row is whole[0] else -1], part)
+            assert not row[:64].tobytes().strip(b"\0") and not row[364:].tobytes().strip(b"\0")
+
+
+@needs_native
 @pytest.mark.parametrize("lanes", [0, 1, 7, 1025])
 def test_rows(lanes: int) -> None:
     draw = Draw(lanes)

@@ -60,10 +60,12 @@ def trunc_first(
     round_up: int,
     f: int,
     k: int,
+    into: tuple[Array, Array] | None = None,
 ) -> tuple[Array, Array, Array, Array]:
     """Return ``(c1, packed s1, out0, out1)`` for ``a = x + y + z + 2^(k-2) - round_up``, all flat."""
     shapes.shift_in(f, k, x)
-    c1, out0, out1 = (np.empty(x.size, x.dtype) for _ in range(3))
+    c1 = np.empty(x.size, x.dtype)
+    out0, out1 = into or (np.empty(x.size, x.dtype), np.empty(x.size, x.dtype))
     message = np.empty((x.size * f + 7) // 8, U8)
     kernel = (_WIDE if shapes.is_wide(x) else _NARROW)["trunc_first"]
     kernel(c1, message, out0, out1, _c(x), _c(y), _maybe(z), c0, s0, t02, t01, round_up, f, k)
@@ -79,11 +81,19 @@ def trunc_second(s: Array, b: Array, t: Array, f: int, k: int) -> Array:
 
 
 def trunc_third(
-    c: Array, t: Array, b: Array, mine: Array, theirs: Array, round_up: int, f: int, k: int
+    c: Array,
+    t: Array,
+    b: Array,
+    mine: Array,
+    theirs: Array,
+    round_up: int,
+    f: int,
+    k: int,
+    into: tuple[Array, Array] | None = None,
 ) -> tuple[Array, Array]:
     """Return ``c + t*2^(k-f)`` and ``(b>>f) + round_up - 2^(k-2-f) - 2^(k-f) + (mine + theirs)*2^(k-f)``."""
     shapes.shift_in(f, k, b)
-    edge, last = np.empty(b.size, b.dtype), np.empty(b.size, b.dtype)
+    edge, last = into or (np.empty(b.size, b.dtype), np.empty(b.size, b.dtype))
     kernel = (_WIDE if shapes.is_wide(b) else _NARROW)["trunc_third"]
     kernel(edge, last, _c(c), t, _c(b), mine, theirs, round_up, f, k)
     return edge, last

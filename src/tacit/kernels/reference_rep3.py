@@ -91,9 +91,11 @@ def trunc_first(
     round_up: int,
     f: int,
     k: int,
+    into: tuple[Array, Array] | None = None,
 ) -> tuple[Array, Array, Array, Array]:
     """Return ``(c1, packed s1, out0, out1)`` for ``a = x + y + z + 2^(k-2) - round_up``, all flat.
 
+    The last two are written into the arrays ``into``, if given.
     ``c1 = (a>>f) - c0``, ``s1 = 1 - msb(a) - s0`` mod 2^f, ``out0 = c0 + t02*2^(k-f)``, ``out1 = c1 + t01*2^(k-f)``.
     """
     shift_in(f, k, x)
@@ -104,7 +106,7 @@ def trunc_first(
     c1 = _reduced(sub(shr(a, f), c0), k)
     rest = sub(sub(_constant(x, 1), shr(a, k - 1)), s)
     out0, out1 = (_reduced(add(c, shl(t, k - f)), k) for c, t in ((c0, t2), (c1, t1)))
-    return c1, pack_words(rest, f), out0, out1
+    return c1, pack_words(rest, f), *_placed(out0, out1, into)
 
 
 def trunc_second(s: Array, b: Array, t: Array, f: int, k: int) -> Array:
@@ -116,15 +118,33 @@ def trunc_second(s: Array, b: Array, t: Array, f: int, k: int) -> Array:
 
 
 def trunc_third(
-    c: Array, t: Array, b: Array, mine: Array, theirs: Array, round_up: int, f: int, k: int
+    c: Array,
+    t: Array,
+    b: Array,
+    mine: Array,
+    theirs: Array,
+    round_up: int,
+    f: int,
+    k: int,
+    into: tuple[Array, Array] | None = None,
 ) -> tuple[Array, Array]:
-    """Return ``c + t*2^(k-f)`` and ``(b>>f) + round_up - 2^(k-2-f) - 2^(k-f) + (mine + theirs)*2^(k-f)``."""
+    """Return ``c + t*2^(k-f)`` and ``(b>>f) + round_up - 2^(k-2-f) - 2^(k-f) + (mine + theirs)*2^(k-f)``.
+
+    They are written into the arrays ``into``, if given.
+    """
     shift_in(f, k, b)
     wide = is_wide(b)
     u, m, o = (unpack_words(w, f, b.size, wide) for w in (t, mine, theirs))
     offset = _constant(b, round_up - (1 << (k - 2 - f)) - (1 << (k - f)))
     last = add(add(shr(b, f), offset), shl(add(m, o), k - f))
-    return _reduced(add(c, shl(u, k - f)), k), _reduced(last, k)
+    return _placed(_reduced(add(c, shl(u, k - f)), k), _reduced(last, k), into)
+
+
+def _placed(a: Array, b: Array, into: tuple[Array, Array] | None) -> tuple[Array, Array]:
+    if into is None:
+        return a, b
+    into[0][...], into[1][...] = a, b
+    return into
 
 
 def select_first(bits0: Array, bits1: Array, x: Array, y: Array, rho: Array, k: int) -> Array:

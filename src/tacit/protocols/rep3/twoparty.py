@@ -35,12 +35,20 @@ def trunc(p: Rep3, x: Share, f: int) -> Share:
     if f == 0:
         return x
     parts = [np.ascontiguousarray(part).reshape(-1) for part in x.parts]
+    low_part, high_part = _empty(p, x.size)
 
     def steps(q: Rep3, low: int, high: int) -> Steps[Share]:
         mine = [part[low:high] for part in parts]
-        return _trunc(q, (mine[0], mine[1], None), high - low, f, round_up=1)
+        into = (low_part[low:high], high_part[low:high])
+        return _trunc(q, (mine[0], mine[1], None), high - low, f, round_up=1, into=into)
 
-    return joined(run(p, x.size, steps), x.shape)
+    run(p, x.size, steps)
+    return Share((low_part.reshape(x.shape), high_part.reshape(x.shape)))
+
+
+def _empty(p: Rep3, n: int) -> tuple[Array, Array]:
+    """Return the parts of a result whose pieces are written in place."""
+    return np.empty(n, p.ring.dtype), np.empty(n, p.ring.dtype)
 
 
 Product = Callable[["Rep3", int, int, Array | None, Array | None], Array]
@@ -52,30 +60,41 @@ def product_trunc(p: Rep3, product: Product, shape: tuple[int, ...], f: int) -> 
 
     1. P1 and P2 draw r and ρ; P1 sends z1 − r + ρ, P2 sends z2 − ρ, both to P0. Now a = z − r, b = r.
     """
+    low_part, high_part = _empty(p, prod(shape))
 
     def steps(q: Rep3, low: int, high: int) -> Steps[Share]:
-        return _product_trunc(q, product, low, high, f)
+        return _product_trunc(q, product, low, high, f, (low_part[low:high], high_part[low:high]))
 
-    return joined(run(p, prod(shape), steps), shape)
+    run(p, prod(shape), steps)
+    return Share((low_part.reshape(shape), high_part.reshape(shape)))
 
 
-def _product_trunc(q: Rep3, product: Product, low: int, high: int, f: int) -> Steps[Share]:
+def _product_trunc(
+    q: Rep3, product: Product, low: int, high: int, f: int, into: tuple[Array, Array]
+) -> Steps[Share]:
     party, ring, n = q.party, q.ring, high - low
     if party.index == 0:
         z = product(q, low, high, None, None)
         size = ring.wire_bytes(n)
         m1, m2 = yield (party.peer(1), "rep3.product", size), (party.peer(2), "rep3.product", size)
-        return (yield from _trunc(q, (ring.unpack(m1, (n,)), ring.unpack(m2, (n,)), z), n, f, 1, late=True))
+        held = (ring.unpack(m1, (n,)), ring.unpack(m2, (n,)), z)
+        return (yield from _trunc(q, held, n, f, 1, late=True, into=into))
     common = q.common(+1 if party.index == 1 else -1, "rep3/product")
     r, rho = common.ring(ring, (n,)), common.ring(ring, (n,))
     masked = product(q, low, high, rho, r) if party.index == 1 else product(q, low, high, None, rho)
     party.send(party.compute[0], "rep3.product", ring.pack(masked))
     party.flush()  # P0 waits for this; what follows goes to another party
-    return (yield from _trunc(q, (r, r, None), n, f, 1, late=True))
+    return (yield from _trunc(q, (r, r, None), n, f, 1, late=True, into=into))
 
 
 def _trunc(
-    q: Rep3, held: tuple[Array, Array, Array | None], n: int, f: int, round_up: int, late: bool = False
+    q: Rep3,
+    held: tuple[Array, Array, Array | None],
+    n: int,
+    f: int,
+    round_up: int,
+    late: bool = False,
+    into: tuple[Array, Array] | None = None,
 ) -> Steps[Share]:
     """Return shares of floor((x−round_up)/2^f) − c + round_up for x = a + b, c the carry out of the low f bits.
 
@@ -93,7 +112,7 @@ def _trunc(
         with2, with1 = q.common(+2, "rep3/trunc"), q.common(+1, "rep3/trunc")
         c0, s0, t02 = with2.ring(ring, (n,)), with2.packed(f, n, ring), with2.packed(f, n, ring)
         t01 = with1.packed(f, n, ring)
-        c1, s1, out0, out1 = kernels.trunc_first(*held, c0, s0, t02, t01, round_up, f, k)
+        c1, s1, out0, out1 = kernels.trunc_first(*held, c0, s0, t02, t01, round_up, f, k, into)
         party.send(party.peer(1), "rep3.trunc", ring.pack(c1), s1)  # 2
         return Share((out0, out1))
     if party.index == 1:
@@ -108,7 +127,7 @@ def _trunc(
         mine = kernels.trunc_second(s1, held[1], t01, f, k)
         party.send(party.peer(1), "rep3.trunc-uv", mine)  # 3
         party.flush()
-        edge, last = kernels.trunc_third(c1, t01, held[1], mine, theirs, round_up, f, k)
+        edge, last = kernels.trunc_third(c1, t01, held[1], mine, theirs, round_up, f, k, into)
         return Share((edge, last))
     with0 = q.common(+1, "rep3/trunc")
     c0, s0, t02 = with0.ring(ring, (n,)), with0.packed(f, n, ring), with0.packed(f, n, ring)
@@ -118,7 +137,8 @@ def _trunc(
     if late:
         yield ()
     (theirs,) = yield ((party.peer(-1), "rep3.trunc-uv", fsize),)
-    edge, last = kernels.trunc_third(c0, t02, held[0], mine, theirs, round_up, f, k)
+    turned = into and (into[1], into[0])
+    edge, last = kernels.trunc_third(c0, t02, held[0], mine, theirs, round_up, f, k, turned)
     return Share((last, edge))
 
 
