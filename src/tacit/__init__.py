@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "Column": "tacit.node.tables",
+    "Network": "tacit.core.timing",
     "Program": "tacit.array.program",
     "Result": "tacit.study",
     "Revealed": "tacit.array.session",
@@ -41,6 +42,7 @@ _WHERE = {
 
 __all__ = [
     "Column",
+    "Network",
     "Program",
     "Result",
     "Revealed",
