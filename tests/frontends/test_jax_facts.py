@@ -127,6 +127,54 @@ def test_a_constant_that_is_no_number_is_refused_by_operation_line_and_remedy(na
         shared(function, [X])
 
 
+def test_attention_and_softmax_along_moved_axes() -> None:
+    q, k, v = (rng.uniform(-2, 2, (1, 4, 2, 3)) for _ in range(3))
+    same(lambda q, k, v: jax.nn.dot_product_attention(q, k, v), [q, k, v])
+    moved = {
+        "mapped": lambda x: jax.vmap(jax.nn.softmax, in_axes=1, out_axes=1)(x),
+        "turned": lambda x: jnp.exp(x.T - jnp.max(x, axis=0)[:, None]),
+        "of rows": lambda x: jax.nn.softmax(x[None], axis=(0, 2)),
+    }
+    for f in moved.values():
+        # 64 bits hold this only because no exponent is positive.
+        same(f, [rng.uniform(-40, 40, (3, 3))], lo=-40, hi=40)
+
+
+XP, FP = np.array([-3.0, -1.0, 0.0, 2.0, 3.5]), np.array([1.0, 2.0, -1.0, 5.0, 4.0])
+INTERPOLATED: dict[str, tuple[Callable[..., Any], list[Any]]] = {
+    "known": (lambda x: jnp.interp(x, XP, FP), [X]),
+    "ends": (lambda x: jnp.interp(x, XP, FP, left=-7.0, right=9.0), [X]),
+    "extrapolated": (lambda x: jnp.interp(x, XP, FP, left="extrapolate", right="extrapolate"), [X]),
+    "secret values": (lambda x, f: jnp.interp(x, XP, f), [X, FP / 2]),
+    "mapped": (
+        lambda x, f: jax.vmap(lambda a, b: jnp.interp(a, XP, b))(x, f),
+        [X, np.stack([FP, -FP, FP / 2]) / 2],
+    ),
+    "gradient": (lambda x: jax.grad(lambda v: jnp.interp(v, XP, FP).sum())(x), [X]),
+    "knots": (lambda x: jnp.interp(x, XP, FP), [XP]),
+}
+
+
+@pytest.mark.parametrize("name", INTERPOLATED)
+def test_interpolation_between_known_knots(name: str) -> None:
+    function, values = INTERPOLATED[name]
+    same(function, values)
+
+
+def test_interpolation_between_secret_knots_is_refused() -> None:
+    with pytest.raises(RangeError, match=r"division by a value.*keep it away from zero"):
+        shared(lambda x: jnp.interp(x, jnp.sort(x[0]), FP[:3]), [X])
+
+
+def test_narrow_integers_do_not_leave_their_type() -> None:
+    places = np.array([5, 9, 100])
+    same(lambda k: jnp.uint8(200) - k.astype(jnp.uint8), [places])
+    with pytest.raises(RangeError, match=r"'sub' may leave uint8, with values in .*convert to int64 first"):
+        shared(lambda k: k.astype(jnp.uint8) - jnp.uint8(101), [places])
+    with pytest.raises(RangeError, match="'mul' may leave int16"):
+        shared(lambda k: k.astype(jnp.int16) * jnp.int16(400), [places])
+
+
 def test_public_numbers_with_a_zero_among_them_over_a_secret() -> None:
     same(lambda x: (jnp.arange(3.0) / (x + 5), jax.grad(lambda v: (v / (1 + v**2)).sum())(x)), [X])
 

@@ -33,22 +33,26 @@ from tacit.frontends import (
     jax_move,
     jax_order,
     jax_rules,
+    jax_taken,
     jax_windows,
 )
+from tacit.frontends.jax_extremes import Extreme
 from tacit.frontends.jax_flat import Atom, Const, Flat, Step, Value, flatten, fold, kind_of, known, x64
 from tacit.frontends.jax_refused import REMEDIES
 
-RULES: dict[str, jax_rules.Rule] = jax_facts.noted(
-    {
-        **jax_rules.RULES,
-        **jax_move.RULES,
-        **jax_index.RULES,
-        **jax_loops.RULES,
-        **jax_order.RULES,
-        **jax_more.RULES,
-        **jax_windows.RULES,
-        **jax_linalg.RULES,
-    }
+RULES: dict[str, jax_rules.Rule] = jax_taken.taking(
+    jax_facts.noted(
+        {
+            **jax_rules.RULES,
+            **jax_move.RULES,
+            **jax_index.RULES,
+            **jax_loops.RULES,
+            **jax_order.RULES,
+            **jax_more.RULES,
+            **jax_windows.RULES,
+            **jax_linalg.RULES,
+        }
+    )
 )
 DTYPES = {"fixed": np.float64, "int": np.int64, "bool": np.bool_}
 ASKED = (
@@ -140,6 +144,10 @@ class Interpreter:
     def __init__(self, context: Context) -> None:
         self.context = context
         self.facts: dict[int, tuple[Any, ...]] = {}
+        self.extremes: dict[int, Extreme] = {}
+        """Which arrays hold maxima or minima, and of what."""
+        self.views: dict[int, tuple[int, tuple[int, ...]]] = {}
+        """Which arrays are others with their axes permuted, and how."""
         self.windows: dict[Any, Any] = {}
         """How the windows of a maximum were decided: its gradient asks again."""
         self.source = ""
@@ -201,6 +209,14 @@ class Interpreter:
         if known(v):
             return v
         kind = kind_of(aval.dtype)
+        # Wider types are what JAX itself computes places in; there the result is exact where JAX would wrap.
+        if kind == "int" and np.dtype(aval.dtype).itemsize <= 2:
+            ends = np.iinfo(aval.dtype)
+            if v.size and not ends.min <= v.aval.lo <= v.aval.hi <= ends.max:
+                raise RangeError(
+                    f"{step.source}: jax primitive {step.name!r} may leave {aval.dtype}, with values in "
+                    f"[{v.aval.lo:.6g}, {v.aval.hi:.6g}], and wrap; convert to int64 first, or bound it"
+                )
         # A float that is whole by construction stays an int: it needs no truncation later and is exact.
         if v.dtype == kind or (kind, v.dtype) == ("fixed", "int"):
             return v

@@ -18,6 +18,7 @@ from jax.ad_checkpoint import checkpoint_name
 from tacit.array import functions as xp
 from tacit.array.secret import SecretArray
 from tacit.errors import UsageError
+from tacit.frontends.jax_extremes import Extreme, beside
 from tacit.frontends.jax_flat import Step, Value, known
 
 if TYPE_CHECKING:
@@ -189,7 +190,8 @@ def _log(it: Interpreter, step: Step, ins: list[Value], outs: list[Value]) -> li
 
 
 def _reduce_min(it: Interpreter, step: Step, ins: list[Value], outs: list[Value]) -> list[Value]:
-    it.facts[outs[0].ref] = ("min", ins[0].ref, tuple(int(a) for a in step.params["axes"]), ins[0].shape)
+    axes = tuple(int(a) for a in step.params["axes"])
+    it.extremes[outs[0].ref] = Extreme.of(ins[0], axes, least=True)
     return outs
 
 
@@ -198,9 +200,10 @@ def _eq(it: Interpreter, step: Step, ins: list[Value], outs: list[Value]) -> lis
     if known(outs[0]) or any(known(v) for v in ins):
         return outs
     for x, y in (ins, ins[::-1]):
-        fact = it.facts.get(y.ref)
-        if fact is not None and fact[0] in ("max", "min") and fact[1] == x.ref and outs[0].shape == x.shape:
-            it.facts[outs[0].ref] = ("attained", fact[2])
+        for least in (False, True):
+            axes = beside(it, x, y, least)
+            if axes is not None and outs[0].shape == x.shape:
+                it.facts[outs[0].ref] = ("attained", axes)
     return outs
 
 

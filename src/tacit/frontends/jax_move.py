@@ -12,6 +12,7 @@ import numpy as np
 from tacit.array import functions as xp
 from tacit.array.secret import SecretArray
 from tacit.errors import NotRealised
+from tacit.frontends import jax_extremes
 from tacit.frontends.jax_flat import Step, Value, fold, known
 
 if TYPE_CHECKING:
@@ -30,47 +31,23 @@ def _broadcast_in_dim(it: Interpreter, step: Step, ins: list[Value]) -> list[Val
         out = xp.reshape(x, shape)
     else:
         out = it.context.bind("broadcast", [x], {"shape": [int(s) for s in shape], "dims": list(dims)})[0]
-    if _same_places(it, x, dims, shape):
-        it.facts[out.ref] = it.facts[x.ref]
+    jax_extremes.spread(it, x, out, dims)
     return [out]
-
-
-def _extreme(it: Interpreter, x: Value) -> tuple[list[int], list[int], list[int]] | None:
-    """Return, of a maximum or minimum, its operand's shape with reduced axes of size 1, the other axes, their sizes."""
-    fact = None if known(x) else it.facts.get(x.ref)
-    if fact is None or fact[0] not in ("max", "min"):
-        return None
-    axes, shape = fact[2], fact[3]
-    rest = [a for a in range(len(shape)) if a not in axes]
-    return [1 if a in axes else n for a, n in enumerate(shape)], rest, [shape[a] for a in rest]
-
-
-def _same_places(it: Interpreter, x: Value, dims: Sequence[int], shape: Sequence[int]) -> bool:
-    """Whether a broadcast sets each extreme beside the elements that it is the extreme of."""
-    found = _extreme(it, x)
-    if found is None:
-        return False
-    kept, rest, sizes = found
-    whole = it.facts[x.ref][3]
-    fits = len(shape) == len(whole) and all(n in (1, w) for n, w in zip(shape, whole, strict=True))
-    straight = (list(dims) == list(range(len(whole))) and list(x.shape) == kept) or (
-        list(dims) == rest and list(x.shape) == sizes
-    )
-    return fits and straight
 
 
 def _reshape(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     order = step.params.get("dimensions") if step.name == "reshape" else None
     x = ins[0] if order is None else xp.permute_dims(ins[0], order)
     out = xp.reshape(x, tuple(step.avals[0].shape))
-    # The axes that keepdims puts back, or squeezes again; other shapes put an extreme beside other elements.
-    if x is ins[0] and (found := _extreme(it, x)) is not None and list(out.shape) in (found[0], found[2]):
-        it.facts[out.ref] = it.facts[x.ref]
+    if x is ins[0]:
+        jax_extremes.reshape(it, x, out)
     return [out]
 
 
 def _transpose(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
-    return [xp.permute_dims(ins[0], tuple(step.params["permutation"]))]
+    out = xp.permute_dims(ins[0], tuple(step.params["permutation"]))
+    jax_extremes.turn(it, ins[0], out, step.params["permutation"])
+    return [out]
 
 
 def _slice(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:

@@ -12,6 +12,7 @@ from tacit.array import functions as xp
 from tacit.array import order as od
 from tacit.array.secret import SecretArray
 from tacit.errors import NotRealised, RangeError
+from tacit.frontends.jax_extremes import Extreme, beside
 from tacit.frontends.jax_facts import away_from_zero
 from tacit.frontends.jax_flat import Step, Value, known
 
@@ -75,10 +76,11 @@ def _sub(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     if known(x) or known(y):
         return [out]
     fact = it.facts.get(y.ref)
-    if fact is not None and fact[0] == "max" and fact[1] == x.ref and out.aval.hi > 0:
+    axes = beside(it, x, y, least=False)
+    if axes is not None and out.aval.hi > 0:
         # The maximum is one of the values, exactly, so no difference is positive: softmax stays in range.
         out = _proved(out, out.aval.lo, 0, "a value less the maximum is not positive")
-        it.facts[out.ref] = ("shifted", fact[2])
+        it.facts[out.ref] = ("shifted", axes)
     if fact is not None and fact[0] == "above" and x.ref in fact[1] and out.aval.hi > ROUNDING:
         # So is the derivative of logaddexp and softplus in range, which is e to the power of this.
         out = _proved(
@@ -302,7 +304,7 @@ def _reduce_sum(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
 
 def _reduce_max(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     out = xp.max(ins[0], _axes(step))
-    it.facts[out.ref] = ("max", ins[0].ref, _axes(step), ins[0].shape)
+    it.extremes[out.ref] = Extreme.of(ins[0], _axes(step), least=False)
     return [out]
 
 
