@@ -215,6 +215,10 @@ class Ghost(Protocol):
         self.visit("dot", out.size, inner=x.shape[0])
         return out
 
+    def digit_ranks(self, ones: Share) -> Share:
+        """Ranks by a digit on shapes: the messages of F_dot."""
+        return self.dot(ones, ones)
+
     def factored(self, operands: Sequence[Operand], how: Factors) -> Share:
         """F_factored on shapes."""
         n = factors.size(operands[0])

@@ -257,6 +257,13 @@ class Protocol:
         """F_mul, then the sum over the first axis."""
         return self.sum(self.mul(x, y), (0,))
 
+    def digit_ranks(self, ones: Share) -> Share:
+        """F_dot of what each party counts: where rows go that are sorted stably by a digit, block by block.
+
+        `ones` (2^w − 1, blocks, rows) holds, for every non-empty set of the digit's bits, their product.
+        """
+        raise self._missing("digit_ranks")
+
     def trunc(self, x: Share, f: int) -> Share:
         """F_trunc: a neighbour of x / 2^f, or x / 2^f itself if whole; needs −2^(k−2) < x < 2^(k−2), f ≤ k − 2."""
         raise self._missing("trunc")

@@ -119,19 +119,11 @@ def ranks(q: Protocol, digit: Planes, blocks: int, rows: int) -> Share:
 
     1. Bits become products of bits (one per non-empty set of bits), and these ring elements. 2. Their signed sums
     say whether the digit is v. 3. Running sums over all v, block by block, count the rows that come before; the
-    place is the count at the row's own digit: one inner product.
+    place is the count at the row's own digit: one inner product, like F_dot.
     """
     sets = _products(q, digit)
     ones = q.to_arith(sets).reshape(sets.planes, blocks, rows)  # 1
-    if isinstance(q, Ghost):
-        q.dot(ones, ones)
-        return ghost((blocks, rows))
-    counts = [
-        kernels.digit_counts(np.ascontiguousarray(part), int(q.holds_constant(j)), q.ring.width)  # 2, 3
-        for j, part in enumerate(ones.parts)
-    ]
-    hot, gap, base = zip(*counts, strict=True)
-    return q.add(Share(base), q.dot(Share(hot), Share(gap)))
+    return q.digit_ranks(ones)  # 2, 3
 
 
 def _products(p: Protocol, digit: Planes) -> Planes:

@@ -36,7 +36,7 @@ if NATIVE:
         and_rows,
         bits_first,
         bits_second,
-        digit_counts,
+        digit_ranks,
         mix_rows,
         rep3_products,
         select_first,
@@ -73,7 +73,7 @@ else:
         and_rows,
         bits_first,
         bits_second,
-        digit_counts,
+        digit_ranks,
         mix_rows,
         rep3_products,
         select_first,
@@ -85,7 +85,7 @@ else:
 
 __all__ = [
     "NATIVE", "U128", "Array", "Info", "add", "add_planes", "and_rows", "bits_first", "bits_second",
-    "block_select", "block_table", "digit_counts", "from_planes", "info", "matmul", "mix_rows", "mul",
+    "block_select", "block_table", "digit_ranks", "from_planes", "info", "matmul", "mix_rows", "mul",
     "neg", "notice", "pack_bool", "pack_words", "prg", "rep3_and", "rep3_dot", "rep3_matmul", "rep3_mul",
     "rep3_products", "reuse_memory", "select_first", "select_second", "set_threads", "shl", "shr", "sub",
     "to_planes", "trunc_first", "trunc_second", "trunc_third", "unpack_bool", "unpack_words",

@@ -25,12 +25,32 @@ def rep3_mul_128(out: Array, x0: Array, x1: Array, y0: Array, y1: Array, z: Arra
 def rep3_dot_64(out: Array, x0: Array, x1: Array, y0: Array, y1: Array, z: Array, terms: int) -> None: ...
 def rep3_dot_128(out: Array, x0: Array, x1: Array, y0: Array, y1: Array, z: Array, terms: int) -> None: ...
 def rep3_matmul_64(
-    out: Array, x0: Array, x1: Array, y0: Array, y1: Array, z: Array, batch: int, m: int, k: int, n: int,
-    x_turned: bool, y_turned: bool,
+    out: Array,
+    x0: Array,
+    x1: Array,
+    y0: Array,
+    y1: Array,
+    z: Array,
+    batch: int,
+    m: int,
+    k: int,
+    n: int,
+    x_turned: bool,
+    y_turned: bool,
 ) -> None: ...
 def rep3_matmul_128(
-    out: Array, x0: Array, x1: Array, y0: Array, y1: Array, z: Array, batch: int, m: int, k: int, n: int,
-    x_turned: bool, y_turned: bool,
+    out: Array,
+    x0: Array,
+    x1: Array,
+    y0: Array,
+    y1: Array,
+    z: Array,
+    batch: int,
+    m: int,
+    k: int,
+    n: int,
+    x_turned: bool,
+    y_turned: bool,
 ) -> None: ...
 def rep3_and(out: Array, x0: Array, x1: Array, y0: Array, y1: Array, z: Array) -> None: ...
 def to_planes_64(out: Array, words: Array, bits: int) -> None: ...
@@ -60,8 +80,19 @@ def reuse_memory(nbytes: int) -> bool: ...
 def and_rows(
     out: Array, s0: Array, s1: Array, a: Array, b: Array, plus: Array, minus: Array, length: int
 ) -> None: ...
-def digit_counts(
-    hot: Array, gap: Array, base: Array, ones: Array, one: int, bits: int, blocks: int, k: int
+def digit_ranks(
+    z: Array,
+    base0: Array,
+    base1: Array,
+    ones0: Array,
+    ones1: Array,
+    one0: int,
+    one1: int,
+    plus: Array,
+    minus: Array,
+    bits: int,
+    blocks: int,
+    k: int,
 ) -> None: ...
 def mix_rows(out: Array, s: Array, z: Array, a: Array, b: Array, length: int) -> None: ...
 def waves_left(

@@ -184,7 +184,21 @@ def and_rows(s0: Array, s1: Array, a: Array, b: Array, plus: Array, minus: Array
     return np.asarray((s0[a] & (s0[b] ^ s1[b])) ^ (s1[a] & s0[b]) ^ plus ^ minus)
 
 
-def digit_counts(ones: Array, one: int, k: int) -> tuple[Array, Array, Array]:
+def digit_ranks(
+    ones0: Array, ones1: Array, one0: int, one1: int, plus: Array, minus: Array, k: int
+) -> tuple[Array, Array, Array]:
+    """Return ``(z, base0, base1)``: a party's summand of Σ_v hot·gap, masked, and its two parts of ``base``.
+
+    The rank of a row is base + Σ_v hot·gap (`_digit_counts`), a sum of products of shared values.
+    """
+    (hot0, gap0, base0), (hot1, gap1, base1) = (
+        _digit_counts(ones, one, k) for ones, one in ((ones0, one0), (ones1, one1))
+    )
+    z = (hot0 * (gap0 + gap1) + hot1 * gap0).sum(axis=0, dtype=np.uint64) + plus - minus
+    return np.asarray(z & np.uint64((1 << k) - 1)), base0, base1
+
+
+def _digit_counts(ones: Array, one: int, k: int) -> tuple[Array, Array, Array]:
     """Return a party's parts of ``(hot, gap, base)`` for digits of w bits; ``ones`` has shape (2^w - 1, blocks, rows).
 
     Row s - 1 of ``ones`` is the product of the digit's bits in the set s; ``one`` is this party's part of 1. With

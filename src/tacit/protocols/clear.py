@@ -101,6 +101,15 @@ class Clear(Protocol):
         """F_mul and the sum over the first axis."""
         return self.sum(self.mul(x, y), (0,))
 
+    def digit_ranks(self, ones: Share) -> Share:
+        """Return the places in stable order of the digits."""
+        every = ones.parts[0]
+        digit = sum(every[(1 << b) - 1] << np.uint64(b) for b in range(len(every).bit_length()))
+        order = np.argsort(digit, axis=-1, kind="stable")
+        ranks = np.empty(order.shape, np.uint64)
+        np.put_along_axis(ranks, order, np.arange(order.shape[-1], dtype=np.uint64), axis=-1)
+        return Share((ranks,))
+
     def shuffle(self, columns: Sequence[Column]) -> list[Column]:
         """F_shuffle."""
         if not columns:

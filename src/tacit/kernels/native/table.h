@@ -72,8 +72,8 @@ struct Kernels {
                          bool lead);
     void (*and_rows)(u64 *out, const u64 *s0, const u64 *s1, const std::int64_t *a, const std::int64_t *b,
                      const u64 *plus, const u64 *minus, size_t rows, size_t length);
-    void (*digit_counts)(u64 *hot, u64 *gap, u64 *base, const u64 *ones, u64 one, unsigned bits, size_t blocks,
-                         size_t rows, unsigned k);
+    void (*digit_ranks)(u64 *z, u64 *base0, u64 *base1, const u64 *ones0, const u64 *ones1, u64 one0, u64 one1,
+                        const u64 *plus, const u64 *minus, unsigned bits, size_t blocks, size_t rows, unsigned k);
     void (*mix_rows)(u64 *out, const u64 *s, const u64 *z, const std::int64_t *a, const std::int64_t *b, size_t rows,
                      size_t length);
 };

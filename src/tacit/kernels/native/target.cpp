@@ -58,7 +58,7 @@ Kernels kernels() {
 #endif
     using Pair = Plain<u128, 2, 2>;
     return {ring<u64>(narrow), ring<u128>(product<Pair, Pair>), rep3_and, pack_bool, unpack_bool,
-            add_planes,        block_table,                     block_select, and_rows,    digit_counts,
+            add_planes,        block_table,                     block_select, and_rows,    digit_ranks,
             mix_rows};
 }
 

@@ -83,6 +83,10 @@ class Rep3(Protocol):
         """F_mul, then the sum over the first axis, in messages of the result's size."""
         return arithmetic.dot(self, x, y)
 
+    def digit_ranks(self, ones: Share) -> Share:
+        """F_dot of local counts (gadgets/sort.py), counted and multiplied in one pass."""
+        return arithmetic.digit_ranks(self, ones)
+
     def mul_trunc(self, x: Share, y: Share, f: int) -> Share:
         """F_mul then F_trunc in three rounds and less traffic than the two apart."""
         self.check_shift(f)
