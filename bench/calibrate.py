@@ -43,11 +43,13 @@ from tacit.net.sockets import listen_on
 from tacit.net.tls import connect_mesh
 
 NAMES = ("alice", "bob", "carol")
-SMALL, LARGE = 64, 1 << 17
+SMALL, LARGE = 64, 1 << 18
 FEW, MANY = 200, 9
 """Passes over all functionalities, on few elements and on many."""
-SIDE = 320
+SIDE = 640
 EQUATIONS = 24
+PARTS_OF = {"linear": EQUATIONS, "clear": 5}
+"""What a call of `cases` does more than once: equations, operands read."""
 Call = Callable[[], Any]
 
 
@@ -159,10 +161,13 @@ def _party(
         many = _times(p, {what: call for what, (call, _) in (large | matrices).items()}, MANY)
         found: dict[str, Any] = {}
         for what, (_, sizes) in large.items():
-            name, each = what.split(" ")[0], EQUATIONS if what == "linear" else 1
+            name, each = what.split(" ")[0], PARTS_OF.get(what, 1)
             unit = many[what] / each / work(name, LARGE, {**sizes, "inner": 1})
             found[what] = max(0.0, few[what] / each - unit * work(name, SMALL, {**sizes, "inner": 1})), unit
-        found |= {what: (0.0, many[what] / macs) for what, (_, macs) in matrices.items()}
+        found["factored"] = found["factored Lookup"]  # other kinds, and sums of several
+        passed = found["matmul"][1] * SIDE**2
+        for what, (_, macs) in matrices.items():
+            found[what] = 0.0, (many[what] - passed * (what == "products")) / macs
         out.put(found)
 
 
