@@ -18,6 +18,7 @@ from tacit.array import order as od
 from tacit.array.interpret import Trace, reveal
 from tacit.array.ranges import fit
 from tacit.array.session import Session
+from tacit.core import blocks
 from tacit.core.timing import LOOPBACK, PRESETS, Network
 from tacit.errors import RangeError, ShapeError
 from tacit.gadgets import tournament
@@ -74,6 +75,28 @@ def test_every_protocol_and_width(protocol: str, width: int, network: Network) -
     greatest, place = (opened(protocol, width, network, x, lambda p, s, f=f: f(p, s, BITS)) for f in run)
     assert np.array_equal(greatest, x.max(0))
     assert np.array_equal(place, x.argmax(0))
+
+
+@pytest.mark.parametrize("shape", [(130, 3), (131, 1), (1025, 1)], ids=str)
+def test_many_groups_are_taken_in_blocks(shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.random.default_rng(shape).integers(-8, 9, shape)
+    run = tournament.greatest, tournament.greatest_place
+    signs: list[int] = []
+
+    def counted(p: Any, s: Any, f: Any) -> Any:
+        sign = p.sign
+        if not p.party.index:
+            p.sign = lambda x, bits: signs.append(x.size) or sign(x, bits)
+        return f(p, s, BITS)
+
+    whole = [opened("rep3", 64, LOOPBACK, x, lambda p, s, f=f: counted(p, s, f)) for f in run]
+    compared, calls = sum(signs), len(signs)
+    signs.clear()
+    monkeypatch.setattr(blocks, "LEAST", 64)
+    monkeypatch.setattr(blocks, "ROUNDS_WORTH", 0)
+    parts = [opened("rep3", 64, LOOPBACK, x, lambda p, s, f=f: counted(p, s, f)) for f in run]
+    assert np.array_equal(parts, whole) and np.array_equal(parts, [x.max(0), x.argmax(0)])
+    assert sum(signs) == compared and len(signs) > calls
 
 
 @pytest.mark.parametrize("way", ["_carried", "_traced"])

@@ -13,25 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from tacit.array.program import PUBLIC, Aval
+from tacit.core.blocks import elements, put_together
 from tacit.core.share import Share
 
 if TYPE_CHECKING:
     from tacit.array.ops import Op, Params
     from tacit.array.runtime import Runtime, Value
-    from tacit.core.timing import Network
 
 Array = npt.NDArray[Any]
-LEAST = 1 << 17
-"""Elements: what one of these operations keeps of so many fits a processor's cache, or nearly."""
-ROUNDS_WORTH = 2
-"""Elements of a block for each byte that a round could send; an operation sends several for each element and round."""
 NAMES = frozenset({"div", "sqrt", "rsqrt", "exp", "log", "sigmoid", "tanh", "erf", "atan", "sin", "cos"})
 """Operations of one element at a time that keep more than three times their operands."""
-
-
-def elements(network: Network) -> int:
-    """Return how many elements one block has, the same at every party: a multiple of 64."""
-    return -(-max(LEAST, ROUNDS_WORTH * network.round_bytes) // 64) * 64
 
 
 def in_blocks(op: Op) -> Op:
@@ -48,14 +39,12 @@ def in_blocks(op: Op) -> Op:
         for x in v:
             if x.aval.where != PUBLIC:
                 rt.share(x)  # once, not in every block
-        parts: tuple[Array, ...] = ()
-        for at in range(0, n, step):
+
+        def piece(at: int) -> Share:
             stop = min(n, at + step)
-            (found,) = whole(rt, [_some(x, at, stop) for x in v], [_cut(outs[0], stop - at)], params)
-            parts = parts or tuple(np.empty(n, p.dtype) for p in found.parts)
-            for part, block in zip(parts, found.parts, strict=True):
-                part[at:stop] = block
-        return [Share(parts).reshape(*outs[0].shape)]
+            return whole(rt, [_some(x, at, stop) for x in v], [_cut(outs[0], stop - at)], params)[0]
+
+        return [put_together(n, map(piece, range(0, n, step))).reshape(*outs[0].shape)]
 
     return replace(op, lower=lower)
 

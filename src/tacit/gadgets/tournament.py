@@ -7,13 +7,16 @@ while many rows are left, and large near the end, where rounds are what costs (d
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tacit.algebra.ring import Ring
+from tacit.core.blocks import elements, put_together
 from tacit.core.protocol import Card, Protocol, Wave, price
 from tacit.core.share import Planes, Share, join, stack_planes
 from tacit.core.timing import Network
@@ -36,9 +39,8 @@ def greatest(p: Protocol, x: Share, bits: int) -> Share:
         groups, alone = groups_of(rows, k)
         held = x[: groups * k] if groups * k <= rows else x[_padded(rows, k, groups)]
         seats = held.reshape(k, groups, columns)  # of rows far apart: which of equal ones wins does not show
-        gaps, hot = _meet(p, seats, bits)
-        won = _chosen(p, hot, gaps, seats[-1])
-        x = join([won, x[rows - 1 :]]) if alone else won
+        won = (_chosen(p, hot, gaps, part[-1]) for part, gaps, hot in _met(p, seats, bits))
+        x = put_together(groups + alone, chain(won, [x[rows - 1 :]] * alone))
         rows = groups + alone
     return x.reshape(columns)
 
@@ -159,6 +161,16 @@ def _meet(p: Protocol, seats: Share, bits: int) -> tuple[Share, Planes]:
     return gaps, p.invert(later) if k == 2 else _winners(p, later, k)
 
 
+def _met(p: Protocol, seats: Share, bits: int) -> Iterator[tuple[Share, Share, Planes]]:
+    """Run the groups' comparisons, many in blocks (decision 0067); give each block's seats and what `_meet` says."""
+    k, groups, columns = seats.shape
+    step = max(1, elements(p.party.network) // max(1, columns * max(k, k * (k - 1) // 2)))
+    for at in range(0, groups, step):
+        part = seats if step >= groups else seats[:, at : at + step]
+        gaps, hot = _meet(p, part, bits)
+        yield part, gaps, hot
+
+
 def _winners(p: Protocol, later: Planes, k: int) -> Planes:
     """Return whether each seat but the last wins: one plane of k−1 times n bits, from one of k(k−1)/2 times n.
 
@@ -232,26 +244,39 @@ def _carried(p: Protocol, x: Share, bits: int, levels: tuple[int, ...]) -> Share
 def _traced(p: Protocol, x: Share, bits: int, levels: tuple[int, ...]) -> Share:
     """Find the rows' numbers from who won at each level."""
     rows = x.shape[0]
-    steps: list[tuple[Share, Array]] = []
+    steps: list[tuple[Share, int]] = []
+    """Whether a row won its group; how many of these rows one row of the next has below it."""
     for k in levels:
         groups, alone = groups_of(rows, k)
-        seats = _neighbours(x, k, groups)
-        gaps, hot = _meet(p, seats, bits)
-        steps.append((_all_seats(p, p.unpack(hot, gaps.shape), rows, alone), np.arange(rows) // k))
+        seats, hots = _neighbours(x, k, groups), list[Share]()
         if groups + alone > 1:
-            won = _chosen(p, hot, gaps, seats[-1])
-            x = join([won, x[rows - 1 :]]) if alone else won
+            x = put_together(groups + alone, chain(_noting(p, seats, bits, hots), [x[rows - 1 :]] * alone))
+        else:
+            hots = [p.unpack(hot, gaps.shape) for _, gaps, hot in _met(p, seats, bits)]
+        steps.append((_all_seats(p, join(hots, 1), rows, alone), k))
         rows = groups + alone
     while len(steps) > 1:
         pairs = [(steps[i], steps[i + 1]) for i in range(0, len(steps) - 1, 2)]
         below = join([low.reshape(low.size) for (low, _), _ in pairs])
-        above = join([high[up].reshape(low.size) for (low, up), (high, _) in pairs])
+        above = join([_spread(high, k, low.shape[0]).reshape(low.size) for (low, k), (high, _) in pairs])
         both, made, at = _and(p, below, above), [], 0
-        for (low, up), (_, next_up) in pairs:
-            made.append((both[at : at + low.size].reshape(*low.shape), next_up[up]))
+        for (low, k), (_, further) in pairs:
+            made.append((both[at : at + low.size].reshape(*low.shape), k * further))
             at += low.size
         steps = [*made, *steps[2 * len(pairs) :]]
     return _number(p, steps[0][0])
+
+
+def _noting(p: Protocol, seats: Share, bits: int, hots: list[Share]) -> Iterator[Share]:
+    """Give each block's greatest; add to `hots` which seats won."""
+    for part, gaps, hot in _met(p, seats, bits):
+        hots.append(p.unpack(hot, gaps.shape))
+        yield _chosen(p, hot, gaps, part[-1])
+
+
+def _spread(x: Share, k: int, rows: int) -> Share:
+    """Return each row of x for the k rows below it."""
+    return x.map(lambda a: np.repeat(a, k, axis=0)[:rows])
 
 
 def _all_seats(p: Protocol, hot: Share, rows: int, alone: int) -> Share:
