@@ -91,7 +91,7 @@ _BY_WORD: dict[str, str] = {
         jnp.corrcoef special.sph_harm_y
     """,
     "may be zero": """
-        jnp.geomspace jnp.interp jnp.polyfit jnp.vander lax.linalg.qdwh lax.random_gamma_grad linalg.expm
+        jnp.geomspace jnp.polyfit jnp.vander lax.linalg.qdwh lax.random_gamma_grad linalg.expm
         linalg.expm_frechet linalg.polar special.dawsn special.erfcx special.exp1 special.expi
         special.fresnel special.ndtri special.sici special.spence stats.norm.isf stats.norm.ppf
         stats.poisson.entropy stats.truncnorm.cdf stats.truncnorm.logcdf stats.truncnorm.logsf

@@ -120,15 +120,10 @@ def _line(exc: BaseException) -> str:
     return found
 
 
-def _not_finite(ins: list[Value]) -> str:
-    """Return what of an operand known while tracing is no finite number, in words, or nothing."""
-    for v in ins:
-        if known(v) and getattr(v, "dtype", None) is not None and np.dtype(v.dtype).kind == "f":
-            a = np.asarray(v)
-            for words, found in (("NaN", np.isnan(a)), ("an infinite constant", np.isinf(a))):
-                if np.any(found):
-                    return words
-    return ""
+def _not_finite(v: Value) -> bool:
+    """Whether a value known while tracing holds NaN or an infinity."""
+    float_ = known(v) and getattr(v, "dtype", None) is not None and np.dtype(v.dtype).kind == "f"
+    return float_ and not np.all(np.isfinite(np.asarray(v)))
 
 
 def finish(context: Context, v: Value, dtype: Any) -> SecretArray:
@@ -150,11 +145,13 @@ class Interpreter:
         """Which arrays are others with their axes permuted, and how."""
         self.windows: dict[Any, Any] = {}
         """How the windows of a maximum were decided: its gradient asks again."""
+        self.asks_again = False
         self.source = ""
 
     def run(self, flat: Flat, args: Sequence[Value]) -> list[Value]:
         """Run the steps; return the outputs, known ones as NumPy arrays."""
         flat = jax_linalg.direct(flat)
+        self.asks_again |= any(step.name.startswith("select_and_") for step in flat.steps)
         env: dict[int, Value] = dict(zip(flat.ins, args, strict=True))
         last: dict[int, int] = {}
         for at, step in enumerate(flat.steps):
@@ -190,10 +187,10 @@ class Interpreter:
                 kind_of(aval.dtype)
             outs = rule(self, step, ins)
         except TacitError as exc:
-            if isinstance(exc, RangeError) and (name := _not_finite(ins)):
+            if isinstance(exc, RangeError) and any(_not_finite(v) for v in ins):
                 raise RangeError(
-                    f"{where}: jax primitive {step.name!r} meets {name}, which no secret can be; use a finite number "
-                    "in its place, such as the end of the value's range"
+                    f"{where}: jax primitive {step.name!r} meets a constant that is NaN or infinite, which no secret "
+                    "can be; use a finite number in its place, such as the end of the value's range"
                 ) from None
             if where in str(exc) or not exc.args:
                 raise

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 Array = Any
 # Each update by a secret index reads and writes the whole array.
 MAX_WRITES = 64
+# Elements times places: how many are compared when each place looks for the elements that name it.
+MAX_MEETINGS = 1 << 20
 
 
 def _shape(v: Value) -> tuple[int, ...]:
@@ -201,9 +203,10 @@ def _spread(frame: Frame, rows: SecretArray, at: SecretArray, last: bool = False
     return xp._bind("spread", rows, at, size=math.prod(frame.places), last=last)
 
 
-def _scatter_rows(
-    it: Interpreter, step: Step, x: Value, index: SecretArray, u: Value, add: bool
-) -> SecretArray:
+def _placed(
+    it: Interpreter, step: Step, x: Value, index: SecretArray, u: Value
+) -> tuple[Frame, SecretArray, SecretArray, SecretArray | None]:
+    """Return the frame, rows of updates with their places, and which are inside (None if all are)."""
     dims, mode = step.params["dimension_numbers"], step.params["mode"]
     frame = Frame(
         _shape(x),
@@ -218,8 +221,13 @@ def _scatter_rows(
     rest = [a for a in range(lifted.ndim) if a not in dims.update_window_dims]
     moved = xp.permute_dims(lifted, [*(rest[i] for i in order), *dims.update_window_dims])
     rows = xp.reshape(moved, (*at.shape, math.prod(frame.window)))
-    if inside is not None and _clips(mode):
-        inside = None
+    return frame, rows, at, None if inside is not None and _clips(mode) else inside
+
+
+def _scatter_rows(
+    it: Interpreter, step: Step, x: Value, index: SecretArray, u: Value, add: bool
+) -> SecretArray:
+    frame, rows, at, inside = _placed(it, step, x, index, u)
     if add:
         rows = xp._number(rows)
         if inside is not None:
@@ -247,10 +255,7 @@ def _written(
     if at.aval.where == PUBLIC and frame.plain and (inside is None or inside.aval.where == PUBLIC):
         return _written_publicly(it, frame, x, rows, at, inside)
     if count > MAX_WRITES:
-        raise NotRealised(
-            f"jax primitive {step.name!r} puts {count} elements at indices that are not public, one after the other; "
-            f"put at most {MAX_WRITES}, add instead, or sort"
-        )
+        return _written_at_once(it, step, frame, x, rows, at, inside)
     for i in range(count):
         ones = it.lift(np.ones((at.shape[0], 1, rows.shape[2]), np.int64))
         kept = ones if inside is None else xp.multiply(ones, xp.expand_dims(inside[:, i : i + 1], 2))
@@ -266,6 +271,39 @@ def _written(
         changed = xp.add(xp.subtract(x, xp.multiply(x, taken)), new)
         x = _within(changed, lo, hi, "an element is the old or the new one")
     return x
+
+
+def _at_place(
+    it: Interpreter, step: Step, frame: Frame, at: SecretArray, inside: SecretArray | None
+) -> SecretArray:
+    """Return which place each index names, (blocks, m, places); refuse what would take too much."""
+    blocks, m = at.shape
+    places = math.prod(frame.places)
+    if not frame.plain or blocks * m * places > MAX_MEETINGS:
+        how = "windows of several elements" if not frame.plain else f"{m} elements among {places} places"
+        raise NotRealised(
+            f"jax primitive {step.name!r} puts {how} at indices that are not public; put at most {MAX_WRITES} "
+            f"elements, or whole rows with elements x places up to {MAX_MEETINGS}, add instead (.at[i].add), or sort "
+            "by the index and reduce neighbours"
+        )
+    here = xp.equal(xp.expand_dims(at, 2), np.arange(places))
+    return here if inside is None else xp.logical_and(here, xp.expand_dims(inside, 2))
+
+
+def _written_at_once(
+    it: Interpreter,
+    step: Step,
+    frame: Frame,
+    x: SecretArray,
+    rows: SecretArray,
+    at: SecretArray,
+    inside: SecretArray | None,
+) -> SecretArray:
+    """Return x with rows put at their indices: each place finds the last row that names it, and looks it up."""
+    numbers = np.arange(1, at.shape[1] + 1)[:, None]
+    last = xp.max(xp.where(_at_place(it, step, frame, at, inside), numbers, 0), 1)
+    chosen = xp._bind("lookup", rows, xp.maximum(xp.subtract(last, 1), 0))
+    return frame.folded(xp.where(xp.expand_dims(xp.greater(last, 0), 2), chosen, frame.table(x)))
 
 
 def _written_publicly(
@@ -492,10 +530,12 @@ def _scatter_by(join: Callable[..., SecretArray]) -> Rule:
         if not math.prod(_shape(u)) or not math.prod(_shape(x)):
             return [x]
         size, count = math.prod(_shape(x)), math.prod(_shape(u))
-        if not known(index) or max(size, count) > MAX_PLACES:
+        if not known(index):
+            return [_joined_rows(it, step, x, index, u, join)]
+        if max(size, count) > MAX_PLACES:
             raise NotRealised(
-                f"jax primitive {step.name!r} needs indices that are known while tracing, and at most {MAX_PLACES} "
-                "places; combine with where and a reduction"
+                f"jax primitive {step.name!r} at known indices takes at most {MAX_PLACES} places; "
+                "combine with where and a reduction"
             )
         target = _targets(step, x, index, u)
         kept = np.flatnonzero(target >= 0)
@@ -514,6 +554,29 @@ def _scatter_by(join: Callable[..., SecretArray]) -> Rule:
         return [xp.reshape(held, _shape(x))]
 
     return rule
+
+
+def _joined_rows(
+    it: Interpreter, step: Step, x: Value, index: SecretArray, u: Value, join: Callable[..., SecretArray]
+) -> SecretArray:
+    """Return x with rows joined to what stands at their indices: every place takes those that name it."""
+    frame, rows, at, inside = _placed(it, step, x, index, u)
+    held = frame.table(xp._number(it.lift(x)))
+    rows = xp._number(rows)
+    if held.dtype != rows.dtype:
+        held, rows = xp.astype(held, "fixed"), xp.astype(rows, "fixed")
+    # What changes nothing: one, or what is never above (below) what stands there.
+    nothing: float = 1
+    if join is not xp.multiply:
+        nothing = held.aval.lo if join is xp.maximum else held.aval.hi
+    if not math.isfinite(nothing):
+        raise NotRealised(f"jax primitive {step.name!r} needs a bounded array; clip it")
+    nothing = int(nothing) if held.dtype == "int" else nothing
+    here = xp.expand_dims(_at_place(it, step, frame, at, inside), 3)
+    met = xp.where(here, xp.expand_dims(rows, 2), nothing)
+    reduce = {xp.maximum: xp.max, xp.minimum: xp.min, xp.multiply: xp.prod}[join]
+    out = frame.folded(join(held, reduce(met, 1)))
+    return xp.astype(out, "bool") if np.dtype(step.avals[0].dtype).kind == "b" else out
 
 
 def _window_sizes(dims: Any, shape: Sequence[int], updates: Sequence[int]) -> tuple[int, ...]:
