@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,6 +63,20 @@ def split(k: int, f: int, secret: Aval, magnitude: float, terms: int = 1) -> Spl
     return Split(drop, tuple(parts), max(2.0**-SPARE, reach * 2.0 ** (f - parts[-1] - 1)))
 
 
+def once(v: Value) -> Value:
+    """Return a public number that an array repeats as an array of one element, any other value as it is.
+
+    Of what differs by machine every element is agreed on: that stays as it is, too.
+    """
+    if not (isinstance(v.data, np.ndarray) and v.exact and v.data.ndim and v.data.size > 1):
+        return v
+    if any(v.data.strides):
+        return v
+    a = v.aval
+    one = Aval((1,) * v.data.ndim, a.kind, a.lo, a.hi, a.where)
+    return replace(v, aval=one, data=v.data[(slice(1),) * v.data.ndim], share=None, encoded={})
+
+
 def multiply(
     rt: Runtime,
     public: Value,
@@ -76,6 +90,8 @@ def multiply(
     `product` multiplies a share with an encoded constant; each result adds up `terms` products.
     """
     x = rt.share(secret)
+    if terms == 1 and public.aval.shape == secret.aval.shape:
+        public = once(public)
     if public.aval.kind != "fixed":
         return product(x, rt.encode(public, 0))
     span = (public.aval.lo, public.aval.hi)
@@ -83,7 +99,8 @@ def multiply(
     c, rest = _value(public, inverse)
     plan = split(rt.fmt.width, rt.f, secret.aval, max(abs(lo), abs(hi)), terms)
     if public.constant and not np.any(rest):
-        plan = next((Split(0, (t,), 0.0) for t in range(min(plan.parts[0], 1023)) if _whole(c, t)), plan)
+        t = _fraction_bits(c)
+        plan = Split(0, (t,), 0.0) if t < min(plan.parts[0], 1023) else plan
     x = rt.rescale(x, plan.drop)
     frac = (rt.f if secret.aval.kind == "fixed" else 0) - plan.drop
     total: Share | None = None
@@ -100,9 +117,12 @@ def multiply(
     return total
 
 
-def _whole(c: Array, t: int) -> bool:
-    scaled = np.ldexp(c, t)
-    return bool(np.array_equal(scaled, np.rint(scaled)))
+def _fraction_bits(c: Array) -> int:
+    """Return the least t for which c·2^t is whole."""
+    mantissa, exponent = np.frexp(c[c != 0])
+    digits = np.ldexp(mantissa, 53).astype(np.int64)
+    lowest = np.frexp((digits & -digits).astype(np.float64))[1] - 1  # the place of the lowest digit
+    return max(0, int(np.max(53 - lowest - exponent, initial=0)))
 
 
 def _value(v: Value, inverse: bool) -> tuple[Array, Array]:

@@ -37,7 +37,7 @@ def add(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]
     if _zero(y):
         return [rt.share(x)]
     if _public(y):
-        return [rt.p.add_public(rt.share(x), rt.encode(y))]
+        return [rt.p.add_public(rt.share(x), rt.encode(constants.once(y)))]
     return [rt.p.add(rt.share(x), rt.share(y))]
 
 
@@ -47,9 +47,9 @@ def sub(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]
     if _zero(y):
         return [rt.share(x)]
     if _public(y):
-        return [rt.p.add_public(rt.share(x), rt.ring.neg(rt.encode(y)))]
+        return [rt.p.add_public(rt.share(x), rt.ring.neg(rt.encode(constants.once(y))))]
     if _public(x):
-        return [rt.p.add_public(rt.p.neg(rt.share(y)), rt.encode(x))]
+        return [rt.p.add_public(rt.p.neg(rt.share(y)), rt.encode(constants.once(x)))]
     return [rt.p.sub(rt.share(x), rt.share(y))]
 
 

@@ -165,11 +165,9 @@ class Protocol:
 
     def add_public(self, x: Share, c: Array) -> Share:
         """Return x + c for public ring elements c."""
-        if x.shape == c.shape:
-            parts = x.parts
-        else:
-            shape = np.broadcast_shapes(x.shape, c.shape)
-            parts = tuple([np.broadcast_to(p, shape) for p in x.parts])
+        parts, shape = x.parts, x.shape
+        if shape != c.shape and (shape := np.broadcast_shapes(shape, c.shape)) != x.shape:
+            parts = tuple([np.broadcast_to(p, shape) for p in parts])
         return Share(
             tuple([self.ring.add(p, c) if self.holds_constant(j) else p for j, p in enumerate(parts)])
         )

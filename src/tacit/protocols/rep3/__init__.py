@@ -32,6 +32,7 @@ class Rep3(Protocol):
         self._clients: dict[str, tuple[Source, Source]] = {}
         self._seats = tuple(turns.turned(party, r) for r in range(3))
         self._turn = ""
+        self._turned: dict[tuple[int, int], Rep3] = {}
 
     def holds_constant(self, part: int) -> bool:
         """Public constants are added to component 0, which P0 holds first and P2 second."""
@@ -41,8 +42,10 @@ class Rep3(Protocol):
         """Return this party as P_{i−r}, with streams that only parties turned by r draw from."""
         if r == 0:
             return self
-        seen = copy.copy(self)
-        seen.party, seen._turn = self._seats[r], f"/{r}"
+        seen = self._turned.get((r, self.ring.width))
+        if seen is None:
+            seen = self._turned[r, self.ring.width] = copy.copy(self)
+            seen.party, seen._turn = self._seats[r], f"/{r}"
         return seen
 
     def common(self, offset: int, label: str) -> Source:
