@@ -262,7 +262,8 @@ NOTES = {
     "dynamic_slice": "index known or public in a loop; secret, it is a look-up among all places of the window",
     "dynamic_update_slice": "index known or public in a loop; secret, it is two sums by index",
     "gather": "index known or public in a loop; by a secret one see below",
-    "scatter": "index known or public in a loop; by secret ones up to 64 updates one after the other, or updates x places up to 2^20",
+    "scatter": "index known or public in a loop; by secret ones up to 64 updates one after the other, or updates x "
+    "places up to 2^20",
     "scatter-add": "index known or public in a loop; by a secret one see below",
     "scatter-max": "index known; by a secret one updates x places up to 2^20",
     "scatter-min": "index known; by a secret one updates x places up to 2^20",
