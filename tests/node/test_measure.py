@@ -12,15 +12,17 @@ import numpy as np
 import pytest
 from jobs import OWNERS, visits_job
 
+from tacit.array.interpret import reveal
 from tacit.cli.main import main
 from tacit.core.timing import PRESETS, Network, load_network
-from tacit.errors import PeerIncompatible, PeerMisbehaved, PolicyViolation, TacitError
+from tacit.errors import PeerIncompatible, PeerMisbehaved, PolicyViolation, TacitError, UsageError
 from tacit.net.identity import load_identity
 from tacit.net.link import Mesh
 from tacit.net.memory import Hub, Record
 from tacit.net.roster import Roster
 from tacit.net.sockets import listen_on
 from tacit.node.job import load_job
+from tacit.node.local import local
 from tacit.node.measure import LAST_BURST, measure, measure_job
 
 
@@ -134,6 +136,21 @@ def test_a_job_for_another_network_is_another_job(tmp_path: Path, capsys: pytest
     assert load_job(out).network == load_network(measured_file)
     assert main(["job", "network", str(path), "--to", "moon", "--out", str(out)]) == 1
     assert "moon" in capsys.readouterr().err
+
+
+def test_a_session_of_processes_for_another_network() -> None:
+    x = np.array([3.0, -1.5, 2.25, 8.0])
+    taken = {}
+    for links in ("loopback", "wan"):
+        with local("rep3", network=links) as s:
+            secret = s.input(x, owner="alice", bound=8)
+            before = s.traffic()["bob"].rounds
+            largest = reveal((secret + s.input(x, owner="bob", bound=8)).max(), why="the test's answer")
+            taken[links] = s.traffic()["bob"].rounds - before
+        assert float(largest) == 16.0
+    assert taken["wan"] <= taken["loopback"]
+    with pytest.raises(UsageError, match="no network is called 'moon'"):
+        local("rep3", network="moon")
 
 
 def test_a_plan_with_ones_own_calibration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -87,7 +87,9 @@ def plan(p: Protocol, name: str, f: int, lo: float, hi: float, n: int) -> Plan |
     """
     found = ways(name, p.ring.width, f, lo, hi)
     magnitude = max(abs(lo), abs(hi))
-    return min(found, key=lambda how: _price(p, how, f, magnitude, n)) if found else None
+    if len(found) < 2:
+        return found[0] if found else None
+    return min(found, key=lambda how: _price(p, how, f, magnitude, n))
 
 
 def _price(p: Protocol, how: Plan, f: int, magnitude: float, n: int) -> int:

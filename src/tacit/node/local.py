@@ -211,6 +211,7 @@ def local(
     if len(set(names)) != len(names):
         raise UsageError(f"two participants share a name among {', '.join(names)}")
     fmt = Format(width, frac_bits if frac_bits is not None else (16 if width == 64 else 40))
+    chosen = as_network(network)
     folder = tempfile.TemporaryDirectory(prefix="tacit-local-") if home is None else None
     base = Path(folder.name if folder is not None else str(home))
     started = Parties([Member(n, base / n) for n in names], verb="session")
@@ -232,7 +233,7 @@ def local(
                     "dealer": dealer,
                     "width": fmt.width,
                     "frac_bits": fmt.frac_bits,
-                    "network": as_network(network).content(),
+                    "network": chosen.content(),
                 },
             )
         cluster.wait("ready", len(names))
