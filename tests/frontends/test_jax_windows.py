@@ -185,6 +185,25 @@ def test_pooling_forward_mode_and_batches(protocol: str) -> None:
     compare(jax.vmap(jax.grad(lambda v: (f(v) ** 2).sum())), [x], PAIR[:1], 1, protocol)
 
 
+@pytest.mark.parametrize(
+    ("size", "stride", "dilation"),
+    [((2, 2), (2, 2), (1, 1)), ((3, 1), (3, 2), (1, 1)), ((2, 3), (5, 3), (3, 1)), ((6, 5), (6, 5), (1, 1))],
+    ids=str,
+)
+def test_windows_that_are_apart_are_one_tournament(size: Any, stride: Any, dilation: Any) -> None:
+    """What is left over at an end, and between windows, takes no part."""
+    frame: Any = ((1, *size), (1, *stride), "VALID")
+
+    def both(v: Array) -> Any:
+        most = lax.reduce_window(v, -jnp.inf, lax.max, *frame, window_dilation=(1, *dilation))
+        return most, lax.reduce_window(v, jnp.inf, lax.min, *frame, window_dilation=(1, *dilation))
+
+    x = grid(1, 3, 13, 11)
+    program, _ = record(both, [x], PAIR[:1])
+    assert [e.op for e in program.eqns if e.op in ("lt", "extreme")] == ["extreme"] * 2
+    compare(both, [x], PAIR[:1], 0)
+
+
 def test_a_gradient_of_pooling_compares_nothing_again() -> None:
     f = lambda v: lax.reduce_window(v, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID").sum()  # noqa: E731
     program, _ = record(jax.value_and_grad(f), [ties(1)], PAIR[:1])

@@ -1,7 +1,8 @@
 """JAX primitives on sliding windows: convolution, pooling, and what their gradients lower to.
 
 A window is taken apart axis by axis, as a tournament of neighbours: partial results that windows share are computed
-once. The bits of a maximum's comparisons are kept, so its gradient compares nothing again.
+once. The bits of a maximum's comparisons are kept, so its gradient compares nothing again. Where there is no gradient,
+and nothing to share, a window is one tournament (gadgets/tournament.py).
 """
 
 from __future__ import annotations
@@ -301,9 +302,33 @@ def _extreme(least: bool) -> Rule:
             for axis, frame in enumerate(_frame(step, x.shape)):
                 x = x if frame.plain else _reduced(x, frame, axis, join, math.inf)
             return [x]
-        return [_contests(it, x, _frame(step, x.shape), least)[0]]
+        frames = _frame(step, x.shape)
+        if not it.asks_again and all(frame.plain or _apart(frame) for frame in frames):
+            return [_tournament(x, frames, least)]
+        return [_contests(it, x, frames, least)[0]]
 
     return rule
+
+
+def _apart(frame: Axis) -> bool:
+    """Whether windows share no element and meet no padding, so that they share no comparison either."""
+    slots = frame.slots()
+    return bool(slots.size and slots.min() >= 0 and len(np.unique(slots)) == slots.size)
+
+
+def _tournament(x: SecretArray, frames: tuple[Axis, ...], least: bool) -> SecretArray:
+    """Return the extremes of windows that are apart, each decided in one tournament over all its axes."""
+    shape: list[int] = []
+    taps: list[int] = []
+    for axis, frame in enumerate(frames):
+        if frame.plain:
+            shape.append(frame.size)
+            continue
+        at = frame.slots().reshape(-1)
+        x = _along(x, axis, lambda y: _rows(y, at))  # noqa: B023
+        taps.append(len(shape) + 1)
+        shape += [frame.windows, frame.taps]
+    return (xp.min if least else xp.max)(xp.reshape(x, shape), tuple(taps))
 
 
 def _least(step: Step) -> bool:
