@@ -146,13 +146,11 @@ class Interpreter:
         self.windows: dict[Any, Any] = {}
         """How the windows of a maximum were decided: its gradient asks again."""
         self.asks_again = False
-        self.asks_again = False
         self.source = ""
 
     def run(self, flat: Flat, args: Sequence[Value]) -> list[Value]:
         """Run the steps; return the outputs, known ones as NumPy arrays."""
         flat = jax_linalg.direct(flat)
-        self.asks_again |= any(step.name.startswith("select_and_") for step in flat.steps)
         self.asks_again |= any(step.name.startswith("select_and_") for step in flat.steps)
         env: dict[int, Value] = dict(zip(flat.ins, args, strict=True))
         last: dict[int, int] = {}
