@@ -12,6 +12,7 @@ from tacit import protocols
 from tacit.algebra.ring import Ring
 from tacit.array import blocks as array_blocks
 from tacit.array import functions as xp
+from tacit.array import order
 from tacit.array.analyse import nowhere
 from tacit.array.interpret import Trace
 from tacit.array.ops import table
@@ -115,6 +116,16 @@ def test_each_block_takes_the_rounds_again_and_the_model_knows(
     assert whole[0] < parts[0]
     assert parts[0] <= 4 * whole[0] or name == "greatest", "four blocks"
     assert parts == simulated(made, "rep3")[1:]
+
+
+def test_many_rows_are_sorted_with_a_few_bits_converted_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = program(lambda x, y: order.sort(xp.reshape(x, (x.size,))))
+    whole = predicted(made)
+    monkeypatch.setattr(blocks, "LEAST", 128)
+    monkeypatch.setattr(blocks, "ROUNDS_WORTH", 0)
+    got, *costs = simulated(made, "rep3")
+    assert np.array_equal(got, np.sort(values()[0].reshape(-1)))
+    assert tuple(costs) == predicted(made) and costs[0] > whole[0]
 
 
 def test_a_public_divisor_is_not_taken_in_blocks(small: None) -> None:

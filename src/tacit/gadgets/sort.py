@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from tacit import kernels
 from tacit.algebra.ring import Ring
+from tacit.core.blocks import elements, put_together
 from tacit.core.ghost import Ghost, ghost
 from tacit.core.protocol import Card, Protocol, Wave, price
 from tacit.core.rows import Column, index_ring
@@ -122,7 +123,12 @@ def ranks(q: Protocol, digit: Planes, blocks: int, rows: int) -> Share:
     place is the count at the row's own digit: one inner product, like F_dot.
     """
     sets = _products(q, digit)
-    ones = q.to_arith(sets).reshape(sets.planes, blocks, rows)  # 1
+    most = elements(q.party.network)
+    step = (
+        max(1, most // sets.n) if sets.n > most else sets.planes
+    )  # many rows a few planes at a time (decision 0067)
+    pieces = (q.to_arith(sets[at : at + step]) for at in range(0, sets.planes, step))
+    ones = put_together(sets.planes, pieces).reshape(sets.planes, blocks, rows)  # 1
     return q.digit_ranks(ones)  # 2, 3
 
 
