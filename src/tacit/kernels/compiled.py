@@ -218,7 +218,6 @@ def prg(key: bytes, block: int, nbytes: int) -> Array:
     """
     if not _HAS_AES:
         return reference.prg(key, block, nbytes)
-    shapes.stream(key, block, nbytes)
     out = np.empty(nbytes, np.uint8)
     _native.prg(out, key, block >> 64, block & 0xFFFF_FFFF_FFFF_FFFF)
     return out

@@ -30,12 +30,12 @@ def is_wide(a: Array) -> bool:
 
 def element_wise(*arrays: Array) -> bool:
     """Check that all dtypes and shapes are equal; return whether the elements are 128 bits wide."""
-    wide = is_wide(arrays[0])
+    wide, dtype, shape = is_wide(arrays[0]), arrays[0].dtype, arrays[0].shape
     for other in arrays[1:]:
-        if is_wide(other) != wide:
+        if other.dtype is not dtype and is_wide(other) != wide:
             raise TypeError("a kernel's operands mix uint64 and U128 elements")
-        if other.shape != arrays[0].shape:
-            raise ShapeError(f"element-wise kernel on shapes {arrays[0].shape} and {other.shape}")
+        if other.shape != shape:
+            raise ShapeError(f"element-wise kernel on shapes {shape} and {other.shape}")
     return wide
 
 

@@ -28,7 +28,6 @@ from tacit.net.link import (
     Buffer,
     Mesh,
     decode_header,
-    encode_header,
     encode_label,
     flat,
     show_label,
@@ -121,14 +120,13 @@ class TlsMesh(Mesh):
     def send(self, to: str, label: str, *parts: Buffer, stable: bool = False) -> None:
         """Queue one message; long ones start at once, in a thread."""
         raw = encode_label(label)
-        seq = self._seq_out[self._known(to)]
-        queue = self._queues[to]
-        nbytes = 0
+        queue = self._queues.get(to) or self._queues[self._known(to)]
+        seq = self._seq_out[to]
         views = [flat(part, COPY_BYTES) for part in parts]
-        for view in views:
-            nbytes += len(view)
+        nbytes = sum(map(len, views))
         self._seq_out[to] = seq + 1
-        queue.small += encode_header(DATA, raw, self.meter.rounds + 1, seq, nbytes)
+        queue.small += HEADER.pack(DATA, len(raw), 0, self.meter.rounds + 1, seq, nbytes)
+        queue.small += raw
         for view in views:
             if len(view) <= COPY_BYTES:
                 queue.small += view
@@ -156,7 +154,7 @@ class TlsMesh(Mesh):
 
     def recv(self, frm: str, label: str, nbytes: int) -> npt.NDArray[np.uint8]:
         """Wait for the expected message; on any error tell all peers and free everything."""
-        stream = self._incoming[self._known(frm)]
+        stream = self._incoming.get(frm) or self._incoming[self._known(frm)]
         raw = encode_label(label)
         start = HEADER_BYTES + len(raw)
         expected = (DATA, len(raw), 0, self._seq_in[frm], nbytes)
