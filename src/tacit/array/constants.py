@@ -74,7 +74,7 @@ def once(v: Value) -> Value:
         return v
     a = v.aval
     one = Aval((1,) * v.data.ndim, a.kind, a.lo, a.hi, a.where)
-    return replace(v, aval=one, data=v.data[(slice(1),) * v.data.ndim], share=None, encoded={})
+    return replace(v, aval=one, data=v.data[(slice(1),) * v.data.ndim], share=None, encoded=None)
 
 
 def multiply(

@@ -48,7 +48,7 @@ class Value:
     """Whether every machine has the same bits of a public value."""
     constant: bool = False
     """Whether the value follows from the program text alone."""
-    encoded: dict[int, Array] = field(default_factory=dict)
+    encoded: dict[int, Array] | None = None
     """A constant as ring elements, by fractional bits."""
 
 
@@ -278,13 +278,13 @@ class Runtime:
     def encode(self, v: Value, frac_bits: int | None = None) -> Array:
         """Return a public value as ring elements, the same at every party."""
         frac = scale_of(v.aval, self.f) if frac_bits is None else frac_bits
-        if frac in v.encoded:
+        if v.encoded is not None and frac in v.encoded:
             return v.encoded[frac]
         encoded = self.ring.zeros(v.aval.shape) if v.data is None else self._encode(v, frac)
         if v.aval.kind == "fixed" and not v.exact:
             return self.p.agree(encoded)
         if v.constant:
-            v.encoded[frac] = encoded
+            v.encoded = {**(v.encoded or {}), frac: encoded}
         return np.asarray(encoded)
 
     def _encode(self, v: Value, frac: int) -> Array:

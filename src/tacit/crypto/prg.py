@@ -68,7 +68,7 @@ class Stream:
         """Return the next `nbytes` bytes, uint8; whole blocks are consumed."""
         block, self._block = self._block, self._block + -(-nbytes // 16)
         if _native_prg():
-            return np.asarray(kernels.prg(self._key, block, nbytes))
+            return kernels.prg(self._key, block, nbytes)
         counter = modes.CTR(block.to_bytes(16, "big"))
         encryptor = Cipher(algorithms.AES(self._key), counter).encryptor()
         return np.frombuffer(bytearray(encryptor.update(bytes(nbytes))), np.uint8)
@@ -178,7 +178,7 @@ class KeyRing:
 
     def common(self, peer: str, label: str) -> Source:
         """Return the stream that this party and `peer` alone know."""
-        return self._stream(peer, label)
+        return self._streams.get((peer, label)) or self._stream(peer, label)
 
     def private(self, label: str) -> Source:
         """Return a stream that this party alone knows."""
