@@ -272,7 +272,7 @@ def test_refusals_name_the_remedy(s: Session) -> None:
     with pytest.raises(UsageError, match="between 0 and 1"):
         od.quantile(x, 1.5)
     with tacit.simulate("semi2k") as other, pytest.raises(NotRealised, match="rep3"):
-        od.sort(secret_of_two(other))
+        od.shuffle(secret_of_two(other))
 
 
 def secret_of_two(s: Session) -> Any:

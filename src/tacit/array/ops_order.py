@@ -45,10 +45,10 @@ def _need_axis(ins: list[Aval], what: str) -> tuple[int, ...]:
 
 
 def _refuse(rt: Runtime) -> None:
-    """Raise NotRealised, before any message, where the protocol cannot permute."""
+    """Raise NotRealised, before any message, where the protocol cannot shuffle."""
     if not isinstance(rt.p, Ghost) and "shuffle" not in rt.p.cards:
         raise NotRealised(
-            f"protocol {rt.p.name} does not sort or shuffle; use one that does (for example rep3)"
+            f"protocol {rt.p.name} does not shuffle; use one that does (for example rep3), or sort, which it can"
         )
 
 
@@ -124,7 +124,6 @@ def ghost_or_constant(rt: Runtime, units: Array, bits: int) -> Planes:
 
 def _order_lower(rt: Runtime, vals: list[Value], outs: list[Aval], params: Params) -> list[Share]:
     blocks, rows = _blocks(outs[0])
-    _refuse(rt)
     found = [
         _key_planes(rt, v, bool(down)) for v, down in zip(vals[::-1], params["descending"][::-1], strict=True)
     ]
@@ -230,7 +229,6 @@ def values_of(rt: Runtime, columns: list[Column], outs: list[Aval]) -> list[Shar
 
 def _mover(back: bool) -> Any:
     def lower(rt: Runtime, vals: list[Value], outs: list[Aval], params: Params) -> list[Share]:
-        _refuse(rt)
         perm, columns = vals[0], columns_of(rt, vals[1:])
         if perm.aval.where == PUBLIC and perm.data is not None and perm.exact:
             blocks, rows = _blocks(perm.aval)
@@ -241,7 +239,7 @@ def _mover(back: bool) -> Any:
                 columns = [c.with_parts(*(take_rows(a, at) for a in c.share.parts)) for c in columns]
             return values_of(rt, columns, outs)
         column = _perm_column(rt, perm)
-        moved = rt.p.place(column, columns) if back else rt.p.fetch(column, columns)
+        moved = gs.place(rt.p, column, columns) if back else gs.fetch(rt.p, column, columns)
         return values_of(rt, moved, outs)
 
     return lower
@@ -286,7 +284,6 @@ def _fill_clear(vals: list[Array], params: Params) -> list[Array]:
 
 
 def _fill_lower(rt: Runtime, vals: list[Value], outs: list[Aval], params: Params) -> list[Share]:
-    _refuse(rt)
     flags = rt.p.pack(rt.share(vals[0]))
     return values_of(rt, gs.fill(rt.p, flags, columns_of(rt, vals[1:])), outs)
 

@@ -25,6 +25,7 @@ from tacit.core.protocol import Card, Protocol, Wave, price
 from tacit.core.rows import Column, index_ring
 from tacit.core.share import Planes, Share, join, stack_planes
 from tacit.core.timing import Network
+from tacit.gadgets import exchange
 
 Array = npt.NDArray[Any]
 WORD = 64
@@ -68,6 +69,8 @@ def order(p: Protocol, keys: Planes | None, blocks: int, rows: int, step: int = 
     `keys` holds the bits of all keys (flattened), least significant first; None leaves every row where it is.
     Rounds: for each pass of w bits, ceil(log2 w) to multiply bits, 2 to convert them, 1 for ranks, 2 to move.
     """
+    if not p.offers("place"):
+        return exchange.order(p, keys, blocks, rows)
     ring = index_ring(rows)
     bits = 0 if keys is None else keys.planes
     columns = _rows_of(p, keys, bits, blocks, rows)
@@ -157,6 +160,20 @@ def _halves(s: int, have: dict[int, Planes]) -> tuple[int, int] | None:
     return None
 
 
+def place(p: Protocol, at: Column, columns: Sequence[Column]) -> list[Column]:
+    """Return out[at[i]] = x[i] in every block: F_place, or by a network where the protocol has none."""
+    if p.offers("place"):
+        return p.place(at, columns)
+    return exchange.moves(p, at).forward(p, columns)
+
+
+def fetch(p: Protocol, at: Column, columns: Sequence[Column]) -> list[Column]:
+    """Return out[i] = x[at[i]] in every block: F_fetch, or by a network where the protocol has none."""
+    if p.offers("fetch"):
+        return p.fetch(at, columns)
+    return exchange.moves(p, at).back(p, columns)
+
+
 # -- filling gaps ----------------------------------------------------------------------------------------------
 
 
@@ -170,9 +187,13 @@ def fill(p: Protocol, flags: Planes, columns: Sequence[Column]) -> list[Column]:
     if not columns:
         return []
     blocks, rows = columns[0].share.shape
+    marks = Column(p.words(flags).reshape(blocks, rows), Ring(1), True)
+    if not p.offers("place"):
+        moves = exchange.flagged(p, flags, blocks, rows)
+        mark, *front = moves.forward(p, [marks, *columns])
+        return [_running(p, c) for c in moves.back(p, _steps(p, p.low_planes(mark.share, 1), front))]
     ring = index_ring(rows)
     at = Column(ranks(p.over(ring), p.invert(flags), blocks, rows), ring)
-    marks = Column(p.words(flags).reshape(blocks, rows), Ring(1), True)
     mark, *front = p.place(at, [marks, *columns])  # 1
     back = p.fetch(at, _steps(p, p.low_planes(mark.share, 1), front))  # 2, 3
     return [_running(p, c) for c in back]
@@ -187,7 +208,7 @@ def _steps(p: Protocol, kept: Planes, columns: list[Column]) -> list[Column]:
     chosen: dict[int, Share] = {}
     if sums:
         flat = join([gaps[i].share.reshape(gaps[i].share.size) for i in sums])
-        masked = p.select(_repeat(p, kept, len(sums)), flat)
+        masked = p.select(exchange.repeat(p, kept, len(sums)), flat)
         n = kept.n
         chosen = {i: masked[j * n : (j + 1) * n].reshape(*shape) for j, i in enumerate(sums)}
     for i, c in enumerate(gaps):
@@ -206,14 +227,6 @@ def _gap(c: Column) -> Column:
         before[:, 1:] = a[:, :-1]
         parts.append(c.minus(a, before))
     return c.with_parts(*parts)
-
-
-def _repeat(p: Protocol, plane: Planes, times: int) -> Planes:
-    """Return the one plane, `times` times over, for as many arrays laid end to end."""
-    if times == 1:
-        return plane
-    bits = p.unpack(plane, (plane.n,))
-    return p.pack(join([bits] * times))
 
 
 def _running(p: Protocol, c: Column) -> Column:
