@@ -12,7 +12,7 @@ import pytest
 import tacit
 from tacit.array import tables
 from tacit.array.session import Session
-from tacit.errors import ShapeError, TacitError
+from tacit.errors import ShapeError
 
 PARTIES = ["north", "south", "east"]
 
@@ -118,8 +118,13 @@ def test_refused_before_any_message(s: Session) -> None:
         tables.join_many([x, x], [x], {}, {}, max_rows=3)
     with pytest.raises(ShapeError, match="column of shape"):
         tables.join_many(x, x, {"v": x[:2]}, {}, max_rows=3)
+
+
+def test_joined_without_a_shuffle() -> None:
     with tacit.simulate("semi2k", parties=PARTIES, dealer="dave") as other:
-        y = other.input(np.arange(3), owner="north", bound=(0, 9))
-        z = other.input(np.arange(3), owner="south", bound=(0, 9))
-        with pytest.raises(TacitError, match="rep3"):
-            tables.join_many(y, z, {}, {"v": z}, max_rows=3)
+        y = other.input(np.array([2, 5, 2]), owner="north", bound=(0, 9))
+        z = other.input(np.array([2, 2, 7]), owner="south", bound=(0, 9))
+        v = other.input(np.array([10, 20, 30]), owner="south", bound=(0, 99))
+        made = tables.join_many(y, z, {}, {"v": v}, max_rows=5)
+        valid = opened(made.valid).astype(bool)
+        assert sorted(opened(made.right["v"])[valid]) == [10, 10, 20, 20]
