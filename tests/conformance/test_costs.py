@@ -20,7 +20,7 @@ from tacit.core.timing import PRESETS
 from tacit.crypto.prg import KeyRing
 from tacit.errors import NotRealised, RangeError
 from tacit.gadgets import sort
-from tacit.gadgets.tournament import greatest, greatest_place
+from tacit.gadgets.tournament import greatest, greatest_place, running
 from tacit.net.memory import Hub
 from tacit.protocols.rep3.turns import TURNED_FROM
 from tacit.testing import NAMES
@@ -142,6 +142,7 @@ def test_tournaments(protocol: str, n: int, dealer: str, rows: int, width: int, 
         x = testing.scatter(p, p.ring.zeros((rows, width)))
         greatest(p, x, 20)
         greatest_place(p, x, 20)
+        running(p, x, 20)
 
     check(protocol, 64, body, n, dealer, f"tournament of {rows} x {width}")
 

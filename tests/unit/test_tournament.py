@@ -129,6 +129,31 @@ def test_ends_of_the_range_meet() -> None:
         assert list(opened("rep3", 7, network, x, lambda p, s: tournament.greatest(p, s, BITS))) == [15]
 
 
+@pytest.mark.parametrize("network", NETWORKS, ids=str)
+@pytest.mark.parametrize("shape", [s for s in SHAPES if s[0] < 1000], ids=str)
+def test_the_greatest_so_far(shape: tuple[int, int], network: Network) -> None:
+    x = np.random.default_rng(shape).integers(-8, 9, shape)
+    found = opened(
+        "rep3", 64, network, x, lambda p, s: tournament.running(p, s, BITS).reshape(shape[0] * shape[1])
+    )
+    assert np.array_equal(found.reshape(shape), np.maximum.accumulate(x, 0))
+
+
+@pytest.mark.parametrize("k", tournament.ARITIES)
+def test_the_greatest_so_far_in_groups_of_every_size(k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def spans(*what: Any) -> tuple[int, ...]:
+        levels, reach = [], 1
+        while reach < what[4]:
+            levels.append(k)
+            reach *= k
+        return tuple(levels)
+
+    monkeypatch.setattr(tournament, "_spans", spans)
+    x = np.random.default_rng(k).integers(0, 16, (k + 3, 3))
+    found = opened("rep3", 7, LOOPBACK, x, lambda p, s: tournament.running(p, s, BITS).reshape(x.size))
+    assert np.array_equal(found.reshape(x.shape), np.maximum.accumulate(x, 0))
+
+
 def test_groups_grow_towards_the_end_and_with_what_a_round_is_worth() -> None:
     def levels(p: Any) -> tuple[tuple[int, ...], ...]:
         out = []
@@ -173,6 +198,10 @@ def test_reductions_of_arrays(s: Session, value: Array) -> None:
                 np.asarray(tacit.reveal(found(x, axis=axis), why="test")), want(value, axis=axis)
             )
             assert np.array_equal(found(value, axis=axis), want(value, axis=axis))
+        for found, to in ((od.cummax, np.maximum), (od.cummin, np.minimum)):
+            so_far = to.accumulate(value, axis=axis)
+            assert np.array_equal(np.asarray(tacit.reveal(found(x, axis=axis), why="test")), so_far)
+            assert np.array_equal(found(value, axis=axis), so_far)
 
 
 def test_what_an_owner_or_everybody_knows_is_reduced_in_the_clear(s: Session) -> None:
@@ -187,6 +216,7 @@ def test_nothing_has_no_greatest(s: Session) -> None:
         with pytest.raises(ShapeError, match="no values does not exist"):
             reduce()
     assert fn.max(x, 1).shape == (0,)
+    assert od.cummax(x).shape == (0, 3)
     with pytest.raises(ShapeError, match="axis 2 does not exist"):
         od.argmax(x, axis=2)
 
@@ -207,5 +237,5 @@ def test_ranges_need_what_a_pair_needs() -> None:
 
     found = [fits(lambda z: fn.maximum(z[:4], z[4:8]), e) for e in range(38, 50)]
     assert True in found and False in found
-    for reduce in (fn.max, fn.min, lambda z: od.argmax(z, axis=0)):
+    for reduce in (fn.max, fn.min, od.argmax, od.cummin):
         assert [fits(reduce, e) for e in range(38, 50)] == found

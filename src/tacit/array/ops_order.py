@@ -2,8 +2,8 @@
 
 `order` makes a permutation (kind "perm"); `arrange` and `restore` move rows by it and back. Nothing else makes
 one or takes one, so that what the protocol opens under a fresh shuffle is always a permutation, and tells nothing.
-All work along the last axis; leading axes are independent blocks. `extreme` finds the greatest or least along the
-first axis, or its place, which takes no permutation.
+All work along the last axis; leading axes are independent blocks. `extreme` and `running` find the greatest or
+least along the first axis, or of each row and those before it, which takes no permutation.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tacit.core.rows import Column, flat_places, index_ring, take_rows
 from tacit.core.share import Planes, Share, stack_planes
 from tacit.errors import NotRealised, ScaleError, ShapeError, UsageError
 from tacit.gadgets import sort as gs
-from tacit.gadgets.tournament import greatest, greatest_place
+from tacit.gadgets.tournament import greatest, greatest_place, running
 
 if TYPE_CHECKING:
     from tacit.array.runtime import Runtime, Value
@@ -325,6 +325,23 @@ def _extreme_lower(rt: Runtime, vals: list[Value], outs: list[Aval], params: Par
     return [found.reshape(*outs[0].shape)]
 
 
+def _running_abstract(ins: list[Aval], params: Params) -> list[Aval]:
+    need_kind(ins, "running", "int", "fixed")
+    _need_axis(ins, "running")
+    return [Aval(ins[0].shape, ins[0].kind, ins[0].lo, ins[0].hi)]
+
+
+def _running_clear(vals: list[Array], params: Params) -> list[Array]:
+    return [(np.minimum if params["least"] else np.maximum).accumulate(vals[0], axis=0)]
+
+
+def _running_lower(rt: Runtime, vals: list[Value], outs: list[Aval], params: Params) -> list[Share]:
+    a = vals[0].aval
+    x, bits = rt.share(vals[0]).reshape(a.shape[0], math.prod(a.shape[1:])), difference_bits([a, a], rt.f)
+    found = rt.p.neg(running(rt.p, rt.p.neg(x), bits)) if params["least"] else running(rt.p, x, bits)
+    return [found.reshape(*a.shape)]
+
+
 ENTRIES = [
     Op("order", _order_abstract, _order_clear, _order_lower, _order_need, local=False),
     Op("arrange", _moved_abstract("arrange"), _arrange_clear, _mover(False), _move_need, local=False),
@@ -332,6 +349,7 @@ ENTRIES = [
     Op("shuffle", _shuffle_abstract, _no_clear, _shuffle_lower, _move_need, local=False),
     Op("fill", _fill_abstract, _fill_clear, _fill_lower, _move_need, local=False),
     Op("extreme", _extreme_abstract, _extreme_clear, _extreme_lower, _extreme_need, local=False),
+    Op("running", _running_abstract, _running_clear, _running_lower, _extreme_need, local=False),
 ]
 
 __all__ = ["ENTRIES", "PERM_OPS"]

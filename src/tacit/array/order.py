@@ -79,11 +79,33 @@ def argmin(x: Any, *, axis: int = 0) -> Any:
     return _extreme_place(x, axis, least=True)
 
 
-def _extreme_place(x: Any, axis: int, least: bool) -> Any:
+def cummax(x: Any, *, axis: int = 0) -> Any:
+    """Return the greatest value so far, along `axis`."""
+    return _running(x, axis, least=False)
+
+
+def cummin(x: Any, *, axis: int = 0) -> Any:
+    """Return the least value so far, along `axis`."""
+    return _running(x, axis, least=True)
+
+
+def _running(x: Any, axis: int, least: bool) -> Any:
+    _, back = _last(x, axis)
+    rows = _rows_of(x, axis)
+    found = bind("running", [rows], least=least)[0]
+    moved = space(x).permute_dims(found, [*range(1, x.ndim), 0])
+    return space(x).permute_dims(moved, back)
+
+
+def _rows_of(x: Any, axis: int) -> Any:
+    """Return numbers with `axis` first."""
     moved, _ = _last(x, axis)
     rows = space(x).permute_dims(moved, [x.ndim - 1, *range(x.ndim - 1)])
-    rows = space(x).astype(rows, "int") if kind_of(rows) == "bool" else rows
-    return bind("extreme", [rows], least=least, place=True)[0]
+    return space(x).astype(rows, "int") if kind_of(rows) == "bool" else rows
+
+
+def _extreme_place(x: Any, axis: int, least: bool) -> Any:
+    return bind("extreme", [_rows_of(x, axis)], least=least, place=True)[0]
 
 
 def top_k(x: Any, k: int) -> tuple[Any, Any]:

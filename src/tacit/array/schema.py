@@ -99,6 +99,7 @@ PARAMS: dict[str, dict[str, Check]] = {
     "dynamic_slice": {"sizes": _wholes},
     "order": {"descending": _flags},
     "extreme": {"least": _flag, "place": _flag},
+    "running": {"least": _flag},
     "spread": {"size": is_whole, "last": _flag},
     "conv": {
         **dict.fromkeys(["strides", "base", "dilation"], _wholes),

@@ -342,6 +342,15 @@ def _cumulative(fn: Callable[..., SecretArray]) -> Rule:
     return rule
 
 
+def _extreme_so_far(fn: Callable[..., SecretArray]) -> Rule:
+    def rule(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+        axis, x = step.params["axis"], it.lift(ins[0])
+        found = fn(xp.flip(x, axis) if step.params["reverse"] else x, axis=axis)
+        return [xp.flip(found, axis) if step.params["reverse"] else found]
+
+    return rule
+
+
 def _cumsum(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     axis, x = step.params["axis"], ins[0]
     if not step.params["reverse"]:
@@ -399,8 +408,8 @@ RULES: dict[str, Rule] = {
     "argmin": _arg(od.argmin),
     "cumsum": _cumsum,
     "cumprod": _cumulative(xp.multiply),
-    "cummax": _cumulative(xp.maximum),
-    "cummin": _cumulative(xp.minimum),
+    "cummax": _extreme_so_far(od.cummax),
+    "cummin": _extreme_so_far(od.cummin),
     "real": _identity,
     "copy": _identity,
     "device_put": _identity,

@@ -90,23 +90,6 @@ def _cheapest(
     bits: int,
     moving: int,
 ) -> tuple[int, tuple[int, ...]]:
-    compare, both, select = cards
-
-    def level(k: int, groups: int) -> int:
-        n, inputs = groups * columns, k - 1
-        calls: list[tuple[Card, int, dict[str, Any]]] = [(compare, n * k * (k - 1) // 2, {"bits": bits})]
-        while inputs > 1:
-            calls.append((both, n * (k - 1) * (inputs // 2), {}))
-            inputs -= inputs // 2
-        calls.append((select, n * (k - 1) * moving, {}))
-        waves: list[Wave] = []
-        for card, size, sizes in calls:
-            waves += card.pattern(ring, size, parties=parties, network=network, **sizes)
-        # What a party sends first need not wait for what others received last: a level after another takes less.
-        links = tuple(tuple(dict.fromkeys((a, b) for a, b, _ in wave)) for wave in waves)
-        saved = len(waves) - (_depth(links + links) - _depth(links))
-        return price(network, parties, waves) - saved * network.round_bytes
-
     found: dict[int, tuple[int, tuple[int, ...]]] = {1: (0, ())}
 
     def best(n: int) -> tuple[int, tuple[int, ...]]:
@@ -114,7 +97,8 @@ def _cheapest(
             least: tuple[int, tuple[int, ...]] = (0, ())
             for k in (*(k for k in ARITIES if k < n), *([n] if n <= ARITIES[-1] else [])):
                 groups, alone = groups_of(n, k)
-                here = level(k, groups)
+                met = groups * columns
+                here = _level(cards, parties, network, ring, met * k * (k - 1) // 2, met, k, bits, moving)
                 if least[1] and here >= least[0]:
                     break  # larger groups compare more
                 rest, levels = best(groups + alone)
@@ -124,6 +108,34 @@ def _cheapest(
         return found[n]
 
     return best(rows) if columns else (0, ())
+
+
+def _level(
+    cards: tuple[Card, ...],
+    parties: int,
+    network: Network,
+    ring: Ring,
+    compared: int,
+    n: int,
+    k: int,
+    bits: int,
+    moving: int,
+) -> int:
+    """Return the price of so many comparisons that decide n groups of k."""
+    compare, both, select = cards
+    inputs = k - 1
+    calls: list[tuple[Card, int, dict[str, Any]]] = [(compare, compared, {"bits": bits})]
+    while inputs > 1:
+        calls.append((both, n * (k - 1) * (inputs // 2), {}))
+        inputs -= inputs // 2
+    calls.append((select, n * (k - 1) * moving, {}))
+    waves: list[Wave] = []
+    for card, size, sizes in calls:
+        waves += card.pattern(ring, size, parties=parties, network=network, **sizes)
+    # What a party sends first need not wait for what others received last: a level after another takes less.
+    links = tuple(tuple(dict.fromkeys((a, b) for a, b, _ in wave)) for wave in waves)
+    saved = len(waves) - (_depth(links + links) - _depth(links))
+    return price(network, parties, waves) - saved * network.round_bytes
 
 
 @lru_cache(maxsize=1 << 10)
@@ -158,7 +170,7 @@ def _meet(p: Protocol, seats: Share, bits: int) -> tuple[Share, Planes]:
     first, second = np.triu_indices(k, 1)
     pairs = gaps if k == 2 else p.sub(seats[first], seats[second])
     later = p.sign(pairs.reshape(pairs.size), bits)
-    return gaps, p.invert(later) if k == 2 else _winners(p, later, k)
+    return gaps, p.invert(later) if k == 2 else _winners(p, p.unpack(later, (len(first), gaps[0].size)), k)
 
 
 def _met(p: Protocol, seats: Share, bits: int) -> Iterator[tuple[Share, Share, Planes]]:
@@ -171,16 +183,14 @@ def _met(p: Protocol, seats: Share, bits: int) -> Iterator[tuple[Share, Share, P
         yield part, gaps, hot
 
 
-def _winners(p: Protocol, later: Planes, k: int) -> Planes:
-    """Return whether each seat but the last wins: one plane of k−1 times n bits, from one of k(k−1)/2 times n.
+def _winners(p: Protocol, met: Share, k: int) -> Planes:
+    """Return whether each seat but the last wins: one plane of k−1 times n bits, from (k(k−1)/2, n) truth values.
 
-    `later` says of each pair, in the order of `triu_indices`, whether the second is greater; so of equal ones the first
+    `met` says of each pair, in the order of `triu_indices`, whether the second is greater; so of equal ones the first
     wins, and of all seats exactly one.
     """
-    count = k * (k - 1) // 2
-    met = p.unpack(later, (count, later.n // count))
     pair = np.zeros((k, k), np.int64)
-    pair[np.triu_indices(k, 1)] = np.arange(count)
+    pair[np.triu_indices(k, 1)] = np.arange(met.shape[0])
     seat = np.arange(k - 1)[:, None]
     other = np.arange(k - 1) + (np.arange(k - 1) >= seat)
     won = met[pair[np.minimum(seat, other), np.maximum(seat, other)]]
@@ -303,3 +313,57 @@ def _number(p: Protocol, hot: Share) -> Share:
         parts = [a[: 1 << b] ^ u for a, u in zip(parts, upper, strict=True)]
     weights = p.ring.encode_ints(1 << np.arange(bits, dtype=np.int64)[::-1])[:, None]
     return p.sum(p.mul_public(p.to_arith(stack_planes(planes)), weights), (0,))
+
+
+# -- of each row and all before it -----------------------------------------------------------------------------
+
+
+def running(p: Protocol, x: Share, bits: int) -> Share:
+    """Return the greatest of each row of x (rows, columns) and those before it.
+
+    As `greatest`, where each row has a group of its own: itself, and rows `reach`, 2·reach … before it, each the
+    greatest of its own `reach`. Two rows so far apart meet in several groups, and are compared once.
+    """
+    (rows, columns), reach = x.shape, 1
+    cards = tuple(p.card(name) for name in ("sign", "and_", "select"))
+    for k in _spans(cards, p.party.n, p.party.network, p.ring, rows, columns, bits) if columns else ():
+        # Rows before the first are the first again; those nearer to it than `reach` are decided.
+        at = np.maximum(np.arange(reach, rows) - reach * np.arange(k)[:, None], 0)
+        seats = x[at]
+        gaps = p.sub(seats[:-1], seats[-1:])
+        pairs = p.sub(seats[:1], seats[1:])
+        later = p.sign(pairs.reshape(pairs.size), bits)
+        if k == 2:
+            hot = p.invert(later)
+        else:
+            known = np.zeros((k - 1, reach, columns), np.uint8)
+            met = p.unpack(later, pairs.shape).map(lambda a: np.concatenate([known, a], axis=1))  # noqa: B023
+            first, second = np.triu_indices(k, 1)
+            met = met[(second - first - 1)[:, None], at[first]]
+            hot = _winners(p, met.reshape(len(first), pairs[0].size), k)
+        x = join([x[:reach], _chosen(p, hot, gaps, seats[-1])])
+        reach *= k
+    return x
+
+
+@lru_cache(maxsize=1 << 10)
+def _spans(
+    cards: tuple[Card, ...], parties: int, network: Network, ring: Ring, rows: int, columns: int, bits: int
+) -> tuple[int, ...]:
+    """Return the sizes of groups of `running` that cost least."""
+    found: dict[int, tuple[int, tuple[int, ...]]] = {}
+
+    def best(reach: int) -> tuple[int, tuple[int, ...]]:
+        if reach >= rows:
+            return 0, ()
+        if reach not in found:
+            n, most = (rows - reach) * columns, -(-rows // reach)
+            options = []
+            for k in (*(k for k in ARITIES if k < most), *([most] if most <= ARITIES[-1] else [])):
+                rest, levels = best(reach * k)
+                here = _level(cards, parties, network, ring, n * (k - 1), n, k, bits, 1)
+                options.append((here + rest, (k, *levels)))
+            found[reach] = min(options, key=lambda option: option[0])
+        return found[reach]
+
+    return best(1)[1]
