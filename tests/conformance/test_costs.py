@@ -152,7 +152,7 @@ def test_tournaments(protocol: str, n: int, dealer: str, rows: int, width: int, 
 FUNCTIONALITIES = (
     "share_input", "share_bits", "reveal", "reveal_bits", "mul", "matmul", "trunc", "trunc_exact",
     "mul_trunc", "matmul_trunc", "and_", "sign", "is_zero", "decompose", "to_arith", "select",
-    "dot", "shuffle", "place", "fetch", "factored",
+    "dot", "shuffle", "place", "fetch", "factored", "below", "combine", "mul_into",
 )  # fmt: skip
 
 
@@ -188,7 +188,10 @@ def test_rep3_card_figures_cited_in_the_decision_record() -> None:
     assert figures("decompose", bits=64) == (765, 8)
     assert figures("trunc_exact", f=16) == (390, 7)
     assert figures("dot") == (192, 1)
-    assert figures("factored", terms=22, width=41, shift=23) == (22 * 41 + 2 * 41 + 64 + 3 * 46, 3)
+    assert figures("factored", terms=22, width=41, shift=23) == (22 * 41 + 46 + 2 + 2 * 64, 3)
+    assert figures("mul_into", f=16) == (64 + 16 + 2 + 2 * 64, 3)
+    assert figures("below", bits=26, at=(23, 21, 19, 17, 15, 13, 11)) == (37 + 2 * 8 + 3 * 12, 5)
+    assert figures("combine", planes=7, widths=(64, 27)) == ((7 * 64 + 2 * 91) / 7, 2)
     assert figures("shuffle") == (256, 2)
     assert figures("place", widths=(49,), index=17) == (4 * 49 + 6 * 17, 2)
     assert figures("fetch", widths=(64,), index=17) == (4 * 64 + 6 * 17, 4)
@@ -237,7 +240,16 @@ def test_without_a_dealer_products_are_not_realised(name: str) -> None:
 def test_an_unrealised_functionality_names_itself(name: str) -> None:
     party = Party("alice", ("alice",), None, KeyRing({}, b""))  # type: ignore[arg-type]
     bare = Protocol(party, Ring(64))
-    arguments = {"share_input": 3, "share_bits": 3, "to_arith": 1, "shuffle": 1}.get(name, 2)
+    counts = {
+        "share_input": 3,
+        "share_bits": 3,
+        "to_arith": 1,
+        "shuffle": 1,
+        "below": 3,
+        "combine": 3,
+        "mul_into": 4,
+    }
+    arguments = counts.get(name, 2)
     with pytest.raises(NotRealised, match=name):
         getattr(bare, name)(*([None] * arguments))
 

@@ -67,6 +67,21 @@ def test_squares(width: int) -> None:
             assert f or not np.any(error)
 
 
+@pytest.mark.parametrize(("width", "shift"), [(40, 8), (60, 40), (64, 30), (64, 33), (64, 62)])
+def test_sums_wider_than_the_ring_of_the_result(width: int, shift: int) -> None:
+    """The operand counts mod 2^64; what is left of the sum counts mod 2^32, with a lift or without."""
+    ring, most = Ring(32), int((2 ** (width - 2) - 1) ** 0.5)
+    x = integers(np.random.default_rng([SEED, width]), 70, -most, most + 1)
+
+    def body(p: Any) -> Any:
+        return p.over(ring).factored([scatter(p, p.ring.encode_ints(x))], Square(width, shift))
+
+    got = ring.to_ints(gather(run("rep3", 64, body), "rep3", ring))
+    error = (got - (x * x >> shift)) % 2**32
+    assert np.all((error == 0) | (error == 1))
+    check("rep3", 64, body, 3, "", f"{width} bits over 2^{shift} into 32")
+
+
 def test_tables_of_shared_bits_and_a_sum_of_several() -> None:
     rng, n = np.random.default_rng(SEED), 131
     ring, bits = Ring(64), rng.integers(0, 2, (3, n), dtype=np.uint8)
@@ -139,7 +154,7 @@ def test_cost_is_as_the_card_says(width: int) -> None:
             )
 
 
-@pytest.mark.parametrize(("width", "how"), [(32, Square(33)), (32, Square(16, 15)), (100, Square(64))])
+@pytest.mark.parametrize(("width", "how"), [(32, Square(65)), (32, Square(16, 15)), (100, Square(64))])
 def test_what_does_not_lift_is_refused_before_any_message(width: int, how: Square) -> None:
     seen: dict[str, str] = {}
 

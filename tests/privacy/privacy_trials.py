@@ -211,6 +211,24 @@ def _factored_on_thirds(s: Secrets) -> Program:
     return program
 
 
+def _combined(s: Secrets) -> Program:
+    """Add up two bits, one of them three times."""
+
+    def program(p: Any, lab: Lab) -> Share:
+        bits = stack_planes([lab.share_bit(v) for v in s])
+        return p.combine(bits, np.array([[3, 1]], np.uint64), [p.ring.width])[0]
+
+    return program
+
+
+def _multiplied_into(s: Secrets) -> Program:
+    return lambda p, lab: p.mul_into(lab.share(s[0]), lab.share(s[1]), 0, Ring(p.ring.width + 1))
+
+
+def _multiplied_and_cut(s: Secrets) -> Program:
+    return lambda p, lab: p.mul_into(lab.share(s[0]), lab.share(s[1]), 1, Ring(p.ring.width))
+
+
 def _all_of(s: Secrets) -> Program:
     """Multiply four bits in a tree of two levels, the first of two rows: no two products may share a mask."""
 
@@ -465,6 +483,42 @@ TRIALS = [
     Trial("factored, lifted and cut", _rep3(3), of_number(Parity(3, 1)), values(-1, 1), None, pinned=3),
     Trial("factored, a look-up", _rep3(2), of_bit((0, -1), 2), values(0, 2), lambda s: -s[0]),
     Trial("factored, lifted look-up", _rep3(3), of_bit((0, -1), 2), values(0, 2), lambda s: -s[0]),
+    Trial(
+        "factored into a narrow ring",
+        Setting("rep3", 1),
+        of_number(Parity(3, 1)),
+        values(0, 2),
+        None,
+        pinned=3,
+    ),
+    Trial("below, two places", _rep3(3), _unary("below", 2, (1, 0)), values(0, 4), None, pinned=2),
+    Trial(
+        "below, a block of two",
+        _rep3(3),
+        _unary("below", 2, (0,)),
+        values(0, 4),
+        lambda s: s[0] == 0,
+        pinned=2,
+    ),
+    Trial("combine", _rep3(2), _combined, values(0, 2, 2), lambda s: signed(3 * s[0] + s[1], 2), pinned=2),
+    Trial("mul_into", _rep3(3), _multiplied_into, [(0, 0), (1, 1), (1, -1)], None, pinned=1),
+    Trial("mul_into, cut", _rep3(3), _multiplied_and_cut, [(0, 0), (1, 1), (1, -1)], None, pinned=1),
+    *(
+        Trial(
+            f"{name} turned by {r}",
+            Setting("rep3", 2 + (name != "combine")),
+            lambda s, r=r, fn=fn: lambda p, lab: fn(s)(p.turned(r), lab),
+            secrets,
+            None,
+            pinned=4,
+        )
+        for r in (1, 2)
+        for name, fn, secrets in (
+            ("below", _unary("below", 2, (0,)), values(0, 4)),
+            ("combine", _combined, values(0, 2, 2)),
+            ("mul_into", _multiplied_and_cut, [(0, 0), (1, 1), (1, -1)]),
+        )
+    ),
     *_table(_two, ("alice", "bob", "carl")),
     Trial("matmul", _two(1), _matmul, values(-1, 1, 4), lambda s: signed(s[0] * s[2] + s[1] * s[3], 1)),
     Trial("mul", _three(1), _mul, values(-1, 1, 2), lambda s: signed(s[0] * s[1], 1)),

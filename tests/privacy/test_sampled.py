@@ -97,6 +97,12 @@ PROGRAMS: dict[str, Callable[[Any, int], Any]] = {
     "fetch": lambda p, v: p.fetch(_order(p, v), [_column(p, v)]),
     "factored": lambda p, v: p.factored([_pair(p, v)[0]], _sines(64, 16)),
     "factored in a narrow ring": lambda p, v: p.factored([_pair(p, v)[0]], _sines(48, 20)),
+    "factored into a narrow ring": lambda p, v: p.over(Ring(32)).factored([_pair(p, v)[0]], _sines(48, 12)),
+    "below": lambda p, v: p.below(_pair(p, v)[0], 62, (59, 57, 50)),
+    "combine": lambda p, v: p.combine(_bit(p, v), np.array([[3], [5]], np.uint64), [64, 32]),
+    "mul_into": lambda p, v: p.over(Ring(48)).mul_into(
+        *(x.map(Ring(48).reduce) for x in _pair(p, v)), 8, Ring(64)
+    ),
     "input by alice": _input("alice"),
     "input by a client": _input("carl"),
     "reveal to a client": lambda p, v: p.reveal(_pair(p, 5)[0], ["carl"]),
@@ -147,9 +153,10 @@ def chi_uniform(a: Array) -> float:
 def test_messages_do_not_tell_secrets_apart(
     protocol: str, n: int, dealer: str, width: int, name: str
 ) -> None:
-    if name in ("shuffle", "place", "fetch") and protocol != "rep3":
+    if name in ("shuffle", "place", "fetch", "below") and protocol != "rep3":
         pytest.skip(f"{protocol} does not realise {name}")
-    if name.startswith("factored") and (protocol, width) != ("rep3", 64):
+    words = name.startswith("factored") or name in ("combine", "mul_into")
+    if words and (protocol, width) != ("rep3", 64):
         pytest.skip(f"{protocol} over {width} bits does not realise {name}")
     secrets = (0, (1 << (width - 2)) // 5 if name != "mul_trunc" else 12_345)
     first, second = (

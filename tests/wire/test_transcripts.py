@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pytest
 
 from tacit import testing
+from tacit.algebra.ring import Ring
 from tacit.core.party import WIRE_VERSION
 from tacit.core.rows import Column, index_ring
 from tacit.core.share import Planes, Share
@@ -98,12 +99,18 @@ PERMUTED: dict[str, Callable[[Any], Any]] = {
     "place": lambda p: p.place(_order(p), [_column(p)]),
     "fetch": lambda p: p.fetch(_order(p), [_column(p)]),
     "turned roles": _turned,
+    "below": lambda p: p.below(_x(p), 40, (37, 35, 10)),
 }
 """What rep3 alone realises."""
 WORDS: dict[str, Callable[[Any], Any]] = {
     "factored": lambda p: p.factored([_x(p)], _waves()),
     "factored, a look-up": lambda p: p.factored([(_bits(p),)], Lookup(((5, -7),), 20)),
     "factored, turned roles": lambda p: p.factored([_many(p)], _waves()),
+    "factored into a narrow ring": lambda p: p.over(Ring(20)).factored([_x(p)], _waves()),
+    "combine": lambda p: p.combine(
+        p.below(_x(p), 40, (37, 35)), np.array([[3, 5], [7, 9]], np.uint64), [30, 50]
+    ),
+    "mul_into": lambda p: p.over(Ring(40)).mul_into(*[_x(p).map(Ring(40).reduce)] * 2, 9, p.ring),
 }
 """What it realises over rings of one word."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -214,11 +215,29 @@ def div(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]
     x, y = v
     if _public(y):
         return [constants.multiply(rt, y, x, rt.p.mul_public, inverse=True)]
-    a, b = _flat(rt, x), _flat(rt, y)
-    if y.aval.hi < 0:
-        a, b = rt.p.neg(a), rt.p.neg(b)
-    out = ap.divide(rt.p, a, b, rt.f, input_bits(y.aval, rt.f), value_bits(outs[0]))
+    b, m, bits = _flat(rt, y), input_bits(y.aval, rt.f), value_bits(outs[0])
+    negative, least = y.aval.hi < 0, least_bits(y.aval, rt.f)
+    b = rt.p.neg(b) if negative else b
+    if _is_one(x):
+        out = ap.reciprocal(rt.p, b, rt.f, m, bits, max(least, 0))
+        return [(rt.p.neg(out) if negative else out).reshape(*outs[0].shape)]
+    a = _flat(rt, x)
+    out = ap.divide(rt.p, rt.p.neg(a) if negative else a, b, rt.f, m, bits, max(least, 0))
     return [out.reshape(*outs[0].shape)]
+
+
+def _is_one(x: Value) -> bool:
+    return _public(x) and x.aval.lo == x.aval.hi == 1
+
+
+def least_bits(a: Aval, f: int) -> int:
+    """Bits l with 2^l ≤ |x|·2^f; −1 if that may be 0.
+
+    A value that its range says too much of, by a rounding, may be a unit below: what is fitted to the range is as
+    good there, if a unit is little of it.
+    """
+    units = math.floor(min(abs(a.lo), abs(a.hi)) * 2.0**f)
+    return max(units - (units < 1 << 8), 0).bit_length() - 1
 
 
 def sqrt(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
@@ -228,13 +247,19 @@ def sqrt(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share
         # Negative by rounding alone: the exact range is not.
         bits = difference_bits([v[0].aval, Aval((), v[0].aval.kind, 0, 0)], rt.f)
         a = rt.p.select(rt.p.invert(rt.p.sign(a, bits)), a)
-    return [ap.sqrt(rt.p, a, rt.f, m, value_bits(outs[0])).reshape(*outs[0].shape)]
+    return [
+        ap.sqrt(rt.p, a, rt.f, m, value_bits(outs[0]), least_bits(v[0].aval, rt.f)).reshape(*outs[0].shape)
+    ]
 
 
 def rsqrt(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
     """1/√x."""
     a, m = _flat(rt, v[0]), input_bits(v[0].aval, rt.f)
-    return [ap.rsqrt(rt.p, a, rt.f, m, value_bits(outs[0])).reshape(*outs[0].shape)]
+    return [
+        ap.rsqrt(rt.p, a, rt.f, m, value_bits(outs[0]), max(least_bits(v[0].aval, rt.f), 0)).reshape(
+            *outs[0].shape
+        )
+    ]
 
 
 def exp(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
@@ -246,7 +271,11 @@ def exp(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]
 def log(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
     """Ln x."""
     a = v[0].aval
-    return [ap.log(rt.p, _flat(rt, v[0]), rt.f, input_bits(a, rt.f)).reshape(*a.shape)]
+    return [
+        ap.log(rt.p, _flat(rt, v[0]), rt.f, input_bits(a, rt.f), max(least_bits(a, rt.f), 0)).reshape(
+            *a.shape
+        )
+    ]
 
 
 def _flat(rt: Runtime, v: Value) -> Share:

@@ -57,5 +57,5 @@ def sets(operand: Operand) -> int:
 
 
 def lifted_bits(k: int, width: int, shift: int) -> int:
-    """Return the bits of the wrap's multiple that count in Z/2^k: k − (width − shift)."""
-    return k - width + shift
+    """Return the bits of the wrap's multiple that count in Z/2^k: k − (width − shift), or none."""
+    return max(0, k - width + shift)

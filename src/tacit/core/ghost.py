@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tacit.algebra.ring import Ring
 from tacit.core import factors
 from tacit.core.factors import Factors, Operand
 from tacit.core.protocol import Protocol
@@ -214,6 +215,22 @@ class Ghost(Protocol):
         out = ghost(x.shape[1:])
         self.visit("dot", out.size, inner=x.shape[0])
         return out
+
+    def mul_into(self, x: Share, y: Share, f: int, ring: Ring) -> Share:
+        """F_mul and F_trunc into another ring, on shapes."""
+        self.visit("mul_into", x.size, f=f, into=ring.width)
+        return ghost(x.shape)
+
+    def below(self, x: Share, bits: int, at: Sequence[int]) -> Planes:
+        """F_below on shapes."""
+        self.check_bits(bits + 1)
+        self.visit("below", x.size, bits=bits, at=tuple(at))
+        return ghost_planes(len(at), x.size)
+
+    def combine(self, b: Planes, weights: Array, widths: Sequence[int]) -> list[Share]:
+        """F_combine on shapes."""
+        self.visit("combine", b.n * b.planes, planes=b.planes, widths=tuple(widths))
+        return [ghost((b.n,)) for _ in widths]
 
     def digit_ranks(self, ones: Share) -> Share:
         """Ranks by a digit on shapes: the messages of F_dot."""

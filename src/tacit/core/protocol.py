@@ -306,6 +306,21 @@ class Protocol:
         """F_shuffle: the rows of all columns in one fresh uniform order, which nobody learns."""
         raise self._missing("shuffle")
 
+    def mul_into(self, x: Share, y: Share, f: int, ring: Ring) -> Share:
+        """F_mul then F_trunc into a ring wider than w − f bits: a neighbour of x·y / 2^f; |x·y| < 2^(w−2), flat."""
+        raise self._missing("mul_into")
+
+    def below(self, x: Share, bits: int, at: Sequence[int]) -> Planes:
+        """F_below: a plane for each of falling places i: 1 if x < 2^i, 0 if x ≥ 2^(i+1), either in between.
+
+        For 0 ≤ x < 2^bits (flattened); the place 0 is exact: 1 if and only if x = 0.
+        """
+        raise self._missing("below")
+
+    def combine(self, b: Planes, weights: Array, widths: Sequence[int]) -> list[Share]:
+        """F_combine: sums Σ_r weights[o, r]·b_r of bits, the o-th over Z/2^widths[o], flat (n,)."""
+        raise self._missing("combine")
+
     def factored(self, operands: Sequence[Operand], how: Factors) -> Share:
         """F_factored: Σ_j g_j(a)·h_j(b) / 2^shift, off by at most one unit, for flat operands that are a + b."""
         raise self._missing("factored")

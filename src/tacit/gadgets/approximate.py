@@ -68,21 +68,33 @@ def divide_error(k: int, f: int, m: int, q_bits: int) -> tuple[float, float]:
     return 2.0 * 2.0**-f, max(2.0 ** -(divide_precision(k, f, m, q_bits).s - 4), FLOOR)
 
 
-def divide(p: Protocol, x: Share, y: Share, f: int, m: int, q_bits: int) -> Share:
-    """Return x/y for 0 < y·2^f < 2^m and |x/y| < 2^q_bits."""
+def divide(p: Protocol, x: Share, y: Share, f: int, m: int, q_bits: int, least: int = 0) -> Share:
+    """Return x/y for 2^least ≤ y·2^f < 2^m and |x/y| < 2^q_bits."""
     prec = divide_precision(p.ring.width, f, m, q_bits)
-    c, r = _reciprocal_mantissa(p, y, m, prec.s)
+    c, r = _reciprocal_mantissa(p, y, m, prec.s, least)
     # x·c = (x/y)·mantissa·2^m, so one truncation brings it to f + guard fractional bits of (x/y)·mantissa.
     by = m - f - prec.guard
     t = p.mul_trunc(x, c, by) if by > 0 else p.shl(p.mul(x, c), -by)
     return p.mul_trunc(t, r, prec.s + prec.guard)
 
 
-def _reciprocal_mantissa(p: Protocol, y: Share, m: int, s: int) -> tuple[Share, Share]:
-    """Return c = 2^shift and r = 1/(y·c/2^m) with s fractional bits, 1 < r ≤ 2."""
-    plan = sep.inverse_plan(p.ring.width, m, s) if sep.offered(p) else None
+def reciprocal(p: Protocol, y: Share, f: int, m: int, q_bits: int, least: int = 0) -> Share:
+    """Return 1/y for 2^least ≤ y·2^f < 2^m and 1/y < 2^q_bits; the bound of `divide`."""
+    prec = divide_precision(p.ring.width, f, m, q_bits)
+    plan = sep.scaled_plan(p, "inverse", f, m, least, prec.s, y.size) if sep.offered(p) else None
     if plan is not None:
-        return sep.inverse(p, y, plan, m, s)
+        return sep.scaled(p, y, plan)
+    c, r = _reciprocal_mantissa(p, y, m, prec.s, least)
+    # c·r is 2^m/y.
+    by = prec.s + m - 2 * f
+    return p.mul_trunc(c, r, by) if by > 0 else p.shl(p.mul(c, r), -by)
+
+
+def _reciprocal_mantissa(p: Protocol, y: Share, m: int, s: int, least: int) -> tuple[Share, Share]:
+    """Return c = 2^shift and r = 1/(y·c/2^m) with s fractional bits, 1 < r ≤ 4."""
+    plan = sep.inverse_plan(p, m, least, s, y.size) if sep.offered(p) else None
+    if plan is not None:
+        return sep.inverse(p, y, plan, s)
     bits = shift_bits(p, y, m)
     c = power_of_two(p, bits, _binary_weights(bits.shape[0]))
     a = _mantissa(p, y, c, m, s)
@@ -115,12 +127,13 @@ def root_error(k: int, f: int, m: int, out_bits: int) -> tuple[float, float]:
     return 2.0 * 2.0**-f, max(2.0 ** -(root_precision(k, f, m, out_bits).s - 5), FLOOR)
 
 
-def sqrt(p: Protocol, y: Share, f: int, m: int, out_bits: int) -> Share:
-    """Return √y for 0 ≤ y·2^f < 2^m."""
+def sqrt(p: Protocol, y: Share, f: int, m: int, out_bits: int, least: int = -1) -> Share:
+    """Return √y for 2^least ≤ y·2^f < 2^m, or 0 ≤ y if least < 0."""
     exact = root_precision(p.ring.width, f, m, out_bits).s
-    plan = sep.root_plan(p.ring.width, "sqrt", f, m, exact) if sep.offered(p) else None
+    zero, least = least < 0, max(least, 0)
+    plan = sep.scaled_plan(p, "sqrt", f, m, least, exact, y.size, zero) if sep.offered(p) else None
     if plan is not None:
-        return sep.sqrt(p, y, plan, f, m, exact)
+        return sep.scaled(p, y, plan)
     s, a, r, bits, m = _rsqrt_mantissa(p, y, f, m, out_bits)
     top = (1 << (bits.shape[0] - 1)) - 1
     down = power_of_two(p, bits[1:], [(1 << (1 << t), 1) for t in range(bits.shape[0] - 1)])
@@ -129,12 +142,12 @@ def sqrt(p: Protocol, y: Share, f: int, m: int, out_bits: int) -> Share:
     return p.mul_trunc(root, down, by) if by > 0 else p.shl(p.mul(root, down), -by)
 
 
-def rsqrt(p: Protocol, y: Share, f: int, m: int, out_bits: int) -> Share:
-    """Return 1/√y for 0 < y·2^f < 2^m."""
+def rsqrt(p: Protocol, y: Share, f: int, m: int, out_bits: int, least: int = 0) -> Share:
+    """Return 1/√y for 2^least ≤ y·2^f < 2^m."""
     exact = root_precision(p.ring.width, f, m, out_bits).s
-    plan = sep.root_plan(p.ring.width, "rsqrt", f, m, exact) if sep.offered(p) else None
+    plan = sep.scaled_plan(p, "rsqrt", f, m, least, exact, y.size) if sep.offered(p) else None
     if plan is not None:
-        return sep.rsqrt(p, y, plan, f, m, exact)
+        return sep.scaled(p, y, plan)
     s, _, r, bits, m = _rsqrt_mantissa(p, y, f, m, out_bits)
     up = power_of_two(p, bits[1:], _binary_weights(bits.shape[0] - 1))
     by = s - f + (m - f) // 2
@@ -180,12 +193,12 @@ def log_error(k: int, f: int, m: int) -> tuple[float, float]:
     return 2.0 * 2.0**-f + 2.0 ** -(log_precision(k, f, m).s - 4), FLOOR
 
 
-def log(p: Protocol, y: Share, f: int, m: int) -> Share:
-    """Return ln y for 0 < y·2^f < 2^m: ln(mantissa) + (m − f − shift)·ln 2."""
+def log(p: Protocol, y: Share, f: int, m: int, least: int = 0) -> Share:
+    """Return ln y for 2^least ≤ y·2^f < 2^m: ln(mantissa) + (m − f − shift)·ln 2."""
     s, ring = log_precision(p.ring.width, f, m).s, p.ring
-    short = sep.log_plan(ring.width, f, m) if sep.offered(p) else None
+    short = sep.log_plan(p, f, m, least, y.size) if sep.offered(p) else None
     if short is not None:
-        return sep.log(p, y, short, f, m)
+        return sep.log(p, y, short, f)
     bits = shift_bits(p, y, m)
     c = power_of_two(p, bits, _binary_weights(bits.shape[0]))
     a = _mantissa(p, y, c, m, s)

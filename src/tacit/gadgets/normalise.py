@@ -10,13 +10,7 @@ from tacit.core.share import Planes, Share, join, stack_planes
 
 def shift_bits(p: Protocol, v: Share, m: int) -> Share:
     """Return the bits of s = m − 1 − floor(log2 v) for 0 ≤ v < 2^m (s = 0 for v = 0), arithmetic, (t, n)."""
-    return p.to_arith(shift_planes(p, v, m)[0])
-
-
-def shift_planes(p: Protocol, v: Share, m: int) -> tuple[Planes, Planes]:
-    """Return the bits of s = m − 1 − floor(log2 v) for 0 ≤ v < 2^m (s = 0 for v = 0), and [v = 0]."""
-    none_above = _prefix_none(p, p.decompose(v, m))
-    ones = p.invert(none_above)
+    ones = p.invert(none_above(p, v, m))
     # Row j of `hot` is 1 where bit j is the leading one: some bit at j or above, none above j.
     hot = _xor_rows(ones, m)
     places = np.arange(m)
@@ -24,12 +18,12 @@ def shift_planes(p: Protocol, v: Share, m: int) -> tuple[Planes, Planes]:
     for t in range(max(1, (m - 1).bit_length())):
         chosen = places[((m - 1 - places) >> t) & 1 == 1]
         rows.append(_parity(hot, chosen))
-    return stack_planes(rows), none_above[0]
+    return p.to_arith(stack_planes(rows))
 
 
-def _prefix_none(p: Protocol, planes: Planes) -> Planes:
-    """Return, for each j, whether bits j and above are all zero (Sklansky prefix AND from the top)."""
-    m = planes.planes
+def none_above(p: Protocol, v: Share, m: int) -> Planes:
+    """Return, for each j < m, whether v < 2^j, for 0 ≤ v < 2^m (Sklansky prefix AND of its bits from the top)."""
+    planes = p.decompose(v, m)
     rows = p.invert(planes)[::-1]
     span = 1
     while span < m:

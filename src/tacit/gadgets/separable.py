@@ -7,14 +7,21 @@ alone, so all participants choose alike. Errors stay within the bounds that `app
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from decimal import Decimal, localcontext
+from functools import cache, lru_cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
 
 from tacit.algebra.ring import Ring
-from tacit.core.protocol import Protocol
-from tacit.core.share import Planes, Share, stack_planes
-from tacit.gadgets.normalise import shift_planes
-from tacit.gadgets.waves import Lookup, Powers, Together, Waves, fit, waves
+from tacit.core.protocol import Card, Protocol, price
+from tacit.core.share import Planes, Share
+from tacit.core.timing import Network
+from tacit.gadgets.normalise import none_above
+from tacit.gadgets.waves import DIGITS, Powers, Waves, exponent, fit, waves
 
 LOG2E = 1.4426950408889634
 LN2 = 0.6931471805599453
@@ -31,199 +38,381 @@ def offered(p: Protocol) -> bool:
 
 
 def exp_plan(k: int, f: int, lo: float, hi: float, relative: int) -> Powers | None:
-    """Plan e^x on [lo, hi] with a relative error below 2^−relative, beside the rounding of the last place."""
-    digits = 2
+    """Plan e^x on [lo, hi] with a relative error below 2^−relative, beside 3/2 units of the last place.
+
+    Of three halves, one is the rounding of the result and a half what rounded left values, to f + step bits, add up to
+    when they are multiplied by less than 2^step; right values are rounded to relative + 1 bits.
+    """
+    least, most = math.floor(lo * LOG2E - 2.0**-20), hi * LOG2E + 2.0**-20
+    top, t, digits = max(0, math.floor(hi * LOG2E) + 1), relative + 1, 2
     while k <= 64 and digits <= MOST_DIGITS:
-        # The least step with `digits − 1` digits of room, one being spare for the carry.
-        step = max(1, math.ceil((hi - lo) * LOG2E / (digits - 1) + 2.0**-20))
-        step += math.floor(hi * LOG2E / step + 2.0**-20) - _base(lo, step) >= digits
-        if math.floor(hi * LOG2E / step + 2.0**-20) - _base(lo, step) >= digits:
-            digits *= 2
-            continue
-        s, t = f + step + 1, relative + 2
-        top = max(0, math.floor(hi * LOG2E) + 1)
+        # One digit is spare, for the carry: the exponents' digits lie in [1, digits).
+        step = max(1, math.floor((most - least) / (digits - 1)) + 1)
+        base, s, width = least - step, f + step, top + f + step + t + 2
         rate = round(2.0 ** (64 - f) * LOG2E / (step * digits))
         drift = max(abs(lo), abs(hi)) * 2.0**f * step * digits * 2.0**-64
-        if top + s + t + 2 <= k and step <= t and drift < 2.0 ** -(relative + 2) and rate < 1 << 63:
-            base = _base(lo, step)
-            offset = -base * (1 << 64) // digits % (1 << 64)
-            return Powers(rate, offset, digits, step, base, s, t, top + s + t + 2, s + t - f)
+        if width <= k and step <= t and drift < 2.0 ** -(relative + 2) and rate < 1 << 63:
+            offset = -base * (1 << 64) // (digits * step) % (1 << 64)
+            return Powers(rate, offset, digits, step, base, s, t, width, s + t - f)
         digits *= 2
     return None
-
-
-def _base(lo: float, step: int) -> int:
-    return math.floor(lo * LOG2E / step - 2.0**-20) - 1
 
 
 # -- what is computed on a mantissa -----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Index:
-    """The bits of a shift in two digits, low and high, of equally many planes."""
+class Octaves:
+    """How values in [2^least, 2^m) are brought to one interval: times 2^(step·k), k being how many tests hold.
 
-    low: Planes
-    high: Planes
-    low_bits: int
-    high_bits: int
+    A test is [x < 2^i], which may err between 2^i and 2^(i+1) (F_below): so the interval is one octave longer than
+    the step, unless tests are `exact`. With `zero`, x may be 0, and then one test more holds.
+    """
+
+    m: int
+    step: int
+    at: tuple[int, ...]
+    exact: bool = False
+    zero: bool = False
 
     @property
-    def size(self) -> int:
-        """Entries of a table for either digit."""
-        return 1 << max(self.low_bits, self.high_bits)
+    def span(self) -> int:
+        """Octaves of the interval [2^(m − span), 2^m)."""
+        return self.step + (not self.exact)
 
+    @property
+    def groups(self) -> int:
+        """How many values k has, of what is not zero."""
+        return len(self.at) + 1 - self.zero
 
-def index_bits(m: int) -> tuple[int, int]:
-    """Return how many bits of the shift of an m-bit value go to the low and to the high digit."""
-    count = max(1, (m - 1).bit_length())
-    return (count + 1) // 2, count - (count + 1) // 2
-
-
-def index(p: Protocol, v: Share, m: int, mark_zero: bool = False) -> Index:
-    """Return the shift that brings v to [2^(m−1), 2^m); the high digit's top bit marks v = 0 if asked for."""
-    bits, zero = shift_planes(p, v, m)
-    low_bits, high_bits = index_bits(m)
-    low, high = bits[:low_bits], [bits[low_bits:]] if high_bits else []
-    if mark_zero:
-        high, high_bits = [*high, zero], high_bits + 1
-    if not high:
-        return Index(low, p.xor(low, low), low_bits, 0)
-    return Index(low, stack_planes(high), low_bits, high_bits)
-
-
-def scale(p: Protocol, at: Index, width: int, low: list[int], high: list[int]) -> tuple[Share, Share]:
-    """Return low[digit] and high[digit] in Z/2^width."""
-    pad = [table + [0] * (at.size - len(table)) for table in (low, high)]
-    how = Lookup((tuple(pad[0]), tuple(pad[1])), width)
-    out = p.over(Ring(width)).factored([(at.low, at.high)], how)
-    n = at.low.n
-    return out[:n], out[n:]
-
-
-def _powers(at: Index, m: int) -> tuple[list[int], list[int]]:
-    """Return tables of 2^low and 2^(high·2^low_bits), whose product is 2^shift."""
-    low = [1 << i for i in range(1 << at.low_bits)]
-    return low, [1 << min(i << at.low_bits, m) for i in range(1 << at.high_bits)]
-
-
-def _period_bits(plan: Waves) -> int:
-    """Return b where an operand of the plan counts mod 2^b: 2^b units are the series' period."""
-    return 65 - plan.rate.bit_length()
-
-
-def mantissa(p: Protocol, v: Share, at: Index, m: int, plan: Waves) -> Share:
-    """Return v·2^shift in [2^(m−1), 2^m), modulo the plan's period."""
-    narrow = p.over(Ring(_period_bits(plan)))
-    a, b = scale(p, at, narrow.ring.width, *_powers(at, m))
-    return narrow.mul(narrow.mul(v.map(narrow.ring.reduce), a), b)
+    def tests(self, p: Protocol, x: Share) -> Planes:
+        """Return a plane for each test."""
+        if not self.exact:
+            return p.below(x, self.m, self.at)
+        return none_above(p, x, self.m)[list(self.at)]
 
 
 @cache
-def _on_mantissa(k: int, fn: str, m: int, precision: int, out: int, most: float) -> Waves | None:
-    """Plan a function on mantissas of m bits in [1/2, 1), with the fewest bytes."""
-    best: Waves | None = None
-    for period in (1.0, 2.0):
+def octaves(m: int, least: int, step: int, exact: bool = False, zero: bool = False) -> Octaves:
+    """Plan the fewest tests."""
+    span, at = step + (not exact), []
+    place = m - span
+    while place > least:
+        at.append(place)
+        if place - step <= least - exact:
+            break
+        place -= step
+    if zero and (not at or at[-1]):
+        at.append(0)
+    return Octaves(m, step, tuple(at), exact, zero)
+
+
+def choose(p: Protocol, tests: Planes, values: Sequence[Sequence[int]], widths: Sequence[int]) -> list[Share]:
+    """Return, for each list of values over Z/2^width, the one whose number is how many tests hold."""
+    weights = [[(b - a) % 2**64 for a, b in pairwise(row)] for row in values]
+    found = p.over(Ring(max(widths))).combine(tests, np.array(weights, np.uint64), widths)
+    out = []
+    for row, share, width in zip(values, found, widths, strict=True):
+        narrow = p.over(Ring(width))
+        out.append(narrow.add_public(share, narrow.ring.constant(row[0] % 2**width)))
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class Mantissa:
+    """A function of v = x·2^(step·k) / 2^m: a series of x·2^(step·k)·factor, which counts mod 2^period units."""
+
+    octaves: Octaves
+    series: Waves
+    factor: int
+    period: int
+
+    def scales(self) -> list[int]:
+        """Return by what x is multiplied for each k."""
+        powers = [self.factor << self.octaves.step * k for k in range(self.octaves.groups)]
+        return powers + [0] * self.octaves.zero
+
+    def value(self, p: Protocol, x: Share, scaled: Share | None) -> Share:
+        """Return the function, to which the constant is still to be added, given the scale if there are tests."""
+        narrow = p.over(Ring(self.period))
+        x = x.map(narrow.ring.reduce)
+        v = (
+            narrow.mul_public(x, narrow.ring.constant(self.factor))
+            if scaled is None
+            else narrow.mul(x, scaled)
+        )
+        return p.factored([v], self.series)
+
+
+FACTORS = ((1, 0), (1, 1), (3, 2), (5, 3), (9, 4))
+"""By what mantissas are multiplied, and how many bits the period then has more: it is 1, 2, 4/3, 8/5 or 16/9 of 2^m."""
+
+
+@cache
+def _on_mantissa(k: int, fn: str, span: int, m: int, precision: int, out: int) -> Series3 | None:
+    """Plan a function on [2^−span, 1) by mantissas of m bits, with the fewest bytes, within 5/2·2^−precision."""
+    best: tuple[Waves, int, int] | None = None
+    for factor, more in FACTORS:
+        room = 2.0**more / factor / (1 - 2.0**-span)
+        if not ROOM[0] <= room <= ROOM[1] or m + more > 62:
+            continue
         try:
-            series = fit(FUNCTIONS[fn], 0.5, 1.0, period, 2.0**-precision)
+            series = fit(FUNCTIONS[fn], 2.0**-span, 1.0, 2.0**more / factor, 1.5 * 2.0**-precision)
         except ValueError:
             continue
-        plan = waves(series, 1 << (64 - m - (period == 2.0)), precision, out, most)
-        if plan.width <= k and plan.shift >= 0 and (best is None or _cost(plan) < _cost(best)):
-            best = plan
+        most = _largest(fn, span, series.constant) + 2.0**-8
+        plan = waves(series, 1 << (64 - m - more), precision, out, most)
+        if (
+            plan.width <= k
+            and 0 <= plan.shift <= plan.width - 2
+            and (best is None or plan.terms * plan.width < best[0].terms * best[0].width)
+        ):
+            best = plan, factor, m + more
     return best
 
 
-def _cost(plan: Waves) -> int:
-    return plan.terms * plan.width
-
-
+ROOM = (1.5, 4.1)
+"""Periods, in lengths of the interval: shorter ones need many harmonics, longer ones cancel."""
+ROOT2 = Decimal(2).sqrt(DIGITS)
 FUNCTIONS = {
     "inverse": lambda v: 1 / v,
     "log": lambda v: v.ln(),
     "sqrt": lambda v: v.sqrt(),
     "rsqrt": lambda v: 1 / v.sqrt(),
+    "sqrt·√2": lambda v: v.sqrt() * ROOT2,
+    "rsqrt·√2": lambda v: ROOT2 / v.sqrt(),
 }
+
+
+def _largest(fn: str, span: int, less: float = 0.0) -> float:
+    """Return the largest size of a function, less a constant, on [2^−span, 1); all are monotonic."""
+    with localcontext(DIGITS):
+        ends = [float(FUNCTIONS[fn](Decimal(v))) for v in (2.0**-span, 1.0)]
+    return max(abs(v - less) for v in ends)
 
 
 def _finish(p: Protocol, out: Share, plan: Waves, f: int) -> Share:
     return p.add_public(out, p.ring.encode_floats(plan.series.constant, f))
 
 
+# -- the cheapest way -------------------------------------------------------------------------------------
+
+Series3 = tuple[Waves, int, int]
+MOST_SPAN = 4
+"""Octaves that one series spans without tests, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A function fn on n values in [2^least, 2^m), with s bits of precision; with `zero`, 0 among them."""
+
+    fn: str
+    n: int
+    k: int
+    f: int
+    m: int
+    least: int
+    s: int = 0
+    zero: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What a protocol's calls cost on a network."""
+
+    cards: tuple[Card, ...]
+    parties: int
+    network: Network
+
+    @classmethod
+    def of(cls, p: Protocol) -> Costs:
+        """Return the costs of a protocol's calls."""
+        names = ("below", "combine", "mul", "factored", "mul_into")
+        return cls(tuple(p.card(name) for name in names), p.party.n, p.party.network)
+
+    def worth(self, what: Wanted, where: Octaves, width: int, series: Waves, period: int) -> int:
+        """Return what one way costs: a round counts as the bytes that the network carries in its time."""
+        below, combine, mul, factored, mul_into = self.cards
+        n, full, sizes = what.n, Ring(what.k), {"terms": series.terms, "width": series.width}
+        calls: list[tuple[Card, Ring, int, dict[str, Any]]] = [
+            (factored, full, n, {**sizes, "shift": series.shift})
+        ]
+        if where.at:
+            calls.append((below, full, n, {"bits": what.m, "at": where.at}))
+            planes = len(where.at)
+            outer = Ring(max(width, period))
+            calls.append((combine, outer, n * planes, {"planes": planes, "widths": (width, period)}))
+            calls.append((mul, Ring(period), n, {}))
+            if width < what.k:
+                calls.append((mul_into, Ring(width), n, {"f": width - 2, "into": what.k}))
+        waves = [
+            wave
+            for card, ring, size, more in calls
+            for wave in card.pattern(ring, size, parties=self.parties, network=self.network, **more)
+        ]
+        return price(self.network, self.parties, waves)
+
+    def cheapest(
+        self,
+        what: Wanted,
+        ways: Iterable[Octaves],
+        plan: Callable[[Octaves], Series3 | None],
+        width: Callable[[Octaves], int],
+    ) -> tuple[Octaves, Waves, int, int] | None:
+        """Return the way that is worth least of those that can be planned, with scales of so many bits."""
+        best, least = None, 0
+        for where in ways:
+            found = plan(where)
+            if found is not None:
+                worth = self.worth(what, where, width(where), found[0], found[2])
+                if best is None or worth < least:
+                    best, least = (where, *found), worth
+        return best
+
+
+def _ways(what: Wanted, steps: tuple[int, ...]) -> list[Octaves]:
+    """Return the ways to normalise: without any test where the range is short, and by tests that may err."""
+    short = what.m - what.least <= MOST_SPAN and not what.zero
+    return [
+        *([Octaves(what.m, max(1, what.m - what.least - 1), ())] if short else []),
+        *(octaves(what.m, what.least, step, False, what.zero) for step in steps),
+    ]
+
+
+def _possible(what: Wanted) -> bool:
+    return what.m < 62 and what.k <= 64
+
+
 # -- logarithm --------------------------------------------------------------------------------------------
 
 
-def log_plan(k: int, f: int, m: int) -> Waves | None:
-    """Plan ln on values below 2^m."""
-    return None if m >= 62 or k > 64 else _on_mantissa(k, "log", m, f + 3, f, m * LN2 + 2)
+def log_plan(p: Protocol, f: int, m: int, least: int, n: int) -> Mantissa | None:
+    """Plan ln on n values in [2^least, 2^m)."""
+    return _log_plan(Costs.of(p), Wanted("log", n, p.ring.width, f, m, least))
 
 
-def log(p: Protocol, y: Share, plan: Waves, f: int, m: int) -> Share:
-    """Return ln(mantissa) − shift·ln 2 + (m − f)·ln 2, in one sum."""
-    at = index(p, y, m)
-    a = mantissa(p, y, at, m, plan)
-    unit = LN2 * 2.0 ** (plan.s + plan.t)
-    low = Lookup((tuple(-round(unit * i) for i in range(1 << at.low_bits)),), plan.width, plan.shift)
-    high_values = tuple(-round(unit * (i << at.low_bits)) for i in range(1 << at.high_bits))
-    high = Lookup((high_values,), plan.width, plan.shift)
-    out = p.factored([a, (at.low,), (at.high,)], Together((plan, low, high)))
-    return p.add_public(_finish(p, out, plan, f), p.ring.encode_floats((m - f) * LN2, f))
+@lru_cache(maxsize=1 << 10)
+def _log_plan(costs: Costs, what: Wanted) -> Mantissa | None:
+    def plan(o: Octaves) -> Series3 | None:
+        return _on_mantissa(what.k, "log", o.span, what.m, what.f + 3, what.f)
+
+    ways = _ways(what, (1, 2))
+    found = costs.cheapest(what, ways, plan, lambda _: what.k) if _possible(what) else None
+    return None if found is None else Mantissa(*found)
 
 
-# -- division and roots -----------------------------------------------------------------------------------
+def log(p: Protocol, x: Share, plan: Mantissa, f: int) -> Share:
+    """Return ln(mantissa) + (m − f − step·k)·ln 2, the second with the series' constant rounded to units."""
+    where, ring = plan.octaves, p.ring
+    rest = [plan.series.series.constant + (where.m - f - where.step * k) * LN2 for k in range(where.groups)]
+    if not where.at:
+        return p.add_public(plan.value(p, x, None), ring.encode_floats(rest[0], f))
+    table = [round(v * 2.0**f) for v in rest]
+    scale, whole = choose(p, where.tests(p, x), [plan.scales(), table], [plan.period, ring.width])
+    return p.add(plan.value(p, x, scale), whole)
 
 
-def inverse_plan(k: int, m: int, s: int) -> Waves | None:
+# -- quotients and roots ----------------------------------------------------------------------------------
+
+
+def inverse_plan(p: Protocol, m: int, least: int, s: int, n: int) -> Mantissa | None:
     """Plan 1/v with s fractional bits and an error below 2^−(s−2)."""
-    return None if m >= 62 or k > 64 else _on_mantissa(k, "inverse", m, s - 2, s, 2.0)
+    return _inverse_plan(Costs.of(p), Wanted("inverse", n, p.ring.width, 0, m, least, s))
 
 
-def inverse(p: Protocol, y: Share, plan: Waves, m: int, s: int) -> tuple[Share, Share]:
-    """Return c = 2^shift and 1/(y·c/2^m)."""
-    at = index(p, y, m)
-    a, b = scale(p, at, p.ring.width, *_powers(at, m))
-    c = p.mul(a, b)
-    narrow = p.over(Ring(_period_bits(plan)))
-    mant = narrow.mul(y.map(narrow.ring.reduce), c.map(narrow.ring.reduce))
-    return c, _finish(p, p.factored([mant], plan), plan, s)
+@lru_cache(maxsize=1 << 10)
+def _inverse_plan(costs: Costs, what: Wanted) -> Mantissa | None:
+    def plan(o: Octaves) -> Series3 | None:
+        return _on_mantissa(what.k, "inverse", o.span, what.m, what.s - 2, what.s)
+
+    # On the shorter interval of exact tests, which take more rounds, series of more bits fit the ring.
+    for ways in (_ways(what, (1,)), [octaves(what.m, what.least, 1, True)]) if _possible(what) else ():
+        found = costs.cheapest(what, ways, plan, lambda _: what.k)
+        if found is not None:
+            return Mantissa(*found)
+    return None
 
 
-def root_plan(k: int, fn: str, f: int, m: int, s: int) -> Waves | None:
-    """Plan √v or 1/√v with s − 3 fractional bits."""
-    if m >= 62 or k > 64:
+def inverse(p: Protocol, x: Share, plan: Mantissa, s: int) -> tuple[Share, Share]:
+    """Return c = 2^(step·k) and 2^m/(x·c), in (1, 4]."""
+    where = plan.octaves
+    powers = [1 << where.step * k for k in range(where.groups)]
+    if not where.at:
+        one = p.constant(np.broadcast_to(p.ring.constant(1), x.shape).copy())
+        return one, _finish(p, plan.value(p, x, None), plan.series, s)
+    c, scaled = choose(p, where.tests(p, x), [powers, plan.scales()], [p.ring.width, plan.period])
+    return c, _finish(p, plan.value(p, x, scaled), plan.series, s)
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """fn(v)·2^(exponents[k]) units: `out` fractional bits of fn times 2^(exponents[k] − base), over 2^(out − base).
+
+    The product takes `width` bits.
+    """
+
+    mantissa: Mantissa
+    width: int
+    out: int
+    base: int
+    exponents: tuple[int, ...]
+
+
+def scaled_plan(
+    p: Protocol, fn: str, f: int, m: int, least: int, s: int, n: int, zero: bool = False
+) -> Scaled | None:
+    """Plan "sqrt", "rsqrt" or "inverse" of n values within 1.9 units, or 2^−(s−5) of the result (inverse: 2^−(s−4))."""
+    return _scaled_plan(Costs.of(p), Wanted(fn, n, p.ring.width, f, m, least, s, zero))
+
+
+@lru_cache(maxsize=1 << 10)
+def _scaled_plan(costs: Costs, what: Wanted) -> Scaled | None:
+    # √x is √v·2^((f + m − step·k)/2) units, 1/√x is 1/√v·2^((3f − m + step·k)/2): an odd half goes into the function.
+    # 1/x is 1/v·2^(2f − m + step·k).
+    f, m, inverse = what.f, what.m, what.fn == "inverse"
+    start = {"sqrt": f + m, "rsqrt": 3 * f - m, "inverse": 2 * (2 * f - m)}[what.fn]
+    half = {"sqrt": -1, "rsqrt": 1, "inverse": 2}[what.fn]
+    cap = what.s - (5 if what.fn == "rsqrt" else 4)
+    fn = what.fn + "·√2" * (start % 2)
+
+    def exponents(o: Octaves) -> tuple[int, ...]:
+        return tuple(start // 2 + half * o.step * j // 2 for j in range(o.groups))
+
+    # In parts of a result's unit: fit 3/8, its rounding 1/4, their truncation 1/8, the constant 1/16, the product's
+    # truncation 1. Without tests: fit 3/16, its rounding 1/8, the truncation 1, the constant 1/2.
+    def precision(o: Octaves) -> int:
+        return max(4, min(max(exponents(o)), cap))
+
+    def out(o: Octaves) -> int:
+        return max(precision(o) + 3, min(exponents(o)))
+
+    def width(o: Octaves) -> int:
+        e = exponents(o)
+        return max(out(o) + exponent(_largest(fn, o.span) * 1.01) + max(e) - min(e), out(o) - min(e)) + 2
+
+    def plan(o: Octaves) -> Series3 | None:
+        e, bits = exponents(o), precision(o)
+        if o.at and width(o) > what.k:
+            return None
+        # Without tests the series itself gives units.
+        return _on_mantissa(what.k, fn, o.span, m, bits + 2 + (not o.at), out(o) if o.at else e[0])
+
+    ways = _ways(what, (1,) if inverse else (2,))
+    found = costs.cheapest(what, ways, plan, width) if _possible(what) else None
+    if found is None:
         return None
-    # value·low has twice s − 2 bits and two; what it leaves, times 2^(m/2), s and m/2.
-    return _on_mantissa(k, fn, m, s - 3, s - 2, 2.0) if max(2 * s, s + m // 2 + 2) <= k - 2 else None
+    e = exponents(found[0])
+    return Scaled(Mantissa(*found), width(found[0]), out(found[0]), min(e), e)
 
 
-def sqrt(p: Protocol, y: Share, plan: Waves, f: int, m: int, s: int) -> Share:
-    """Return √y = √mantissa·2^((m+f−shift)/2) units; nothing at y = 0."""
-    at = index(p, y, m, mark_zero=True)
-    highest = (1 << (at.high_bits - 1)) - 1
-    least = (m + f) / 2 - ((highest << at.low_bits) + (1 << at.low_bits) - 1) / 2
-    whole = math.floor(least)
-    low = [2.0 ** (least - whole + ((1 << at.low_bits) - 1 - i) / 2) for i in range(1 << at.low_bits)]
-    high = [1 << ((highest - i) << at.low_bits >> 1) for i in range(highest + 1)]
-    return _root(p, y, plan, at, m, s, low, high, whole)
-
-
-def rsqrt(p: Protocol, y: Share, plan: Waves, f: int, m: int, s: int) -> Share:
-    """Return 1/√y = 1/√mantissa·2^((shift−m+f)/2 + f) units."""
-    at = index(p, y, m)
-    least = (3 * f - m) / 2
-    whole = math.floor(least)
-    low = [2.0 ** (least - whole + i / 2) for i in range(1 << at.low_bits)]
-    high = [1 << (min(i << at.low_bits, m) >> 1) for i in range(1 << at.high_bits)]
-    return _root(p, y, plan, at, m, s, low, high, whole)
-
-
-def _root(
-    p: Protocol, y: Share, plan: Waves, at: Index, m: int, s: int, low: list[float], high: list[int], by: int
-) -> Share:
-    """Return fn(mantissa)·low·high·2^by."""
-    o = s - 2
-    a, b = scale(p, at, p.ring.width, [round(v * 2.0**o) for v in low], high)
-    value = _finish(p, p.factored([mantissa(p, y, at, m, plan)], plan), plan, o)
-    value = p.mul_trunc(value, a, o)
-    shift = o - by
-    return p.mul_trunc(value, b, shift) if shift > 0 else p.shl(p.mul(value, b), -shift)
+def scaled(p: Protocol, x: Share, plan: Scaled) -> Share:
+    """Return the planned function; 0 for x = 0 where that is allowed."""
+    where, by = plan.mantissa.octaves, plan.out - plan.base
+    if not where.at:
+        return _finish(p, plan.mantissa.value(p, x, None), plan.mantissa.series, plan.base)
+    factors = [1 << e - plan.base for e in plan.exponents] + [0] * where.zero
+    tables = [factors, plan.mantissa.scales()]
+    narrow = p.over(Ring(plan.width))
+    outer, inner = choose(p, where.tests(p, x), tables, [plan.width, plan.mantissa.period])
+    value = _finish(narrow, plan.mantissa.value(narrow, x, inner), plan.mantissa.series, plan.out)
+    return narrow.mul_into(value, outer, by, p.ring)

@@ -57,8 +57,9 @@ class Series:
 
     @property
     def weight(self) -> float:
-        """Sum of the magnitudes of all harmonics."""
-        return math.fsum(abs(v) for v in (*self.cosines, *self.sines))
+        """The most that both weights of all harmonics, A cos β + B sin β and B cos β − A sin β, add up to in size."""
+        pairs = zip(self.cosines or (0.0,) * self.harmonics, self.sines, strict=True)
+        return math.fsum(math.sqrt(2 * (a * a + b * b)) for a, b in pairs)
 
     @property
     def harmonics(self) -> int:
@@ -89,9 +90,11 @@ def fit(fn: Real, lo: float, hi: float, period: float, tolerance: float, odd: bo
             left = solver.add(column, left)
         if float(np.max(np.abs(left))) < tolerance:
             c = solver.coefficients()
-            if math.fsum(map(abs, c)) < LARGEST:
-                return Series(0.0, (), tuple(c), 2) if odd else Series(c[0], tuple(c[1::2]), tuple(c[2::2]))
-    raise ValueError(f"no series of {MOST} harmonics is within {tolerance:.3g}")
+            # With more harmonics the coefficients get smaller slowly.
+            if math.fsum(map(abs, c)) >= LARGEST:
+                break
+            return Series(0.0, (), tuple(c), 2) if odd else Series(c[0], tuple(c[1::2]), tuple(c[2::2]))
+    raise ValueError(f"no series of {MOST} harmonics, with small coefficients, is within {tolerance:.3g}")
 
 
 @dataclass(slots=True)
@@ -174,7 +177,8 @@ def whole_bits(v: float) -> int:
 def waves(series: Series, rate: int, precision: int, out: int, most: float) -> Waves:
     """Plan a series with `out` fractional bits, |result| ≤ most; rounding its halves adds at most 2^−precision."""
     s = precision + exponent(series.weight)
-    t = precision + (2 * series.harmonics - 1).bit_length()
+    # The sizes of a sine and a cosine of one angle add up to √2 at most.
+    t = precision + exponent(1.4142135623730951 * series.harmonics)
     return Waves(series, rate, s, t, s + t + exponent(most) + 2, s + t - out)
 
 
@@ -183,7 +187,7 @@ def waves(series: Series, rate: int, precision: int, out: int, most: float) -> W
 
 @dataclass(frozen=True, slots=True)
 class Powers:
-    """2^(step·(t + base)) for t = (x·rate + offset) / 2^64 · digits in [1, digits).
+    """2^(step·t + base) for t = (x·rate + offset) / 2^64 · digits in [1, digits).
 
     The whole digits h of the operands are added by a table, their fractions by a product: with x = a + b,
     h_a + h_b ≡ h or h − 1, and what is missing is in the product of the fractions' powers.
@@ -205,10 +209,10 @@ class Powers:
         return self.digits
 
     def mask(self, known: Sequence[Array], masks: Array, stride: int, first: int = 0) -> Array:
-        """Return, for every digit j of the other operand, 2^(step·(h_a + j mod digits + base + fraction))."""
+        """Return, for every digit j of the other operand, 2^(step·(h_a + j mod digits + fraction) + base)."""
         # No digit that matters has a larger power than this.
         most = 61 - self.step
-        powers = [min((h + self.base) * self.step + self.s, most) for h in range(self.digits)]
+        powers = [min(h * self.step + self.base + self.s, most) for h in range(self.digits)]
         table = np.ldexp(np.ones(self.digits), powers)
         return powers_left(
             known[0], masks, stride, first, self.rate, self.offset, self.step, table, self.width

@@ -148,3 +148,33 @@ def look_up(
     out: Array, x: Array, masks: Array, stride: int, first: int, tables: Array, size: int, width: int
 ) -> None: ...
 def pick_rows(out: Array, x: Array, rows: Array, stride: int, first: int, count: int, width: int) -> None: ...
+def lift_product(out: Array, alpha: Array, beta: Array, gamma: Array, bits: int, n: int) -> None: ...
+def lift_bit(out: Array, m1: Array, mask: Array, add: int, w: int) -> None: ...
+def lift_part(
+    out: Array,
+    m1: Array,
+    mine: Array,
+    theirs: Array,
+    own: Array,
+    gamma: Array,
+    t: Array,
+    add: int,
+    constant: int,
+    w: int,
+    f: int,
+    lead: bool,
+    k: int,
+) -> None: ...
+def bits_left(out: Array, bits: Array, masks: Array, stride: int, count: int, width: int, n: int) -> None: ...
+def bits_right(
+    out: Array,
+    bits: Array,
+    rows: Array,
+    stride: int,
+    weights: Array,
+    masks: Array,
+    lead: bool,
+    count: int,
+    outs: int,
+    width: int,
+) -> None: ...

@@ -78,3 +78,53 @@ def pick_rows(index: Array, rows: Array, stride: int, first: int, count: int, wi
     out = np.empty(index.size, np.uint64)
     _native.pick_rows(out, _c(index), _c(rows), stride, first, count, width)
     return out
+
+
+def lift_product(alpha: Array, beta: Array, gamma: Array, bits: int, n: int) -> Array:
+    """Return, packed, α·β − γ mod 2^bits."""
+    out = np.empty(-(-n * bits // 8), np.uint8)
+    _native.lift_product(out, alpha, beta, gamma, bits, n)
+    return out
+
+
+def lift_bit(m: Array, mask: Array, add: int, w: int) -> Array:
+    """Return, packed, 1 − bit w−1 of m + add, XOR the mask."""
+    out = np.empty(-(-m.size // 8), np.uint8)
+    _native.lift_bit(out, _c(m), mask, add, w)
+    return out
+
+
+def lift_part(
+    m: Array,
+    mine: Array,
+    theirs: Array,
+    own: Array,
+    gamma: Array,
+    t: Array,
+    add: int,
+    constant: int,
+    w: int,
+    f: int,
+    lead: bool,
+    k: int,
+) -> Array:
+    """Return a party's part of a lifted sum: ((m + add) mod 2^w >> f) + p·2^(w−f) + constant − t mod 2^k."""
+    out = np.empty(m.size, np.uint64)
+    _native.lift_part(out, _c(m), _c(mine), _c(theirs), own, _c(gamma), _c(t), add, constant, w, f, lead, k)
+    return out
+
+
+def bits_left(bits: Array, masks: Array, stride: int, width: int, n: int) -> Array:
+    """Return the bits of planes as rows of `width` bits, less the masks."""
+    out = np.empty(bits.shape[0] * (-(-n * width // 8)), np.uint8)
+    _native.bits_left(out, _c(bits), _c(masks), stride, bits.shape[0], width, n)
+    return out
+
+
+def bits_right(
+    bits: Array, rows: Array, stride: int, weights: Array, masks: Array, lead: bool, width: int
+) -> Array:
+    """Return Σ_r weights[o, r]·((1 − 2γ_r)·row r + lead·γ_r) − masks[o] mod 2^64, for the planes γ."""
+    out, (outs, count) = np.empty(masks.shape, np.uint64), weights.shape
+    _native.bits_right(out, _c(bits), _c(rows), stride, _c(weights), _c(masks), lead, count, outs, width)
+    return out

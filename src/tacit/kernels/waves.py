@@ -7,6 +7,11 @@ from tacit.kernels.reference_waves import mask_rows, power, row, turn
 
 if NATIVE:
     from tacit.kernels.compiled_waves import (
+        bits_left,
+        bits_right,
+        lift_bit,
+        lift_part,
+        lift_product,
         look_up,
         pick_rows,
         powers_left,
@@ -15,6 +20,7 @@ if NATIVE:
         waves_right,
     )
 else:
+    from tacit.kernels.reference_lift import bits_left, bits_right, lift_bit, lift_part, lift_product
     from tacit.kernels.reference_waves import (
         look_up,
         pick_rows,
@@ -25,6 +31,6 @@ else:
     )
 
 __all__ = [
-    "look_up", "mask_rows", "pick_rows", "power", "powers_left", "powers_right", "row", "turn",
-    "waves_left", "waves_right",
+    "bits_left", "bits_right", "lift_bit", "lift_part", "lift_product", "look_up", "mask_rows", "pick_rows",
+    "power", "powers_left", "powers_right", "row", "turn", "waves_left", "waves_right",
 ]  # fmt: skip

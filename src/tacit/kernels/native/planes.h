@@ -96,7 +96,7 @@ template <class T> void from_planes(T *out, const u64 *planes, size_t bits, size
 
 // --- Booleans ---------------------------------------------------------------------------------------------
 
-void pack_bool(u64 *out, const u8 *a, size_t n) {
+[[maybe_unused]] void pack_bool(u64 *out, const u8 *a, size_t n) {
     parallel((n + 63) / 64, 1 << 13, [=](size_t j, size_t end) {
         for (; j < end; ++j) {
             u8 tail[64] = {};
@@ -127,7 +127,7 @@ inline void spread(u8 *out, u64 word) {  // to 64 bytes
 #endif
 }
 
-void unpack_bool(u8 *out, const u64 *words, size_t n) {
+[[maybe_unused]] void unpack_bool(u8 *out, const u64 *words, size_t n) {
     parallel((n + 63) / 64, 1 << 13, [=](size_t j, size_t end) {
         for (; j < end; ++j) {
             if (n - 64 * j >= 64) {

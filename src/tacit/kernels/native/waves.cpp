@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "lift.h"
 #include "pool.h"
 
 namespace tacit::TACIT_TARGET {
@@ -263,8 +264,48 @@ void pick_rows(u64 *out, const u64 *x, Rows rows, size_t count, unsigned width, 
     });
 }
 
+// The bits of planes from element `first` on, a multiple of 64.
+inline void bits_of_plane(u64 *out, const u64 *plane, size_t first, size_t n) {
+    for (size_t i = 0; i < n; ++i) out[i] = plane[(first + i) / 64] >> (i & 63) & 1;
+}
+
+void bits_left(u8 *out, const u64 *bits, Rows masks, size_t count, unsigned width, size_t n) {
+    const Masked to{out, masks, width, n};
+    const size_t length = (n + 63) / 64;
+    blocks(n, [&](size_t first, size_t many) {
+        u64 words[BLOCK];
+        for (size_t r = 0; r < count; ++r) {
+            bits_of_plane(words, bits + r * length, first, many);
+            to.row(r, words, first, many);
+        }
+    });
+}
+
+void bits_right(u64 *out, const u64 *bits, Rows rows, const u64 *weights, const u64 *masks, bool lead, size_t count,
+                size_t outs, unsigned width, size_t n) {
+    const size_t length = (n + 63) / 64;
+    blocks(n, [&](size_t first, size_t many) {
+        u64 row[BLOCK], bit[BLOCK];
+        for (size_t o = 0; o < outs; ++o)
+            for (size_t i = 0; i < many; ++i) out[o * n + first + i] = 0 - masks[o * n + first + i];
+        for (size_t r = 0; r < count; ++r) {
+            unpack(row, rows, r, first, width, many);
+            bits_of_plane(bit, bits + r * length, first, many);
+            for (size_t i = 0; i < many; ++i) row[i] = (row[i] ^ (0 - bit[i])) + bit[i] + (lead ? bit[i] : 0);
+            for (size_t o = 0; o < outs; ++o) {
+                const u64 c = weights[o * count + r];
+                u64 *const to = out + o * n + first;
+                for (size_t i = 0; i < many; ++i) to[i] += c * row[i];
+            }
+        }
+    });
+}
+
 }  // namespace
 
-WaveKernels wave_kernels() { return {waves_left, waves_right, powers_left, powers_right, look_up, pick_rows}; }
+WaveKernels wave_kernels() {
+    return {waves_left, waves_right, powers_left, powers_right, look_up,   pick_rows,
+            lift_product, lift_bit, lift_part, bits_left, bits_right};
+}
 
 }  // namespace tacit::TACIT_TARGET

@@ -30,6 +30,16 @@ struct WaveKernels {
                     size_t n);
     // out = row x, for x < count; else 0.
     void (*pick_rows)(u64 *out, const u64 *x, Rows rows, size_t count, unsigned width, size_t n);
+    // What turns sums that two parties hold into shares (lift.h); alpha, beta, mask, mine, theirs, own: packed bits.
+    void (*lift_product)(u8 *out, const u8 *alpha, const u8 *beta, const u8 *gamma, unsigned bits, size_t n);
+    void (*lift_bit)(u8 *out, const u64 *m, const u8 *mask, u64 add, unsigned w, size_t n);
+    void (*lift_part)(u64 *out, const u64 *m, const u8 *mine, const u8 *theirs, const u8 *own, const u8 *gamma,
+                      const u64 *t, u64 add, u64 constant, unsigned w, unsigned f, bool lead, unsigned k, size_t n);
+    // out row r = bits of plane r, less the masks.
+    void (*bits_left)(u8 *out, const u64 *bits, Rows masks, size_t count, unsigned width, size_t n);
+    // out row o = Σ_r weights[o][r]·((1 − 2γ_r)·row r + lead·γ_r) − masks row o, γ the bits of the planes.
+    void (*bits_right)(u64 *out, const u64 *bits, Rows rows, const u64 *weights, const u64 *masks, bool lead, size_t count,
+                       size_t outs, unsigned width, size_t n);
 };
 
 namespace baseline { WaveKernels wave_kernels(); }

@@ -81,4 +81,59 @@ void bind_waves(nb::module_ &m) {
         const Unlocked free(o.size());
         wave_table.pick_rows(to, px, held.rows(), count, width, n);
     });
+    m.def("lift_product", [](H out, H alpha, H beta, H gamma, unsigned bits, size_t n) {
+        const Out o(out);
+        const In a(alpha), b(beta), g(gamma);
+        if (bits < 1 || bits > 64) throw std::invalid_argument("no such lift");
+        const size_t few = (n + 7) / 8, bytes = (n * bits + 7) / 8;
+        u8 *const to = o.at<u8>(bytes);
+        const u8 *const pa = a.at<u8>(few), *const pb = b.at<u8>(few), *const pg = g.at<u8>(bytes);
+        const Unlocked free(o.size());
+        wave_table.lift_product(to, pa, pb, pg, bits, n);
+    });
+    m.def("lift_bit", [](H out, H m1, H mask, u64 add, unsigned w) {
+        const Out o(out);
+        const In x(m1), s(mask);
+        if (w < 1 || w > 64) throw std::invalid_argument("no such lift");
+        const size_t n = x.size() / 8, few = (n + 7) / 8;
+        u8 *const to = o.at<u8>(few);
+        const u64 *const px = x.at<u64>(n);
+        const u8 *const ps = s.at<u8>(few);
+        const Unlocked free(x.size());
+        wave_table.lift_bit(to, px, ps, add, w, n);
+    });
+    m.def("lift_part", [](H out, H m1, H mine, H theirs, H own, H gamma, H t, u64 add, u64 constant, unsigned w, unsigned f,
+                          bool lead, unsigned k) {
+        const Out o(out);
+        const In x(m1), a(mine), b(theirs), c(own), g(gamma), u(t);
+        if (w < 1 || w > 64 || k > 64 || f >= w || k + f <= w || k + f > w + 64) throw std::invalid_argument("no such lift");
+        const size_t n = x.size() / 8, few = (n + 7) / 8;
+        u64 *const to = o.at<u64>(n);
+        const u64 *const px = x.at<u64>(n), *const pu = u.at<u64>(n);
+        const u8 *const pa = a.at<u8>(few), *const pb = b.at<u8>(few), *const pc = c.at<u8>(few),
+                       *const pg = g.at<u8>((n * (k + f - w) + 7) / 8);
+        const Unlocked free(o.size());
+        wave_table.lift_part(to, px, pa, pb, pc, pg, pu, add, constant, w, f, lead, k, n);
+    });
+    m.def("bits_left", [](H out, H bits, H masks, size_t stride, size_t count, unsigned width, size_t n) {
+        const Out o(out);
+        const In b(bits);
+        const Packed held(masks, stride, 0, count, width, n);
+        u8 *const to = o.at<u8>(count * ((n * width + 7) / 8));
+        const u64 *const pb = b.at<u64>(count * ((n + 63) / 64));
+        const Unlocked free(o.size());
+        wave_table.bits_left(to, pb, held.rows(), count, width, n);
+    });
+    m.def("bits_right", [](H out, H bits, H rows, size_t stride, H weights, H masks, bool lead, size_t count, size_t outs,
+                           unsigned width) {
+        const Out o(out);
+        const In b(bits), c(weights), u(masks);
+        const size_t n = outs ? o.size() / 8 / outs : 0;
+        const Packed held(rows, stride, 0, count, width, n);
+        u64 *const to = o.at<u64>(outs * n);
+        const u64 *const pb = b.at<u64>(count * ((n + 63) / 64)), *const pc = c.at<u64>(outs * count),
+                         *const pu = u.at<u64>(outs * n);
+        const Unlocked free(o.size());
+        wave_table.bits_right(to, pb, held.rows(), pc, pu, lead, count, outs, width, n);
+    });
 }

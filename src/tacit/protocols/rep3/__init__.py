@@ -10,7 +10,7 @@ from tacit.core.protocol import Protocol
 from tacit.core.share import Share
 from tacit.crypto.prg import Source, Stream
 from tacit.errors import UsageError
-from tacit.protocols.rep3 import arithmetic, bits, factored, turns, twoparty
+from tacit.protocols.rep3 import arithmetic, bits, factored, leading, lift, turns, twoparty
 from tacit.protocols.rep3 import shuffle as rows
 from tacit.protocols.rep3.cards import CARDS
 from tacit.protocols.rep3.client import SEED_BYTES, Rep3Client
@@ -78,6 +78,9 @@ class Rep3(Protocol):
     to_arith = twoparty.to_arith
     select = twoparty.select
     factored = factored.factored
+    mul_into = lift.mul_into
+    below = leading.below
+    combine = leading.combine
     shuffle = rows.shuffle
     place = rows.place
     fetch = rows.fetch

@@ -10,12 +10,15 @@ from tacit.core.factors import lifted_bits
 from tacit.core.protocol import Card, Pattern, Wave
 from tacit.core.timing import LOOPBACK, Network
 from tacit.protocols.rep3 import bits as bit_rows
+from tacit.protocols.rep3 import leading
 from tacit.protocols.rep3.turns import thirds
 
 ARAKI = "Araki, Furukawa, Lindell, Nof, Ohara, CCS 2016, section 2.2"
 TWO_OPERANDS = "two-operand view of Mohassel and Rindal (ABY3), CCS 2018, section 5; docs/decisions/0003"
 
 PERMUTED = "Laur, Willemson, Zhang, ISC 2011; opened as in Chida et al., ePrint 2019/695; docs/decisions/0040"
+
+LEADING = "leading-zero anticipation: Schmookler and Nowka, ARITH 2001; docs/decisions/0050"
 
 
 def planes_bytes(planes: int, n: int) -> int:
@@ -146,10 +149,51 @@ def _factored_piece(
     n = sets * each
     row, bits = ring.wire_bytes(n, width), lifted_bits(ring.width, width, shift)
     if bits == 0:
-        return [[(0, 1, terms * row), (2, 1, row)], [(1, 2, row)]]
-    few = ring.wire_bytes(n, bits)
-    first = terms * row + ring.wire_bytes(n) + few
-    return [[(0, 1, first), (2, 1, row)], [(1, 2, row + few)], [(2, 1, few)]]
+        return _exchange(terms * row, ring.wire_bytes(n))
+    return _lifted(ring, n, terms * row, bits)
+
+
+def _lifted(ring: Ring, n: int, first: int, bits: int) -> list[Wave]:
+    bit, whole = ring.wire_bytes(n, 1), ring.wire_bytes(n)
+    return [[(0, 1, first + ring.wire_bytes(n, bits)), (2, 1, bit)], [(1, 2, bit + whole)], [(2, 1, whole)]]
+
+
+def _mul_into(
+    ring: Ring, n: int, f: int = 16, into: int = 64, network: Network = LOOPBACK, **_: object
+) -> list[Wave]:
+    def pattern(ring: Ring, n: int) -> list[Wave]:
+        return _lifted(Ring(into), n, ring.wire_bytes(n), lifted_bits(into, ring.width, f))
+
+    return _turned(pattern)(ring, n, network)
+
+
+def _below(
+    ring: Ring,
+    n: int,
+    bits: int = 26,
+    at: tuple[int, ...] = (23, 21, 19, 17),
+    network: Network = LOOPBACK,
+    **_: object,
+) -> list[Wave]:
+    how = leading.layout(bits, at)
+    waves = _turned(_blocks)(ring, n, network, rows=how.rows(bits), count=how.blocks)
+    for plan in leading.prefix_plans(how.blocks, how.ends):
+        waves += _and(ring, n, len(plan.a))
+    return waves
+
+
+def _combine(
+    ring: Ring,
+    n: int,
+    planes: int = 4,
+    widths: tuple[int, ...] = (64,),
+    network: Network = LOOPBACK,
+    **_: object,
+) -> list[Wave]:
+    def pattern(ring: Ring, n: int) -> list[Wave]:
+        return _exchange(planes * ring.wire_bytes(n), sum(ring.wire_bytes(n, w) for w in widths))
+
+    return _turned(pattern)(ring, n // planes, network)
 
 
 def _input_bytes(b: int, owner: int, seeded: bool) -> list[Wave]:
@@ -242,6 +286,14 @@ CARDS: dict[str, Card] = {
         _card("to_arith", TWO_OPERANDS, _to_arith),
         _card("select", TWO_OPERANDS, _turned(_select)),
         _card("factored", TWO_OPERANDS.replace("0003", "0050"), _factored, ROUNDING),
+        _card("mul_into", TWO_OPERANDS.replace("0003", "0050"), _mul_into, ROUNDING),
+        _card(
+            "below",
+            LEADING,
+            _below,
+            "nothing; in between, the bit depends on the shares, so nobody may see it",
+        ),
+        _card("combine", TWO_OPERANDS, _combine),
         _card("dot", ARAKI, _ring_pass),
         _card("shuffle", PERMUTED, _shuffle),
         _card("place", PERMUTED, _place),

@@ -1,0 +1,161 @@
+"""z = m1 + m2 over Z/2^w, m1 at P1 and m2 at P2, becomes shares of z/2^f over Z/2^k.
+
+Each shifts its part on its own machine; the sum of both is z/2^f, off by a carry, as z is by a multiple of 2^w: by
+one if either part has its top bit, as that of z is 0. So the wrap is 1 − u·v with a bit u that P1 knows and v that
+P2 knows, and P0, who knows their masks α and β, shares α·β: Beaver's product (CRYPTO 1991) with the dealer in P0's
+place. Then both add up what they have, less masks that P0 knows, and exchange it. With k ≤ w − f the wrap does not
+count, and only the exchange is left (docs/decisions/0050).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tacit import kernels
+from tacit.algebra.ring import Ring
+from tacit.core.factors import lifted_bits
+from tacit.core.share import Share
+from tacit.errors import RangeError
+from tacit.kernels.waves import lift_bit, lift_part, lift_product
+from tacit.protocols.rep3.turns import Steps, joined, run
+
+if TYPE_CHECKING:
+    from tacit.crypto.prg import Source
+    from tacit.protocols.rep3 import Rep3
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Lift:
+    """From Z/2^width, less `shift` bits, to a ring; messages are named after `label`."""
+
+    width: int
+    shift: int
+    label: str
+
+    def bits(self, ring: Ring) -> int:
+        """Return how many bits of the wrap's multiple count in the ring."""
+        return lifted_bits(ring.width, self.width, self.shift)
+
+    def constants(self) -> tuple[int, int]:
+        """Return what P1 adds before and after the shift, mod 2^64.
+
+        2^(w−2), so that no sum is negative, less one if f > 0, so that multiples of 2^f stay exact; then what undoes
+        both, and −2^(w−f) for a wrap.
+        """
+        up, quarter = int(self.shift > 0), (1 << self.width) >> 2
+        after = up - (quarter >> self.shift) - (1 << (self.width - self.shift))
+        return (quarter - up) % 2**64, after % 2**64
+
+    def cut(self, ring: Ring, m: Array, lead: bool) -> Array:
+        """Return a party's part where the wrap does not count."""
+        add, after = (np.uint64(c if lead else 0) for c in self.constants())
+        narrow = Ring(self.width)
+        return ring.reduce(narrow.shr(narrow.reduce(m + add), self.shift) + after)
+
+    def message(self, ring: Ring, n: int) -> int:
+        """Return the bytes of P0's message."""
+        return ring.wire_bytes(n, self.bits(ring))
+
+    def back(self, ring: Ring, n: int) -> int:
+        """Return the bytes of P1's message."""
+        return ring.wire_bytes(n, 1) + ring.wire_bytes(n)
+
+
+def first(q: Rep3, n: int, how: Lift, with1: Source, with2: Source) -> tuple[Array, Share]:
+    """Return P0's message to P1, a share of α·β, and its share of the result."""
+    ring, bits = q.ring, how.bits(q.ring)
+    beta, gamma = with2.packed(1, n, ring), with2.packed(bits, n, ring)
+    alpha = with1.packed(1, n, ring)
+    t0, t1 = with2.ring(ring, (n,)), with1.ring(ring, (n,))
+    return lift_product(alpha, beta, gamma, bits, n), Share((t0, t1))
+
+
+def second(q: Rep3, m1: Array, gamma: Array, theirs: Array, how: Lift, with0: Source) -> Steps[Share]:
+    """P1's part, which has P0's message and P2's masked v. 2. P1 → P2: masked u, masked part."""
+    party, ring, n = q.party, q.ring, m1.size
+    alpha, t1 = with0.packed(1, n, ring), with0.ring(ring, (n,))
+    w, f, (add, constant) = how.width, how.shift, how.constants()
+    hat = lift_bit(m1, alpha, add, w)
+    mine = lift_part(m1, hat, theirs, alpha, gamma, t1, add, constant, w, f, True, ring.width)
+    party.send(party.peer(1), how.label + "-back", hat, ring.pack(mine))
+    party.flush()
+    yield ()
+    (last,) = yield ((party.peer(1), how.label + "-last", ring.wire_bytes(n)),)
+    return Share((t1, ring.add(mine, ring.unpack(last, (n,)))))
+
+
+@dataclass(frozen=True, slots=True)
+class Third:
+    """What P2 draws before it sends its masked v."""
+
+    beta: Array
+    gamma: Array
+    t0: Array
+
+    @classmethod
+    def draw(cls, q: Rep3, n: int, how: Lift, with0: Source) -> Third:
+        """Draw what P0 draws."""
+        ring = q.ring
+        beta, gamma = with0.packed(1, n, ring), with0.packed(how.bits(ring), n, ring)
+        return cls(beta, gamma, with0.ring(ring, (n,)))
+
+    def run(self, q: Rep3, m2: Array, how: Lift) -> Steps[Share]:
+        """P2's part. 1. P2 → P1: masked v. 3. P2 → P1: masked part."""
+        party, ring, n = q.party, q.ring, m2.size
+        w, f = how.width, how.shift
+        hat = lift_bit(m2, self.beta, 0, w)
+        party.send(party.peer(-1), how.label + "-bit", hat)
+        yield ()
+        (got,) = yield ((party.peer(-1), how.label + "-back", how.back(ring, n)),)
+        theirs, rest = got[: hat.size], got[hat.size :].copy()
+        mine = lift_part(m2, hat, theirs, self.beta, self.gamma, self.t0, 0, 0, w, f, False, ring.width)
+        party.send(party.peer(-1), how.label + "-last", ring.pack(mine))
+        party.flush()
+        return Share((ring.add(mine, ring.unpack(rest, (n,))), self.t0))
+
+
+def mul_into(p: Rep3, x: Share, y: Share, f: int, ring: Ring) -> Share:
+    """F_mul then F_trunc into a wider ring: neighbours of x·y / 2^f for |x·y| < 2^(w−2), flat.
+
+    1. P0 → P1: its masked part of the product, and what the lift needs. P2 → P1: masked v. 2. and 3. as every lift.
+    """
+    how = Lift(p.ring.width, f, "rep3.mul-into")
+    if not (0 <= f <= how.width - 2 and how.width - f < ring.width <= 64):
+        raise RangeError(f"a product of {how.width} bits, shifted by {f}, does not lift to {ring.width}")
+
+    def steps(q: Rep3, low: int, high: int) -> Steps[Share]:
+        return _product(q.over(ring), q.ring, [part[low:high] for s in (x, y) for part in s.parts], how)
+
+    return joined(run(p, x.size, steps), x.shape)
+
+
+def _product(q: Rep3, narrow: Ring, held: list[Array], how: Lift) -> Steps[Share]:
+    party, ring, n = q.party, q.ring, held[0].size
+    x0, x1, y0, y1 = held
+
+    def product(plus: Array | None, minus: Array | None) -> Array:
+        return kernels.rep3_products(x0, x1, y0, y1, plus, minus, narrow.width)
+
+    if party.index == 0:
+        with2, with1 = q.common(+2, "rep3/mul-into"), q.common(+1, "rep3/mul-into")
+        masked = product(None, with2.ring(narrow, (n,)))
+        message, share = first(q, n, how, with1, with2)
+        party.send(party.peer(1), how.label, narrow.pack(masked), message)  # 1
+        return share
+    if party.index == 1:
+        size = narrow.wire_bytes(n)
+        theirs, buf = yield (
+            (party.peer(1), how.label + "-bit", narrow.wire_bytes(n, 1)),
+            (party.peer(-1), how.label, size + how.message(ring, n)),
+        )
+        m1 = product(narrow.unpack(buf[:size], (n,)), None)
+        return (yield from second(q, m1, buf[size:], theirs, how, q.common(-1, "rep3/mul-into")))
+    with0 = q.common(+1, "rep3/mul-into")
+    m2 = product(with0.ring(narrow, (n,)), None)
+    return (yield from Third.draw(q, n, how, with0).run(q, m2, how))

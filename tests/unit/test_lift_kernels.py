@@ -1,0 +1,123 @@
+"""The native steps from additive parts to shares equal the NumPy reference, and both do what the lift needs."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from tacit.algebra.ring import Ring
+from tacit.core.factors import lifted_bits
+from tacit.kernels import reference_lift as ref
+from tacit.kernels.reference import pack_words
+from tacit.protocols.rep3.lift import Lift
+
+Array = npt.NDArray[Any]
+HAS_NATIVE = importlib.util.find_spec("tacit.kernels._native") is not None
+if HAS_NATIVE:
+    from tacit.kernels import _native
+    from tacit.kernels import compiled_waves as native
+
+TARGETS = _native.targets() if HAS_NATIVE else []
+SIZES = (0, 1, 7, 8, 63, 64, 65, 511, 512, 513, 20_000)
+LIFTS = [
+    (64, 16, 64),
+    (63, 33, 64),
+    (34, 10, 64),
+    (20, 0, 21),
+    (8, 3, 63),
+    (58, 30, 45),
+    (2, 0, 64),
+    (64, 1, 64),
+]
+
+
+@pytest.fixture(params=TARGETS or ["absent"])
+def target(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Use one instruction set for one test."""
+    if not HAS_NATIVE:
+        pytest.skip("the native kernels are not built")
+    before = _native.target()
+    _native.set_target(request.param)
+    yield request.param
+    _native.set_target(before)
+
+
+def packed(rng: np.random.Generator, n: int, bits: int) -> Array:
+    """Return n packed elements."""
+    return pack_words(rng.integers(0, 2**64, n, dtype=np.uint64), bits)
+
+
+@pytest.mark.parametrize(("w", "f", "k"), LIFTS)
+def test_native_lifts_equal_the_reference(target: str, w: int, f: int, k: int) -> None:
+    bits = k - w + f
+    for n in SIZES:
+        rng = np.random.default_rng([5, n, w])
+        m, t = (rng.integers(0, 2**64, n, dtype=np.uint64) for _ in range(2))
+        alpha, beta, hat = (packed(rng, n, 1) for _ in range(3))
+        gamma, add = packed(rng, n, bits), int(rng.integers(0, 2**64, dtype=np.uint64))
+        product = (alpha, beta, gamma, bits, n)
+        assert np.array_equal(native.lift_product(*product), ref.lift_product(*product))
+        assert np.array_equal(native.lift_bit(m, alpha, add, w), ref.lift_bit(m, alpha, add, w))
+        for lead in (True, False):
+            part = (m, hat, beta, alpha, gamma, t & np.uint64((1 << k) - 1), add, 77, w, f, lead, k)
+            assert np.array_equal(native.lift_part(*part), ref.lift_part(*part)), f"{n} {lead}"
+
+
+@pytest.mark.parametrize("width", [1, 8, 44, 57, 58, 64])
+@pytest.mark.parametrize("aligned", [True, False])
+def test_native_sums_of_bits_equal_the_reference(target: str, width: int, aligned: bool) -> None:
+    for n in SIZES:
+        rng, count = np.random.default_rng([6, n, width]), 5
+        planes = rng.integers(0, 2**64, (count, -(-n // 64)), dtype=np.uint64)
+        stride = -(-n * width // 8) * 8 if aligned else n * width
+        rows = rng.integers(0, 256, -(-count * stride // 8), dtype=np.uint8)
+        left = (planes, rows, stride, width, n)
+        assert np.array_equal(native.bits_left(*left), ref.bits_left(*left))
+        for outs in (1, 3):
+            weights = rng.integers(0, 2**64, (outs, count), dtype=np.uint64)
+            masks = rng.integers(0, 2**64, (outs, n), dtype=np.uint64)
+            for lead in (True, False):
+                right = (planes, rows, stride, weights, masks, lead, width)
+                assert np.array_equal(native.bits_right(*right), ref.bits_right(*right)), f"{n} {outs} {lead}"
+
+
+@pytest.mark.parametrize(("w", "f", "k"), [*LIFTS, (4, 1, 8), (5, 0, 6)])
+def test_both_parts_add_up_to_the_shifted_sum(w: int, f: int, k: int) -> None:
+    """Of every split of sums in (−2^(w−2), 2^(w−2)): floor(z / 2^f) or, if that is not exact, one more."""
+    rng, n, ring = np.random.default_rng([7, w]), 3000, Ring(k)
+    quarter = max(1 << w >> 2, 1)
+    z = np.array([int(rng.integers(1 - quarter, quarter)) for _ in range(n)], object)
+    z[:3] = [1 - quarter, 0, quarter - 1]
+    m2 = rng.integers(0, 2**64, n, dtype=np.uint64)
+    m1 = np.array([int(a) % 2**64 for a in z], np.uint64) - m2
+    how, bits = Lift(w, f, ""), k - w + f
+    assert bits == how.bits(ring) == lifted_bits(k, w, f)
+    alpha, beta, gamma = packed(rng, n, 1), packed(rng, n, 1), packed(rng, n, bits)
+    rest, (add, constant), t = (
+        ref.lift_product(alpha, beta, gamma, bits, n),
+        how.constants(),
+        np.zeros(n, np.uint64),
+    )
+    one, two = ref.lift_bit(m1, alpha, add, w), ref.lift_bit(m2, beta, 0, w)
+    first = ref.lift_part(m1, one, two, alpha, rest, t, add, constant, w, f, True, k)
+    second = ref.lift_part(m2, two, one, beta, gamma, t, 0, 0, w, f, False, k)
+    error = ring.to_ints(ring.add(first, second)) - (z >> f)
+    assert np.all((error == 0) | ((error == 1) & (z % (1 << f) != 0)))
+
+
+@pytest.mark.skipif(not HAS_NATIVE, reason="the native kernels are not built")
+def test_buffers_of_another_size_are_refused() -> None:
+    words, bits = np.zeros(9, np.uint64), np.zeros(2, np.uint8)
+    with pytest.raises(ValueError, match="size"):
+        native.lift_bit(words, bits[:1], 0, 5)
+    with pytest.raises(ValueError, match="size"):
+        native.lift_product(bits, bits, bits, 7, 9)
+    with pytest.raises(ValueError, match="no such lift"):
+        native.lift_part(words, bits, bits, bits, bits, words, 0, 0, 64, 0, True, 64)
+    with pytest.raises(ValueError, match="size"):
+        native.bits_left(words.reshape(9, 1), bits, 20, 20, 1)

@@ -1,0 +1,137 @@
+"""Normalisation to one interval, and functions on ranges of every length: within their bounds, at their costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from tacit.algebra.ring import Ring
+from tacit.gadgets import approximate as ap
+from tacit.gadgets import separable as sep
+from tacit.testing import gather, run, scatter
+
+Array = npt.NDArray[Any]
+SEED, K, F = 14, 64, 16
+RING = Ring(K)
+RANGES = [
+    (0.01, 1000), (1, 8), (1, 2.5), (1, 1.5), (0.0001, 60), (2**-16, 1e6), (100, 2.0**40), (3, 40), (1, 15), (5, 300),
+    (2.0**20, 2.0**30), (2.0**40, 2.0**43), (0.001, 0.002),
+]  # fmt: skip
+
+
+def _values(lo: float, hi: float, n: int = 700) -> Array:
+    """Return units of values in [lo, hi], uniform in the logarithm, the ends and powers of two among them."""
+    low, high = max(math.ceil(lo * 2**F), 1), math.floor(hi * 2**F)
+    rng = np.random.default_rng([SEED, low % 2**32])
+    drawn = np.exp(rng.uniform(math.log(low), math.log(high), n)).astype(np.int64)
+    powers = [1 << e for e in range(high.bit_length()) if low <= 1 << e <= high]
+    edges = [low, high, *powers, *(v - 1 for v in powers if v > low)]
+    return np.array([*edges, *np.clip(drawn, low, high)], np.int64)
+
+
+def _bits(v: float) -> int:
+    return max(0, math.floor(math.log2(v)) + 1)
+
+
+def _calls(
+    lo: float, hi: float
+) -> dict[str, tuple[Callable[[Any, Any], Any], Callable[[Array], Array], Any]]:
+    """Return for each function how it is called, its exact value, and its bound."""
+    m = math.floor(hi * 2**F).bit_length()
+    least = math.ceil(lo * 2**F).bit_length() - 1
+    root, inverse, whole = _bits(math.sqrt(hi)), _bits(1 / math.sqrt(lo)), _bits(1 / lo)
+    calls: dict[str, Any] = {
+        "sqrt": (lambda p, x: ap.sqrt(p, x, F, m, root, least), np.sqrt, ap.root_error(K, F, m, root)),
+        "rsqrt": (
+            lambda p, x: ap.rsqrt(p, x, F, m, inverse, least),
+            lambda v: 1 / np.sqrt(v),
+            ap.root_error(K, F, m, inverse),
+        ),
+        "log": (lambda p, x: ap.log(p, x, F, m, least), np.log, ap.log_error(K, F, m)),
+    }
+    if whole + m <= K - 2:
+        bound = ap.divide_error(K, F, m, whole)
+        one = RING.constant(1 << F)
+        calls["reciprocal"] = (
+            lambda p, x: ap.reciprocal(p, x, F, m, whole, least),
+            lambda v: 1 / v,
+            bound,
+        )
+        calls["divide"] = (
+            lambda p, x: ap.divide(
+                p, p.constant(np.broadcast_to(one, x.shape).copy()), x, F, m, whole, least
+            ),
+            lambda v: 1 / v,
+            bound,
+        )
+    return calls
+
+
+@pytest.mark.parametrize(("lo", "hi"), RANGES)
+def test_functions_keep_their_bounds_on_any_range(lo: float, hi: float) -> None:
+    units = _values(lo, hi)
+    calls = _calls(lo, hi)
+    got = run(
+        "rep3", K, lambda p: [fn(p, scatter(p, RING.encode_ints(units))) for fn, _, _ in calls.values()]
+    )
+    for i, (name, (_, exact, (absolute, relative))) in enumerate(calls.items()):
+        found = RING.to_ints(gather({n: v[i] for n, v in got.items()}, "rep3", RING)).astype(float) / 2**F
+        want = exact(units / 2.0**F)
+        over = np.abs(found - want) / (absolute + relative * np.abs(want))
+        assert over.max() < 0.95, (
+            f"{name} on [{lo}, {hi}]: {over.max():.3f} of its bound at {units[over.argmax()]}"
+        )
+
+
+@pytest.mark.parametrize("hi", [1.0, 60.0, 2.0**30, 2.0**44])
+def test_the_root_of_zero_is_zero(hi: float) -> None:
+    units = np.append(_values(0.0, hi, 300), [0, 0])
+    m, out = math.floor(hi * 2**F).bit_length(), _bits(math.sqrt(hi))
+    got = run("rep3", K, lambda p: ap.sqrt(p, scatter(p, RING.encode_ints(units)), F, m, out))
+    found = RING.to_ints(gather(got, "rep3", RING)).astype(float)
+    absolute, relative = ap.root_error(K, F, m, out)
+    want = np.sqrt(units * 2.0**F)
+    assert np.all(np.abs(found - want) <= absolute * 2**F + relative * want)
+    assert not np.any(found[-2:])
+
+
+@pytest.mark.parametrize("m", [1, 2, 3, 7, 26, 40])
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_tests_bring_every_value_to_the_interval(m: int, step: int) -> None:
+    """However the tests err, a value between two places included."""
+    for least in range(m):
+        for exact in (False, True):
+            for zero in (False, True) if least == 0 and not exact else (False,):
+                where = sep.octaves(m, least, step, exact, zero)
+                for x in {v for e in range(least, m) for v in (1 << e, (2 << e) - 1)}:
+                    sure = sum(x < 1 << place for place in where.at)
+                    # Bit 0 has no carry from below: that test does not err.
+                    maybe = sure if exact else sum(x < (2 << place if place else 1) for place in where.at)
+                    for k in range(sure, maybe + 1):
+                        assert 1 << m <= x << step * k + where.span and x << step * k < 1 << m
+                assert where.groups == len(where.at) + 1 - zero
+                assert not zero or where.at[-1] == 0
+
+
+def test_short_ranges_need_no_normalisation() -> None:
+    units = _values(1, 8, 5)
+
+    def body(p: Any) -> int:
+        before = p.party.mesh.meter.rounds
+        ap.sqrt(p, scatter(p, RING.encode_ints(units)), F, 20, 2, 16)
+        return int(p.party.mesh.meter.rounds - before)
+
+    assert max(run("rep3", K, body).values()) == 3
+
+
+def test_exponents_of_a_long_range_take_one_digit_more_than_they_fill() -> None:
+    for lo, hi in ((-8.0, 8.0), (-20.0, 0.0), (0.0, 10.0), (-1.0, 1.0), (3.0, 3.1), (-11.0, -10.5)):
+        plan = sep.exp_plan(K, F, lo, hi, 20)
+        assert plan is not None
+        first, last = (v * 1.4426950408889634 - plan.base for v in (lo, hi))
+        assert plan.step <= first and last < plan.digits * plan.step
