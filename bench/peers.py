@@ -38,12 +38,13 @@ def record_machine(folder: Path) -> None:
     (folder / "machine.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
-def write_programs(folder: Path, workloads: Sequence[Workload]) -> None:
+def write_programs(folder: Path, workloads: Sequence[Workload], small: bool) -> None:
     """Trace the workloads and keep their Programs, for a machine without JAX."""
     folder.mkdir(parents=True, exist_ok=True)
     for w in workloads:
-        made = trace(w.program, w.params, described(w.data()))
-        traced_file(folder, w.program, w.params).write_text(made.text())
+        params = w.small if small else w.params
+        made = trace(w.program, params, described(w.data(params)))
+        traced_file(folder, w.program, params).write_text(made.text())
 
 
 def options() -> argparse.ArgumentParser:
@@ -100,7 +101,7 @@ def main() -> int:
     if not chosen:
         parser.error(f"no workload's name contains {' or '.join(map(repr, args.only))}; --list shows them")
     if args.trace:
-        write_programs(args.trace, chosen)
+        write_programs(args.trace, chosen, args.small)
         return 0
     if args.programs:
         os.environ[TRACED] = str(args.programs.resolve())
