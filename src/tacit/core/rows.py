@@ -59,18 +59,7 @@ def flat_places(at: Array) -> Array:
 
 
 def inverse_places(at: Array) -> Array:
-    """Return the inverse of a permutation of the flattened array."""
-    out = np.empty_like(at)
+    """Return the inverse of a permutation of the flattened array; −1 for places that others are named twice for."""
+    out = np.full_like(at, -1)
     out[at] = np.arange(at.size)
     return out
-
-
-def is_permutation(at: Array) -> bool:
-    """Whether every block of `at` (blocks, rows) names each of its rows once."""
-    if at.size == 0:
-        return True
-    if int(at.max()) >= at.shape[1]:
-        return False
-    seen = np.zeros(at.size, bool)
-    seen[flat_places(at)] = True
-    return bool(seen.all())

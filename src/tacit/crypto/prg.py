@@ -99,21 +99,24 @@ class Stream:
         Random keys are sorted; a draw in which two keys of a block are equal is repeated, so that by symmetry
         every order is equally likely.
         """
-        bits = np.uint64(max(n - 1, 0).bit_length())
-        low = (np.uint64(1) << bits) - np.uint64(1)
-        starts = (np.arange(blocks, dtype=np.int64) * n)[:, None]
+        low = np.uint64((1 << max(n - 1, 0).bit_length()) - 1)
         while True:
             keys = self.take(8 * blocks * n).view(np.uint64).reshape(blocks, n)
             if n < 1 << 20:
-                keys = (keys & ~low) | np.arange(n, dtype=np.uint64)
+                # The low bits say which row a key belongs to; keys are equal if the others are.
+                keys &= ~low
+                keys |= np.arange(n, dtype=np.uint64)
                 keys.sort(axis=1)
-                order = (keys & low).astype(np.int64)
-                keys >>= bits
+                equal = bool(np.any(keys[:, 1:] ^ keys[:, :-1] <= low))
+                keys &= low
+                order = keys.view(np.int64)
             else:
                 order = np.argsort(keys, axis=1)
                 keys = np.take_along_axis(keys, order, axis=1)
-            if not np.any(keys[:, 1:] == keys[:, :-1]):
-                return np.asarray((order + starts).reshape(-1))
+                equal = bool(np.any(keys[:, 1:] == keys[:, :-1]))
+            if not equal:
+                order += (np.arange(blocks, dtype=np.int64) * n)[:, None]
+                return order.reshape(-1)
 
 
 class Tape:

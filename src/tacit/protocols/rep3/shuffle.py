@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tacit.core.rows import Column, flat_places, inverse_places, is_permutation, take_rows
+from tacit.core.rows import Column, flat_places, inverse_places, take_rows
 from tacit.core.share import Share
+from tacit.crypto.prg import Source
 from tacit.errors import PeerMisbehaved
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def place(p: Rep3, at: Column, columns: Sequence[Column]) -> list[Column]:
     1., 2. shuffle `at` and the columns by one fresh π, open at[π]. Then every party moves its parts.
     """
     moved, (opened,) = _chain(p, draw(p, *at.share.shape), columns, [at])
-    target = inverse_places(flat_places(_places(p, at, opened)))
+    target = _places(at, opened)[1]
     return [c.with_parts(*(take_rows(part, target) for part in c.share.parts)) for c in moved]
 
 
@@ -54,7 +55,7 @@ def fetch(p: Rep3, at: Column, columns: Sequence[Column]) -> list[Column]:
     """
     perms = draw(p, *at.share.shape)
     _, (opened,) = _chain(p, perms, [], [at])
-    source = flat_places(_places(p, at, opened))
+    source = _places(at, opened)[0]
     taken = [c.with_parts(*(take_rows(part, source) for part in c.share.parts)) for c in columns]
     back = {pair: inverse_places(g) for pair, g in perms.items()}
     return _chain(p, back, taken, [], backwards=True)[0]
@@ -70,11 +71,15 @@ def draw(p: Rep3, blocks: int, rows: int) -> dict[Pair, Array]:
     return out
 
 
-def _places(p: Rep3, at: Column, opened: Array) -> Array:
+def _places(at: Column, opened: Array) -> tuple[Array, Array]:
+    """Return opened places and their inverse, in the flattened rows; PeerMisbehaved if they are no permutation."""
     places = np.where(opened["hi"] == 0, opened["lo"], np.uint64(2**63)) if at.ring.wide else opened
-    if not is_permutation(places):
-        raise PeerMisbehaved("the parties opened places that are no permutation: one of them deviated", ())
-    return np.asarray(places)
+    if not places.size or int(places.max()) < places.shape[1]:
+        source = flat_places(places)
+        inverse = inverse_places(source)
+        if not np.any(inverse < 0):
+            return source, inverse
+    raise PeerMisbehaved("the parties opened places that are no permutation: one of them deviated", ())
 
 
 def _chain(
@@ -101,7 +106,6 @@ def _chain(
          "bc": perms.get((0, 1) if backwards else (1, 2))}  # fmt: skip
     work = [*columns, *opened]
     reshared = len(columns)
-    mask = [_masks(p, col, (a, b, c), j >= reshared) for j, col in enumerate(work)]
     # Where each pair's component lies among this party's two parts.
     low = {0: {"ac": 0, "ab": 1}, 1: {"ab": 0, "bc": 1}, 2: {"bc": 0, "ac": 1}}
     high = {2: {"ab": 0, "ac": 1}, 1: {"bc": 0, "ab": 1}, 0: {"ac": 0, "bc": 1}}
@@ -109,14 +113,14 @@ def _chain(
     if role == 0:
         assert g["ab"] is not None and g["ac"] is not None
         out = []
-        for col, m in zip(work, mask, strict=True):
+        for col, with_b, with_c in zip(work, _masks(p, b, work), _masks(p, c, work), strict=True):
             x = take_rows(col.plus(*col.share.parts), g["ab"])
-            x = take_rows(col.plus(x, m["ab"]), g["ac"])
-            out.append(col.plus(x, m["ac"]))
+            x = take_rows(col.plus(x, with_b), g["ac"])
+            out.append(col.plus(x, with_c))
         _send(p, b, work, out)  # 1
         p.party.flush()
-        shares = [_joined(col, place, {"ab": m["to-ab"], "ac": m["to-ac"]})
-                  for col, m in zip(columns, mask[:reshared], strict=True)]  # fmt: skip
+        fresh = zip(columns, _new(p, b, columns), _new(p, c, columns), strict=True)
+        shares = [_joined(col, place, {"ab": s, "ac": t}) for col, s, t in fresh]
         seen = []
         if opened:
             us = _recv(p, b, opened)
@@ -127,23 +131,24 @@ def _chain(
     if role == 1:
         assert g["ab"] is not None
         rest = [
-            col.minus(take_rows(col.share.parts[place["bc"]], g["ab"]), m["ab"])
-            for col, m in zip(work, mask, strict=True)
+            col.minus(take_rows(col.share.parts[place["bc"]], g["ab"]), m)
+            for col, m in zip(work, _masks(p, a, work), strict=True)
         ]
         _send(p, c, work, rest)  # 1
-        halves = [take_rows(x, g["bc"]) for x in _recv(p, a, work)]
+        p.party.flush()
         drawn, other = "ab", c
+        masks = [*_new(p, a, columns), *_masks(p, c, opened)]
+        halves = [take_rows(x, g["bc"]) for x in _recv(p, a, work)]
     else:
         assert g["ac"] is not None
-        halves = []
-        for col, m, y in zip(work, mask, _recv(p, b, work), strict=True):
-            halves.append(take_rows(col.minus(take_rows(y, g["ac"]), m["ac"]), g["bc"]))
         drawn, other = "ac", b
+        with_a, masks = _masks(p, a, work), [*_new(p, a, columns), *_masks(p, b, opened)]
+        halves = []
+        for col, m, y in zip(work, with_a, _recv(p, b, work), strict=True):
+            halves.append(take_rows(col.minus(take_rows(y, g["ac"]), m), g["bc"]))
     mine = [
-        col.minus(h, m[f"to-{drawn}"])
-        if j < reshared
-        else (col.plus(h, m["bc"]) if role == 1 else col.minus(h, m["bc"]))
-        for j, (col, h, m) in enumerate(zip(work, halves, mask, strict=True))
+        col.plus(h, m) if j >= reshared and role == 1 else col.minus(h, m)
+        for j, (col, h, m) in enumerate(zip(work, halves, masks, strict=True))
     ]
     _send(p, other, work, mine)  # 2
     if opened:
@@ -151,26 +156,25 @@ def _chain(
     theirs = _recv(p, other, work)
     total = [col.plus(x, y) for col, x, y in zip(work, mine, theirs, strict=True)]
     shares = [
-        _joined(col, place, {drawn: m[f"to-{drawn}"], "bc": t})
-        for col, m, t in zip(columns, mask[:reshared], total[:reshared], strict=True)
+        _joined(col, place, {drawn: m, "bc": t})
+        for col, m, t in zip(columns, masks[:reshared], total[:reshared], strict=True)
     ]
     p.party.flush()
     return shares, total[reshared:]
 
 
-def _masks(p: Rep3, col: Column, names: tuple[str, str, str], is_opened: bool) -> dict[str, Array]:
-    """Draw what this party shares with the others: W of each pair, and the two new components that A draws."""
-    a, b, c = names
-    out: dict[str, Array] = {}
-    for key, pair in (("ab", (a, b)), ("ac", (a, c)), ("bc", (b, c))):
-        if p.party.name not in pair or (key == "bc" and not is_opened):
-            continue
-        other = pair[1] if pair[0] == p.party.name else pair[0]
-        shape, width = col.share.shape, col.ring.width
-        out[key] = p.party.common_with(other, "rep3/shuffle-mask").bits(width, shape, col.ring)
-        if key != "bc" and not is_opened:
-            out[f"to-{key}"] = p.party.common_with(other, "rep3/shuffle-share").bits(width, shape, col.ring)
-    return out
+def _masks(p: Rep3, other: str, columns: Sequence[Column]) -> list[Array]:
+    """Draw W of the pair with another party, for each column."""
+    return _drawn(p.party.common_with(other, "rep3/shuffle-mask"), columns)
+
+
+def _new(p: Rep3, other: str, columns: Sequence[Column]) -> list[Array]:
+    """Draw a new component of each column that A has in common with another party."""
+    return _drawn(p.party.common_with(other, "rep3/shuffle-share"), columns)
+
+
+def _drawn(source: Source, columns: Sequence[Column]) -> list[Array]:
+    return [source.bits(col.ring.width, col.share.shape, col.ring) for col in columns]
 
 
 def _joined(col: Column, place: dict[str, int], parts: dict[str, Array]) -> Column:
