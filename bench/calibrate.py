@@ -48,7 +48,7 @@ FEW, MANY = 200, 9
 """Passes over all functionalities, on few elements and on many."""
 SIDE = 640
 EQUATIONS = 24
-PARTS_OF = {"linear": EQUATIONS, "clear": 5}
+PARTS_OF = {"linear": EQUATIONS, "clear": 40}
 """What a call of `cases` does more than once: equations, operands read."""
 Call = Callable[[], Any]
 
@@ -98,7 +98,7 @@ def cases(p: Any, n: int) -> dict[str, tuple[Call, dict[str, Any]]]:
         "agree": (lambda: p.agree(ring.zeros((n,))), {}),
         "linear": (lambda: runtime.block(chain, [Value(shape, None, x)]), {}),
         "own": (lambda: p.add(x, x), {}),
-        "clear": (lambda: _clear(n), {}),
+        "clear": (lambda: _clear(8 * n), {}),
     }
     return found
 

@@ -162,6 +162,6 @@ def test_a_plan_with_ones_own_calibration(tmp_path: Path, capsys: pytest.Capture
     )
     assert main(["job", "show", str(path), "--machine", str(slow)]) == 0
     (line,) = [text for text in capsys.readouterr().out.splitlines() if text.startswith("time")]
-    assert "about 90 s on lan: 0.2 ms round trip" in line
+    assert "about 110 s on lan: 0.2 ms round trip" in line
     assert main(["job", "show", str(path), "--machine", str(path)]) == 1
     assert "not a calibration" in capsys.readouterr().err

@@ -101,25 +101,36 @@ def test_messages_pass_one_after_the_other_through_a_senders_line() -> None:
     assert twice.cost.clock["c"] == pytest.approx(2 * passing(b) + way)
 
 
-def test_parties_that_share_cores_take_longer_for_many_elements() -> None:
-    alone = Machine({"mul": 1e-3}, {"mul": 1e-6})
-    crowded = Machine({"mul": 1e-3}, {"mul": 1e-6}, cores=0.5)
-    assert alone.seconds("mul", 1, 10**6) == pytest.approx(1.001)
-    assert crowded.seconds("mul", 1, 10**6) == pytest.approx(2.001)
-    assert crowded.processor("mul", 1, 10**6) == pytest.approx(1.001)
-    # What was not measured counts as a product, a kind of what was as that.
-    assert alone.seconds("new", 1, 1) == alone.seconds("mul", 1, 1)
+def test_parties_wait_for_what_others_compute_before_they_send() -> None:
+    """A product and its truncation: 1 and 2 work, then 0, then 1, then 2; nobody's messages take any time."""
+    near = Network("near", 1, 10**12)
+    busy = Machine({"mul": 0.0, "mul_trunc": 6.0}, {"mul": 0.0, "mul_trunc": 0.0})
+    clocks = {}
+    for cores in (1.0, 2 / 3, 1 / 3):
+        machine = Machine(busy.calls, busy.units, cores)
+        party = nowhere(("a", "b", "c"), network=near)
+        model = CostModel("rep3", protocols.load("rep3").cards, party, Ring(64), machine=machine)
+        model.mul_trunc(ghost((100,)), ghost((100,)), 16)
+        assert model.cost.working == pytest.approx({"a": 6.0, "b": 6.0, "c": 6.0})
+        clocks[cores] = model.cost.seconds
+    # 2 (1) or 3 (2) before the first wave; 3 (0) before the second; 2 (1) before the third; the rest, all at once.
+    assert clocks[1.0] == pytest.approx(3 + 3 + 2 + 3, abs=1e-3)
+    assert clocks[1.0] < clocks[2 / 3] < 18 <= clocks[1 / 3]
+
+
+def test_what_was_not_measured_counts_as_what_is_like_it() -> None:
     kinds = Machine(
-        {"mul": 0.0, "factored": 1.0, "factored Waves": 2.0}, {"mul": 0.0, "factored": 0, "factored Waves": 0}
+        {"mul": 0.5, "factored": 1.0, "factored Waves": 2.0}, {"mul": 0, "factored": 0, "factored Waves": 0}
     )
-    assert [kinds.seconds(k, 1, 1) for k in ("factored Waves", "factored Powers")] == [2.0, 1.0]
+    found = [kinds.processor(k, 1, 1) for k in ("factored Waves", "factored Powers", "new")]
+    assert found == [2.0, 1.0, 0.5]
 
 
-def test_the_packages_calibration_knows_every_functionality() -> None:
+def test_the_packages_calibration_has_a_time_for_every_functionality() -> None:
     machine = default_machine()
     assert machine.source
-    for name in protocols.load("rep3").cards:
-        assert machine.processor(name, 1, 1000) > 0 and name in {k.split(" ")[0] for k in machine.calls}
+    for protocol in ("rep3", "semi2k"):
+        assert all(machine.processor(name, 1, 1000) > 0 for name in protocols.load(protocol).cards)
     assert machine.calls.keys() == machine.units.keys()
 
 

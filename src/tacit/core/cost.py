@@ -61,7 +61,8 @@ class CostModel(Ghost):
     """Realises every functionality by counting the messages on its card; `dealer` names who deals, if any.
 
     Each party has a clock, too: work moves it on by what `machine` says, a message arrives after its bytes have passed
-    the sender's line, one after the other, and half a round trip more, and a receiver waits for it.
+    the sender's line, one after the other, and half a round trip more, and a receiver waits for it. So what one party
+    computes before it can send is in the way of those that wait.
     """
 
     def __init__(
@@ -115,9 +116,23 @@ class CostModel(Ghost):
         self.cost.calls[functionality] += 1
         self.cost.elements[functionality] += n
         kind = f"{functionality} {sizes.get('kind', '')}".strip()
-        self._busy(kind, 1, work(functionality, n, sizes), names)
+        self._exchange(
+            [
+                [(self._name(a, outside), self._name(b, outside), size) for a, b, size in wave]
+                for wave in waves
+            ],
+            self.machine.processor(kind, 1, work(functionality, n, sizes)),
+        )
+
+    def _exchange(self, waves: list[list[tuple[str, str, int]]], seconds: float) -> None:
+        """Add a call's waves; each party works as much before each message that it sends as after the last."""
+        names = self.party.compute
+        sends = Counter(name for wave in waves for name in {sender for sender, _, _ in wave})
+        part = {name: seconds / (sends[name] + 1) for name in names}
         for wave in waves:
-            self._wave([(self._name(a, outside), self._name(b, outside), size) for a, b, size in wave])
+            self._busy(part, [name for name in names if any(sender == name for sender, _, _ in wave)])
+            self._wave(wave)
+        self._busy(part, names)
 
     def _name(self, index: int, outside: list[str]) -> str:
         if index >= 0:
@@ -142,18 +157,19 @@ class CostModel(Ghost):
 
     # -- work without messages -------------------------------------------------------------------------------
 
-    def _busy(self, kind: str, calls: int, units: int, parties: Sequence[str]) -> None:
-        """Let parties work."""
+    def _busy(self, seconds: dict[str, float], parties: Sequence[str]) -> None:
+        """Let parties work at the same time."""
         clock, working = self.cost.clock, self.cost.working
-        seconds, took = self.machine.processor(kind, calls, units), self.machine.seconds(kind, calls, units)
+        longer = self.machine.crowd(len(parties), self.party.n)
         for name in parties:
-            clock[name] = clock.get(name, 0.0) + took
-            working[name] = working.get(name, 0.0) + seconds
+            clock[name] = clock.get(name, 0.0) + seconds[name] * longer
+            working[name] = working.get(name, 0.0) + seconds[name]
 
     def spend(self, kind: str, calls: int, units: int, party: str = "") -> None:
         """Count work of a kind, at one party or at every compute party."""
         self.cost.units[kind] += units
-        self._busy(kind, calls, units, [party] if party else self.party.compute)
+        parties = [party] if party else self.party.compute
+        self._busy(dict.fromkeys(parties, self.machine.processor(kind, calls, units)), parties)
 
     def wait(self, took: dict[str, float], worked: dict[str, float]) -> None:
         """Move clocks on, and the lines with them, as a like iteration of a loop did."""

@@ -101,7 +101,6 @@ class Machine:
     """Processor seconds of one party: for each functionality, those of a call and those of a unit of `work`."""
 
     calls: Mapping[str, float]
-    """Of these, parties' parts come one after the other: they do not share cores while they wait for one another."""
     units: Mapping[str, float]
     cores: float = 1.0
     """Cores that each party has to itself; below one where parties share them."""
@@ -120,10 +119,9 @@ class Machine:
         call, unit = self._of(functionality)
         return calls * call + units * unit
 
-    def seconds(self, functionality: str, calls: float, units: float) -> float:
-        """Return how long one party works: where parties share cores, work on many elements takes longer."""
-        call, unit = self._of(functionality)
-        return calls * call + units * unit * max(1.0, 1.0 / self.cores)
+    def crowd(self, busy: int, parties: int) -> float:
+        """Return how much longer work takes while so many of the parties work at once, if they share cores."""
+        return max(1.0, busy / (self.cores * parties))
 
     def content(self) -> dict[str, Any]:
         """Return the numbers for a file."""
