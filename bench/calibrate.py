@@ -48,6 +48,7 @@ FEW, MANY = 200, 9
 """Passes over all functionalities, on few elements and on many."""
 SIDE = 640
 EQUATIONS = 24
+PLACES = tuple(range(36, 4, -2))
 PARTS_OF = {"linear": EQUATIONS, "clear": 40}
 """What a call of `cases` does more than once: equations, operands read."""
 Call = Callable[[], Any]
@@ -65,6 +66,8 @@ def cases(p: Any, n: int) -> dict[str, tuple[Call, dict[str, Any]]]:
         narrow,
     )
     how = smooth.plan(p, "sigmoid", 16, -8.0, 8.0, n)
+    narrower = testing.scatter(p.over(Ring(40)), np.zeros(n, np.uint64))
+    weights = ring.encode_ints(np.arange(8).reshape(2, 4))
     power = separable.exp_plan(64, 16, -8.0, 8.0, 20)
     table = Lookup((tuple(range(8)),), 24)
     assert how is not None and power is not None
@@ -78,6 +81,9 @@ def cases(p: Any, n: int) -> dict[str, tuple[Call, dict[str, Any]]]:
         "trunc_exact": (lambda: p.trunc_exact(x, 16), {"f": 16}),
         "matmul": (lambda: p.matmul(tall, wide), {}),
         "matmul_trunc": (lambda: p.matmul_trunc(tall, wide, 16), {"f": 16}),
+        "mul_into": (lambda: p.over(Ring(40)).mul_into(narrower, narrower, 20, ring), {"f": 20, "into": 64}),
+        "below": (lambda: p.below(x, 40, PLACES), {"bits": 40, "at": PLACES}),
+        "combine": (lambda: p.combine(planes[:4], weights, (64, 24)), {"planes": 4, "widths": (64, 24)}),
         "and_": (lambda: p.and_(planes, planes), {"planes": 8}),
         "sign": (lambda: p.sign(x, 40), {"bits": 40}),
         "is_zero": (lambda: p.is_zero(x, 40), {"bits": 40}),
@@ -162,8 +168,13 @@ def _party(
         found: dict[str, Any] = {}
         for what, (_, sizes) in large.items():
             name, each = what.split(" ")[0], PARTS_OF.get(what, 1)
-            unit = many[what] / each / work(name, LARGE, {**sizes, "inner": 1})
-            found[what] = max(0.0, few[what] / each - unit * work(name, SMALL, {**sizes, "inner": 1})), unit
+            # A call that takes several planes counts the bits of all.
+            rows = sizes["planes"] if what == "combine" else 1
+            unit = many[what] / each / work(name, rows * LARGE, {**sizes, "inner": 1})
+            found[what] = (
+                max(0.0, few[what] / each - unit * work(name, rows * SMALL, {**sizes, "inner": 1})),
+                unit,
+            )
         found["factored"] = found["factored Lookup"]  # other kinds, and sums of several
         passed = found["matmul"][1] * SIDE**2
         for what, (_, macs) in matrices.items():

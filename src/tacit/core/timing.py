@@ -137,7 +137,7 @@ def work(functionality: str, n: int, sizes: Mapping[str, Any]) -> int:
     """Return the units of work of one call on n elements: what a party's processor time grows with."""
     if functionality == "and_":
         return n * int(sizes.get("planes", 1))
-    if functionality in ("sign", "is_zero", "decompose"):
+    if functionality in ("sign", "is_zero", "decompose", "below"):
         return n * int(sizes["bits"])
     if functionality == "trunc_exact":
         return n * int(sizes["f"])
