@@ -256,7 +256,7 @@ class Protocol:
         return self.sum(self.mul(x, y), (0,))
 
     def digit_ranks(self, ones: Share) -> Share:
-        """F_dot of what each party counts: where rows go that are sorted stably by a digit, block by block.
+        """Return where rows go that are sorted stably by a digit, block by block: F_dot of what each party counts.
 
         `ones` (2^w − 1, blocks, rows) holds, for every non-empty set of the digit's bits, their product.
         """
