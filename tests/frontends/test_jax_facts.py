@@ -142,3 +142,53 @@ def test_public_numbers_with_a_zero_among_them_over_a_secret() -> None:
 def test_refused_by_name() -> None:
     with pytest.raises(NotRealised, match="'while'"):
         shared(lambda x: lax.while_loop(lambda v: v.sum() > 0, lambda v: v - 1, x), [X])
+
+
+SCORES = rng.uniform(-4, 4, (4, 4))
+LOWER = np.tri(4, 4) > 0
+MASKED: dict[str, Callable[[Any], Any]] = {
+    "infinite": lambda x: jax.nn.softmax(jnp.where(LOWER, x, -jnp.inf)),
+    "along columns": lambda x: jax.nn.softmax(jnp.where(LOWER, x, -jnp.inf), axis=0),
+    "turned": lambda x: jax.nn.softmax(jnp.where(~LOWER, -jnp.inf, x).T),
+    "the least float": lambda x: jax.nn.softmax(jnp.where(x > 0, x, jnp.finfo(jnp.float64).min)),
+    "all masked": lambda x: jax.nn.softmax(jnp.where(x > 9, x, -1e300)),
+    "causal attention": lambda x: jax.nn.dot_product_attention(*[x[None, :, None]] * 3, is_causal=True),
+    "a maximum of some": lambda x: jnp.max(x, where=x > 0, initial=-9.0, axis=0),
+    "in a loop": lambda x: lax.scan(
+        lambda c, r: (c, jax.nn.softmax(jnp.where(LOWER[2], r, -jnp.inf))), 0.0, x
+    )[1],
+}
+
+
+@pytest.mark.parametrize("name", MASKED)
+def test_masked_scores_on_their_way_to_a_softmax(name: str) -> None:
+    same(MASKED[name], [SCORES])
+
+
+LOOKED_AT: dict[str, Callable[[Any], Any]] = {
+    "returned": lambda x: jnp.where(LOWER, x, -1e300),
+    "added": lambda x: jnp.where(LOWER, x, -1e300) + 1,
+    "carried": lambda x: lax.scan(lambda c, r: (c + r, None), jnp.zeros(4), jnp.where(LOWER, x, -1e300))[0],
+    "less another maximum": lambda x: jnp.exp(
+        jnp.where(LOWER, x, -1e300) - jnp.max(jnp.where(LOWER, x, -1e300), 0)[:, None]
+    ),
+    "perhaps all of them": lambda x: jax.nn.softmax(jnp.where(x > 0, x, -jnp.inf)),
+    "the maximum alone": lambda x: jnp.max(jnp.where(LOWER, x, -jnp.inf), 0),
+}
+
+
+@pytest.mark.parametrize("name", LOOKED_AT)
+def test_masked_scores_are_for_a_softmax_only(name: str) -> None:
+    with pytest.raises(RangeError, match=r"a mask makes .* finite"):
+        shared(LOOKED_AT[name], [SCORES])
+
+
+def test_a_histogram_whose_edges_would_be_rounded_is_refused() -> None:
+    x = np.array([1, 11, 4, 4, 7, 2, 9, 11])
+    for f in (lambda x: jnp.histogram(x, bins=10)[0], lambda x: jnp.histogram2d(x, x, bins=3)[0]):
+        with pytest.raises(
+            NotRealised, match=r"test_jax_facts.py:[0-9]+: .*edges with secret ends.*use range="
+        ):
+            shared(f, [x])
+    same(lambda x: jnp.histogram(x, bins=10, range=(1, 11)), [x])
+    same(lambda x: jnp.linspace(x[0], x[1], 7) * 2.0, [x])

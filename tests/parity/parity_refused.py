@@ -7,11 +7,10 @@ _BY_WORD: dict[str, str] = {
         jnp.unwrap
     """,
     "NaN or infinite": """
-        stats.bernoulli.cdf stats.bernoulli.logpmf stats.bernoulli.pmf stats.betabinom.logpmf
-        stats.betabinom.pmf stats.binom.logpmf stats.binom.pmf stats.dirichlet.logpdf stats.dirichlet.pdf
-        stats.multinomial.logpmf stats.multinomial.pmf stats.nbinom.logpmf stats.nbinom.pmf
-        stats.poisson.logpmf stats.poisson.pmf stats.uniform.logpdf stats.uniform.pdf
-        stats.wrapcauchy.logpdf stats.wrapcauchy.pdf
+        stats.bernoulli.cdf stats.bernoulli.logpmf stats.betabinom.logpmf stats.betabinom.pmf
+        stats.binom.logpmf stats.dirichlet.logpdf stats.multinomial.logpmf stats.nbinom.logpmf
+        stats.poisson.logpmf stats.uniform.logpdf stats.uniform.pdf stats.wrapcauchy.logpdf
+        stats.wrapcauchy.pdf
     """,
     "Python asked": """
         jnp.argwhere jnp.compress jnp.extract jnp.flatnonzero jnp.intersect1d jnp.nonzero jnp.roots
@@ -96,6 +95,9 @@ _BY_WORD: dict[str, str] = {
         special.fresnel special.ndtri special.sici special.spence stats.norm.isf stats.norm.ppf
         stats.poisson.entropy stats.truncnorm.cdf stats.truncnorm.logcdf stats.truncnorm.logsf
         stats.truncnorm.sf
+    """,
+    "may overflow": """
+        stats.binom.pmf stats.multinomial.pmf stats.nbinom.pmf
     """,
     "may wrap": """
         jnp.packbits

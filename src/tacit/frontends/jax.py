@@ -29,10 +29,12 @@ from tacit.frontends import (
     jax_index,
     jax_linalg,
     jax_loops,
+    jax_masked,
     jax_more,
     jax_move,
     jax_order,
     jax_rules,
+    jax_spaced,
     jax_taken,
     jax_windows,
 )
@@ -40,20 +42,17 @@ from tacit.frontends.jax_extremes import Extreme
 from tacit.frontends.jax_flat import Atom, Const, Flat, Step, Value, flatten, fold, kind_of, known, x64
 from tacit.frontends.jax_refused import REMEDIES
 
-RULES: dict[str, jax_rules.Rule] = jax_taken.taking(
-    jax_facts.noted(
-        {
-            **jax_rules.RULES,
-            **jax_move.RULES,
-            **jax_index.RULES,
-            **jax_loops.RULES,
-            **jax_order.RULES,
-            **jax_more.RULES,
-            **jax_windows.RULES,
-            **jax_linalg.RULES,
-        }
-    )
-)
+_PLAIN: dict[str, jax_rules.Rule] = {
+    **jax_rules.RULES,
+    **jax_move.RULES,
+    **jax_index.RULES,
+    **jax_loops.RULES,
+    **jax_order.RULES,
+    **jax_more.RULES,
+    **jax_windows.RULES,
+    **jax_linalg.RULES,
+}
+RULES = jax_masked.masking(jax_spaced.spacing(jax_taken.taking(jax_facts.noted(_PLAIN))))
 DTYPES = {"fixed": np.float64, "int": np.int64, "bool": np.bool_}
 ASKED = (
     jax.errors.ConcretizationTypeError,
@@ -143,6 +142,8 @@ class Interpreter:
         """Which arrays hold maxima or minima, and of what."""
         self.views: dict[int, tuple[int, tuple[int, ...]]] = {}
         """Which arrays are others with their axes permuted, and how."""
+        self.masked: dict[int, jax_masked.Masked] = {}
+        """Which arrays hold scores that a mask sends to minus infinity."""
         self.windows: dict[Any, Any] = {}
         """How the windows of a maximum were decided: its gradient asks again."""
         self.asks_again = False
@@ -167,7 +168,9 @@ class Interpreter:
             for a in {a for a in step.ins if isinstance(a, int)}:
                 if last[a] == at:
                     del env[a]
-        return [read(a) for a in flat.outs]
+        outs = [read(a) for a in flat.outs]
+        jax_masked.outputs(self, outs)
+        return outs
 
     def step(self, step: Step, ins: list[Value]) -> list[Value]:
         """Run one step: fold it if everything is known, else by its rule."""
@@ -185,7 +188,11 @@ class Interpreter:
         try:
             for aval in step.avals:
                 kind_of(aval.dtype)
+            if self.masked:
+                jax_masked.check(self, step, ins)
             outs = rule(self, step, ins)
+            if self.masked:
+                jax_masked.carry(self, step, ins, outs)
         except TacitError as exc:
             if isinstance(exc, RangeError) and any(_not_finite(v) for v in ins):
                 raise RangeError(
