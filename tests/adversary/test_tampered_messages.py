@@ -180,7 +180,7 @@ def test_a_party_that_stops_is_named_to_the_others() -> None:
         if p.party.name == "bob":
             raise InternalError("planted")
         try:
-            p.mul_trunc(x, x, 3)
+            p.mul_trunc(p.mul(x, x), x, 3)
         except TacitError as error:
             seen[p.party.name] = error
             raise

@@ -136,7 +136,7 @@ def test_rounding_of_trunc_is_a_function_of_each_partys_operand(width: int, f: i
 
 @pytest.mark.parametrize("factors", [s for s in values(-2, 2, 2) if -2 < s[0] * s[1] < 2])
 def test_rounding_of_mul_trunc(factors: tuple[int, int]) -> None:
-    """The views are independent of the secrets, and the rounding depends on r, which P1 and P2 drew."""
+    """The views are independent of the secrets; the rounding depends on ρ, which P0 and P2 drew, in P2's part."""
     width, f, secret = 3, 1, factors[0] * factors[1]
     setting = Setting("rep3", width)
 
@@ -146,8 +146,11 @@ def test_rounding_of_mul_trunc(factors: tuple[int, int]) -> None:
 
     pins = {(0, 0): 3, (0, 1): 6, (1, 0): 1, (1, 1): 5}
     world, got = enumerate_lanes(setting, program, pins)
-    r = world.digits(("draw", "bob", "carol", "rep3/product", "000"), width)
-    _check_rounding(setting, f, secret, got, [r & np.uint64(1)])
+    rho = world.digits(("draw", "alice", "carol", "rep3/product", "000"), width)
+    x0, y0 = pins[0, 0], pins[1, 0]
+    x2, y2 = (v - pins[i, 0] - pins[i, 1] for i, v in enumerate(factors))
+    part = rho + np.uint64((x2 * (y2 + y0) + x0 * y2) % 2**width)
+    _check_rounding(setting, f, secret, got, [part & np.uint64(1)])
 
 
 def _mul_trunc_trial(turned: int = 0, name: str = "mul_trunc") -> Trial:

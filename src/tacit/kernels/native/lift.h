@@ -18,9 +18,14 @@ template <class F> void over_lifted(size_t n, F body) {
     });
 }
 
-// Bits of packed bytes from element `at` on, which is a multiple of 8.
+// Bits of packed bytes from element `at` on, a multiple of 8.
 inline void bits_run(u64 *out, const u8 *p, size_t at, size_t count) {
-    for (size_t i = 0; i < count; ++i) out[i] = p[(at + i) >> 3] >> ((at + i) & 7) & 1;
+    for (size_t g = 0; g < count; g += 64) {
+        const size_t left = count - g < 64 ? count - g : 64;
+        u64 word = 0;
+        memcpy(&word, p + (at + g) / 8, (left + 7) / 8);
+        for (size_t i = 0; i < left; ++i) out[g + i] = word >> i & 1;
+    }
 }
 
 void lift_product(u8 *__restrict out, const u8 *alpha, const u8 *beta, const u8 *gamma, unsigned bits, size_t n) {
@@ -37,10 +42,13 @@ void lift_product(u8 *__restrict out, const u8 *alpha, const u8 *beta, const u8 
 
 void lift_bit(u8 *__restrict out, const u64 *m, const u8 *mask, u64 add, unsigned w, size_t n) {
     over_lifted(n, [=](size_t at, size_t count) {
-        for (size_t i = 0; i < count; i += 8) {
-            unsigned byte = 0;
-            for (size_t j = i; j < i + 8 && j < count; ++j) byte |= unsigned((~(m[at + j] + add) >> (w - 1)) & 1) << (j - i);
-            out[(at + i) / 8] = u8(byte ^ mask[(at + i) / 8]);
+        for (size_t g = 0; g < count; g += 64) {
+            const size_t left = count - g < 64 ? count - g : 64;
+            u64 word = 0, held = 0;
+            for (size_t i = 0; i < left; ++i) word |= (~(m[at + g + i] + add) >> (w - 1) & 1) << i;
+            memcpy(&held, mask + (at + g) / 8, (left + 7) / 8);
+            held ^= word;
+            memcpy(out + (at + g) / 8, &held, (left + 7) / 8);
         }
     });
 }

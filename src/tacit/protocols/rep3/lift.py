@@ -9,7 +9,9 @@ count, and only the exchange is left (docs/decisions/0050).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -120,31 +122,41 @@ class Third:
         return Share((ring.add(mine, ring.unpack(rest, (n,))), self.t0))
 
 
-def mul_into(p: Rep3, x: Share, y: Share, f: int, ring: Ring) -> Share:
-    """F_mul then F_trunc into a wider ring: neighbours of x·y / 2^f for |x·y| < 2^(w−2), flat.
+Product = Callable[["Rep3", int, int, Array | None, Array | None], Array]
+"""(party, start, stop, plus, minus) → this party's part of the product's elements, plus and minus two masks."""
 
-    1. P0 → P1: its masked part of the product, and what the lift needs. P2 → P1: masked v. 2. and 3. as every lift.
-    """
-    how = Lift(p.ring.width, f, "rep3.mul-into")
+
+def mul_into(p: Rep3, x: Share, y: Share, f: int, ring: Ring) -> Share:
+    """F_mul then F_trunc into a wider ring: neighbours of x·y / 2^f for |x·y| < 2^(w−2), flat."""
+    narrow, how = p.ring, Lift(p.ring.width, f, "rep3.mul-into")
     if not (0 <= f <= how.width - 2 and how.width - f < ring.width <= 64):
         raise RangeError(f"a product of {how.width} bits, shifted by {f}, does not lift to {ring.width}")
 
-    def steps(q: Rep3, low: int, high: int) -> Steps[Share]:
-        return _product(q.over(ring), q.ring, [part[low:high] for s in (x, y) for part in s.parts], how)
-
-    return joined(run(p, x.size, steps), x.shape)
-
-
-def _product(q: Rep3, narrow: Ring, held: list[Array], how: Lift) -> Steps[Share]:
-    party, ring, n = q.party, q.ring, held[0].size
-    x0, x1, y0, y1 = held
-
-    def product(plus: Array | None, minus: Array | None) -> Array:
+    def product(q: Rep3, low: int, high: int, plus: Array | None, minus: Array | None) -> Array:
+        x0, x1, y0, y1 = (part[low:high] for s in (x, y) for part in s.parts)
         return kernels.rep3_products(x0, x1, y0, y1, plus, minus, narrow.width)
 
+    return product_into(p.over(ring), product, x.shape, how)
+
+
+def product_into(p: Rep3, product: Product, shape: tuple[int, ...], how: Lift) -> Share:
+    """Lift an additively shared z = z0 + z1 + z2 (a local product) without resharing it first.
+
+    1. P0 → P1: z0, masked by a draw with P2, and what the lift needs. P2 → P1: masked v. 2. and 3. as every lift.
+    """
+
+    def steps(q: Rep3, low: int, high: int) -> Steps[Share]:
+        return _product(q, product, low, high, how)
+
+    return joined(run(p, prod(shape), steps), shape)
+
+
+def _product(q: Rep3, product: Product, low: int, high: int, how: Lift) -> Steps[Share]:
+    party, ring, narrow, n = q.party, q.ring, Ring(how.width), high - low
+    stream = how.label.replace(".", "/", 1)
     if party.index == 0:
-        with2, with1 = q.common(+2, "rep3/mul-into"), q.common(+1, "rep3/mul-into")
-        masked = product(None, with2.ring(narrow, (n,)))
+        with2, with1 = q.common(+2, stream), q.common(+1, stream)
+        masked = product(q, low, high, None, with2.ring(narrow, (n,)))
         message, share = first(q, n, how, with1, with2)
         party.send(party.peer(1), how.label, narrow.pack(masked), message)  # 1
         return share
@@ -154,8 +166,8 @@ def _product(q: Rep3, narrow: Ring, held: list[Array], how: Lift) -> Steps[Share
             (party.peer(1), how.label + "-bit", narrow.wire_bytes(n, 1)),
             (party.peer(-1), how.label, size + how.message(ring, n)),
         )
-        m1 = product(narrow.unpack(buf[:size], (n,)), None)
-        return (yield from second(q, m1, buf[size:], theirs, how, q.common(-1, "rep3/mul-into")))
-    with0 = q.common(+1, "rep3/mul-into")
-    m2 = product(with0.ring(narrow, (n,)), None)
+        m1 = product(q, low, high, narrow.unpack(buf[:size], (n,)), None)
+        return (yield from second(q, m1, buf[size:], theirs, how, q.common(-1, stream)))
+    with0 = q.common(+1, stream)
+    m2 = product(q, low, high, with0.ring(narrow, (n,)), None)
     return (yield from Third.draw(q, n, how, with0).run(q, m2, how))

@@ -9,7 +9,6 @@ message, in the decision record.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ import numpy.typing as npt
 
 from tacit import kernels
 from tacit.core.share import Planes, Share
+from tacit.protocols.rep3.lift import Lift, Product, product_into
 from tacit.protocols.rep3.turns import Steps, joined, run
 
 if TYPE_CHECKING:
@@ -51,15 +51,14 @@ def _empty(p: Rep3, n: int) -> tuple[Array, Array]:
     return np.empty(n, p.ring.dtype), np.empty(n, p.ring.dtype)
 
 
-Product = Callable[["Rep3", int, int, Array | None, Array | None], Array]
-"""(party, start, stop, plus, minus) → this party's part of the product's elements, plus and minus two masks."""
-
-
 def product_trunc(p: Rep3, product: Product, shape: tuple[int, ...], f: int) -> Share:
     """F_trunc of an additively shared z (a local product), without resharing it first.
 
-    1. P1 and P2 draw r and ρ; P1 sends z1 − r + ρ, P2 sends z2 − ρ, both to P0. Now a = z − r, b = r.
+    Over rings of one word by `lift`. Else: 1. P1 and P2 draw r and ρ; P1 sends z1 − r + ρ, P2 sends z2 − ρ, both to
+    P0. Now a = z − r, b = r.
     """
+    if p.ring.width <= 64:
+        return product_into(p, product, shape, Lift(p.ring.width, f, "rep3.product"))
     low_part, high_part = _empty(p, prod(shape))
 
     def steps(q: Rep3, low: int, high: int) -> Steps[Share]:
