@@ -85,7 +85,9 @@ def test_a_burst_takes_no_more_memory_than_agreed() -> None:
     assert isinstance(found["bob"], PeerMisbehaved) and "burst" in str(found["bob"])
 
 
-def test_over_tls_and_only_between_parties_of_one_job(tmp_path: Path) -> None:
+def test_over_tls_and_only_between_parties_of_one_job(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     made = {o: load_identity(tmp_path / o, o) for o in OWNERS}
     ports = {}
     for o in OWNERS:
@@ -110,6 +112,25 @@ def test_over_tls_and_only_between_parties_of_one_job(tmp_path: Path) -> None:
         return found
 
     job = visits_job()
+    job.save(tmp_path / "job.json")
+    roster.save(tmp_path / "roster.json")
+    command = ["job", "measure", str(tmp_path / "job.json"), "--roster", str(tmp_path / "roster.json")]
+    threads = [
+        Thread(
+            target=main,
+            args=(
+                [*command, "--name", o, "--home", str(tmp_path / o), "--out", str(tmp_path / f"{o}.json")],
+            ),
+        )
+        for o in OWNERS
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({load_network(tmp_path / f"{o}.json") for o in OWNERS}) == 1
+    printed = capsys.readouterr().out
+    assert printed.count("network    measured") == 3 and "tacit job network" in printed
     found = together(dict.fromkeys(OWNERS, job))
     assert len(set(found.values())) == 1 and isinstance(found["alice"], Network)
     mixed = together({**dict.fromkeys(OWNERS, job), "bob": replace(job, title="another")})
