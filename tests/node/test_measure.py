@@ -14,7 +14,7 @@ from jobs import OWNERS, visits_job
 
 from tacit.array.interpret import reveal
 from tacit.cli.main import main
-from tacit.core.timing import PRESETS, Network, load_network
+from tacit.core.timing import PRESETS, Network, load_machine, load_network
 from tacit.errors import PeerIncompatible, PeerMisbehaved, PolicyViolation, TacitError, UsageError
 from tacit.net.identity import load_identity
 from tacit.net.link import Mesh
@@ -183,6 +183,8 @@ def test_a_plan_with_ones_own_calibration(tmp_path: Path, capsys: pytest.Capture
     )
     assert main(["job", "show", str(path), "--machine", str(slow)]) == 0
     (line,) = [text for text in capsys.readouterr().out.splitlines() if text.startswith("time")]
-    assert "about 110 s on lan: 0.2 ms round trip" in line
+    slowly = load_job(path).plan(load_machine(slow))
+    assert slowly.time() in line and "on lan: 0.2 ms round trip" in line
+    assert slowly.cost.seconds > 50 > 1 > load_job(path).plan().cost.seconds
     assert main(["job", "show", str(path), "--machine", str(path)]) == 1
     assert "not a calibration" in capsys.readouterr().err
