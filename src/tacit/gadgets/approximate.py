@@ -85,7 +85,10 @@ def reciprocal(p: Protocol, y: Share, f: int, m: int, q_bits: int, least: int = 
     if plan is not None:
         return sep.scaled(p, y, plan)
     c, r = _reciprocal_mantissa(p, y, m, prec.s, least)
-    # c·r is 2^m/y.
+    if prec.s + m - f + q_bits > p.ring.width - 3:
+        # 2^s·c·r, which is 2^(s + m − f)/y, would wrap: first c to f + guard fractional bits, as in `divide`.
+        return p.mul_trunc(_rescale(p, c, m - 2 * f - prec.guard), r, prec.s + prec.guard)
+    # c·r is 2^m/y in units.
     by = prec.s + m - 2 * f
     return p.mul_trunc(c, r, by) if by > 0 else p.shl(p.mul(c, r), -by)
 
