@@ -221,6 +221,17 @@ def _combined(s: Secrets) -> Program:
     return program
 
 
+def _combined_twice(s: Secrets) -> Program:
+    """Make two sums of two bits over two rings: no two sums of one call may share a mask."""
+
+    def program(p: Any, lab: Lab) -> Share:
+        bits = stack_planes([lab.share_bit(v) for v in s])
+        one, two = p.combine(bits, np.array([[1, 0], [0, 1]], np.uint64), [1, 2])
+        return p.sub(p.shl(two, 1), one)
+
+    return program
+
+
 def _multiplied_into(s: Secrets) -> Program:
     return lambda p, lab: p.mul_into(lab.share(s[0]), lab.share(s[1]), 0, Ring(p.ring.width + 1))
 
@@ -501,6 +512,7 @@ TRIALS = [
         pinned=2,
     ),
     Trial("combine", _rep3(2), _combined, values(0, 2, 2), lambda s: signed(3 * s[0] + s[1], 2), pinned=2),
+    Trial("combine, two sums", _rep3(2), _combined_twice, values(0, 2, 2), None, pinned=2),
     Trial("mul_into", _rep3(3), _multiplied_into, [(0, 0), (1, 1), (1, -1)], None, pinned=1),
     Trial("mul_into, cut", _rep3(3), _multiplied_and_cut, [(0, 0), (1, 1), (1, -1)], None, pinned=1),
     *(
