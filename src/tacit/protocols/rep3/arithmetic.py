@@ -94,7 +94,7 @@ def dot(p: Rep3, x: Share, y: Share) -> Share:
 
 def digit_ranks(p: Rep3, ones: Share) -> Share:
     """F_dot of [the digit is v] and of how many more rows come before v than before 0, plus how many before 0."""
-    own, previous = zero_share(p, ones.shape[1:], "rep3/dot")
+    own, previous = zero_share(p, ones.shape[1:], "rep3/digit-ranks")
     x, y = (np.ascontiguousarray(part) for part in ones.parts)
     one = int(p.holds_constant(0)), int(p.holds_constant(1))
     z, *base = kernels.digit_ranks(x, y, *one, own, previous, p.ring.width)
