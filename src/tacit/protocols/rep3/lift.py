@@ -142,6 +142,8 @@ def mul_into(p: Rep3, x: Share, y: Share, f: int, ring: Ring) -> Share:
 def product_into(p: Rep3, product: Product, shape: tuple[int, ...], how: Lift) -> Share:
     """Lift an additively shared z = z0 + z1 + z2 (a local product) without resharing it first.
 
+    P1 and P2 move a draw r of theirs from one part to the other: the part alone says how z is rounded, and P0 knows
+    its own mask and how z2 depends on the factors.
     1. P0 → P1: z0, masked by a draw with P2, and what the lift needs. P2 → P1: masked v. 2. and 3. as every lift.
     """
 
@@ -166,8 +168,15 @@ def _product(q: Rep3, product: Product, low: int, high: int, how: Lift) -> Steps
             (party.peer(1), how.label + "-bit", narrow.wire_bytes(n, 1)),
             (party.peer(-1), how.label, size + how.message(ring, n)),
         )
-        m1 = product(q, low, high, narrow.unpack(buf[:size], (n,)), None)
+        r = _moved(q, +1, narrow, n, how)
+        m1 = product(q, low, high, narrow.unpack(buf[:size], (n,)), r)
         return (yield from second(q, m1, buf[size:], theirs, how, q.common(-1, stream)))
     with0 = q.common(+1, stream)
-    m2 = product(q, low, high, with0.ring(narrow, (n,)), None)
+    mask, r = with0.ring(narrow, (n,)), _moved(q, -1, narrow, n, how)
+    m2 = product(q, low, high, mask if r is None else narrow.add(mask, r), None)
     return (yield from Third.draw(q, n, how, with0).run(q, m2, how))
+
+
+def _moved(q: Rep3, offset: int, narrow: Ring, n: int, how: Lift) -> Array | None:
+    """Draw r, of the bits that are rounded off."""
+    return q.common(offset, "rep3/rounding").bits(how.shift, (n,), narrow) if how.shift else None
