@@ -46,9 +46,10 @@ def _need_axis(ins: list[Aval], what: str) -> tuple[int, ...]:
 
 def _refuse(rt: Runtime) -> None:
     """Raise NotRealised, before any message, where the protocol cannot shuffle."""
-    if not isinstance(rt.p, Ghost) and "shuffle" not in rt.p.cards:
+    if not rt.p.offers("shuffle"):
+        name = getattr(rt.p, "protocol", rt.p.name)
         raise NotRealised(
-            f"protocol {rt.p.name} does not shuffle; use one that does (for example rep3), or sort, which it can"
+            f"protocol {name} does not shuffle; use one that does (for example rep3), or sort, which it can"
         )
 
 
