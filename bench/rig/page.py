@@ -327,8 +327,8 @@ def write(folder: Path, note: str, page: Path = PAGE) -> None:
         lines += [f"**{note}**", ""]
     runs = [(e, r) for found in results.values() for r in found.values() for e in r["engines"].values()]
     loads = [e.get("load", r.get("load_before", 0.0)) for e, r in runs]
-    commits = sorted({e.get("commit", r.get("commit", "")) for e, r in runs})
-    dates = sorted({e.get("taken", r.get("taken", ""))[:10] for e, r in runs})
+    commits = sorted({e.get("commit", r.get("commit", "")) for e, r in runs} - {""})
+    dates = sorted({e.get("taken", r.get("taken", ""))[:10] for e, r in runs} - {""})
     if where and loads:
         when = " to ".join(dict.fromkeys((dates[0], dates[-1])))
         which = f"{'commit' if len(commits) == 1 else 'commits'} {', '.join(commits)}"
