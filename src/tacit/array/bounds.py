@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tacit.array import intervals as iv
-from tacit.array.constants import split
+from tacit.array.constants import Split, split
 from tacit.array.program import PUBLIC, Aval
 from tacit.errors import RangeError
 from tacit.gadgets import approximate as ap
@@ -123,11 +123,18 @@ def plan_exp(k: int, ins: list[Aval], outs: list[Aval], f: int) -> Any:
     return ap.exp_plan(k, f, ins[0].lo, ins[0].hi)
 
 
+def public_factor(ins: list[Aval], k: int, f: int, terms: int = 1, inverse: bool = False) -> Split:
+    """Return how a product's public operand, or its reciprocal, meets the other in sums of `terms` products."""
+    public, other = (ins[0], ins[-1]) if ins[0].where == PUBLIC else (ins[-1], ins[0])
+    span = (public.lo, public.hi)
+    lo, hi = iv.reciprocal(span) if inverse else span
+    return split(k, f, other, max(abs(lo), abs(hi)), terms)
+
+
 def div_error(i: list[Aval], o: list[Aval], p: Params, k: int, f: int) -> Error:
     """Bound on the error of a quotient."""
     if i[1].where == PUBLIC:
-        lo, hi = iv.reciprocal((i[1].lo, i[1].hi))
-        return split(k, f, i[0], max(abs(lo), abs(hi))).units() * 2.0**-f, 0.0
+        return public_factor(i, k, f, inverse=True).units() * 2.0**-f, 0.0
     return ap.divide_error(k, f, input_bits(i[1], f), value_bits(o[0]))
 
 
@@ -145,9 +152,7 @@ def product_error(i: list[Aval], o: list[Aval], p: Params, k: int, f: int) -> Er
         return 0.0, 0.0
     if not public:
         return 2.0**-f, 0.0
-    other = i[0] if public[0] is i[-1] else i[-1]
-    terms = i[0].shape[-1] if "terms" in p else 1
-    return split(k, f, other, public[0].magnitude, terms).units() * 2.0**-f, 0.0
+    return public_factor(i, k, f, i[0].shape[-1] if "terms" in p else 1).units() * 2.0**-f, 0.0
 
 
 def matmul_error(i: list[Aval], o: list[Aval], p: Params, k: int, f: int) -> Error:

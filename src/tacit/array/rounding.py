@@ -11,7 +11,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from tacit.array import intervals as iv
-from tacit.array.constants import split
+from tacit.array.bounds import public_factor
 from tacit.array.program import PUBLIC, SECRET, Aval
 from tacit.array.windows import sliding
 from tacit.errors import RangeError
@@ -77,17 +77,14 @@ def _truncates(op: str, ins: list[Aval], params: dict[str, Any], fmt: Format) ->
         return "sign"
     if op not in FACTORS or (op == "div" and ins[1].where != PUBLIC):
         return ""
-    public = [a for a in ins if a.where == PUBLIC]
-    if not public:
+    if all(a.where != PUBLIC for a in ins):
         return "unit"
-    # The parts of a public factor have either sign, so that only a single one keeps that of the product.
-    secret = ins[0] if public[0] is ins[-1] else ins[-1]
-    ends = (abs(public[0].lo), abs(public[0].hi))
-    magnitude = 1 / min(ends) if op == "div" else max(ends)
     terms = ins[0].shape[-1] if op == "matmul" else 1
     if op == "conv":
         terms = sliding(ins[0].shape, ins[1].shape, params).terms()[1]
-    return "sign" if len(split(fmt.width, fmt.frac_bits, secret, magnitude, terms).parts) == 1 else ""
+    # The parts of a public factor have either sign, so that only a single one keeps that of the product.
+    how = public_factor(ins, fmt.width, fmt.frac_bits, terms, inverse=op == "div")
+    return "sign" if len(how.parts) == 1 else ""
 
 
 def _widened(a: Aval, how: str, absolute: float, relative: float, fmt: Format) -> Aval:

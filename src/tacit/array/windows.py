@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from tacit.array import constants
 from tacit.array import intervals as iv
-from tacit.array.bounds import Error, product_need, scale_of
+from tacit.array.bounds import Error, product_need, public_factor, scale_of
 from tacit.array.ops import Op, Params, need_kind
 from tacit.array.program import PUBLIC, Aval
 from tacit.core.ghost import Ghost, ghost
@@ -225,9 +225,7 @@ def _error(i: list[Aval], o: list[Aval], params: Params, k: int, f: int) -> Erro
     public = [a for a in i if a.where == PUBLIC]
     if not public or public[0].kind != "fixed":
         return (2.0**-f, 0.0) if i[0].kind == i[1].kind else (0.0, 0.0)
-    other = i[0] if public[0] is i[1] else i[1]
-    terms = sliding(i[0].shape, i[1].shape, params).terms()[1]
-    return constants.split(k, f, other, public[0].magnitude, terms).units() * 2.0**-f, 0.0
+    return public_factor(i, k, f, sliding(i[0].shape, i[1].shape, params).terms()[1]).units() * 2.0**-f, 0.0
 
 
 ENTRIES = [Op("conv", _abstract, _clear, _lower, product_need, exact=False, local=False, error=_error)]

@@ -334,7 +334,7 @@ def _inverse_plan(costs: Costs, what: Wanted) -> Mantissa | None:
 
 
 def inverse(p: Protocol, x: Share, plan: Mantissa, s: int) -> tuple[Share, Share]:
-    """Return c = 2^(step·k) and 2^m/(x·c), in (1, 4]."""
+    """Return c = 2^(step·k) and 2^m/(x·c): in (1, 4] with tests, in (1, 16] without."""
     where = plan.octaves
     powers = [1 << where.step * k for k in range(where.groups)]
     if not where.at:
