@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -16,6 +16,10 @@ from jax.extend.core import ClosedJaxpr, Literal
 from tacit.array.interpret import is_users
 from tacit.array.secret import SecretArray
 from tacit.errors import NotRealised
+
+if TYPE_CHECKING:
+    from tacit.frontends.jax import Interpreter
+    from tacit.frontends.jax_rules import Rule
 
 Known = Any
 """A value known while tracing: a NumPy or JAX array."""
@@ -220,3 +224,19 @@ def as_numpy(v: Known) -> Known:
     ):
         return v
     return np.asarray(v)
+
+
+def with_notes(
+    rules: dict[str, Rule], notes: Mapping[str, Callable[[Interpreter, Step, list[Value], list[Value]], None]]
+) -> dict[str, Rule]:
+    """Return the rules, those that `notes` names telling theirs what they got and made."""
+
+    def noting(rule: Rule, note: Callable[..., None]) -> Rule:
+        def run(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+            outs = rule(it, step, ins)
+            note(it, step, ins, outs)
+            return outs
+
+        return run
+
+    return {n: noting(r, notes[n]) if n in notes else r for n, r in rules.items()}

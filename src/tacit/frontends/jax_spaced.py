@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tacit.errors import NotRealised
-from tacit.frontends.jax_flat import Step, Value, known
+from tacit.frontends.jax_flat import Step, Value, known, with_notes
 
 if TYPE_CHECKING:
     from tacit.frontends.jax import Interpreter
@@ -83,14 +83,6 @@ def spacing(rules: dict[str, Rule]) -> dict[str, Rule]:
         "broadcast_in_dim": _joined,
     }
 
-    def noting(rule: Rule, note: Any) -> Rule:
-        def run(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
-            outs = rule(it, step, ins)
-            note(it, step, ins, outs)
-            return outs
-
-        return run
-
     def refusing(rule: Rule) -> Rule:
         def run(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
             _refuse(it, step, ins)
@@ -98,5 +90,4 @@ def spacing(rules: dict[str, Rule]) -> dict[str, Rule]:
 
         return run
 
-    made = {n: noting(r, notes[n]) if n in notes else r for n, r in rules.items()}
-    return {n: refusing(r) if n in ORDERS | LOOPS else r for n, r in made.items()}
+    return {n: refusing(r) if n in ORDERS | LOOPS else r for n, r in with_notes(rules, notes).items()}

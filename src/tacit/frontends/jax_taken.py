@@ -7,13 +7,13 @@ that an array holds the entries of a table for the values of i, lowest first.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tacit.array import functions as xp
 from tacit.array.secret import SecretArray
-from tacit.frontends.jax_flat import Step, Value, known
+from tacit.frontends.jax_flat import Step, Value, known, with_notes
 
 if TYPE_CHECKING:
     from tacit.frontends.jax import Interpreter
@@ -86,14 +86,6 @@ def _difference(it: Interpreter, step: Step, ins: list[Value]) -> list[Value] | 
 def taking(rules: dict[str, Rule]) -> dict[str, Rule]:
     """Return the rules, those of indices and known tables keeping these facts."""
 
-    def with_note(rule: Rule, note: Any) -> Rule:
-        def noting(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
-            outs = rule(it, step, ins)
-            note(it, step, ins, outs)
-            return outs
-
-        return noting
-
     def subtract(rule: Rule) -> Rule:
         return lambda it, step, ins: _difference(it, step, ins) or rule(it, step, ins)
 
@@ -104,6 +96,6 @@ def taking(rules: dict[str, Rule]) -> dict[str, Rule]:
         "broadcast_in_dim": _reshaped,
         "gather": _gathered,
     }
-    made = {n: with_note(r, notes[n]) if n in notes else r for n, r in rules.items()}
+    made = with_notes(rules, notes)
     made["sub"] = subtract(made["sub"])
     return made

@@ -422,5 +422,5 @@ def detect(folder: str | Path) -> StudySpec:
     raise DataError(
         f"{folder}: no built-in study fits these tables ({'; '.join(lacks)}). Put a {SPEC_FILE} beside them that "
         "names title, columns (name, kind, lo, hi, missing), and what is asked: describe, disease, covariance, "
-        "regression"
+        "regression or logistic"
     )
