@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -67,17 +67,6 @@ def assert_same(expected: Any, got: Any) -> None:
         assert isinstance(y, np.ndarray)
         assert (x.dtype, x.shape) == (y.dtype, y.shape)
         assert x.tobytes() == y.tobytes()
-
-
-@pytest.fixture(params=TARGETS)
-def target(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Run on each instruction set that this CPU offers."""
-    if not HAS_NATIVE:
-        pytest.skip("the native kernels are not built")
-    before = _native.target()
-    _native.set_target(request.param)
-    yield request.param
-    _native.set_target(before)
 
 
 @pytest.fixture(params=["reference", "compiled"])

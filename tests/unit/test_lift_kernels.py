@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,10 +18,8 @@ from tacit.protocols.rep3.lift import Lift
 Array = npt.NDArray[Any]
 HAS_NATIVE = importlib.util.find_spec("tacit.kernels._native") is not None
 if HAS_NATIVE:
-    from tacit.kernels import _native
     from tacit.kernels import compiled_waves as native
 
-TARGETS = _native.targets() if HAS_NATIVE else []
 SIZES = (0, 1, 7, 8, 63, 64, 65, 511, 512, 513, 20_000)
 LIFTS = [
     (64, 16, 64),
@@ -34,17 +31,6 @@ LIFTS = [
     (2, 0, 64),
     (64, 1, 64),
 ]
-
-
-@pytest.fixture(params=TARGETS or ["absent"])
-def target(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Use one instruction set for one test."""
-    if not HAS_NATIVE:
-        pytest.skip("the native kernels are not built")
-    before = _native.target()
-    _native.set_target(request.param)
-    yield request.param
-    _native.set_target(before)
 
 
 def packed(rng: np.random.Generator, n: int, bits: int) -> Array:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
 from decimal import Decimal, localcontext
 from typing import Any
 
@@ -17,23 +16,10 @@ from tacit.kernels import reference_waves as ref
 Array = npt.NDArray[Any]
 HAS_NATIVE = importlib.util.find_spec("tacit.kernels._native") is not None
 if HAS_NATIVE:
-    from tacit.kernels import _native
     from tacit.kernels import compiled_waves as native
 
-TARGETS = _native.targets() if HAS_NATIVE else []
 SIZES = (0, 1, 7, 8, 511, 512, 513, 20_000)
 WIDTHS = (1, 8, 41, 57, 58, 63, 64)
-
-
-@pytest.fixture(params=TARGETS or ["absent"])
-def target(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Use one instruction set for one test."""
-    if not HAS_NATIVE:
-        pytest.skip("the native kernels are not built")
-    before = _native.target()
-    _native.set_target(request.param)
-    yield request.param
-    _native.set_target(before)
 
 
 def drawn(n: int, rows: int, width: int, aligned: bool, seed: int) -> tuple[Array, Array, int]:
