@@ -151,13 +151,14 @@ def details(found: dict[str, Record]) -> list[str]:
                     f"{k} {v:,}" for k, v in e["params"].items() if isinstance(v, int)
                 )
             rows.append([
-                name, engine_name, number(e["seconds"]), ratio(r, engine) if engine in PEERS else "", sizes(e["wire"]),
+                name, engine_name, number(e["seconds"]), number(e.get("cold", e["seconds"])),
+                ratio(r, engine) if engine in PEERS else "", sizes(e["wire"]),
                 rounds, size(e["peak"]), size(max(0, e["peak"] - e["held"])), over_live(e), error, wrong,
                 *FACTS[engine].brief, number(e["compile"]), e.get("commit", r.get("commit", "")),
             ])  # fmt: skip
-    head = ["workload", "engine", "s", "ratio", "bytes of each party", "rounds", "peak memory", "above inputs",
-            "peak / live shares", "largest error", "wrong values", "adversary", "truncation", "preprocessing",
-            "compile, s", "Tacit's commit"]  # fmt: skip
+    head = ["workload", "engine", "s", "s after a pause", "ratio", "bytes of each party", "rounds", "peak memory",
+            "above inputs", "peak / live shares", "largest error", "wrong values", "adversary", "truncation",
+            "preprocessing", "compile, s", "Tacit's commit"]  # fmt: skip
     return table(head, rows)
 
 
@@ -267,8 +268,10 @@ Three processes of one engine are started once and stay; so do the others'. For 
 compiles, shares the inputs, runs once to warm up, and then Tacit and the peers run in turn. A time goes from a
 common start, set in advance on the machine's monotonic clock, until the slowest party holds its shares of the
 result; sharing inputs and opening results are left out, except for the statistics, where Tacit's owners start from
-their own columns and sharing is part of its time. Given are the median and, in brackets, least and most. What
-takes more than 15 s runs once and cold. A ratio is against the runs of Tacit beside that peer's.
+their own columns and sharing is part of its time. What takes less than 0.1 s is run four times within a few times
+that, and the last counts, for every engine alike; the first, which follows a pause in which other engines used the
+same caches and cores, is "after a pause". Given are the median and, in brackets, least and most. What takes more
+than 15 s runs once and cold. A ratio is against the runs of Tacit beside that peer's.
 
 Bytes are what the kernel's TCP counters say a process sent, TLS and all, for every engine alike. Peak memory is a
 process's resident peak during the runs, libraries included; "above inputs" is that less what it held before the

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+AWAKE_S = 3e-4
 _NOT_SENT, _SENT = 144, 200
 """Offsets in Linux's struct tcp_info: tcpi_notsent_bytes; tcpi_bytes_sent, followed by tcpi_bytes_retrans."""
 
@@ -116,16 +117,27 @@ def peak_bytes(reset: bool = False) -> int:
     return 0
 
 
-def _run(engine: Engine, at: float) -> dict[str, Any]:
-    """Run once, starting at the moment `at` of the machine's monotonic clock."""
+def _until(at: float) -> None:
+    """Wait for a moment of the machine's monotonic clock; the end of it awake, since to be woken takes a while."""
+    time.sleep(max(0.0, at - AWAKE_S - time.monotonic()))
+    while time.monotonic() < at:
+        os.sched_yield()
+
+
+def _run(engine: Engine, starts: list[float]) -> dict[str, Any]:
+    """Run at each of these moments of the machine's monotonic clock; count the traffic of the first run."""
     sent, counted = tcp_bytes(), engine.meter()
-    time.sleep(max(0.0, at - time.monotonic()))
-    cpu = time.process_time()
-    engine.run()
-    end = time.monotonic()
-    cpu = time.process_time() - cpu
-    after = engine.meter()
-    return {"end": end, "cpu": cpu, "sent_before": sent, "meter": {k: after[k] - counted[k] for k in after}}
+    ends: list[float] = []
+    cpu = 0.0
+    for at in starts:
+        _until(at)
+        began = time.process_time()
+        engine.run()
+        ends.append(time.monotonic())
+        cpu = time.process_time() - began
+        if len(ends) == 1:
+            after = engine.meter()
+    return {"ends": ends, "cpu": cpu, "sent_before": sent, "meter": {k: after[k] - counted[k] for k in after}}
 
 
 def _answer(engine: Engine, command: dict[str, Any]) -> dict[str, Any]:
@@ -144,7 +156,7 @@ def _answer(engine: Engine, command: dict[str, Any]) -> dict[str, Any]:
     elif do == "meet":
         engine.meet()
     elif do == "run":
-        return _run(engine, command["at"])
+        return _run(engine, command["starts"])
     elif do == "count":
         return {"tcp": tcp_bytes(), "peak": peak_bytes()}
     elif do == "output":

@@ -37,8 +37,8 @@ def measure(network: str, workloads: list[Workload], repeats: int, timeout_s: fl
             try:
                 processes = processes or Processes("tacit", relays)
                 record = processes.prepare(w.program, w.params, w.data(), timeout_s)
-                processes.run(timeout_s)
-                record |= summary([processes.run(timeout_s) for _ in range(repeats)])
+                about = processes.run(timeout_s)["cold"]
+                record |= summary([processes.run(timeout_s, about) for _ in range(repeats)])
             except EngineFailed as exc:
                 print(f"{w.name} on {network}: {exc}", file=sys.stderr)
                 if processes is not None:

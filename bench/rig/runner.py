@@ -131,7 +131,8 @@ class Bench:
                 if i < count[name]:
                     self.say(f"{w.name}: {title(name)} {i + 1} of {count[name]}")
                     with self._guard(w, name, out):
-                        runs[name].append(self._engine(name).run(self.options.timeout_s))
+                        before = runs[name][-1]["cold"] if runs[name] else out[name]["first"]
+                        runs[name].append(self._engine(name).run(self.options.timeout_s, before))
                     if "failed" in out[name]:
                         del runs[name]
         for name in runs:
@@ -175,6 +176,7 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
         "least": min(seconds),
         "most": max(seconds),
         "runs": len(runs),
+        "cold": statistics.median(r["cold"] for r in runs),
         "cpu": statistics.median(r["cpu"] for r in runs),
         "wire": [int(statistics.median(r["wire"][i] for r in runs)) for i in range(3)],
         "payload": payload if all(p is not None for p in payload) else None,

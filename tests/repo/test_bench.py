@@ -179,6 +179,7 @@ def test_summary_takes_medians() -> None:
         {
             "seconds": s,
             "cpu": s,
+            "cold": s,
             "wire": [1, 2, 3],
             "peak": 10 * s,
             "rounds": float("nan"),
@@ -281,6 +282,9 @@ def test_three_processes_behind_a_relay_and_an_error_of_one() -> None:
         found = engine.run(60)
         assert found["rounds"] == 3 and found["payload"] == [5000, 4063, 4063]
         assert min(found["wire"]) >= 4063 and found["seconds"] >= 3 * NETWORKS["lan"].rtt_s / 2
+        short = engine.run(60, found["cold"])  # several in succession, counted as one
+        assert (short["rounds"], short["payload"]) == (3, found["payload"])
+        assert min(short["wire"]) >= 4063 and max(short["wire"]) < 2 * max(found["wire"])
         assert w.wrong(engine.output(60), w.expected(data, w.small)) == 0
         with pytest.raises(EngineFailed, match="no-such-program"):
             engine.prepare("no-such-program", {}, data, 60)
