@@ -34,7 +34,6 @@ from tacit.core.party import handshake
 from tacit.core.rows import Column, index_ring
 from tacit.core.timing import Machine, work
 from tacit.gadgets import separable, smooth
-from tacit.gadgets.waves import Lookup
 from tacit.kernels import reuse_memory
 from tacit.net import stream
 from tacit.net.identity import Identity, load_identity
@@ -69,7 +68,6 @@ def cases(p: Any, n: int) -> dict[str, tuple[Call, dict[str, Any]]]:
     narrower = testing.scatter(p.over(Ring(40)), np.zeros(n, np.uint64))
     weights = ring.encode_ints(np.arange(8).reshape(2, 4))
     power = separable.exp_plan(64, 16, -8.0, 8.0, 20)
-    table = Lookup((tuple(range(8)),), 24)
     assert how is not None and power is not None
     tall, wide = x.reshape(n, 1), x[:1].reshape(1, 1)
     runtime, shape = Runtime(p, Format(64, 16), NAMES), Aval((n,), "fixed", -1, 1, "secret")
@@ -91,9 +89,8 @@ def cases(p: Any, n: int) -> dict[str, tuple[Call, dict[str, Any]]]:
         "to_arith": (lambda: p.to_arith(planes[:1]), {"planes": 1}),
         "select": (lambda: p.select(planes[:1], x), {}),
         "dot": (lambda: p.dot(x.reshape(1, n), x.reshape(1, n)), {}),
-        "factored Waves": (lambda: p.factored([x], how.series), {"terms": how.series.terms}),
-        "factored Powers": (lambda: p.factored([x], power), {"terms": power.terms}),
-        "factored Lookup": (lambda: p.factored([(planes[:3],)], table), {"terms": table.terms}),
+        "factored Waves": (lambda: p.factored(x, how.series), {"terms": how.series.terms}),
+        "factored Powers": (lambda: p.factored(x, power), {"terms": power.terms}),
         "shuffle": (lambda: p.shuffle([column]), {"widths": (64,)}),
         "place": (lambda: p.place(at, [column]), {"widths": (64,)}),
         "fetch": (lambda: p.fetch(at, [column]), {"widths": (64,)}),
@@ -175,7 +172,6 @@ def _party(
                 max(0.0, few[what] / each - unit * work(name, rows * SMALL, {**sizes, "inner": 1})),
                 unit,
             )
-        found["factored"] = found["factored Lookup"]  # other kinds, and sums of several
         passed = found["matmul"][1] * SIDE**2
         for what, (_, macs) in matrices.items():
             found[what] = 0.0, (many[what] - passed * (what == "products")) / macs

@@ -38,7 +38,7 @@ def program(p: Any) -> Any:
     bits = p.and_(p.decompose(z.reshape(1), 4), p.decompose(z.reshape(1), 4))
     z = p.add(z.reshape(1), p.to_arith(bits)[0])
     if p.offers("factored"):
-        z = p.factored([z], Waves(Series(0.0, (0.5,), (0.75,)), 1 << 40, 20, 12, 48, 20))
+        z = p.factored(z, Waves(Series(0.0, (0.5,), (0.75,)), 1 << 40, 20, 12, 48, 20))
         bits = p.below(z, 40, (30, 10))
         narrow = p.over(Ring(48))
         z = p.add(z, narrow.mul_into(*narrow.combine(bits, np.ones((2, 2), np.uint64), [48, 48]), 1, p.ring))

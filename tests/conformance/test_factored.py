@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,16 +11,18 @@ import pytest
 from conformance_cases import SIZES, integers
 from test_costs import check
 
-from tacit import kernels, testing
+from tacit import testing
 from tacit.algebra.ring import Ring
 from tacit.errors import NotRealised, RangeError
-from tacit.gadgets.waves import Lookup, Together
-from tacit.kernels.waves import mask_rows, row
+from tacit.gadgets.waves import Powers, Series, Waves
+from tacit.kernels.reference_waves import mask_rows, row
 from tacit.protocols.rep3.turns import TURNED_FROM
-from tacit.testing import gather, run, scatter, scatter_planes
+from tacit.testing import gather, run, scatter
 
 Array = npt.NDArray[Any]
 SEED = 11
+QUARTERS = Waves(Series(0.0, (1.0,), (1.0,)), 1 << 62, 0, 0, 8, 0)
+"""cos + sin of quarter turns, which are whole numbers."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,15 @@ class Square:
     shift: int = 0
     terms: int = 3
 
-    def mask(self, known: Sequence[Array], masks: Array, stride: int, first: int = 0) -> Array:
+    def mask(self, known: Array, masks: Array, stride: int) -> Array:
         """Return rows a², 2a, 1."""
-        a = known[0]
-        return mask_rows([a * a, a + a, np.ones_like(a)], masks, stride, first, self.width)
+        a = known
+        return mask_rows([a * a, a + a, np.ones_like(a)], masks, stride, self.width)
 
-    def weigh(self, known: Sequence[Array], rows: Array, stride: int, first: int = 0) -> Array:
+    def weigh(self, known: Array, rows: Array, stride: int) -> Array:
         """Weigh by 1, b, b²."""
-        b = known[0]
-        x, y, z = (row(rows, first + r, stride, self.width, b.size) for r in range(3))
+        b = known
+        x, y, z = (row(rows, r, stride, self.width, b.size) for r in range(3))
         return x + b * y + b * b * z
 
 
@@ -60,7 +61,7 @@ def test_squares(width: int) -> None:
             got = run(
                 "rep3",
                 width,
-                lambda p, x=x, how=Square(w, f): p.factored([scatter(p, ring.encode_ints(x))], how),
+                lambda p, x=x, how=Square(w, f): p.factored(scatter(p, ring.encode_ints(x)), how),
             )
             error = ring.to_ints(gather(got, "rep3", ring)) - ((x * x) >> f)
             assert np.all((error == 0) | (error == 1)), f"{w} bits over 2^{f}"
@@ -74,7 +75,7 @@ def test_sums_wider_than_the_ring_of_the_result(width: int, shift: int) -> None:
     x = integers(np.random.default_rng([SEED, width]), 70, -most, most + 1)
 
     def body(p: Any) -> Any:
-        return p.over(ring).factored([scatter(p, p.ring.encode_ints(x))], Square(width, shift))
+        return p.over(ring).factored(scatter(p, p.ring.encode_ints(x)), Square(width, shift))
 
     got = ring.to_ints(gather(run("rep3", 64, body), "rep3", ring))
     error = (got - (x * x >> shift)) % 2**32
@@ -82,58 +83,52 @@ def test_sums_wider_than_the_ring_of_the_result(width: int, shift: int) -> None:
     check("rep3", 64, body, 3, "", f"{width} bits over 2^{shift} into 32")
 
 
-def test_tables_of_shared_bits_and_a_sum_of_several() -> None:
-    rng, n = np.random.default_rng(SEED), 131
-    ring, bits = Ring(64), rng.integers(0, 2, (3, n), dtype=np.uint8)
-    index = (bits * np.array([[1], [2], [4]])).sum(axis=0)
-    planes = np.stack([kernels.pack_bool(row) for row in bits])
-    first, second = [(-1) ** i * 3**i for i in range(8)], list(range(-4, 4))
-    x = integers(rng, n, -1000, 1000)
+def test_sines_of_any_turn() -> None:
+    """Numbers of up to 2^15 turns, whose masks wrap as often as they like; with cosines, and without."""
+    ring, f = Ring(64), 16
+    x, sines = integers(np.random.default_rng(SEED), 131, -(2**39), 2**39), (0.75, 0.125)
+    turns = x.astype(float) / 2**24
+    for cosines in ((0.5, -0.25), ()):
+        how = Waves(Series(0.0, cosines, sines), 1 << 40, 26, 26, 56, 52 - f)
+        got = run("rep3", 64, lambda p, how=how: p.factored(scatter(p, ring.encode_ints(x)), how))
+        exact = sum(b * np.sin(2 * np.pi * n * turns) for n, b in enumerate(sines, 1))
+        exact += sum(a * np.cos(2 * np.pi * n * turns) for n, a in enumerate(cosines, 1))
+        error = ring.to_ints(gather(got, "rep3", ring)) - exact * 2**f
+        assert np.max(np.abs(error)) < 1.01
 
-    def body(p: Any) -> Any:
-        low, high = scatter_planes(p, planes[:2], n), scatter_planes(p, planes[2:], n)
-        both = scatter_planes(p, planes, n)
-        tables = Lookup((tuple(first), tuple(second)), 20)
-        one = p.factored([(both, both)], tables)
-        parts = (Lookup((tuple(second[:4]),), 40), Lookup(((0, 100),), 40), Square(40))
-        return one, p.factored([(low,), (high,), scatter(p, ring.encode_ints(x))], Together(parts))
 
-    got = run("rep3", 64, body)
-    looked, summed = (
-        ring.to_ints(gather({name: v[i] for name, v in got.items()}, "rep3", ring)) for i in (0, 1)
-    )
-    assert np.array_equal(looked[:n], np.array(first)[index])
-    assert np.array_equal(looked[n:], np.array(second)[index])
-    assert np.array_equal(summed, np.array(second)[index & 3] + 100 * (index >> 2) + (x * x).astype(np.int64))
+@pytest.mark.parametrize("digits", [2, 4, 16])
+def test_powers_of_any_digit(digits: int) -> None:
+    """2^(t − 1) for t = x / 2^8 in [1, digits): half a unit of the left values, and one of rounding."""
+    ring, f = Ring(64), 8
+    x = integers(np.random.default_rng([SEED, digits]), 300, 1 << 8, digits << 8)
+    how = Powers((1 << 56) // digits, 0, digits, 1, -1, f + 1, 32, digits + f + 34, 33)
+    got = run("rep3", 64, lambda p: p.factored(scatter(p, ring.encode_ints(x)), how))
+    error = ring.to_ints(gather(got, "rep3", ring)) - np.exp2(x.astype(float) / 2**8 - 1) * 2**f
+    assert np.max(np.abs(error)) < 1.51
 
 
 @pytest.mark.parametrize("n", [TURNED_FROM, TURNED_FROM + 1, 20_001])
 def test_large_arrays_turn_the_roles(n: int) -> None:
-    rng = np.random.default_rng([SEED, n])
-    ring, index = Ring(64), rng.integers(0, 4, n)
-    planes = np.stack([kernels.pack_bool((index >> j & 1).astype(np.uint8)) for j in range(2)])
-    x = rng.integers(-1000, 1000, n)
-    first, second = (5, -7, 11, 0), (-1, 2, 3, 1 << 30)
+    ring, x = Ring(64), np.random.default_rng([SEED, n]).integers(-1000, 1000, n)
 
     def body(p: Any) -> Any:
-        held = scatter_planes(p, planes, n)
-        looked = p.factored([(held, held)], Lookup((first, second), 40))
         number = scatter(p, ring.encode_ints(x))
-        return looked, p.factored([number, (held,)], Together((Square(40), Lookup((first,), 40))))
+        return p.factored(number, Square(40)), p.factored(number, QUARTERS)
 
     got = run("rep3", 64, body)
-    looked, summed = (
+    squares, quarters = (
         ring.to_ints(gather({name: v[i] for name, v in got.items()}, "rep3", ring)) for i in (0, 1)
     )
-    assert np.array_equal(looked, np.concatenate([np.array(t)[index] for t in (first, second)]))
-    assert np.array_equal(summed, x * x + np.array(first)[index])
+    assert np.array_equal(squares, x * x)
+    assert np.array_equal(quarters, np.array([1, 1, -1, -1])[x & 3])
     check("rep3", 64, body, 3, "", f"factored n={n}")
 
 
 def test_rounding_is_unbiased() -> None:
     ring, n = Ring(64), 40_000
     x = integers(np.random.default_rng(SEED), n, -(2**20), 2**20)
-    got = run("rep3", 64, lambda p: p.factored([scatter(p, ring.encode_ints(x))], Square(60, 16)), seed=SEED)
+    got = run("rep3", 64, lambda p: p.factored(scatter(p, ring.encode_ints(x)), Square(60, 16)), seed=SEED)
     error = ring.to_ints(gather(got, "rep3", ring)) - (x * x).astype(float) / 2**16
     assert abs(error.mean()) < 5 * 0.41 / n**0.5
 
@@ -147,7 +142,7 @@ def test_cost_is_as_the_card_says(width: int) -> None:
             check(
                 "rep3",
                 width,
-                lambda p, zero=zero, how=Square(w, f): p.factored([scatter(p, zero)], how),
+                lambda p, zero=zero, how=Square(w, f): p.factored(scatter(p, zero), how),
                 3,
                 "",
                 f"factored n={n} {w} bits over 2^{f}",
@@ -160,7 +155,7 @@ def test_what_does_not_lift_is_refused_before_any_message(width: int, how: Squar
 
     def body(p: Any) -> None:
         with pytest.raises(RangeError, match="does not lift") as info:
-            p.factored([scatter(p, p.ring.zeros((4,)))], how)
+            p.factored(scatter(p, p.ring.zeros((4,))), how)
         seen[p.party.name] = str(info.value)
 
     run("rep3", width, body)
@@ -173,6 +168,6 @@ def test_other_protocols_refuse_it_by_name(protocol: str, n: int, dealer: str) -
         assert not p.offers("factored")
         if p.party.name != dealer:
             with pytest.raises(NotRealised, match="factored"):
-                p.factored([scatter(p, p.ring.zeros((4,)))], Square(64))
+                p.factored(scatter(p, p.ring.zeros((4,))), Square(64))
 
     testing.run(protocol, 64, body, n=n, dealer=dealer)

@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from privacy_factored import Parity, of_bit, of_number
+from privacy_factored import DOUBLE, QUARTERS, Parity, of_number
 from privacy_lanes import Key, Lab, Pins, Program, Setting, enumerate_lanes
 
 from tacit.algebra.ring import Ring
 from tacit.core.rows import Column
 from tacit.core.share import Planes, Share, stack_planes
-from tacit.gadgets.waves import Lookup
 from tacit.protocols.rep3.bits import _climb, equal_plans
 from tacit.testing import NAMES, gather, gather_planes
 
@@ -180,7 +179,7 @@ def _to_arith_turned(r: int) -> Callable[[Secrets], Program]:
     return lambda s: lambda p, lab: p.turned(r).to_arith(lab.share_bit(s[0]))
 
 
-def _on_thirds(name: str, *amount: int) -> Callable[[Secrets], Program]:
+def _on_thirds(name: str, *amount: Any) -> Callable[[Secrets], Program]:
     """Run `name` on three elements of every lane at once, one in each third, so that every party has every role."""
 
     def of(s: Secrets) -> Program:
@@ -200,15 +199,6 @@ def _on_thirds(name: str, *amount: int) -> Callable[[Secrets], Program]:
         return program
 
     return of
-
-
-def _factored_on_thirds(s: Secrets) -> Program:
-    def program(p: Any, lab: Lab) -> Share:
-        bits = zip(*(lab.share_bit(v).parts for v in s), strict=True)
-        planes = Planes(tuple(np.concatenate(c, axis=1) for c in bits), 3 * lab.world.lanes)
-        return p.factored([(planes,)], Lookup(((0, -1),), 1))
-
-    return program
 
 
 def _combined(s: Secrets) -> Program:
@@ -465,22 +455,14 @@ TRIALS = [
             ("sign", 2, (1,), [(0, 0, 0), (-1, 1, -2)]),
             ("decompose", 2, (2,), [(0, 0, 0), (3, 1, 2)]),
             ("trunc", 3, (1,), [(0, 0, 0), (-2, 1, -1)]),
+            ("factored", 1, (Parity(3, 1),), [(0, 0, 0), (1, 0, 1), (0, 1, 1)]),
         )
-    ),
-    Trial(
-        "factored on thirds",
-        Setting("rep3", 1),
-        _factored_on_thirds,
-        [(0, 0, 0), (1, 0, 1), (0, 1, 1)],
-        None,
-        pinned=1,
-        thirds=True,
     ),
     *(
         Trial(
             f"factored turned by {r}",
             Setting("rep3", 3),
-            lambda s, r=r: lambda p, lab: p.turned(r).factored([lab.share(s[0])], Parity(3, 1)),
+            lambda s, r=r: lambda p, lab: p.turned(r).factored(lab.share(s[0]), Parity(3, 1)),
             values(-1, 1),
             None,
             pinned=3,
@@ -492,8 +474,16 @@ TRIALS = [
         "factored, lifted", _rep3(4), of_number(Parity(3)), values(-1, 1), lambda s: 1 + 2 * s[0], pinned=3
     ),
     Trial("factored, lifted and cut", _rep3(3), of_number(Parity(3, 1)), values(-1, 1), None, pinned=3),
-    Trial("factored, a look-up", _rep3(2), of_bit((0, -1), 2), values(0, 2), lambda s: -s[0]),
-    Trial("factored, lifted look-up", _rep3(3), of_bit((0, -1), 2), values(0, 2), lambda s: -s[0]),
+    Trial("factored, sines", _rep3(2), of_number(QUARTERS), values(-2, 2), lambda s: 1 if s[0] >= 0 else -1),
+    Trial(
+        "factored, sines lifted",
+        _rep3(4),
+        of_number(QUARTERS),
+        values(0, 4),
+        lambda s: 1 if s[0] < 2 else -1,
+        pinned=1,
+    ),
+    Trial("factored, powers", _rep3(1), of_number(DOUBLE), values(0, 2), lambda s: s[0] - 1),
     Trial(
         "factored into a narrow ring",
         Setting("rep3", 1),

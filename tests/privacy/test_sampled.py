@@ -95,9 +95,9 @@ PROGRAMS: dict[str, Callable[[Any, int], Any]] = {
     "shuffle": lambda p, v: p.shuffle([_column(p, v)]),
     "place": lambda p, v: p.place(_order(p, v), [_column(p, v)]),
     "fetch": lambda p, v: p.fetch(_order(p, v), [_column(p, v)]),
-    "factored": lambda p, v: p.factored([_pair(p, v)[0]], _sines(64, 16)),
-    "factored in a narrow ring": lambda p, v: p.factored([_pair(p, v)[0]], _sines(48, 20)),
-    "factored into a narrow ring": lambda p, v: p.over(Ring(32)).factored([_pair(p, v)[0]], _sines(48, 12)),
+    "factored": lambda p, v: p.factored(_pair(p, v)[0], _sines(64, 16)),
+    "factored in a narrow ring": lambda p, v: p.factored(_pair(p, v)[0], _sines(48, 20)),
+    "factored into a narrow ring": lambda p, v: p.over(Ring(32)).factored(_pair(p, v)[0], _sines(48, 12)),
     "below": lambda p, v: p.below(_pair(p, v)[0], 62, (59, 57, 50)),
     "combine": lambda p, v: p.combine(_bit(p, v), np.array([[3], [5]], np.uint64), [64, 32]),
     "mul_into": lambda p, v: p.over(Ring(48)).mul_into(

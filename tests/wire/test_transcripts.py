@@ -22,7 +22,7 @@ from tacit.algebra.ring import Ring
 from tacit.core.party import WIRE_VERSION
 from tacit.core.rows import Column, index_ring
 from tacit.core.share import Planes, Share
-from tacit.gadgets.waves import Lookup, Series, Waves
+from tacit.gadgets.waves import Powers, Series, Waves
 from tacit.net.memory import Hub
 from tacit.protocols.rep3.turns import TURNED_FROM
 from tacit.testing import NAMES, scatter
@@ -103,10 +103,10 @@ PERMUTED: dict[str, Callable[[Any], Any]] = {
 }
 """What rep3 alone realises."""
 WORDS: dict[str, Callable[[Any], Any]] = {
-    "factored": lambda p: p.factored([_x(p)], _waves()),
-    "factored, a look-up": lambda p: p.factored([(_bits(p),)], Lookup(((5, -7),), 20)),
-    "factored, turned roles": lambda p: p.factored([_many(p)], _waves()),
-    "factored into a narrow ring": lambda p: p.over(Ring(20)).factored([_x(p)], _waves()),
+    "factored": lambda p: p.factored(_x(p), _waves()),
+    "factored, powers": lambda p: p.factored(_x(p), Powers(1 << 40, 1 << 61, 4, 2, -2, 12, 12, 40, 20)),
+    "factored, turned roles": lambda p: p.factored(_many(p), _waves()),
+    "factored into a narrow ring": lambda p: p.over(Ring(20)).factored(_x(p), _waves()),
     "combine": lambda p: p.combine(
         p.below(_x(p), 40, (37, 35)), np.array([[3, 5], [7, 9]], np.uint64), [30, 50]
     ),

@@ -1,28 +1,22 @@
 """Functions that separate over two operands: F(a + b) = Σ_j g_j(a)·h_j(b), computed without comparisons.
 
 What one party knows (a) and two others know (b) is evaluated by them in the clear; only the sum of products is
-computed on shares. Sines, cosines, powers and look-ups separate like this (docs/decisions/0050).
+computed on shares. Sines, cosines and powers separate like this (docs/decisions/0050).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy.typing as npt
 
-from tacit.core.share import Planes, Share
-
 Array = npt.NDArray[Any]
-Operand = Share | tuple[Planes, ...]
-"""Flat ring elements, or sets of at most 64 planes: words of XOR-shared bits, set after set."""
 
 
 class Factors(Protocol):
-    """How a function separates. Known halves are given as uint64 words, one array for each operand.
+    """How a function separates. Known halves are given as uint64 words.
 
-    Rows are elements of `width` bits, packed low bit first; row r starts at bit (first + r)·stride
-    of its buffer. `weigh` is
+    Rows are elements of `width` bits, packed low bit first; row r starts at bit r·stride of its buffer. `weigh` is
     computed by two parties on their own machines and must use the same h_j(b) to the last bit: only integer
     operations, and float64 additions and products in a fixed order.
     """
@@ -39,21 +33,11 @@ class Factors(Protocol):
     def shift(self) -> int:
         """The sum is divided by 2^shift, rounded to within one unit."""
 
-    def mask(self, known: Sequence[Array], masks: Array, stride: int, first: int = 0) -> Array:
+    def mask(self, known: Array, masks: Array, stride: int) -> Array:
         """Return the rows g_j(a) less the rows of the masks, mod 2^width: bytes, each row from a whole one on."""
 
-    def weigh(self, known: Sequence[Array], rows: Array, stride: int, first: int = 0) -> Array:
+    def weigh(self, known: Array, rows: Array, stride: int) -> Array:
         """Return Σ_j h_j(b)·row j mod 2^64, a multiple of 2^width added or not."""
-
-
-def size(operand: Operand) -> int:
-    """Return the number of elements of an operand."""
-    return operand.size if isinstance(operand, Share) else sum(p.n for p in operand)
-
-
-def sets(operand: Operand) -> int:
-    """Return how many sets of elements an operand lays one after the other; all have one size."""
-    return 1 if isinstance(operand, Share) else len(operand)
 
 
 def lifted_bits(k: int, width: int, shift: int) -> int:

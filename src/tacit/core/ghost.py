@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tacit.algebra.ring import Ring
-from tacit.core import factors
-from tacit.core.factors import Factors, Operand
+from tacit.core.factors import Factors
 from tacit.core.protocol import Protocol
 from tacit.core.rows import Column
 from tacit.core.share import Planes, Share
@@ -236,13 +235,11 @@ class Ghost(Protocol):
         """Ranks by a digit on shapes: the messages of F_dot."""
         return self.dot(ones, ones)
 
-    def factored(self, operands: Sequence[Operand], how: Factors) -> Share:
+    def factored(self, x: Share, how: Factors) -> Share:
         """F_factored on shapes."""
-        n = factors.size(operands[0])
-        sets = factors.sets(operands[0])
         sizes = {"terms": how.terms, "width": how.width, "shift": how.shift}
-        self.visit("factored", n, sets=sets, kind=type(how).__name__, **sizes)
-        return ghost((n,))
+        self.visit("factored", x.size, kind=type(how).__name__, **sizes)
+        return ghost((x.size,))
 
     def shuffle(self, columns: Sequence[Column]) -> list[Column]:
         """F_shuffle on shapes."""

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from tacit import kernels
 from tacit.algebra.ring import Ring
-from tacit.core.factors import Factors, Operand
+from tacit.core.factors import Factors
 from tacit.core.party import Party
 from tacit.core.rows import Column
 from tacit.core.share import Planes, Share
@@ -321,8 +321,8 @@ class Protocol:
         """F_combine: sums Σ_r weights[o, r]·b_r of bits, the o-th over Z/2^widths[o], flat (n,)."""
         raise self._missing("combine")
 
-    def factored(self, operands: Sequence[Operand], how: Factors) -> Share:
-        """F_factored: Σ_j g_j(a)·h_j(b) / 2^shift, off by at most one unit, for flat operands that are a + b."""
+    def factored(self, x: Share, how: Factors) -> Share:
+        """F_factored: Σ_j g_j(a)·h_j(b) / 2^shift, off by at most one unit, for flat x = a + b."""
         raise self._missing("factored")
 
     def place(self, at: Column, columns: Sequence[Column]) -> list[Column]:

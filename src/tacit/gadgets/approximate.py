@@ -254,7 +254,7 @@ def exp(p: Protocol, x: Share, f: int, lo: float, hi: float) -> Share:
     plan, ring = exp_plan(p.ring.width, f, lo, hi), p.ring
     short = sep.exp_plan(ring.width, f, lo, hi, plan.s - 5) if sep.offered(p) else None
     if short is not None:
-        return p.factored([x], short)
+        return p.factored(x, short)
     if plan.clamp is not None:
         x = clamp_below(p, x, plan.clamp, f, max(abs(lo), abs(hi)))
     s = plan.s

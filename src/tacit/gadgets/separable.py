@@ -141,7 +141,7 @@ class Mantissa:
             if scaled is None
             else narrow.mul(x, scaled)
         )
-        return p.factored([v], self.series)
+        return p.factored(v, self.series)
 
 
 FACTORS = ((1, 0), (1, 1), (3, 2), (5, 3), (9, 4))

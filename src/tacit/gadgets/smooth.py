@@ -156,7 +156,7 @@ def evaluate(p: Protocol, x: Share, how: Plan, f: int, magnitude: float) -> Shar
     """Return the planned function of |x| ≤ magnitude."""
     if how.clamp is not None:
         x = clamp(p, x, how.clamp, f, magnitude)
-    out = p.factored([x], how.series)
+    out = p.factored(x, how.series)
     return p.add_public(out, p.ring.encode_floats(how.offset, f)) if how.offset else out
 
 

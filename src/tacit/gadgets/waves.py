@@ -1,4 +1,4 @@
-"""Functions that separate over two operands: sums of sines and cosines, powers, look-ups (core/factors.py).
+"""Functions that separate over two operands: sums of sines and cosines, and powers (core/factors.py).
 
 cos(α+β) = cos α·cos β − sin α·sin β, so a trigonometric sum of a masked number needs no comparison, and masks are
 periodic like it. A smooth function on an interval shorter than the period is such a sum, to any precision worth
@@ -9,7 +9,7 @@ Fourier extension of nonperiodic functions", SIAM J. Numer. Anal. 2010), compute
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Context, Decimal, localcontext
 from functools import cache
@@ -18,16 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tacit.core.factors import Factors
-from tacit.kernels.waves import (
-    look_up,
-    pick_rows,
-    powers_left,
-    powers_right,
-    turn,
-    waves_left,
-    waves_right,
-)
+from tacit.kernels.waves import powers_left, powers_right, turn, waves_left, waves_right
 
 Array = npt.NDArray[Any]
 Real = Callable[[Decimal], Decimal]
@@ -150,17 +141,15 @@ class Waves:
         """Two products for each harmonic."""
         return 2 * self.series.harmonics
 
-    def mask(self, known: Sequence[Array], masks: Array, stride: int, first: int = 0) -> Array:
+    def mask(self, known: Array, masks: Array, stride: int) -> Array:
         """Return the rows cos n_j α and sin n_j α."""
         scale, series = 2.0**self.s, self.series
-        return waves_left(
-            known[0], masks, stride, first, self.rate, series.step, scale, series.harmonics, self.width
-        )
+        return waves_left(known, masks, stride, self.rate, series.step, scale, series.harmonics, self.width)
 
-    def weigh(self, known: Sequence[Array], rows: Array, stride: int, first: int = 0) -> Array:
+    def weigh(self, known: Array, rows: Array, stride: int) -> Array:
         """Weigh by A cos n_j β + B sin n_j β and B cos n_j β − A sin n_j β."""
         a, b = (np.array(c) * 2.0**self.t for c in (self.series.cosines, self.series.sines))
-        return waves_right(known[0], rows, stride, first, self.rate, self.series.step, a, b, self.width)
+        return waves_right(known, rows, stride, self.rate, self.series.step, a, b, self.width)
 
 
 def exponent(v: float) -> int:
@@ -208,85 +197,15 @@ class Powers:
         """One for each value of the digit that two parties know."""
         return self.digits
 
-    def mask(self, known: Sequence[Array], masks: Array, stride: int, first: int = 0) -> Array:
+    def mask(self, known: Array, masks: Array, stride: int) -> Array:
         """Return, for every digit j of the other operand, 2^(step·(h_a + j mod digits + fraction) + base)."""
         # No digit that matters has a larger power than this.
         most = 61 - self.step
         powers = [min(h * self.step + self.base + self.s, most) for h in range(self.digits)]
         table = np.ldexp(np.ones(self.digits), powers)
-        return powers_left(
-            known[0], masks, stride, first, self.rate, self.offset, self.step, table, self.width
-        )
+        return powers_left(known, masks, stride, self.rate, self.offset, self.step, table, self.width)
 
-    def weigh(self, known: Sequence[Array], rows: Array, stride: int, first: int = 0) -> Array:
+    def weigh(self, known: Array, rows: Array, stride: int) -> Array:
         """Weigh by [h_b = j]·2^(step·fraction)."""
         bits = self.digits.bit_length() - 1
-        return powers_right(
-            known[0], rows, stride, first, self.rate, self.step, 2.0**self.t, bits, self.width
-        )
-
-
-# -- look-ups ---------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Lookup:
-    """tables[set][index] for sets of XOR-shared indices, laid one after the other; entries of Z/2^width."""
-
-    tables: tuple[tuple[int, ...], ...]
-    width: int
-    shift: int = 0
-
-    @property
-    def terms(self) -> int:
-        """Number of entries of a table."""
-        return len(self.tables[0])
-
-    def mask(self, known: Sequence[Array], masks: Array, stride: int, first: int = 0) -> Array:
-        """Return, for every index j of the other operand, table[own XOR j]."""
-        modulus = 1 << self.width
-        tables = np.array([[v % modulus for v in t] for t in self.tables], np.uint64)
-        return look_up(known[0], masks, stride, first, tables, self.width)
-
-    def weigh(self, known: Sequence[Array], rows: Array, stride: int, first: int = 0) -> Array:
-        """Pick the row of the own index."""
-        return pick_rows(known[0], rows, stride, first, self.terms, self.width)
-
-
-# -- several in one sum -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Together:
-    """The sum of several, over one ring; each takes the operand of its place."""
-
-    parts: tuple[Factors, ...]
-
-    @property
-    def terms(self) -> int:
-        """All products."""
-        return sum(p.terms for p in self.parts)
-
-    @property
-    def width(self) -> int:
-        """The common ring."""
-        return self.parts[0].width
-
-    @property
-    def shift(self) -> int:
-        """The common scale."""
-        return self.parts[0].shift
-
-    def mask(self, known: Sequence[Array], masks: Array, stride: int, first: int = 0) -> Array:
-        """Return the rows of all parts."""
-        found = zip(self.parts, known, self._places(), strict=True)
-        return np.concatenate([part.mask([own], masks, stride, first + at) for part, own, at in found])
-
-    def weigh(self, known: Sequence[Array], rows: Array, stride: int, first: int = 0) -> Array:
-        """Add up what all parts weigh."""
-        found = zip(self.parts, known, self._places(), strict=True)
-        return np.sum([part.weigh([own], rows, stride, first + at) for part, own, at in found], axis=0)
-
-    def _places(self) -> list[int]:
-        counts = [0, *(part.terms for part in self.parts)]
-        return [sum(counts[: i + 1]) for i in range(len(self.parts))]
+        return powers_right(known, rows, stride, self.rate, self.step, 2.0**self.t, bits, self.width)

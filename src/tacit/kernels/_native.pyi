@@ -100,7 +100,6 @@ def waves_left(
     x: Array,
     masks: Array,
     stride: int,
-    first: int,
     rate: int,
     step: int,
     scale: float,
@@ -112,7 +111,6 @@ def waves_right(
     x: Array,
     rows: Array,
     stride: int,
-    first: int,
     rate: int,
     step: int,
     a: Array,
@@ -124,7 +122,6 @@ def powers_left(
     x: Array,
     masks: Array,
     stride: int,
-    first: int,
     rate: int,
     offset: int,
     step: int,
@@ -137,17 +134,12 @@ def powers_right(
     x: Array,
     rows: Array,
     stride: int,
-    first: int,
     rate: int,
     step: int,
     scale: float,
     bits: int,
     width: int,
 ) -> None: ...
-def look_up(
-    out: Array, x: Array, masks: Array, stride: int, first: int, tables: Array, size: int, width: int
-) -> None: ...
-def pick_rows(out: Array, x: Array, rows: Array, stride: int, first: int, count: int, width: int) -> None: ...
 def lift_product(out: Array, alpha: Array, beta: Array, gamma: Array, bits: int, n: int) -> None: ...
 def lift_bit(out: Array, m1: Array, mask: Array, add: int, w: int) -> None: ...
 def lift_part(

@@ -59,7 +59,7 @@ def lift_part(
 
 def bits_left(bits: Array, masks: Array, stride: int, width: int, n: int) -> Array:
     """Return the bits of planes as rows of `width` bits, less the masks (see ``reference_waves``)."""
-    return mask_rows([unpack_bool(plane, n).astype(np.uint64) for plane in bits], masks, stride, 0, width)
+    return mask_rows([unpack_bool(plane, n).astype(np.uint64) for plane in bits], masks, stride, width)
 
 
 def bits_right(

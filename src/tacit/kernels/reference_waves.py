@@ -5,7 +5,7 @@ own machines and must get equal bits, which the C library does not promise. IEEE
 or product, so sums and products in a fixed order suffice (NumPy never contracts two operations into one). Series:
 Taylor's, to below 2^-52.
 
-Rows are elements of `width` bits, packed low bit first; row r starts at bit (first + r)·stride of its buffer.
+Rows are elements of `width` bits, packed low bit first; row r starts at bit r·stride of its buffer.
 """
 
 from __future__ import annotations
@@ -81,12 +81,11 @@ def row(rows: Array, r: int, stride: int, width: int, n: int) -> Array:
     return reference.unpack_words(np.ascontiguousarray(held[: -(-n * width // 8)]), width, n)
 
 
-def mask_rows(values: list[Array], masks: Array, stride: int, first: int, width: int) -> Array:
+def mask_rows(values: list[Array], masks: Array, stride: int, width: int) -> Array:
     """Return the values less the rows of the masks, mod 2^width, as whole rows of bytes."""
     n = values[0].size
     out = [
-        reference.pack_words(value - row(masks, first + r, stride, width, n), width)
-        for r, value in enumerate(values)
+        reference.pack_words(value - row(masks, r, stride, width, n), width) for r, value in enumerate(values)
     ]
     return np.concatenate(out)
 
@@ -105,7 +104,6 @@ def waves_left(
     x: Array,
     masks: Array,
     stride: int,
-    first: int,
     rate: int,
     step: int,
     scale: float,
@@ -114,11 +112,11 @@ def waves_left(
 ) -> Array:
     """Return rows rint(scale·cos), rint(scale·sin) of every harmonic of x, less the masks."""
     found = _harmonics(x, rate, step, harmonics)
-    return mask_rows([_words(v * scale) for pair in found for v in pair], masks, stride, first, width)
+    return mask_rows([_words(v * scale) for pair in found for v in pair], masks, stride, width)
 
 
 def waves_right(
-    x: Array, rows: Array, stride: int, first: int, rate: int, step: int, a: Array, b: Array, width: int
+    x: Array, rows: Array, stride: int, rate: int, step: int, a: Array, b: Array, width: int
 ) -> Array:
     """Return Σ_j row 2j·rint(a_j cos + b_j sin) + row 2j+1·rint(b_j cos − a_j sin), mod 2^64; `a` may be empty."""
     out = np.zeros(x.size, np.uint64)
@@ -126,8 +124,8 @@ def waves_right(
         one, other = sin * b[j], cos * b[j]
         if a.size:
             one, other = cos * a[j] + one, other - sin * a[j]
-        out += row(rows, first + 2 * j, stride, width, x.size) * _words(one)
-        out += row(rows, first + 2 * j + 1, stride, width, x.size) * _words(other)
+        out += row(rows, 2 * j, stride, width, x.size) * _words(one)
+        out += row(rows, 2 * j + 1, stride, width, x.size) * _words(other)
     return out
 
 
@@ -135,7 +133,6 @@ def powers_left(
     x: Array,
     masks: Array,
     stride: int,
-    first: int,
     rate: int,
     offset: int,
     step: int,
@@ -148,29 +145,14 @@ def powers_left(
     digit, value = at >> np.uint64(64 - bits), power(at << np.uint64(bits), step)
     last = np.uint64(table.size - 1)
     rows = [_words(value * table[(digit + np.uint64(j)) & last]) for j in range(table.size)]
-    return mask_rows(rows, masks, stride, first, width)
+    return mask_rows(rows, masks, stride, width)
 
 
 def powers_right(
-    x: Array, rows: Array, stride: int, first: int, rate: int, step: int, scale: float, bits: int, width: int
+    x: Array, rows: Array, stride: int, rate: int, step: int, scale: float, bits: int, width: int
 ) -> Array:
     """Return row h·rint(2^(step·u)·scale) mod 2^64, h.u being x·rate in 2^bits digits."""
     at = x * np.uint64(rate)
-    value = _words(power(at << np.uint64(bits), step) * scale)
-    return value * pick_rows(at >> np.uint64(64 - bits), rows, stride, first, 1 << bits, width)
-
-
-def look_up(index: Array, masks: Array, stride: int, first: int, tables: Array, width: int) -> Array:
-    """Return rows tables[set][index XOR j], the indices of all sets after one another, less the masks."""
-    sets, size = tables.shape
-    own = index.reshape(sets, -1) & np.uint64(size - 1)
-    rows = [np.take_along_axis(tables, own ^ np.uint64(j), 1).reshape(-1) for j in range(size)]
-    return mask_rows(rows, masks, stride, first, width)
-
-
-def pick_rows(index: Array, rows: Array, stride: int, first: int, count: int, width: int) -> Array:
-    """Return, for every element, what the row with its index holds."""
-    out = np.zeros(index.size, np.uint64)
-    for r in range(count):
-        out = np.where(index == r, row(rows, first + r, stride, width, index.size), out)
-    return out
+    digit, value = at >> np.uint64(64 - bits), _words(power(at << np.uint64(bits), step) * scale)
+    held = np.stack([row(rows, r, stride, width, x.size) for r in range(1 << bits)])
+    return np.asarray(value * held[digit, np.arange(x.size)])

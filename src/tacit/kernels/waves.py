@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tacit.kernels.choice import NATIVE
-from tacit.kernels.reference_waves import mask_rows, power, row, turn
+from tacit.kernels.reference_waves import turn
 
 if NATIVE:
     from tacit.kernels.compiled_waves import (
@@ -12,8 +12,6 @@ if NATIVE:
         lift_bit,
         lift_part,
         lift_product,
-        look_up,
-        pick_rows,
         powers_left,
         powers_right,
         waves_left,
@@ -21,16 +19,9 @@ if NATIVE:
     )
 else:
     from tacit.kernels.reference_lift import bits_left, bits_right, lift_bit, lift_part, lift_product
-    from tacit.kernels.reference_waves import (
-        look_up,
-        pick_rows,
-        powers_left,
-        powers_right,
-        waves_left,
-        waves_right,
-    )
+    from tacit.kernels.reference_waves import powers_left, powers_right, waves_left, waves_right
 
 __all__ = [
-    "bits_left", "bits_right", "lift_bit", "lift_part", "lift_product", "look_up", "mask_rows", "pick_rows",
-    "power", "powers_left", "powers_right", "row", "turn", "waves_left", "waves_right",
+    "bits_left", "bits_right", "lift_bit", "lift_part", "lift_product", "powers_left", "powers_right", "turn",
+    "waves_left", "waves_right",
 ]  # fmt: skip

@@ -75,7 +75,7 @@ inline u64 below(unsigned width) { return width == 64 ? ~u64(0) : (u64(1) << wid
 // Elements first … first + n of row r. Copied first, so that no load leaves the buffer.
 void unpack(u64 *out, const Rows &rows, size_t r, size_t first, unsigned width, size_t n) {
     u8 held[BLOCK * 8 + 32];
-    const size_t bit = (rows.first + r) * rows.stride + first * width, start = bit >> 3;
+    const size_t bit = r * rows.stride + first * width, start = bit >> 3;
     memcpy(held, rows.p + start, ((bit & 7) + n * width + 7) / 8);
     const u64 mask = below(width);
     size_t at = bit & 7;
@@ -96,7 +96,7 @@ void unpack(u64 *out, const Rows &rows, size_t r, size_t first, unsigned width, 
 }
 
 inline u64 element(const Rows &rows, size_t r, size_t i, unsigned width) {
-    const size_t bit = (rows.first + r) * rows.stride + i * width, at = bit >> 3;
+    const size_t bit = r * rows.stride + i * width, at = bit >> 3;
     const unsigned s = bit & 7;
     u8 held[16] = {};
     memcpy(held, rows.p + at, rows.bytes - at < 9 ? rows.bytes - at : 9);
@@ -246,24 +246,6 @@ void powers_right(u64 *out, const u64 *x, Rows rows, u64 rate, unsigned step, do
     });
 }
 
-void look_up(u8 *out, const u64 *x, Rows masks, const u64 *tables, size_t size, size_t each, unsigned width, size_t n) {
-    const Masked to{out, masks, width, n};
-    blocks(n, [&](size_t first, size_t count) {
-        u64 words[BLOCK], at[BLOCK];
-        for (size_t i = 0; i < count; ++i) at[i] = (first + i) / each * size;
-        for (size_t j = 0; j < size; ++j) {
-            for (size_t i = 0; i < count; ++i) words[i] = tables[at[i] + ((x[first + i] ^ j) & (size - 1))];
-            to.row(j, words, first, count);
-        }
-    });
-}
-
-void pick_rows(u64 *out, const u64 *x, Rows rows, size_t count, unsigned width, size_t n) {
-    blocks(n, [&](size_t first, size_t many) {
-        for (size_t i = first; i < first + many; ++i) out[i] = x[i] < count ? element(rows, x[i], i, width) : 0;
-    });
-}
-
 // The bits of planes from element `first` on, a multiple of 64.
 inline void bits_of_plane(u64 *out, const u64 *plane, size_t first, size_t n) {
     for (size_t i = 0; i < n; ++i) out[i] = plane[(first + i) / 64] >> (i & 63) & 1;
@@ -304,8 +286,8 @@ void bits_right(u64 *out, const u64 *bits, Rows rows, const u64 *weights, const 
 }  // namespace
 
 WaveKernels wave_kernels() {
-    return {waves_left, waves_right, powers_left, powers_right, look_up,   pick_rows,
-            lift_product, lift_bit, lift_part, bits_left, bits_right};
+    return {waves_left,   waves_right, powers_left, powers_right, lift_product,
+            lift_bit,     lift_part,   bits_left,   bits_right};
 }
 
 }  // namespace tacit::TACIT_TARGET

@@ -6,10 +6,10 @@
 
 namespace tacit {
 
-// Rows of `width`-bit elements, packed low bit first; row r starts at bit (first + r) * stride.
+// Rows of `width`-bit elements, packed low bit first; row r starts at bit r * stride.
 struct Rows {
     const u8 *p;
-    size_t stride, first, bytes;
+    size_t stride, bytes;
 };
 
 struct WaveKernels {
@@ -25,11 +25,6 @@ struct WaveKernels {
     // out = row h · rint(2^(step·u)·scale).
     void (*powers_right)(u64 *out, const u64 *x, Rows rows, u64 rate, unsigned step, double scale, unsigned bits,
                          unsigned width, size_t n);
-    // out row j = tables[i / each][x XOR j] less the mask's row, for j < size; a power of two, and x below it.
-    void (*look_up)(u8 *out, const u64 *x, Rows masks, const u64 *tables, size_t size, size_t each, unsigned width,
-                    size_t n);
-    // out = row x, for x < count; else 0.
-    void (*pick_rows)(u64 *out, const u64 *x, Rows rows, size_t count, unsigned width, size_t n);
     // What turns sums that two parties hold into shares (lift.h); alpha, beta, mask, mine, theirs, own: packed bits.
     void (*lift_product)(u8 *out, const u8 *alpha, const u8 *beta, const u8 *gamma, unsigned bits, size_t n);
     void (*lift_bit)(u8 *out, const u64 *m, const u8 *mask, u64 add, unsigned w, size_t n);

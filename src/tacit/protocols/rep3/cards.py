@@ -141,14 +141,9 @@ def _select(ring: Ring, n: int, **_: object) -> list[Wave]:
     return _exchange(2 * b, b)
 
 
-def _factored(ring: Ring, n: int, sets: int = 1, network: Network = LOOPBACK, **sizes: int) -> list[Wave]:
-    return _turned(_factored_piece)(ring, n // sets, network, sets=sets, **sizes)
-
-
-def _factored_piece(
-    ring: Ring, each: int, sets: int = 1, terms: int = 10, width: int = 48, shift: int = 24, **_: object
+def _factored(
+    ring: Ring, n: int, terms: int = 10, width: int = 48, shift: int = 24, **_: object
 ) -> list[Wave]:
-    n = sets * each
     row, bits = ring.wire_bytes(n, width), lifted_bits(ring.width, width, shift)
     if bits == 0:
         return _exchange(terms * row, ring.wire_bytes(n))
@@ -287,7 +282,7 @@ CARDS: dict[str, Card] = {
         _card("decompose", TWO_OPERANDS + "; prefix: Sklansky 1960", _decompose),
         _card("to_arith", TWO_OPERANDS, _to_arith),
         _card("select", TWO_OPERANDS, _turned(_select)),
-        _card("factored", TWO_OPERANDS.replace("0003", "0050"), _factored, ROUNDING),
+        _card("factored", TWO_OPERANDS.replace("0003", "0050"), _turned(_factored), ROUNDING),
         _card("mul_into", TWO_OPERANDS.replace("0003", "0050"), _mul_into, ROUNDING),
         _card(
             "below",
