@@ -124,6 +124,28 @@ def test_products_of_any_shape(batch: int, m: int, k: int, n: int, wide: bool, t
 
 @needs_native
 @settings(max_examples=80, deadline=None, derandomize=True)
+@given(st.integers(0, 3), SIDE, st.one_of(SIDE, st.integers(190, 600)), SIDE, st.booleans(), st.booleans())
+def test_products_of_matrices_that_lie_anywhere(
+    batch: int, m: int, k: int, n: int, wide: bool, two: bool
+) -> None:
+    draw = drawer("gathered", batch, m, k, n, wide, two)
+
+    def tables(*sizes: int) -> tuple[Array, Array, Array]:
+        b, i, j = ((draw((size,), False) % np.uint64(50)).astype(np.int64) for size in sizes)
+        return b, i, j
+
+    x, y = (tuple(draw((148,), wide) for _ in range(1 + two)) for _ in range(2))
+    x_at, y_at = tables(batch, m, k), tables(batch, k, n)
+    want = reference.gathered_matmul(x, x_at, y, y_at)
+    before = _native.target()
+    for name in TARGETS:
+        _native.set_target(name)
+        assert_same(want, compiled.gathered_matmul(x, x_at, y, y_at))
+    _native.set_target(before)
+
+
+@needs_native
+@settings(max_examples=80, deadline=None, derandomize=True)
 @given(st.integers(0, 700), st.integers(0, 128), st.booleans(), st.integers(1, 8))
 def test_bits_of_any_width(n: int, bits: int, wide: bool, radix: int) -> None:
     bits = bits if wide else min(bits, 64)
@@ -383,6 +405,32 @@ def test_wrong_shapes_and_dtypes_are_refused(kernel_module: Implementation) -> N
         kernel_module.shl(a, 65)
     with pytest.raises(ValueError):
         kernel_module.prg(b"short", 0, 16)
+    zero, far, back = (np.array([at]) for at in (0, 4, -1))
+    at, flat = (zero, zero, zero), a[0]
+    with pytest.raises(ValueError):
+        kernel_module.gathered_matmul((flat,), at, (flat,), (zero, far, zero))
+    with pytest.raises(ValueError):
+        kernel_module.gathered_matmul((flat,), (far - 1, zero, back), (flat,), at)
+    with pytest.raises(ShapeError):
+        kernel_module.gathered_matmul((flat,), (zero, zero, np.arange(2)), (flat,), at)
+    with pytest.raises(ShapeError):
+        kernel_module.gathered_matmul((flat, flat), at, (flat,), at)
+    with pytest.raises(ShapeError):
+        kernel_module.gathered_matmul((a,), at, (flat,), at)
+    with pytest.raises(TypeError):
+        kernel_module.gathered_matmul((flat,), at, (w[0],), at)
+
+
+@needs_native
+def test_memory_safety_does_not_hang_on_the_wrapper() -> None:
+    zero, flat, none = np.zeros(1, np.int64), np.zeros(4, np.uint64), np.empty(0, np.uint64)
+    for bad in (np.array([4]), np.array([-1]), np.array([2**62])):
+        for place in range(6):
+            tables = [bad if i == place else zero for i in range(6)]
+            with pytest.raises(ValueError):
+                _native.gathered_matmul_64(np.zeros(1, np.uint64), flat, none, flat, none, *tables)
+    with pytest.raises(ValueError):
+        _native.gathered_matmul_64(np.zeros(2, np.uint64), flat, none, flat, none, *[zero] * 6)
 
 
 def test_the_table_names_every_kernel() -> None:

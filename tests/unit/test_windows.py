@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from tacit.array.analyse import predict
 from tacit.array.interpret import Trace, reveal
 from tacit.array.program import Program, parse
 from tacit.array.runtime import Format, Runtime
-from tacit.array.windows import Axis
+from tacit.array.windows import Axis, Sliding
+from tacit.core.share import Gathered, Share
 from tacit.errors import DataError, RangeError, ShapeError, TacitError
 from tacit.net.memory import Hub
 from tacit.testing import run
@@ -48,11 +50,42 @@ def test_taps_fall_where_elements_are(axis: Axis) -> None:
     want = [[laid[s + t * axis.dilation] for t in range(axis.taps)] for s in starts]
     assert axis.windows == len(want)
     assert axis.slots().tolist() == want
-    padded = axis.padded(np.arange(1, axis.size + 1), 0)
+    padded = Sliding(1, 1, 1, 1, (axis,)).padded(np.arange(1, axis.size + 1)[None, None])[0, 0]
     assert padded.tolist() == (laid + 1).tolist()
     if want:
         counts = (np.array(want) >= 0).sum(1)
         assert axis.taps_used() == (counts.min(), counts.max())
+
+
+@given(
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.lists(AXES, max_size=2),
+    st.permutations(range(4)),
+)
+@settings(max_examples=200, deadline=None)
+def test_windows_are_read_where_they_lie(
+    batch: int, groups: int, features: int, axes: list[Axis], order: list[int]
+) -> None:
+    """Also of arrays that lie in memory with their axes turned or backwards, one part otherwise than the other."""
+    sizes = Sliding(batch, groups, features, 2, tuple(axes))
+    rank = 2 + len(axes)
+    turn = [i for i in order if i < rank]
+
+    def lying(shape: tuple[int, ...]) -> Share:
+        a = np.arange(math.prod(shape)).reshape([shape[i] for i in turn]).transpose(np.argsort(turn))
+        return Share((a, 7 * np.flip(a, -1)))
+
+    x = lying((batch, groups * features, *(a.size for a in axes)))
+    w = lying((groups * 2, features, *(a.taps for a in axes)))
+    laid = [(sizes.windows(x), sizes.columns, x), (sizes.kernels(w), sizes.kernel, w)]
+    for got, want, share in laid:
+        for part, expected in zip(got.flat.parts, share.parts, strict=True):
+            table = want(expected)
+            assert got.shape == table.shape
+            if table.size:
+                assert np.array_equal(Gathered(Share((part,)), got.at).laid_out().parts[0], table)
 
 
 def test_ranges_count_the_taps_that_meet_data() -> None:

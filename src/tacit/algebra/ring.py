@@ -165,6 +165,13 @@ class Ring:
         """Return a @ b for matrices (..., m, k) and (..., k, n)."""
         return self._batched(lambda x, y: kernels.matmul(x, y), a, b)
 
+    def gathered_matmul(
+        self, x: tuple[Array, ...], x_at: kernels.Places, y: tuple[Array, ...], y_at: kernels.Places
+    ) -> Array:
+        """Return a party's part of a product of matrices that lie anywhere in flat parts; a single one has two axes."""
+        out = self.reduce(kernels.gathered_matmul(x, x_at, y, y_at))
+        return out[0] if len(out) == 1 else out
+
     def rep3_mul(self, x0: Array, x1: Array, y0: Array, y1: Array, z: Array) -> Array:
         """Return x0·(y0+y1) + x1·y0 + z elementwise; operands have one shape."""
         return self.reduce(kernels.rep3_mul(x0, x1, y0, y1, z))

@@ -1,7 +1,7 @@
 """Convolution: a window of one array slides over another, one dot product and one truncation for each place.
 
 Operands are laid out as (batch, features, places…) and (results, features of a group, taps…). The overlapping windows
-are laid side by side only while the product is computed, so an owner shares its array once, not once for each tap.
+are never laid side by side: the product reads them where they lie (docs/decisions/0055).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tacit.array.bounds import Error, product_need, public_factor, scale_of
 from tacit.array.ops import Op, Params, need_kind
 from tacit.array.program import PUBLIC, Aval
 from tacit.core.ghost import Ghost, ghost
-from tacit.core.share import Share
+from tacit.core.share import Gathered, Matrix, Share
 from tacit.errors import ShapeError
 
 if TYPE_CHECKING:
@@ -74,21 +74,22 @@ class Axis:
         counts = (self.slots() >= 0).sum(axis=1)
         return (int(counts.min()), int(counts.max())) if counts.size else (0, 0)
 
-    def padded(self, a: Array, axis: int) -> Array:
-        """Return `a` with zeros at every place of this axis that has no element."""
-        if (self.low, self.high, self.base) == (0, 0, 1):
-            return a
-        shape = [*a.shape]
-        shape[axis] = self.places
-        out = np.zeros(shape, a.dtype)
+    def elements(self) -> tuple[slice, slice]:
+        """Return which places hold an element, and which elements those are."""
         first = max(0, -(self.low // self.base))
-        last = min(self.size, -((self.low - self.places) // self.base))
-        if first < last:
-            at = self.low + first * self.base
-            key = (slice(None),) * axis
-            to = slice(at, at + (last - first - 1) * self.base + 1, self.base)
-            out[(*key, to)] = a[(*key, slice(first, last))]
-        return out
+        last = max(first, min(self.size, -((self.low - self.places) // self.base)))
+        at = self.low + first * self.base
+        return slice(at, at + (last - first - 1) * self.base + 1 if last > first else at, self.base), slice(
+            first, last
+        )
+
+    def starts(self) -> Array:
+        """Return the place of each window's first tap."""
+        return np.arange(self.windows) * self.stride
+
+    def reach(self) -> Array:
+        """Return how far each tap lies behind its window's first."""
+        return np.arange(self.taps) * self.dilation
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +122,37 @@ class Sliding:
         used = [a.taps_used() for a in self.axes]
         return self.features * math.prod(u[0] for u in used), self.features * math.prod(u[1] for u in used)
 
-    def columns(self, a: Array) -> Array:
+    def padded(self, a: Array) -> Array:
+        """Return the first operand with zeros at every place that has no element."""
+        if all((x.low, x.high, x.base) == (0, 0, 1) for x in self.axes):
+            return a
+        out = np.zeros((*a.shape[:2], *(x.places for x in self.axes)), a.dtype)
+        to, of = zip(*(x.elements() for x in self.axes), strict=True)
+        out[(..., *to)] = a[(..., *of)]
+        return out
+
+    def windows(self, x: Share) -> Gathered:
         """Return all windows of the first operand as matrices (groups, rows, inner)."""
-        rank = len(self.axes)
-        for i, axis in enumerate(self.axes):
-            a = axis.padded(a, i + 2)
+        flat, steps = _flat(x.map(self.padded))
+        return Gathered(
+            flat,
+            (
+                np.arange(self.groups) * (self.features * steps[1]),
+                _sums([np.arange(self.batch), *(a.starts() for a in self.axes)], [steps[0], *steps[2:]]),
+                _sums([np.arange(self.features), *(a.reach() for a in self.axes)], steps[1:]),
+            ),
+        )
+
+    def kernels(self, w: Share) -> Gathered:
+        """Return the second operand as matrices (groups, inner, results)."""
+        flat, steps = _flat(w)
+        taps = [np.arange(n) for n in w.shape[1:]]
+        places = np.arange(self.groups) * (self.results * steps[0]), _sums(taps, steps[1:])
+        return Gathered(flat, (*places, np.arange(self.results) * steps[0]))
+
+    def columns(self, a: Array) -> Array:
+        """Return all windows of the first operand as matrices (groups, rows, inner), laid out."""
+        rank, a = len(self.axes), self.padded(a)
         a = a.reshape(self.batch, self.groups, self.features, *a.shape[2:])
         steps = a.strides
         shape = (*a.shape[:3], *(x.windows for x in self.axes), *(x.taps for x in self.axes))
@@ -153,6 +180,23 @@ class Sliding:
     def matrices(self, rows: int, columns: int) -> tuple[int, ...]:
         """Return the shape of one matrix, or of one for each group."""
         return (rows, columns) if self.groups == 1 else (self.groups, rows, columns)
+
+
+def _flat(x: Share) -> tuple[Share, list[int]]:
+    """Return the parts as they lie in memory, flat, and how far apart neighbours along each axis are there."""
+    # Axes that were only turned are left so; parts that lie otherwise than the first are copied.
+    order = sorted(range(len(x.shape)), key=lambda i: -abs(x.parts[0].strides[i]))
+    turned = x.map(lambda part: np.ascontiguousarray(part.transpose(order)))
+    steps = dict(zip(order, [s // turned.parts[0].itemsize for s in turned.parts[0].strides], strict=True))
+    return turned.map(lambda part: part.reshape(-1)), [steps[i] for i in range(len(order))]
+
+
+def _sums(along: list[Array], steps: list[int]) -> Array:
+    """Return, for every choice of one number of each axis, their sum weighted by the steps; flat, in order."""
+    total = np.zeros(1, np.int64)
+    for numbers, step in zip(along, steps, strict=True):
+        total = np.add.outer(total, numbers * step).reshape(-1)
+    return total
 
 
 def sliding(x: tuple[int, ...], w: tuple[int, ...], params: Params) -> Sliding:
@@ -197,8 +241,11 @@ def _lower(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) -> lis
     sizes = sliding(x.aval.shape, w.aval.shape, params)
     blind = isinstance(rt.p, Ghost)
 
-    def columns(s: Share) -> Share:
-        return ghost(sizes.matrices(sizes.rows, sizes.inner)) if blind else s.map(sizes.columns)
+    def windows(s: Share) -> Matrix:
+        return ghost(sizes.matrices(sizes.rows, sizes.inner)) if blind else sizes.windows(s)
+
+    def kernels(s: Share) -> Matrix:
+        return ghost(sizes.matrices(sizes.inner, sizes.results)) if blind else sizes.kernels(s)
 
     def folded(s: Share) -> Share:
         return ghost(sizes.shape) if blind else s.map(sizes.folded)
@@ -207,13 +254,14 @@ def _lower(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) -> lis
         left = x.aval.where == PUBLIC
 
         def product(s: Share, c: Array) -> Share:
+            known = Share((c,))
             if left:
-                return folded(rt.p.matmul_public(s.map(sizes.kernel), columns(Share((c,))).parts[0], True))
-            return folded(rt.p.matmul_public(columns(s), sizes.kernel(c)))
+                return folded(rt.p.matmul_public(kernels(s), windows(known), True))
+            return folded(rt.p.matmul_public(windows(s), kernels(known)))
 
         public, secret = (x, w) if left else (w, x)
         return [constants.multiply(rt, public, secret, product, sizes.terms()[1])]
-    a, b = columns(rt.share(x)), rt.share(w).map(sizes.kernel)
+    a, b = windows(rt.share(x)), kernels(rt.share(w))
     both = x.aval.kind == w.aval.kind == "fixed"
     return [folded(rt.p.matmul_trunc(a, b, rt.f) if both else rt.p.matmul(a, b))]
 

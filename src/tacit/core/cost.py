@@ -13,7 +13,7 @@ from tacit.algebra.ring import Ring
 from tacit.core.ghost import Ghost
 from tacit.core.party import Party
 from tacit.core.protocol import Card
-from tacit.core.share import Planes, Share
+from tacit.core.share import Matrix, Planes, Share
 from tacit.core.timing import Machine, default_machine, work
 from tacit.errors import NotRealised
 
@@ -179,24 +179,24 @@ class CostModel(Ghost):
         for name, more in worked.items():
             self.cost.working[name] = self.cost.working.get(name, 0.0) + more
 
-    def matmul(self, x: Share, y: Share) -> Share:
+    def matmul(self, x: Matrix, y: Matrix) -> Share:
         """F_matmul on shapes."""
         out = super().matmul(x, y)
         self._products(out, x, y)
         return out
 
-    def matmul_trunc(self, x: Share, y: Share, f: int) -> Share:
+    def matmul_trunc(self, x: Matrix, y: Matrix, f: int) -> Share:
         """F_matmul then F_trunc on shapes."""
         out = super().matmul_trunc(x, y, f)
         self._products(out, x, y)
         return out
 
-    def _products(self, out: Share, x: Share, y: Share) -> None:
+    def _products(self, out: Share, x: Matrix, y: Matrix) -> None:
         # Few rows are not worth the time that their operands take to be read.
         self.spend("own", 0, x.size + y.size)
         self.spend("products", 0, out.size * x.shape[-1])
 
-    def matmul_public(self, x: Share, c: Array, left: bool = False) -> Share:
+    def matmul_public(self, x: Matrix, c: Array | Matrix, left: bool = False) -> Share:
         """Product with a public matrix on shapes."""
         out = super().matmul_public(x, c, left)
         self.spend("public products", 1, out.size * x.shape[-2 if left else -1])

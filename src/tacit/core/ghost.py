@@ -16,7 +16,7 @@ from tacit.algebra.ring import Ring
 from tacit.core.factors import Factors
 from tacit.core.protocol import Protocol
 from tacit.core.rows import Column
-from tacit.core.share import Planes, Share
+from tacit.core.share import Matrix, Planes, Share
 
 Array = npt.NDArray[Any]
 
@@ -67,7 +67,7 @@ class Ghost(Protocol):
 
     mul_public = add_public
 
-    def matmul_public(self, x: Share, c: Array, left: bool = False) -> Share:
+    def matmul_public(self, x: Matrix, c: Array | Matrix, left: bool = False) -> Share:
         """Return a ghost of the product's shape."""
         return ghost(_matmul_shape(c.shape, x.shape) if left else _matmul_shape(x.shape, c.shape))
 
@@ -143,7 +143,7 @@ class Ghost(Protocol):
         self.visit("mul", out.size)
         return out
 
-    def matmul(self, x: Share, y: Share) -> Share:
+    def matmul(self, x: Matrix, y: Matrix) -> Share:
         """F_matmul on shapes."""
         out = ghost(_matmul_shape(x.shape, y.shape))
         self.visit("matmul", out.size, inner=x.shape[-1], shapes=(x.shape, y.shape))
@@ -168,7 +168,7 @@ class Ghost(Protocol):
         self.visit("mul_trunc", out.size, f=f)
         return out
 
-    def matmul_trunc(self, x: Share, y: Share, f: int) -> Share:
+    def matmul_trunc(self, x: Matrix, y: Matrix, f: int) -> Share:
         """F_matmul then F_trunc on shapes."""
         self.check_shift(f)
         out = ghost(_matmul_shape(x.shape, y.shape))

@@ -20,7 +20,7 @@ from tacit.algebra.ring import Ring
 from tacit.core.factors import Factors
 from tacit.core.party import Party
 from tacit.core.rows import Column
-from tacit.core.share import Planes, Share
+from tacit.core.share import Gathered, Matrix, Planes, Share
 from tacit.core.timing import Network
 from tacit.errors import Desync, NotRealised, RangeError
 
@@ -176,8 +176,16 @@ class Protocol:
         """Return x·c for public ring elements c."""
         return x.map(lambda p: self.ring.mul(p, c))
 
-    def matmul_public(self, x: Share, c: Array, left: bool = False) -> Share:
-        """Return x @ c, or c @ x if `left`, for a public matrix c."""
+    def matmul_public(self, x: Matrix, c: Array | Matrix, left: bool = False) -> Share:
+        """Return x @ c, or c @ x if `left`, for a public matrix c; both or none may lie anywhere (`Gathered`)."""
+        if isinstance(x, Gathered):
+            assert isinstance(c, Gathered)
+            first, second = (c, x) if left else (x, c)
+            pairs = [(a, b) for a in first.flat.parts for b in second.flat.parts]
+            return Share(
+                tuple([self.ring.gathered_matmul((a,), first.at, (b,), second.at) for a, b in pairs])
+            )
+        assert isinstance(c, np.ndarray)
         return x.map(lambda p: self.ring.matmul(c, p) if left else self.ring.matmul(p, c))
 
     def shl(self, x: Share, s: int) -> Share:
@@ -247,8 +255,8 @@ class Protocol:
         """F_mul: x·y elementwise (one shape)."""
         raise self._missing("mul")
 
-    def matmul(self, x: Share, y: Share) -> Share:
-        """F_matmul: x @ y."""
+    def matmul(self, x: Matrix, y: Matrix) -> Share:
+        """F_matmul: x @ y; both lie whole in memory, or both anywhere (`Gathered`)."""
         raise self._missing("matmul")
 
     def dot(self, x: Share, y: Share) -> Share:
@@ -274,7 +282,7 @@ class Protocol:
         """F_mul then F_trunc."""
         return self.trunc(self.mul(x, y), f)
 
-    def matmul_trunc(self, x: Share, y: Share, f: int) -> Share:
+    def matmul_trunc(self, x: Matrix, y: Matrix, f: int) -> Share:
         """F_matmul then F_trunc."""
         return self.trunc(self.matmul(x, y), f)
 

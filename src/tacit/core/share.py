@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -47,6 +48,42 @@ class Share:
 
     def __repr__(self) -> str:
         return f"Share(shape={self.shape}, parts={len(self.parts)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """One party's parts of a secret matrix, or of several, whose elements lie anywhere in `flat`, some more than once.
+
+    Element (b, i, j) is flat[batch[b] + first[i] + second[j]]: the windows of an image, without laying them out.
+    """
+
+    flat: Share
+    at: tuple[Array, Array, Array]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the matrices; a single one has two axes."""
+        batch, rows, columns = (table.size for table in self.at)
+        return (rows, columns) if batch == 1 else (batch, rows, columns)
+
+    @property
+    def size(self) -> int:
+        """Number of elements of the matrices."""
+        return math.prod(self.shape)
+
+    def laid_out(self) -> Share:
+        """Return the matrices with a place for every element."""
+        batch, first, second = self.at
+        where = (batch[:, None, None] + first[:, None] + second).reshape(self.shape)
+        return self.flat.map(lambda part: part[where])
+
+
+Matrix = Share | Gathered
+
+
+def laid_out(x: Matrix) -> Share:
+    """Return shares of matrices with a place for every element."""
+    return x.laid_out() if isinstance(x, Gathered) else x
 
 
 @dataclass(frozen=True, slots=True)

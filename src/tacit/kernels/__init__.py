@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from tacit.kernels.choice import NATIVE, Info, info, notice, reuse_memory, set_threads
-from tacit.kernels.shapes import U128, Array
+from tacit.kernels.shapes import U128, Array, Places
 
 if NATIVE:
     from tacit.kernels.compiled import (
@@ -15,6 +15,7 @@ if NATIVE:
         block_select,
         block_table,
         from_planes,
+        gathered_matmul,
         matmul,
         mul,
         neg,
@@ -52,6 +53,7 @@ else:
         block_select,
         block_table,
         from_planes,
+        gathered_matmul,
         matmul,
         mul,
         neg,
@@ -84,8 +86,8 @@ else:
     )
 
 __all__ = [
-    "NATIVE", "U128", "Array", "Info", "add", "add_planes", "and_rows", "bits_first", "bits_second",
-    "block_select", "block_table", "digit_ranks", "from_planes", "info", "matmul", "mix_rows", "mul",
+    "NATIVE", "U128", "Array", "Info", "Places", "add", "add_planes", "and_rows", "bits_first", "bits_second",
+    "block_select", "block_table", "digit_ranks", "from_planes", "gathered_matmul", "info", "matmul", "mix_rows", "mul",
     "neg", "notice", "pack_bool", "pack_words", "prg", "rep3_and", "rep3_dot", "rep3_matmul", "rep3_mul",
     "rep3_products", "reuse_memory", "select_first", "select_second", "set_threads", "shl", "shr", "sub",
     "to_planes", "trunc_first", "trunc_second", "trunc_third", "unpack_bool", "unpack_words",

@@ -24,6 +24,32 @@ def rep3_mul_64(out: Array, x0: Array, x1: Array, y0: Array, y1: Array, z: Array
 def rep3_mul_128(out: Array, x0: Array, x1: Array, y0: Array, y1: Array, z: Array) -> None: ...
 def rep3_dot_64(out: Array, x0: Array, x1: Array, y0: Array, y1: Array, z: Array, terms: int) -> None: ...
 def rep3_dot_128(out: Array, x0: Array, x1: Array, y0: Array, y1: Array, z: Array, terms: int) -> None: ...
+def gathered_matmul_64(
+    out: Array,
+    x0: Array,
+    x1: Array,
+    y0: Array,
+    y1: Array,
+    x_batch: Array,
+    x_first: Array,
+    x_second: Array,
+    y_batch: Array,
+    y_first: Array,
+    y_second: Array,
+) -> None: ...
+def gathered_matmul_128(
+    out: Array,
+    x0: Array,
+    x1: Array,
+    y0: Array,
+    y1: Array,
+    x_batch: Array,
+    x_first: Array,
+    x_second: Array,
+    y_batch: Array,
+    y_first: Array,
+    y_second: Array,
+) -> None: ...
 def rep3_matmul_64(
     out: Array,
     x0: Array,

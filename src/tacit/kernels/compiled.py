@@ -8,9 +8,9 @@ from tacit.kernels import _native, reference, shapes
 from tacit.kernels.shapes import U64, U128, Array
 
 __all__ = [
-    "add", "add_planes", "block_select", "block_table", "from_planes", "matmul", "mul", "neg", "pack_bool",
-    "pack_words", "prg", "rep3_and", "rep3_dot", "rep3_matmul", "rep3_mul", "shl", "shr", "sub", "to_planes",
-    "unpack_bool", "unpack_words",
+    "add", "add_planes", "block_select", "block_table", "from_planes", "gathered_matmul", "matmul", "mul", "neg",
+    "pack_bool", "pack_words", "prg", "rep3_and", "rep3_dot", "rep3_matmul", "rep3_mul", "shl", "shr", "sub",
+    "to_planes", "unpack_bool", "unpack_words",
 ]  # fmt: skip
 
 
@@ -118,6 +118,18 @@ def rep3_matmul(x0: Array, x1: Array, y0: Array, y1: Array, z: Array | None = No
     (b0, b1), b_turned = _rows(y0, y1)
     start = _ABSENT if z is None else _c(z)
     kernel(out, a0, a1, b0, b1, start, batch, shape[-2], x0.shape[-1], shape[-1], a_turned, b_turned)
+    return out
+
+
+def gathered_matmul(
+    x: tuple[Array, ...], x_at: shapes.Places, y: tuple[Array, ...], y_at: shapes.Places
+) -> Array:
+    """Return ``x0@y0``, or ``x0@(y0+y1) + x1@y0`` of two parts: batches of matrices that lie anywhere in flat parts."""
+    kernel = _native.gathered_matmul_128 if shapes.gathered(x, x_at, y, y_at) else _native.gathered_matmul_64
+    out = np.empty((x_at[0].size, x_at[1].size, y_at[2].size), x[0].dtype)
+    a, b = [_c(p) for p in x], [_c(p) for p in y]
+    second = (a[1], b[1]) if len(a) == 2 else (_ABSENT, _ABSENT)
+    kernel(out, a[0], second[0], b[0], second[1], *map(_c, x_at), *map(_c, y_at))
     return out
 
 

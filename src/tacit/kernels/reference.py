@@ -14,9 +14,9 @@ from tacit.kernels.reference_aes import prg
 from tacit.kernels.shapes import U128, Array
 
 __all__ = [
-    "add", "add_planes", "block_select", "block_table", "from_planes", "matmul", "mul", "neg", "pack_bool",
-    "pack_words", "prg", "rep3_and", "rep3_dot", "rep3_matmul", "rep3_mul", "shl", "shr", "sub", "to_planes",
-    "unpack_bool", "unpack_words",
+    "add", "add_planes", "block_select", "block_table", "from_planes", "gathered_matmul", "matmul", "mul", "neg",
+    "pack_bool", "pack_words", "prg", "rep3_and", "rep3_dot", "rep3_matmul", "rep3_mul", "shl", "shr", "sub",
+    "to_planes", "unpack_bool", "unpack_words",
 ]  # fmt: skip
 
 _ONES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
@@ -167,6 +167,20 @@ def rep3_matmul(x0: Array, x1: Array, y0: Array, y1: Array, z: Array | None = No
     shapes.replicated_product(x0, x1, y0, y1, z)
     out = add(matmul(x0, add(y0, y1)), matmul(x1, y0))
     return out if z is None else add(out, z)
+
+
+def gathered_matmul(
+    x: tuple[Array, ...], x_at: shapes.Places, y: tuple[Array, ...], y_at: shapes.Places
+) -> Array:
+    """Return ``x0@y0``, or ``x0@(y0+y1) + x1@y0`` of two parts: batches of matrices that lie anywhere in flat parts."""
+    shapes.gathered(x, x_at, y, y_at)
+
+    def laid_out(parts: tuple[Array, ...], at: shapes.Places) -> list[Array]:
+        where = at[0][:, None, None] + at[1][:, None] + at[2]
+        return [part[where] for part in parts]
+
+    a, b = laid_out(x, x_at), laid_out(y, y_at)
+    return rep3_matmul(*a, *b) if len(a) == 2 else matmul(*a, *b)
 
 
 def rep3_and(x0: Array, x1: Array, y0: Array, y1: Array, z: Array) -> Array:

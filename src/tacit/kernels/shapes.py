@@ -71,6 +71,30 @@ def replicated_product(
     return wide, shape
 
 
+Places: TypeAlias = tuple[Array, Array, Array]
+"""Where the elements of a batch of matrices lie in flat memory: (b, i, j) at batch[b] + first[i] + second[j]."""
+
+
+def gathered(x: tuple[Array, ...], x_at: Places, y: tuple[Array, ...], y_at: Places) -> bool:
+    """Check the operands of ``gathered_matmul``; return whether they are wide."""
+    wide = is_wide(x[0])
+    if len(x) != len(y) or len(x) not in (1, 2):
+        raise ShapeError(f"operands of {len(x)} and {len(y)} parts, not both of one or both of two")
+    for parts, at in ((x, x_at), (y, y_at)):
+        if element_wise(*parts) != wide:
+            raise TypeError("a kernel's operands mix uint64 and U128 elements")
+        if parts[0].ndim != 1 or any(table.ndim != 1 or table.dtype != np.int64 for table in at):
+            raise ShapeError("gathered operands are flat, and so are their tables of int64")
+        if all(table.size for table in at):
+            least, most = min(int(table.min()) for table in at), sum(int(table.max()) for table in at)
+            if least < 0 or most >= parts[0].size:
+                raise ValueError(f"places must be 0 to {parts[0].size - 1}")
+    if x_at[0].size != y_at[0].size or x_at[2].size != y_at[1].size:
+        sizes = [tuple(table.size for table in at) for at in (x_at, y_at)]
+        raise ShapeError(f"matrix product of shapes {sizes[0]} and {sizes[1]}")
+    return wide
+
+
 def replicated_dot(x0: Array, x1: Array, y0: Array, y1: Array, z: Array) -> bool:
     """Check the operands of ``rep3_dot``: ``(..., m)`` with a mask ``(...)``; return whether wide."""
     wide = element_wise(x0, x1, y0, y1)

@@ -41,6 +41,20 @@ def _square(count: int) -> Callable[[Draw, int, bool], Arguments]:
     return lambda draw, n, wide: tuple(draw((isqrt(n), isqrt(n)), wide) for _ in range(count))
 
 
+def _gathered(draw: Draw, n: int, wide: bool) -> Arguments:
+    """Windows of 3 x 3 on a square image of four features, of which there are half as many places as elements."""
+    side = isqrt(n // 2) + 3
+    places = np.arange(side - 2)
+    rows = (places[:, None] * side + places).reshape(-1)
+    taps = (np.arange(4)[:, None, None] * side * side + np.arange(3)[:, None] * side + np.arange(3)).reshape(
+        -1
+    )
+    x = tuple(draw((4 * side * side,), wide) for _ in range(2))
+    y = tuple(draw((36 * 16,), wide) for _ in range(2))
+    none = np.zeros(1, np.int64)
+    return x, (none, rows, taps), y, (none, np.arange(36), 36 * np.arange(16))
+
+
 def _dot(draw: Draw, n: int, wide: bool) -> Arguments:
     rows = -(-n // 100)
     return (*(draw((rows, 100), wide) for _ in range(4)), draw((rows,), wide))
@@ -92,6 +106,7 @@ KERNELS: tuple[Kernel, ...] = (
     Kernel("rep3_and", False, _arrays(5)),
     Kernel("matmul", True, _square(2), lambda n: isqrt(n) ** 3),
     Kernel("rep3_matmul", True, _square(5), lambda n: 2 * isqrt(n) ** 3),
+    Kernel("gathered_matmul", True, _gathered, lambda n: 2 * 36 * 16 * (isqrt(n // 2) + 1) ** 2),
     Kernel("to_planes", True, _to_planes),
     Kernel("from_planes", True, _from_planes),
     Kernel("pack_words", True, _pack_words),

@@ -12,7 +12,7 @@ from tacit import kernels
 from tacit.algebra.ring import Ring
 from tacit.core.protocol import Card, Protocol, Wave
 from tacit.core.rows import Column, flat_places, inverse_places, take_rows
-from tacit.core.share import Planes, Share
+from tacit.core.share import Matrix, Planes, Share, laid_out
 
 Array = npt.NDArray[Any]
 
@@ -48,9 +48,9 @@ class Clear(Protocol):
         """F_mul."""
         return Share((self.ring.mul(x.parts[0], y.parts[0]),))
 
-    def matmul(self, x: Share, y: Share) -> Share:
+    def matmul(self, x: Matrix, y: Matrix) -> Share:
         """F_matmul."""
-        return Share((self.ring.matmul(x.parts[0], y.parts[0]),))
+        return Share((self.ring.matmul(laid_out(x).parts[0], laid_out(y).parts[0]),))
 
     def trunc(self, x: Share, f: int) -> Share:
         """F_trunc: here the nearest multiple, ties upward."""

@@ -163,6 +163,23 @@ template <> const Ring<u128> &ring() { return table.wide; }
 
 using H = nb::handle;
 
+// Three tables of which any three entries add up to a place below `size`.
+Places places(const In &batch, const In &first, const In &second, size_t nb_, size_t rows, size_t columns,
+              size_t size) {
+    const auto greatest = [size](const std::int64_t *at, size_t n) {
+        std::int64_t most = 0;
+        for (size_t i = 0; i < n; ++i) {
+            if (at[i] < 0 || at[i] >= std::int64_t(size)) throw std::invalid_argument("no such place");
+            if (at[i] > most) most = at[i];
+        }
+        return size_t(most);
+    };
+    const Places at{batch.at<std::int64_t>(nb_), first.at<std::int64_t>(rows), second.at<std::int64_t>(columns)};
+    if (nb_ && rows && columns && greatest(at.batch, nb_) + greatest(at.first, rows) + greatest(at.second, columns) >= size)
+        throw std::invalid_argument("no such place");
+    return at;
+}
+
 // --- one binding for each kernel, for both widths ---------------------------------------------------------
 
 template <class T> void bind_ring(nb::module_ &m, const std::string &suffix) {
@@ -230,7 +247,7 @@ template <class T> void bind_ring(nb::module_ &m, const std::string &suffix) {
         const Term<T> term{x.at<T>(batch * m * k), nullptr, y.at<T>(batch * k * n), nullptr};
         const Unlocked free(o.size() * k);
         memset(to, 0, o.size());
-        ring<T>().product(to, &term, 1, {batch, m, k, n, a_turned, b_turned});
+        ring<T>().product(to, &term, 1, {batch, m, k, n, a_turned, b_turned, {}, {}});
     });
     def("rep3_matmul", [](H out, H x0, H x1, H y0, H y1, H z, size_t batch, size_t m, size_t k, size_t n,
                           bool x_turned, bool y_turned) {
@@ -249,7 +266,23 @@ template <class T> void bind_ring(nb::module_ &m, const std::string &suffix) {
         const Unlocked free(o.size() * k);
         if (o.size() && start) memcpy(to, start, o.size());
         if (!start) memset(to, 0, o.size());
-        ring<T>().product(to, terms, 2, {batch, m, k, n, x_turned, y_turned});
+        ring<T>().product(to, terms, 2, {batch, m, k, n, x_turned, y_turned, {}, {}});
+    });
+    def("gathered_matmul", [](H out, H x0, H x1, H y0, H y1, H x_batch, H x_first, H x_second, H y_batch, H y_first,
+                              H y_second) {
+        const Out o(out);
+        const In a0(x0), b0(y0), xb(x_batch), xf(x_first), xs(x_second), yb(y_batch), yf(y_first), ys(y_second);
+        const MaybeIn a1(x1), b1(y1);
+        const size_t batch = xb.size() / 8, m = xf.size() / 8, k = xs.size() / 8, n = ys.size() / 8;
+        const size_t na = a0.size() / sizeof(T), nb_ = b0.size() / sizeof(T);
+        const Places x_at = places(xb, xf, xs, batch, m, k, na), y_at = places(yb, yf, ys, batch, k, n, nb_);
+        T *const to = o.at<T>(batch * m * n);
+        const T *const p0 = a0.at<T>(na), *const p1 = a1.at<T>(na), *const q0 = b0.at<T>(nb_), *const q1 = b1.at<T>(nb_);
+        if (!p1 != !q1 && na && nb_) throw std::invalid_argument("one operand has two parts, the other one");
+        const Term<T> terms[2] = {{p0, nullptr, q0, q1}, {p1, nullptr, q0, nullptr}};
+        const Unlocked free(o.size() * k);
+        memset(to, 0, o.size());
+        ring<T>().product(to, terms, p1 ? 2 : 1, {batch, m, k, n, false, false, x_at, y_at});
     });
     def("to_planes", [](H out, H words, size_t bits) {
         const Out o(out);

@@ -22,12 +22,16 @@ template <class T> struct Task {
     size_t count, m, k, n, row, column;  // row, column: where this part of c begins
     Steps a_step, b_step;
     size_t ldc;
+    Places a_at, b_at;  // instead of steps, from `row` and `column` on
 
     T *out(size_t i, size_t j) const { return c + (row + i) * ldc + column + j; }
     const T *a(size_t t, size_t i, size_t l) const { return terms[t].a + at_a(i, l); }
     const T *b(size_t t, size_t l, size_t j) const { return terms[t].b + at_b(l, j); }
     const T *a2(size_t t, size_t i, size_t l) const { return terms[t].a2 ? terms[t].a2 + at_a(i, l) : nullptr; }
     const T *b2(size_t t, size_t l, size_t j) const { return terms[t].b2 ? terms[t].b2 + at_b(l, j) : nullptr; }
+
+    size_t place_a(size_t i, size_t l) const { return a_at.first ? a_at.first[i] + a_at.second[l] : at_a(i, l); }
+    size_t place_b(size_t l, size_t j) const { return b_at.first ? b_at.first[l] + b_at.second[j] : at_b(l, j); }
 
   private:
     size_t at_a(size_t i, size_t l) const { return (row + i) * a_step.outer + l * a_step.inner; }
@@ -182,7 +186,7 @@ template <class T, class F> bool turned(const Task<T> &task, F way) {
     for (size_t t = 0; t < task.count; ++t)
         terms[t] = {task.b(t, 0, 0), task.b2(t, 0, 0), task.a(t, 0, 0), task.a2(t, 0, 0)};
     const Steps a = task.a_step, b = task.b_step;
-    way({ct, terms, task.count, task.n, task.k, task.m, 0, 0, {b.inner, b.outer}, {a.inner, a.outer}, task.m});
+    way({ct, terms, task.count, task.n, task.k, task.m, 0, 0, {b.inner, b.outer}, {a.inner, a.outer}, task.m, {}, {}});
     for (size_t i = 0; i < task.m; ++i)
         for (size_t j = 0; j < task.n; ++j) *task.out(i, j) = *task.out(i, j) + ct[j * task.m + i];
     return true;
@@ -199,6 +203,19 @@ template <class T> inline void fetch(T *dst, const T *b, const T *b2, size_t ste
     else
         for (size_t j = 0; j < have; ++j) dst[j] = b[j];
     for (size_t j = have; j < want; ++j) dst[j] = T{};
+}
+
+// Copy elements at first[r] + second[l] of a (+ a2) to rows of `length`.
+template <class T>
+void gather(T *dst, const T *a, const T *a2, const std::int64_t *first, const std::int64_t *second, size_t rows,
+            size_t columns, size_t length) {
+    for (size_t r = 0; r < rows; ++r, dst += length) {
+        const T *p = a + first[r], *q = a2 ? a2 + first[r] : nullptr;
+        if (q)
+            for (size_t l = 0; l < columns; ++l) dst[l] = p[second[l]] + q[second[l]];
+        else
+            for (size_t l = 0; l < columns; ++l) dst[l] = p[second[l]];
+    }
 }
 
 // A register block of MR rows by NV registers. A is packed as (k, MR), B as (k, NR).
@@ -245,26 +262,39 @@ inline size_t up(size_t x, size_t step) { return (x + step - 1) / step * step; }
 inline size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
 template <class K> bool packed(const Task<typename K::type> &task) {
+    using T = typename K::type;
     const size_t kc = up(least(K::KC, task.k), K::PAD);
     const size_t mc = least(K::MC, up(task.m, K::MR)), nc = least(K::NC, up(task.n, K::NR));
     const size_t a_panel = up(K::A_BYTES * kc, 64), b_panel = up(K::B_BYTES * kc, 64);
-    const Buffer buffer(a_panel * (mc / K::MR) + b_panel * (nc / K::NR));
+    const bool spread = task.a_at.first;
+    const size_t stage = spread ? up(sizeof(T) * kc * (K::MR > K::NR ? K::MR : K::NR), 64) : 0;
+    const Buffer buffer(a_panel * (mc / K::MR) + b_panel * (nc / K::NR) + stage);
     u8 *const bs = buffer.as<u8>();
     if (!bs) return false;
     u8 *const as = bs + b_panel * (nc / K::NR);
+    T *const near = reinterpret_cast<T *>(as + a_panel * (mc / K::MR));
+    const auto pack_a = [&](u8 *to, size_t t, size_t i, size_t l, size_t rows, size_t k) {
+        if (!spread) return K::pack_a(to, task.a(t, i, l), task.a_step, rows, k);
+        gather<T>(near, task.terms[t].a, nullptr, task.a_at.first + i, task.a_at.second + l, rows, k, k);
+        K::pack_a(to, near, {k, 1}, rows, k);
+    };
+    const auto pack_b = [&](u8 *to, size_t t, size_t l, size_t j, size_t columns, size_t k) {
+        if (!spread) return K::pack_b(to, task.b(t, l, j), task.b2(t, l, j), task.b_step, columns, k);
+        const Term<T> &from = task.terms[t];
+        gather<T>(near, from.b, from.b2, task.b_at.first + l, task.b_at.second + j, k, columns, columns);
+        K::pack_b(to, near, nullptr, {columns, 1}, columns, k);
+    };
     K::begin();
     for (size_t jc = 0; jc < task.n; jc += nc)
         for (size_t t = 0; t < task.count; ++t)
             for (size_t l = 0; l < task.k; l += K::KC) {
                 const size_t k = least(K::KC, task.k - l), columns = least(nc, task.n - jc);
                 for (size_t j = 0; j < columns; j += K::NR)
-                    K::pack_b(bs + j / K::NR * b_panel, task.b(t, l, jc + j), task.b2(t, l, jc + j), task.b_step,
-                              least(K::NR, columns - j), k);
+                    pack_b(bs + j / K::NR * b_panel, t, l, jc + j, least(K::NR, columns - j), k);
                 for (size_t ic = 0; ic < task.m; ic += mc) {
                     const size_t rows = least(mc, task.m - ic);
                     for (size_t i = 0; i < rows; i += K::MR)
-                        K::pack_a(as + i / K::MR * a_panel, task.a(t, ic + i, l), task.a_step, least(K::MR, rows - i),
-                                  k);
+                        pack_a(as + i / K::MR * a_panel, t, ic + i, l, least(K::MR, rows - i), k);
                     for (size_t j = 0; j < columns; j += K::NR)
                         for (size_t i = 0; i < rows; i += K::MR)
                             K::run(task.out(ic + i, jc + j), task.ldc, as + i / K::MR * a_panel,
@@ -281,9 +311,10 @@ template <class T> void plain(const Task<T> &task) {
         for (size_t i = 0; i < task.m; ++i)
             for (size_t j = 0; j < task.n; ++j)
                 for (size_t l = 0; l < task.k; ++l) {
-                    const T *a2 = task.a2(t, i, l), *b2 = task.b2(t, l, j);
-                    const T x = a2 ? *task.a(t, i, l) + *a2 : *task.a(t, i, l);
-                    const T y = b2 ? *task.b(t, l, j) + *b2 : *task.b(t, l, j);
+                    const Term<T> &from = task.terms[t];
+                    const size_t p = task.place_a(i, l), q = task.place_b(l, j);
+                    const T x = from.a2 ? from.a[p] + from.a2[p] : from.a[p];
+                    const T y = from.b2 ? from.b[q] + from.b2[q] : from.b[q];
                     *task.out(i, j) = *task.out(i, j) + x * y;
                 }
 }
@@ -301,14 +332,19 @@ template <class Big, class Small> void one(const Task<typename Big::type> &task)
         few_rows(thin);
         return true;
     };
+    const auto blocks = [&] {
+        const bool fills = task.m >= Big::MR / 2 && task.n >= Big::NR / 2 && task.k >= Big::PAD / 2;
+        return fills ? packed<Big>(task) : packed<Small>(task);
+    };
     bool done = false;
-    if (task.n < 8)
+    if (task.a_at.first)
+        done = blocks();
+    else if (task.n < 8)
         done = task.a_step.inner == 1 ? few_columns(task) : turned(task, rows);
     else if (task.m <= 4 || (task.k <= 3 && task.b_step.inner == 1) || sums_rows(task))
         done = task.b_step.inner == 1 ? rows(task) : turned(task, few_columns<T>);
     else
-        done = task.m >= Big::MR / 2 && task.n >= Big::NR / 2 && task.k >= Big::PAD / 2 ? packed<Big>(task)
-                                                                                        : packed<Small>(task);
+        done = blocks();
     if (!done) plain(task);
 }
 
@@ -323,10 +359,13 @@ void product(T *c, const Term<T> *terms, size_t count, const Shape &shape) {
         Term<T> moved[MOST_TERMS];
         for (size_t t = 0; t < count; ++t) {
             const Term<T> &from = terms[t];
-            moved[t] = {from.a + b * m * k, from.a2 ? from.a2 + b * m * k : nullptr, from.b + b * k * n,
-                        from.b2 ? from.b2 + b * k * n : nullptr};
+            const size_t a = shape.a_at.batch ? size_t(shape.a_at.batch[b]) : b * m * k;
+            const size_t y = shape.b_at.batch ? size_t(shape.b_at.batch[b]) : b * k * n;
+            moved[t] = {from.a + a, from.a2 ? from.a2 + a : nullptr, from.b + y, from.b2 ? from.b2 + y : nullptr};
         }
-        one<Big, Small>({c + b * m * n, moved, count, rows, k, columns, row, column, a_step, b_step, n});
+        Places a_at = shape.a_at, b_at = shape.b_at;
+        if (a_at.first) a_at.first += row, b_at.second += column;
+        one<Big, Small>({c + b * m * n, moved, count, rows, k, columns, row, column, a_step, b_step, n, a_at, b_at});
     };
     const size_t work = m * k * n, threads = size_t(get_threads());
     if (batch >= threads || work < 2 * WORTH) {

@@ -22,10 +22,16 @@ template <class T> struct Term {
     const T *a, *a2, *b, *b2;
 };
 
+// Where the elements (i, j) of a batch of matrices lie: at batch[b] + first[i] + second[j]; null for whole matrices.
+struct Places {
+    const std::int64_t *batch, *first, *second;
+};
+
 // A batch of products (m,k) @ (k,n); an operand that is `turned` lies in memory as its transpose.
 struct Shape {
     size_t batch, m, k, n;
     bool a_turned, b_turned;
+    Places a_at, b_at;  // for both operands or for none
 };
 
 // The kernels on elements of type T. n counts elements; out never overlaps an input.

@@ -7,7 +7,7 @@ import copy
 from tacit.algebra.ring import Ring
 from tacit.core.party import Party
 from tacit.core.protocol import Protocol
-from tacit.core.share import Share
+from tacit.core.share import Matrix, Share
 from tacit.crypto.prg import Source, Stream
 from tacit.errors import UsageError
 from tacit.protocols.rep3 import arithmetic, bits, factored, leading, lift, turns, twoparty
@@ -100,7 +100,7 @@ class Rep3(Protocol):
             return self.mul(x, y)
         return arithmetic.mul_trunc(self, x, y, f)
 
-    def matmul_trunc(self, x: Share, y: Share, f: int) -> Share:
+    def matmul_trunc(self, x: Matrix, y: Matrix, f: int) -> Share:
         """F_matmul then F_trunc; the messages have the size of the result."""
         self.check_shift(f)
         if f == 0:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tacit import kernels
-from tacit.core.share import Planes, Share
+from tacit.core.share import Gathered, Matrix, Planes, Share, laid_out
 from tacit.protocols.rep3 import twoparty
 
 if TYPE_CHECKING:
@@ -36,16 +36,19 @@ def mul(p: Rep3, x: Share, y: Share) -> Share:
     return _reshare(p, z, "rep3.mul")  # 2, 3
 
 
-def matmul(p: Rep3, x: Share, y: Share) -> Share:
+def matmul(p: Rep3, x: Matrix, y: Matrix) -> Share:
     """F_matmul: as F_mul; the messages have the size of the result, whatever the inner dimension."""
     z = local_matmul(p, x, y)
     own, previous = zero_share(p, z.shape, "rep3/matmul")
     return _reshare(p, p.ring.add(z, p.ring.sub(own, previous)), "rep3.matmul")
 
 
-def local_matmul(p: Rep3, x: Share, y: Share) -> Array:
+def local_matmul(p: Rep3, x: Matrix, y: Matrix) -> Array:
     """Return this party's additive part of x @ y: x0@(y0+y1) + x1@y0."""
     ring = p.ring
+    if isinstance(x, Gathered) and isinstance(y, Gathered):
+        return ring.gathered_matmul(x.flat.parts, x.at, y.flat.parts, y.at)
+    x, y = laid_out(x), laid_out(y)
     if len(x.shape) == len(y.shape) == 2:
         return ring.reduce(kernels.rep3_matmul(*x.parts, *y.parts))
     batch = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
@@ -68,7 +71,7 @@ def mul_trunc(p: Rep3, x: Share, y: Share, f: int) -> Share:
     return twoparty.product_trunc(p, product, x.shape, f)
 
 
-def matmul_trunc(p: Rep3, x: Share, y: Share, f: int) -> Share:
+def matmul_trunc(p: Rep3, x: Matrix, y: Matrix, f: int) -> Share:
     """F_matmul then F_trunc; the messages have the size of the result."""
     z = local_matmul(p, x, y)
     flat = z.reshape(-1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tacit.algebra.ring import Ring
 from tacit.core.party import Party
 from tacit.core.protocol import Protocol
-from tacit.core.share import Planes, Share
+from tacit.core.share import Matrix, Planes, Share
 from tacit.errors import NotRealised, UsageError
 from tacit.protocols.semi2k import arithmetic, boolean
 from tacit.protocols.semi2k.cards import CARDS
@@ -64,7 +64,7 @@ class Semi2k(Protocol):
         self.check_shift(f)
         return self.trunc(self.mul(x, y), f)
 
-    def matmul_trunc(self, x: Share, y: Share, f: int) -> Share:
+    def matmul_trunc(self, x: Matrix, y: Matrix, f: int) -> Share:
         """F_matmul then F_trunc."""
         self.check_shift(f)
         return self.trunc(self.matmul(x, y), f)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tacit import kernels
-from tacit.core.share import Planes, Share
+from tacit.core.share import Matrix, Planes, Share, laid_out
 
 if TYPE_CHECKING:
     from tacit.protocols.semi2k import Semi2k
@@ -155,11 +155,12 @@ def mul(p: Semi2k, x: Share, y: Share) -> Share:
     return Share((ring.add(z, ring.mul(d, e)) if p.holds_constant(0) else z,))  # 3
 
 
-def matmul(p: Semi2k, x: Share, y: Share) -> Share:
-    """F_matmul: as F_mul with a matrix triple; the messages have the size of the operands."""
+def matmul(p: Semi2k, x: Matrix, y: Matrix) -> Share:
+    """F_matmul: as F_mul with a matrix triple; the messages have the size of the operands, laid out."""
     ring, k = p.ring, p.ring.width
     a, b, c = p.material("matmul").matrix_triple(x.shape, y.shape)  # 1
-    d, e = open_masked(p, "semi2k.matmul", (ring.sub(x.parts[0], a), k), (ring.sub(y.parts[0], b), k))  # 2
+    mine, other = laid_out(x).parts[0], laid_out(y).parts[0]
+    d, e = open_masked(p, "semi2k.matmul", (ring.sub(mine, a), k), (ring.sub(other, b), k))  # 2
     if p.holds_constant(0):
         b = ring.add(b, e)  # d@(b + e) = d@b + d@e
     return Share((ring.add(c, ring.add(ring.matmul(d, b), ring.matmul(a, e))),))  # 3
