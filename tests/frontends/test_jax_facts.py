@@ -12,7 +12,9 @@ import pytest
 from jax import lax
 from jax_shared import same, shared
 
+from tacit.array.interpret import Trace
 from tacit.errors import NotRealised, RangeError
+from tacit.frontends.jax import trace_jax
 
 rng = np.random.default_rng(12)
 X = rng.uniform(-4, 4, (3, 3))
@@ -49,6 +51,24 @@ GRADIENTS: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("name", GRADIENTS)
 def test_gradients_of_extremes_with_ties(name: str) -> None:
     same(GRADIENTS[name], [TIES])
+
+
+SHARED: dict[str, Callable[[Any], Any]] = {
+    "relu": lambda x: jax.grad(lambda v: (jnp.maximum(v, 0) ** 2).sum())(x),
+    "of two": lambda x: jax.grad(lambda v: (jnp.maximum(v, v[::-1]) * jnp.arange(3.0)).sum())(x),
+    "minimum": lambda x: jax.grad(lambda v: jnp.minimum(v, 0.5).sum())(x),
+    "any two numbers": lambda x: (x > 0).astype(x.dtype) / jnp.where(x > 1, -3.0, 0.25),
+    "a number over two": lambda x: (x + 2) / jnp.where(x > 0, 2.0, 1.0),
+}
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_a_truth_value_over_one_of_two_numbers_takes_no_division(name: str) -> None:
+    """Nor does the gradient of a maximum, which JAX shares between equal operands by dividing by 2."""
+    same(SHARED[name], [TIES])
+    trace = Trace()
+    trace_jax(SHARED[name], (trace.input("x", "alice", TIES.shape, "fixed", -1, 1),))
+    assert ("div" in {e.op for e in trace.program().eqns}) == (name == "a number over two")
 
 
 EMPTY: dict[str, Callable[[Any], Any]] = {

@@ -46,11 +46,14 @@ LARGE = {
     "sort 10^5": {"n": N // 4},
     "logistic regression 10,000 x 100, 10 full batches": {"rows": 40_000, "epochs": 2},
     "MLP 784-128-128-10 (A): train 1,280": {"batch": 512, "steps": 1},
+    "one convolution, 980-100-10 (B): train 128": {},
     "CNN 16-16-100-10 (C): predict 128": {},
+    "CNN 16-16-100-10 (C): train 128": {},
+    "LeNet 20-50-500-10 (D): train 128": {},
 }
 MORE = {"sort": 8.0}
 """What exceeds it: a pass over three bits of a key holds seven ring elements for each row (docs/decisions/0067)."""
-SLOW = ("exp", "sqrt", "log 10", "tanh", "argmax", "CNN")
+SLOW = ("exp", "sqrt", "log 10", "tanh", "argmax", "CNN", "LeNet")
 """What resembles another one."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 # Taps that meet data are counted one by one up to this many; beyond, any number of them may.
 MAX_COUNTED = 1 << 22
+KEPT_PLACES = 1 << 12
+"""Tables of up to so many places are kept for the next convolution like it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +86,6 @@ class Axis:
             first, last
         )
 
-    def starts(self) -> Array:
-        """Return the place of each window's first tap."""
-        return np.arange(self.windows) * self.stride
-
-    def reach(self) -> Array:
-        """Return how far each tap lies behind its window's first."""
-        return np.arange(self.taps) * self.dilation
-
 
 @dataclass(frozen=True, slots=True)
 class Sliding:
@@ -134,21 +129,20 @@ class Sliding:
     def windows(self, x: Share) -> Gathered:
         """Return all windows of the first operand as matrices (groups, rows, inner)."""
         flat, steps = _flat(x.map(self.padded))
+        windows = [(a.windows, a.stride * step) for a, step in zip(self.axes, steps[2:], strict=True)]
+        taps = [(a.taps, a.dilation * step) for a, step in zip(self.axes, steps[2:], strict=True)]
+        groups = _places((self.groups, self.features * steps[1]))
         return Gathered(
             flat,
-            (
-                np.arange(self.groups) * (self.features * steps[1]),
-                _sums([np.arange(self.batch), *(a.starts() for a in self.axes)], [steps[0], *steps[2:]]),
-                _sums([np.arange(self.features), *(a.reach() for a in self.axes)], steps[1:]),
-            ),
+            (groups, _places((self.batch, steps[0]), *windows), _places((self.features, steps[1]), *taps)),
         )
 
     def kernels(self, w: Share) -> Gathered:
         """Return the second operand as matrices (groups, inner, results)."""
         flat, steps = _flat(w)
-        taps = [np.arange(n) for n in w.shape[1:]]
-        places = np.arange(self.groups) * (self.results * steps[0]), _sums(taps, steps[1:])
-        return Gathered(flat, (*places, np.arange(self.results) * steps[0]))
+        groups = _places((self.groups, self.results * steps[0]))
+        taps = _places(*zip(w.shape[1:], steps[1:], strict=True))
+        return Gathered(flat, (groups, taps, _places((self.results, steps[0]))))
 
     def columns(self, a: Array) -> Array:
         """Return all windows of the first operand as matrices (groups, rows, inner), laid out."""
@@ -191,12 +185,21 @@ def _flat(x: Share) -> tuple[Share, list[int]]:
     return turned.map(lambda part: part.reshape(-1)), [steps[i] for i in range(len(order))]
 
 
-def _sums(along: list[Array], steps: list[int]) -> Array:
-    """Return, for every choice of one number of each axis, their sum weighted by the steps; flat, in order."""
+def _places(*axes: tuple[int, int]) -> Array:
+    """Return the sums of one multiple of each step, below the axis' count: axes are (count, step); flat, in order."""
+    small = math.prod(count for count, _ in axes) <= KEPT_PLACES
+    return _small_places(axes) if small else _all_places(axes)
+
+
+def _all_places(axes: tuple[tuple[int, int], ...]) -> Array:
     total = np.zeros(1, np.int64)
-    for numbers, step in zip(along, steps, strict=True):
-        total = np.add.outer(total, numbers * step).reshape(-1)
+    for count, step in axes:
+        total = np.add.outer(total, np.arange(count) * step).reshape(-1)
+    total.flags.writeable = False
     return total
+
+
+_small_places = lru_cache(maxsize=256)(_all_places)
 
 
 def sliding(x: tuple[int, ...], w: tuple[int, ...], params: Params) -> Sliding:

@@ -38,8 +38,24 @@ def _div(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
         if not (known(x) or known(y)) and it.facts.get(x.ref) == ("sine", y.ref):
             # jnp.sinc divides a sine by its angle, which is not zero there but may be as small as one unit.
             return [xp.sin_over(y)]
-        return [xp.divide(x, y)]
+        shared = None if known(x) or known(y) else _shared_out(it.facts.get(x.ref), it.facts.get(y.ref))
+        return [xp.divide(x, y) if shared is None else shared]
     return [_quotient(it, step, ins)[0]]
+
+
+def _shared_out(x: Any, y: Any) -> SecretArray | None:
+    """Return a truth value over one of two numbers, by the facts of both, without a division; None of anything else.
+
+    JAX shares the gradient of a maximum between operands that are equal: [x = max] / (2 if [y = max] else 1).
+    """
+    if x is None or y is None or x[0] != "truth" or y[0] != "either" or x[1].shape != y[1].shape:
+        return None
+    (_, truth), (_, which, second, first) = x, y
+    both = xp.logical_and(truth, which)
+    parts = zip((both, xp.logical_xor(truth, both)), (1 / second, 1 / first), strict=True)
+    out = xp.add(*(xp.multiply(xp.astype(bit, "int"), c) for bit, c in parts))
+    lo, hi = min(0, 1 / second, 1 / first), max(0, 1 / second, 1 / first)
+    return xp._bind("assume", out, lo=lo, hi=hi, why="at most one of two truth values is true")
 
 
 def _rem(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:

@@ -256,10 +256,20 @@ def _between(it: Interpreter, which: Value, cases: list[Value]) -> Value:
     first, second = cases
     # Both known: c ? 1 : 0 is the truth value itself, as a number.
     if only(first) == 0 and only(second) == 1 and np.asarray(first).dtype.kind != "b":
-        return xp.astype(which, "int")
+        return _number(it, which)
     if only(first) == 0 and not known(second) and second.dtype != "bool":
         return xp.where(which, second, 0)
-    return xp.where(which, it.lift(second), it.lift(first))
+    out = xp.where(which, it.lift(second), it.lift(first))
+    if out.dtype != "bool" and only(first) and only(second):
+        it.facts[out.ref] = ("either", which, float(only(second)), float(only(first)))
+    return out
+
+
+def _number(it: Interpreter, truth: SecretArray) -> SecretArray:
+    """Return truth values as 0 and 1."""
+    out = xp.astype(truth, "int")
+    it.facts[out.ref] = ("truth", truth)
+    return out
 
 
 def _like(it: Interpreter, v: Value, step: Step) -> SecretArray:
@@ -272,7 +282,7 @@ def _convert(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     if to == "b":
         return [xp.astype(x, "bool")]
     if to == "f":
-        return [xp.astype(x, "int") if x.dtype == "bool" else x]
+        return [_number(it, x) if x.dtype == "bool" else x]
     bits = np.dtype(step.params["new_dtype"]).itemsize * 8 - (to == "i")
     low = 0 if to == "u" else -(2**bits)
     if x.aval.lo < low or x.aval.hi >= 2**bits:
@@ -280,10 +290,7 @@ def _convert(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
             f"a conversion to {np.dtype(step.params['new_dtype'])} of a value in [{x.aval.lo:.6g}, {x.aval.hi:.6g}] "
             "may wrap; use int64 or bound it"
         )
-    out = xp.astype(x, "int")
-    if x.dtype == "bool":
-        it.facts[out.ref] = ("truth", x)
-    return [out]
+    return [_number(it, x) if x.dtype == "bool" else xp.astype(x, "int")]
 
 
 # -- reductions -------------------------------------------------------------------------------------------
