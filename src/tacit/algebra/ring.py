@@ -137,11 +137,15 @@ class Ring:
 
     # -- arithmetic --------------------------------------------------------------------------------------
 
-    def add(self, a: Array, b: Array) -> Array:
-        """Return a + b, with broadcasting."""
+    def add(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        """Return a + b, with broadcasting; in `out` if given."""
         if not self.wide:
-            return self.reduce_fresh(np.add(a, b))
-        return self.reduce(kernels.add(*_same(a, b)))
+            return self.reduce_fresh(np.add(a, b, out=out))
+        total = self.reduce(kernels.add(*_same(a, b)))
+        if out is None:
+            return total
+        out[...] = total
+        return out
 
     def sub(self, a: Array, b: Array) -> Array:
         """Return a − b, with broadcasting."""

@@ -41,6 +41,9 @@ class Source(Protocol):
     def ring(self, ring: Ring, shape: tuple[int, ...]) -> Array:
         """Return uniform ring elements of `shape`."""
 
+    def fill(self, ring: Ring, out: Array) -> Array:
+        """Write uniform ring elements to a contiguous array, and return it."""
+
     def bits(self, bits: int, shape: tuple[int, ...], ring: Ring) -> Array:
         """Return uniform elements below 2^bits, in the representation of `ring`."""
 
@@ -64,14 +67,18 @@ class Stream:
     def __repr__(self) -> str:
         return "Stream(<secret>)"
 
-    def take(self, nbytes: int) -> Array:
-        """Return the next `nbytes` bytes, uint8; whole blocks are consumed."""
+    def take(self, nbytes: int, out: Array | None = None) -> Array:
+        """Return the next `nbytes` bytes, uint8, in `out` if given; whole blocks are consumed."""
         block, self._block = self._block, self._block + -(-nbytes // 16)
         if _native_prg():
-            return kernels.prg(self._key, block, nbytes)
+            return kernels.prg(self._key, block, nbytes, out)
         counter = modes.CTR(block.to_bytes(16, "big"))
         encryptor = Cipher(algorithms.AES(self._key), counter).encryptor()
-        return np.frombuffer(bytearray(encryptor.update(bytes(nbytes))), np.uint8)
+        made = np.frombuffer(bytearray(encryptor.update(bytes(nbytes))), np.uint8)
+        if out is None:
+            return made
+        out[...] = made
+        return out
 
     def ring(self, ring: Ring, shape: tuple[int, ...]) -> Array:
         """Return uniform ring elements of `shape`."""
@@ -79,6 +86,14 @@ class Stream:
         if ring.width == 64:
             return self.take(8 * n).view(np.uint64).reshape(shape)
         return ring.reduce_fresh(self.take(n * ring.dtype.itemsize).view(ring.dtype)).reshape(shape)
+
+    def fill(self, ring: Ring, out: Array) -> Array:
+        """Write uniform ring elements to a contiguous array, and return it."""
+        if ring.width == 64:
+            self.take(out.nbytes, out.reshape(-1).view(np.uint8))
+        else:
+            out[...] = self.ring(ring, out.shape)
+        return out
 
     def bits(self, bits: int, shape: tuple[int, ...], ring: Ring) -> Array:
         """Return uniform elements below 2^bits, in the representation of `ring`."""
@@ -138,6 +153,11 @@ class Tape:
     def ring(self, ring: Ring, shape: tuple[int, ...]) -> Array:
         """Return the next elements of the tape."""
         return self.bits(ring.width, shape, ring)
+
+    def fill(self, ring: Ring, out: Array) -> Array:
+        """Write the next elements of the tape to an array, and return it."""
+        out[...] = self.ring(ring, out.shape)
+        return out
 
     def bits(self, bits: int, shape: tuple[int, ...], ring: Ring) -> Array:
         """Return the next elements of the tape."""

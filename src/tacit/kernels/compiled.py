@@ -223,13 +223,14 @@ def block_select(t: Array, b_planes: Array, radix: int, lead: bool) -> Array:
     return out
 
 
-def prg(key: bytes, block: int, nbytes: int) -> Array:
-    """Return ``uint8[nbytes]`` of the AES-128-CTR key stream, from counter ``block`` on.
+def prg(key: bytes, block: int, nbytes: int, out: Array | None = None) -> Array:
+    """Return ``uint8[nbytes]`` of the AES-128-CTR key stream, from counter ``block`` on; written to `out` if given.
 
     Without AES instructions it is the reference: there is no native table-based AES, whose timing would leak.
     """
     if not _HAS_AES:
-        return reference.prg(key, block, nbytes)
-    out = np.empty(nbytes, np.uint8)
+        return reference.prg(key, block, nbytes, out)
+    if out is None:
+        out = np.empty(nbytes, np.uint8)
     _native.prg(out, key, block >> 64, block & 0xFFFF_FFFF_FFFF_FFFF)
     return out

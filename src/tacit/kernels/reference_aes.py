@@ -66,10 +66,10 @@ def _encrypt(keys: Array, state: Array) -> Array:
     return state
 
 
-def prg(key: bytes, block: int, nbytes: int) -> Array:
+def prg(key: bytes, block: int, nbytes: int, out: Array | None = None) -> Array:
     """Return ``uint8[nbytes]`` of the AES-128-CTR key stream: blocks of 16 bytes, E(block), E(block + 1), ...
 
-    The counter is a 128-bit big-endian integer and wraps.
+    The counter is a 128-bit big-endian integer and wraps. The bytes are written to `out` if given.
     """
     shapes.stream(key, block, nbytes)
     count = (nbytes + 15) // 16
@@ -77,4 +77,8 @@ def prg(key: bytes, block: int, nbytes: int) -> Array:
     low = np.full(count, block & (2**64 - 1), np.uint64) + steps
     high = np.full(count, block >> 64, np.uint64) + (low < steps)
     counters = np.stack([high, low], axis=1).astype(">u8").view(np.uint8)
-    return _encrypt(_round_keys(key), counters.reshape(count, 16)).reshape(-1)[:nbytes]
+    made = _encrypt(_round_keys(key), counters.reshape(count, 16)).reshape(-1)[:nbytes]
+    if out is None:
+        return made
+    out[...] = made
+    return out

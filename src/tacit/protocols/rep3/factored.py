@@ -16,8 +16,8 @@ from tacit.core.factors import Factors
 from tacit.core.share import Share
 from tacit.errors import RangeError
 from tacit.protocols.rep3 import lift
-from tacit.protocols.rep3.lift import Lift
-from tacit.protocols.rep3.turns import Steps, joined, run
+from tacit.protocols.rep3.lift import Into, Lift
+from tacit.protocols.rep3.turns import Steps, run
 
 if TYPE_CHECKING:
     from tacit.protocols.rep3 import Rep3
@@ -35,31 +35,33 @@ def factored(p: Rep3, x: Share, how: Factors) -> Share:
     w, k = how.width, p.ring.width
     if not (w <= 64 and k <= 64 and 0 <= how.shift <= max(w - 2, 0)):
         raise RangeError(f"a sum of {w} bits, shifted by {how.shift}, does not lift to {k}")
+    low_part, high_part = lift.room(p, x.size)
 
     def steps(q: Rep3, low: int, high: int) -> Steps[Share]:
         i, (first, second) = q.party.index, (part[low:high] for part in x.parts)
         # a = x0 + x1 is not reduced: the function's period may be longer than the ring of the result.
         known = first + second if i == 0 else second if i == 1 else first
-        return (_first, _second, _third)[i](q, known, how)
+        return (_first, _second, _third)[i](q, known, how, (low_part[low:high], high_part[low:high]))
 
-    return joined(run(p, x.size, steps), (x.size,))
+    run(p, x.size, steps)
+    return Share((low_part, high_part))
 
 
-def _first(q: Rep3, known: Array, how: Factors) -> Steps[Share]:
+def _first(q: Rep3, known: Array, how: Factors, into: Into) -> Steps[Share]:
     party, ring, n, lifted = q.party, q.ring, known.size, _lift(how)
     with2, with1 = q.common(+2, LABEL), q.common(+1, LABEL)
     masks = with2.packed(how.width, how.terms * n, Ring(how.width))
     rows = how.mask(known, masks, n * how.width).reshape(how.terms, ring.wire_bytes(n, how.width))
     if lifted.bits(ring) == 0:
         party.send(party.peer(1), lifted.label, *rows)  # 1
-        return Share((with2.ring(ring, (n,)), with1.ring(ring, (n,))))
-    message, share = lift.first(q, n, lifted, with1, with2)
+        return Share((with2.fill(ring, into[0]), with1.fill(ring, into[1])))
+    message, share = lift.first(q, n, lifted, with1, with2, into)
     party.send(party.peer(1), lifted.label, *rows, message)  # 1
     return share
     yield  # nothing is waited for
 
 
-def _second(q: Rep3, known: Array, how: Factors) -> Steps[Share]:
+def _second(q: Rep3, known: Array, how: Factors, into: Into) -> Steps[Share]:
     party, ring, n, lifted = q.party, q.ring, known.size, _lift(how)
     row, whole = ring.wire_bytes(n, how.width), ring.wire_bytes(n)
     rows, with0 = how.terms * row, q.common(-1, LABEL)
@@ -68,31 +70,31 @@ def _second(q: Rep3, known: Array, how: Factors) -> Steps[Share]:
             (party.peer(1), lifted.label + "-last", whole),
             (party.peer(-1), lifted.label, rows),
         )
-        t1 = with0.ring(ring, (n,))
+        t1 = with0.fill(ring, into[0])
         mine = ring.sub(lifted.cut(ring, how.weigh(known, buf, 8 * row), True), t1)
         party.send(party.peer(1), lifted.label + "-back", ring.pack(mine))  # 2
         party.flush()
-        return Share((t1, ring.add(mine, ring.unpack(summed, (n,)))))
+        return Share((t1, ring.add(mine, ring.unpack(summed, (n,)), into[1])))
     theirs, buf = yield (
         (party.peer(1), lifted.label + "-bit", ring.wire_bytes(n, 1)),
         (party.peer(-1), lifted.label, rows + lifted.message(ring, n)),
     )
     m1 = how.weigh(known, buf[:rows], 8 * row)
-    return (yield from lift.second(q, m1, buf[rows:], theirs, lifted, with0))
+    return (yield from lift.second(q, m1, buf[rows:], theirs, lifted, with0, into))
 
 
-def _third(q: Rep3, known: Array, how: Factors) -> Steps[Share]:
+def _third(q: Rep3, known: Array, how: Factors, into: Into) -> Steps[Share]:
     party, ring, n, lifted = q.party, q.ring, known.size, _lift(how)
     with0 = q.common(+1, LABEL)
     m2 = how.weigh(known, with0.packed(how.width, how.terms * n, Ring(how.width)), n * how.width)
     if lifted.bits(ring):
-        return (yield from lift.Third.draw(q, n, lifted, with0).run(q, m2, lifted))
-    t0 = with0.ring(ring, (n,))
+        return (yield from lift.Third.draw(q, n, lifted, with0, into).run(q, m2, lifted))
+    t0 = with0.fill(ring, into[1])
     mine = ring.sub(lifted.cut(ring, m2, False), t0)
     party.send(party.peer(-1), lifted.label + "-last", ring.pack(mine))  # 1
     yield ()
     (back,) = yield ((party.peer(-1), lifted.label + "-back", ring.wire_bytes(n)),)
-    return Share((ring.add(mine, ring.unpack(back, (n,))), t0))
+    return Share((ring.add(mine, ring.unpack(back, (n,)), into[0]), t0))
 
 
 def _lift(how: Factors) -> Lift:

@@ -23,7 +23,7 @@ from tacit.core.factors import lifted_bits
 from tacit.core.share import Share
 from tacit.errors import RangeError
 from tacit.kernels.waves import lift_bit, lift_part, lift_product
-from tacit.protocols.rep3.turns import Steps, joined, run
+from tacit.protocols.rep3.turns import Steps, run
 
 if TYPE_CHECKING:
     from tacit.crypto.prg import Source
@@ -69,19 +69,30 @@ class Lift:
         return ring.wire_bytes(n, 1) + ring.wire_bytes(n)
 
 
-def first(q: Rep3, n: int, how: Lift, with1: Source, with2: Source) -> tuple[Array, Share]:
+Into = tuple[Array, Array]
+"""Where the parts of a result are written."""
+
+
+def room(q: Rep3, n: int) -> Into:
+    """Return empty parts of n elements."""
+    return np.empty(n, q.ring.dtype), np.empty(n, q.ring.dtype)
+
+
+def first(q: Rep3, n: int, how: Lift, with1: Source, with2: Source, into: Into) -> tuple[Array, Share]:
     """Return P0's message to P1, a share of α·β, and its share of the result."""
     ring, bits = q.ring, how.bits(q.ring)
     beta, gamma = with2.packed(1, n, ring), with2.packed(bits, n, ring)
     alpha = with1.packed(1, n, ring)
-    t0, t1 = with2.ring(ring, (n,)), with1.ring(ring, (n,))
-    return lift_product(alpha, beta, gamma, bits, n), Share((t0, t1))
+    share = Share((with2.fill(ring, into[0]), with1.fill(ring, into[1])))
+    return lift_product(alpha, beta, gamma, bits, n), share
 
 
-def second(q: Rep3, m1: Array, gamma: Array, theirs: Array, how: Lift, with0: Source) -> Steps[Share]:
+def second(
+    q: Rep3, m1: Array, gamma: Array, theirs: Array, how: Lift, with0: Source, into: Into
+) -> Steps[Share]:
     """P1's part, which has P0's message and P2's masked v. 2. P1 → P2: masked u, masked part."""
     party, ring, n = q.party, q.ring, m1.size
-    alpha, t1 = with0.packed(1, n, ring), with0.ring(ring, (n,))
+    alpha, t1 = with0.packed(1, n, ring), with0.fill(ring, into[0])
     w, f, (add, constant) = how.width, how.shift, how.constants()
     hat = lift_bit(m1, alpha, add, w)
     mine = lift_part(m1, hat, theirs, alpha, gamma, t1, add, constant, w, f, True, ring.width)
@@ -89,7 +100,7 @@ def second(q: Rep3, m1: Array, gamma: Array, theirs: Array, how: Lift, with0: So
     party.flush()
     yield ()
     (last,) = yield ((party.peer(1), how.label + "-last", ring.wire_bytes(n)),)
-    return Share((t1, ring.add(mine, ring.unpack(last, (n,)))))
+    return Share((t1, ring.add(mine, ring.unpack(last, (n,)), into[1])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,28 +109,31 @@ class Third:
 
     beta: Array
     gamma: Array
-    t0: Array
+    into: Into
 
     @classmethod
-    def draw(cls, q: Rep3, n: int, how: Lift, with0: Source) -> Third:
+    def draw(cls, q: Rep3, n: int, how: Lift, with0: Source, into: Into) -> Third:
         """Draw what P0 draws."""
         ring = q.ring
         beta, gamma = with0.packed(1, n, ring), with0.packed(how.bits(ring), n, ring)
-        return cls(beta, gamma, with0.ring(ring, (n,)))
+        with0.fill(ring, into[1])
+        return cls(beta, gamma, into)
 
     def run(self, q: Rep3, m2: Array, how: Lift) -> Steps[Share]:
         """P2's part. 1. P2 → P1: masked v. 3. P2 → P1: masked part."""
-        party, ring, n = q.party, q.ring, m2.size
+        party, ring, n, t0 = q.party, q.ring, m2.size, self.into[1]
         w, f = how.width, how.shift
         hat = lift_bit(m2, self.beta, 0, w)
         party.send(party.peer(-1), how.label + "-bit", hat)
         yield ()
         (got,) = yield ((party.peer(-1), how.label + "-back", how.back(ring, n)),)
-        theirs, rest = got[: hat.size], got[hat.size :].copy()
-        mine = lift_part(m2, hat, theirs, self.beta, self.gamma, self.t0, 0, 0, w, f, False, ring.width)
+        theirs, rest = got[: hat.size], got[hat.size :]
+        if hat.size % ring.dtype.itemsize:
+            rest = rest.copy()  # where words begin at a word
+        mine = lift_part(m2, hat, theirs, self.beta, self.gamma, t0, 0, 0, w, f, False, ring.width)
         party.send(party.peer(-1), how.label + "-last", ring.pack(mine))
         party.flush()
-        return Share((ring.add(mine, ring.unpack(rest, (n,))), self.t0))
+        return Share((ring.add(mine, ring.unpack(rest, (n,)), self.into[0]), t0))
 
 
 Product = Callable[["Rep3", int, int, Array | None, Array | None], Array]
@@ -147,19 +161,22 @@ def product_into(p: Rep3, product: Product, shape: tuple[int, ...], how: Lift) -
     1. P0 → P1: z0, masked by a draw with P2, and what the lift needs. P2 → P1: masked v. 2. and 3. as every lift.
     """
 
+    parts = room(p, prod(shape))
+
     def steps(q: Rep3, low: int, high: int) -> Steps[Share]:
-        return _product(q, product, low, high, how)
+        return _product(q, product, low, high, how, (parts[0][low:high], parts[1][low:high]))
 
-    return joined(run(p, prod(shape), steps), shape)
+    run(p, prod(shape), steps)
+    return Share((parts[0].reshape(shape), parts[1].reshape(shape)))
 
 
-def _product(q: Rep3, product: Product, low: int, high: int, how: Lift) -> Steps[Share]:
+def _product(q: Rep3, product: Product, low: int, high: int, how: Lift, into: Into) -> Steps[Share]:
     party, ring, narrow, n = q.party, q.ring, Ring(how.width), high - low
     stream = how.label.replace(".", "/", 1)
     if party.index == 0:
         with2, with1 = q.common(+2, stream), q.common(+1, stream)
         masked = product(q, low, high, None, with2.ring(narrow, (n,)))
-        message, share = first(q, n, how, with1, with2)
+        message, share = first(q, n, how, with1, with2, into)
         party.send(party.peer(1), how.label, narrow.pack(masked), message)  # 1
         return share
     if party.index == 1:
@@ -170,11 +187,11 @@ def _product(q: Rep3, product: Product, low: int, high: int, how: Lift) -> Steps
         )
         r = _moved(q, +1, narrow, n, how)
         m1 = product(q, low, high, narrow.unpack(buf[:size], (n,)), r)
-        return (yield from second(q, m1, buf[size:], theirs, how, q.common(-1, stream)))
+        return (yield from second(q, m1, buf[size:], theirs, how, q.common(-1, stream), into))
     with0 = q.common(+1, stream)
     mask, r = with0.ring(narrow, (n,)), _moved(q, -1, narrow, n, how)
     m2 = product(q, low, high, mask if r is None else narrow.add(mask, r), None)
-    return (yield from Third.draw(q, n, how, with0).run(q, m2, how))
+    return (yield from Third.draw(q, n, how, with0, into).run(q, m2, how))
 
 
 def _moved(q: Rep3, offset: int, narrow: Ring, n: int, how: Lift) -> Array | None:
