@@ -101,6 +101,11 @@ class LaneSource:
         """Return ring elements."""
         return self.bits(ring.width, shape, ring)
 
+    def fill(self, ring: Ring, out: Array) -> Array:
+        """Write ring elements to an array."""
+        out[...] = self.ring(ring, out.shape)
+        return out
+
     def packed(self, bits: int, n: int, ring: Ring) -> Array:
         """Return packed elements."""
         return ring.pack(self.bits(bits, (n,), ring), bits)

@@ -205,6 +205,10 @@ class Biased(Stream):
     def ring(self, ring: Ring, shape: tuple[int, ...]) -> Array:
         return ring.low_bits(super().ring(ring, shape), ring.width - 1)
 
+    def fill(self, ring: Ring, out: Array) -> Array:
+        out[...] = self.ring(ring, out.shape)
+        return out
+
 
 @pytest.mark.parametrize(
     ("name", "label", "kind"),

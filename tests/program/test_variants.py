@@ -103,6 +103,10 @@ def test_roles_are_turned_from_fewer_elements_on_slower_links() -> None:
     )
     assert len(turns.thirds(turns.LEAST, NARROW)) == 3 and len(turns.thirds(turns.LEAST - 1, NARROW)) == 1
     assert len(turns.thirds(turns.TURNED_FROM - 1)) == 1
+    # What counts is how much the first party would send.
+    assert len(turns.thirds(turns.TURNED_FROM // 16, bits=16 * 64)) == 3
+    assert len(turns.thirds(turns.TURNED_FROM // 16, bits=15 * 64)) == 1
+    assert len(turns.thirds(turns.LEAST - 1, bits=10**6)) == 1
 
 
 def test_digits_of_a_sort_and_clamps_follow_the_price() -> None:

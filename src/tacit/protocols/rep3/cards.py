@@ -36,11 +36,14 @@ def _and(ring: Ring, n: int, planes: int = 1, **_: object) -> list[Wave]:
     return [[(0, 2, b), (1, 0, b), (2, 1, b)]]
 
 
-def _turned(pattern: Callable[..., list[Wave]]) -> Callable[..., list[Wave]]:
-    """Return the pattern on thirds of a large array, with the roles turned from third to third (`turns`)."""
+def _turned(pattern: Callable[..., list[Wave]], bits: int = 64) -> Callable[..., list[Wave]]:
+    """Return the pattern on thirds of a large array, with the roles turned from third to third (`turns`).
+
+    P0 sends some `bits` for each element.
+    """
 
     def whole(ring: Ring, n: int, network: Network = LOOPBACK, **sizes: Any) -> list[Wave]:
-        pieces = thirds(n, network)
+        pieces = thirds(n, network, bits)
         if len(pieces) == 1:
             return pattern(ring, n, **sizes)
         waves: list[Wave] = []
@@ -142,12 +145,21 @@ def _select(ring: Ring, n: int, **_: object) -> list[Wave]:
 
 
 def _factored(
-    ring: Ring, n: int, terms: int = 10, width: int = 48, shift: int = 24, **_: object
+    ring: Ring,
+    n: int,
+    terms: int = 10,
+    width: int = 48,
+    shift: int = 24,
+    network: Network = LOOPBACK,
+    **_: object,
 ) -> list[Wave]:
-    row, bits = ring.wire_bytes(n, width), lifted_bits(ring.width, width, shift)
-    if bits == 0:
-        return _exchange(terms * row, ring.wire_bytes(n))
-    return _lifted(ring, n, terms * row, bits)
+    bits = lifted_bits(ring.width, width, shift)
+
+    def pattern(ring: Ring, n: int) -> list[Wave]:
+        rows = terms * ring.wire_bytes(n, width)
+        return _lifted(ring, n, rows, bits) if bits else _exchange(rows, ring.wire_bytes(n))
+
+    return _turned(pattern, terms * width)(ring, n, network)
 
 
 def _lifted(ring: Ring, n: int, first: int, bits: int) -> list[Wave]:
@@ -190,7 +202,7 @@ def _combine(
     def pattern(ring: Ring, n: int) -> list[Wave]:
         return _exchange(planes * ring.wire_bytes(n), sum(ring.wire_bytes(n, w) for w in widths))
 
-    return _turned(pattern)(ring, n // planes, network)
+    return _turned(pattern, planes * ring.width)(ring, n // planes, network)
 
 
 def _input_bytes(b: int, owner: int, seeded: bool) -> list[Wave]:
@@ -282,7 +294,7 @@ CARDS: dict[str, Card] = {
         _card("decompose", TWO_OPERANDS + "; prefix: Sklansky 1960", _decompose),
         _card("to_arith", TWO_OPERANDS, _to_arith),
         _card("select", TWO_OPERANDS, _turned(_select)),
-        _card("factored", TWO_OPERANDS.replace("0003", "0050"), _turned(_factored), ROUNDING),
+        _card("factored", TWO_OPERANDS.replace("0003", "0050"), _factored, ROUNDING),
         _card("mul_into", TWO_OPERANDS.replace("0003", "0050"), _mul_into, ROUNDING),
         _card(
             "below",

@@ -43,7 +43,7 @@ def factored(p: Rep3, x: Share, how: Factors) -> Share:
         known = first + second if i == 0 else second if i == 1 else first
         return (_first, _second, _third)[i](q, known, how, (low_part[low:high], high_part[low:high]))
 
-    run(p, x.size, steps)
+    run(p, x.size, steps, how.terms * how.width)
     return Share((low_part, high_part))
 
 
@@ -55,9 +55,7 @@ def _first(q: Rep3, known: Array, how: Factors, into: Into) -> Steps[Share]:
     if lifted.bits(ring) == 0:
         party.send(party.peer(1), lifted.label, *rows)  # 1
         return Share((with2.fill(ring, into[0]), with1.fill(ring, into[1])))
-    message, share = lift.first(q, n, lifted, with1, with2, into)
-    party.send(party.peer(1), lifted.label, *rows, message)  # 1
-    return share
+    return lift.first(q, lifted, with1, with2, into, *rows)  # 1
     yield  # nothing is waited for
 
 
@@ -75,12 +73,13 @@ def _second(q: Rep3, known: Array, how: Factors, into: Into) -> Steps[Share]:
         party.send(party.peer(1), lifted.label + "-back", ring.pack(mine))  # 2
         party.flush()
         return Share((t1, ring.add(mine, ring.unpack(summed, (n,)), into[1])))
+    drawn = lift.Second.draw(q, lifted, with0, into)
     theirs, buf = yield (
         (party.peer(1), lifted.label + "-bit", ring.wire_bytes(n, 1)),
         (party.peer(-1), lifted.label, rows + lifted.message(ring, n)),
     )
     m1 = how.weigh(known, buf[:rows], 8 * row)
-    return (yield from lift.second(q, m1, buf[rows:], theirs, lifted, with0, into))
+    return (yield from drawn.run(q, m1, buf[rows:], theirs, lifted))
 
 
 def _third(q: Rep3, known: Array, how: Factors, into: Into) -> Steps[Share]:

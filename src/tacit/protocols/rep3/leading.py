@@ -168,7 +168,7 @@ def combine(p: Rep3, b: Planes, weights: Array, widths: Sequence[int]) -> list[S
         parts = [np.ascontiguousarray(part[:, lanes]) for part in b.parts]
         return _combine(q, parts[0], parts[1], high - low, weights, [Ring(w) for w in widths])
 
-    pieces = run(p, b.n, steps)
+    pieces = run(p, b.n, steps, b.planes * p.ring.width)
     if len(pieces) == 1:
         return pieces[0]
     return [

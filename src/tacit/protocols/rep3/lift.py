@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -45,14 +46,8 @@ class Lift:
         return lifted_bits(ring.width, self.width, self.shift)
 
     def constants(self) -> tuple[int, int]:
-        """Return what P1 adds before and after the shift, mod 2^64.
-
-        2^(w−2), so that no sum is negative, less one if f > 0, so that multiples of 2^f stay exact; then what undoes
-        both, and −2^(w−f) for a wrap.
-        """
-        up, quarter = int(self.shift > 0), (1 << self.width) >> 2
-        after = up - (quarter >> self.shift) - (1 << (self.width - self.shift))
-        return (quarter - up) % 2**64, after % 2**64
+        """Return what P1 adds before and after the shift, mod 2^64."""
+        return _constants(self.width, self.shift)
 
     def cut(self, ring: Ring, m: Array, lead: bool) -> Array:
         """Return a party's part where the wrap does not count."""
@@ -69,38 +64,62 @@ class Lift:
         return ring.wire_bytes(n, 1) + ring.wire_bytes(n)
 
 
+@lru_cache(maxsize=256)
+def _constants(width: int, shift: int) -> tuple[int, int]:
+    """Return the constants of a lift.
+
+    2^(w−2), so that no sum is negative, less one if f > 0, so that multiples of 2^f stay exact; then what undoes
+    both, and −2^(w−f) for a wrap.
+    """
+    up, quarter = int(shift > 0), (1 << width) >> 2
+    after = up - (quarter >> shift) - (1 << (width - shift))
+    return (quarter - up) % 2**64, after % 2**64
+
+
 Into = tuple[Array, Array]
 """Where the parts of a result are written."""
 
 
-def room(q: Rep3, n: int) -> Into:
-    """Return empty parts of n elements."""
-    return np.empty(n, q.ring.dtype), np.empty(n, q.ring.dtype)
+def room(q: Rep3, shape: int | tuple[int, ...]) -> Into:
+    """Return empty parts, whose pieces are written in place."""
+    return np.empty(shape, q.ring.dtype), np.empty(shape, q.ring.dtype)
 
 
-def first(q: Rep3, n: int, how: Lift, with1: Source, with2: Source, into: Into) -> tuple[Array, Share]:
-    """Return P0's message to P1, a share of α·β, and its share of the result."""
-    ring, bits = q.ring, how.bits(q.ring)
+def first(q: Rep3, how: Lift, with1: Source, with2: Source, into: Into, *before: Array) -> Share:
+    """P0's part. 1. P0 → P1: what comes `before`, and a share of α·β."""
+    party, ring, bits, n = q.party, q.ring, how.bits(q.ring), into[0].size
     beta, gamma = with2.packed(1, n, ring), with2.packed(bits, n, ring)
     alpha = with1.packed(1, n, ring)
-    share = Share((with2.fill(ring, into[0]), with1.fill(ring, into[1])))
-    return lift_product(alpha, beta, gamma, bits, n), share
+    party.send(party.peer(1), how.label, *before, lift_product(alpha, beta, gamma, bits, n))
+    party.flush()  # the others wait for this, and not for P0's own shares
+    return Share((with2.fill(ring, into[0]), with1.fill(ring, into[1])))
 
 
-def second(
-    q: Rep3, m1: Array, gamma: Array, theirs: Array, how: Lift, with0: Source, into: Into
-) -> Steps[Share]:
-    """P1's part, which has P0's message and P2's masked v. 2. P1 → P2: masked u, masked part."""
-    party, ring, n = q.party, q.ring, m1.size
-    alpha, t1 = with0.packed(1, n, ring), with0.fill(ring, into[0])
-    w, f, (add, constant) = how.width, how.shift, how.constants()
-    hat = lift_bit(m1, alpha, add, w)
-    mine = lift_part(m1, hat, theirs, alpha, gamma, t1, add, constant, w, f, True, ring.width)
-    party.send(party.peer(1), how.label + "-back", hat, ring.pack(mine))
-    party.flush()
-    yield ()
-    (last,) = yield ((party.peer(1), how.label + "-last", ring.wire_bytes(n)),)
-    return Share((t1, ring.add(mine, ring.unpack(last, (n,)), into[1])))
+@dataclass(frozen=True, slots=True)
+class Second:
+    """What P1 draws before it has P0's message."""
+
+    alpha: Array
+    into: Into
+
+    @classmethod
+    def draw(cls, q: Rep3, how: Lift, with0: Source, into: Into) -> Second:
+        """Draw what P0 draws."""
+        alpha = with0.packed(1, into[0].size, q.ring)
+        with0.fill(q.ring, into[0])
+        return cls(alpha, into)
+
+    def run(self, q: Rep3, m1: Array, gamma: Array, theirs: Array, how: Lift) -> Steps[Share]:
+        """P1's part, which has P0's message and P2's masked v. 2. P1 → P2: masked u, masked part."""
+        party, ring, n, t1 = q.party, q.ring, m1.size, self.into[0]
+        w, f, (add, constant) = how.width, how.shift, how.constants()
+        hat = lift_bit(m1, self.alpha, add, w)
+        mine = lift_part(m1, hat, theirs, self.alpha, gamma, t1, add, constant, w, f, True, ring.width)
+        party.send(party.peer(1), how.label + "-back", hat, ring.pack(mine))
+        party.flush()
+        yield ()
+        (last,) = yield ((party.peer(1), how.label + "-last", ring.wire_bytes(n)),)
+        return Share((t1, ring.add(mine, ring.unpack(last, (n,)), self.into[1])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +179,6 @@ def product_into(p: Rep3, product: Product, shape: tuple[int, ...], how: Lift) -
     its own mask and how z2 depends on the factors.
     1. P0 → P1: z0, masked by a draw with P2, and what the lift needs. P2 → P1: masked v. 2. and 3. as every lift.
     """
-
     parts = room(p, prod(shape))
 
     def steps(q: Rep3, low: int, high: int) -> Steps[Share]:
@@ -176,18 +194,16 @@ def _product(q: Rep3, product: Product, low: int, high: int, how: Lift, into: In
     if party.index == 0:
         with2, with1 = q.common(+2, stream), q.common(+1, stream)
         masked = product(q, low, high, None, with2.ring(narrow, (n,)))
-        message, share = first(q, n, how, with1, with2, into)
-        party.send(party.peer(1), how.label, narrow.pack(masked), message)  # 1
-        return share
+        return first(q, how, with1, with2, into, narrow.pack(masked))
     if party.index == 1:
         size = narrow.wire_bytes(n)
+        r, drawn = _moved(q, +1, narrow, n, how), Second.draw(q, how, q.common(-1, stream), into)
         theirs, buf = yield (
             (party.peer(1), how.label + "-bit", narrow.wire_bytes(n, 1)),
             (party.peer(-1), how.label, size + how.message(ring, n)),
         )
-        r = _moved(q, +1, narrow, n, how)
         m1 = product(q, low, high, narrow.unpack(buf[:size], (n,)), r)
-        return (yield from second(q, m1, buf[size:], theirs, how, q.common(-1, stream), into))
+        return (yield from drawn.run(q, m1, buf[size:], theirs, how))
     with0 = q.common(+1, stream)
     mask, r = with0.ring(narrow, (n,)), _moved(q, -1, narrow, n, how)
     m2 = product(q, low, high, mask if r is None else narrow.add(mask, r), None)

@@ -32,22 +32,25 @@ Expected = tuple[str, str, int]
 Steps = Generator[tuple[Expected, ...], list[Array], T]
 
 TURNED_FROM = 3 << 12
-"""Elements from which the roles are turned on loopback: below, the messages are too short to matter."""
+"""Words of P0's message from which the roles are turned on loopback: fewer are too short to matter."""
 LEAST = 3 << 6
 """Fewer elements have no third of a whole word of bits."""
 
 
 def turned_from(network: Network) -> int:
-    """Return from how many elements the roles are turned: what they save is bytes, what they cost three parties' work.
+    """Return from how many words the roles are turned: what they save is bytes, what they cost three parties' work.
 
     So the slower the links, the fewer.
     """
     return min(TURNED_FROM, max(LEAST, TURNED_FROM * network.bytes_per_s // LOOPBACK.bytes_per_s))
 
 
-def thirds(n: int, network: Network = LOOPBACK) -> list[tuple[int, int]]:
-    """Return the bounds of the pieces that n elements are worked on in: three, of whole words of bits, or one."""
-    if n < turned_from(network):
+def thirds(n: int, network: Network = LOOPBACK, bits: int = 64) -> list[tuple[int, int]]:
+    """Return the bounds of the pieces that n elements are worked on in: three, of whole words of bits, or one.
+
+    P0 sends some `bits` for each element; the more, the fewer elements are worth turning the roles for.
+    """
+    if n < LEAST or n * max(1, bits // 64) < turned_from(network):
         return [(0, n)]
     step = -(-n // 192) * 64
     return [(min(r * step, n), min((r + 1) * step, n)) for r in range(3)]
@@ -94,9 +97,9 @@ def together(p: Rep3, every: list[Steps[T]]) -> list[T]:
     return results
 
 
-def run(p: Rep3, n: int, make: Callable[[Rep3, int, int], Steps[T]]) -> list[T]:
+def run(p: Rep3, n: int, make: Callable[[Rep3, int, int], Steps[T]], bits: int = 64) -> list[T]:
     """Run `make(p, start, stop)` on the pieces of n elements, with the roles turned from piece to piece."""
-    pieces = thirds(n, p.party.network)
+    pieces = thirds(n, p.party.network, bits)
     if len(pieces) == 1:
         return [alone(p, make(p, 0, n))]
     return together(p, [make(p.turned(r), *bounds) for r, bounds in enumerate(pieces)])

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from tacit import kernels
 from tacit.core.share import Planes, Share
-from tacit.protocols.rep3.lift import Lift, Product, product_into
+from tacit.protocols.rep3.lift import Into, Lift, Product, product_into, room
 from tacit.protocols.rep3.turns import Steps, joined, run
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def trunc(p: Rep3, x: Share, f: int) -> Share:
     if f == 0:
         return x
     parts = [np.ascontiguousarray(part).reshape(-1) for part in x.parts]
-    low_part, high_part = _empty(p, x.size)
+    low_part, high_part = room(p, x.size)
 
     def steps(q: Rep3, low: int, high: int) -> Steps[Share]:
         mine = [part[low:high] for part in parts]
@@ -46,11 +46,6 @@ def trunc(p: Rep3, x: Share, f: int) -> Share:
     return Share((low_part.reshape(x.shape), high_part.reshape(x.shape)))
 
 
-def _empty(p: Rep3, n: int) -> tuple[Array, Array]:
-    """Return the parts of a result whose pieces are written in place."""
-    return np.empty(n, p.ring.dtype), np.empty(n, p.ring.dtype)
-
-
 def product_trunc(p: Rep3, product: Product, shape: tuple[int, ...], f: int) -> Share:
     """F_trunc of an additively shared z (a local product), without resharing it first.
 
@@ -59,7 +54,7 @@ def product_trunc(p: Rep3, product: Product, shape: tuple[int, ...], f: int) -> 
     """
     if p.ring.width <= 64:
         return product_into(p, product, shape, Lift(p.ring.width, f, "rep3.product"))
-    low_part, high_part = _empty(p, prod(shape))
+    low_part, high_part = room(p, prod(shape))
 
     def steps(q: Rep3, low: int, high: int) -> Steps[Share]:
         return _product_trunc(q, product, low, high, f, (low_part[low:high], high_part[low:high]))
@@ -68,9 +63,7 @@ def product_trunc(p: Rep3, product: Product, shape: tuple[int, ...], f: int) -> 
     return Share((low_part.reshape(shape), high_part.reshape(shape)))
 
 
-def _product_trunc(
-    q: Rep3, product: Product, low: int, high: int, f: int, into: tuple[Array, Array]
-) -> Steps[Share]:
+def _product_trunc(q: Rep3, product: Product, low: int, high: int, f: int, into: Into) -> Steps[Share]:
     party, ring, n = q.party, q.ring, high - low
     if party.index == 0:
         z = product(q, low, high, None, None)
@@ -93,7 +86,7 @@ def _trunc(
     f: int,
     round_up: int,
     late: bool = False,
-    into: tuple[Array, Array] | None = None,
+    into: Into | None = None,
 ) -> Steps[Share]:
     """Return shares of floor((x−round_up)/2^f) − c + round_up for x = a + b, c the carry out of the low f bits.
 
@@ -161,21 +154,22 @@ def to_arith(p: Rep3, b: Planes) -> Share:
 
 def _to_arith(q: Rep3, b0: Array, b1: Array, shape: tuple[int, int]) -> Steps[Share]:
     party, ring = q.party, q.ring
+    into = room(q, shape)
     if party.index == 0:
         rho = q.common(+2, "rep3/b2a").ring(ring, shape)
         first = ring.pack(kernels.bits_first(b0, b1, rho, ring.width))
         party.send(party.peer(1), "rep3.b2a", first)  # 1
-        return _drawn(q, shape, "rep3/b2a")
+        return _drawn(q, into, "rep3/b2a")
     if party.index == 1:
         size = ring.wire_bytes(prod(shape))
-        t = q.common(-1, "rep3/b2a").ring(ring, shape)
+        t = q.common(-1, "rep3/b2a").fill(ring, into[0])
         got, theirs = yield (party.peer(-1), "rep3.b2a", size), (party.peer(1), "rep3.b2a-exchange", size)
         mine = kernels.bits_second(ring.unpack(got, shape), b1, t, False, ring.width)
-        return _reshared(q, mine, theirs, t, "rep3.b2a-exchange")
+        return _reshared(q, mine, theirs, into, "rep3.b2a-exchange")
     with0 = q.common(+1, "rep3/b2a")
-    rho, t = with0.ring(ring, shape), with0.ring(ring, shape)
+    rho, t = with0.ring(ring, shape), with0.fill(ring, into[1])
     mine = kernels.bits_second(rho, b0, t, True, ring.width)
-    return (yield from _exchanged(q, mine, t, "rep3.b2a-exchange"))
+    return (yield from _exchanged(q, mine, into, "rep3.b2a-exchange"))
 
 
 def select(p: Rep3, b: Planes, x: Share) -> Share:
@@ -184,56 +178,60 @@ def select(p: Rep3, b: Planes, x: Share) -> Share:
     A is already additively shared between P1 (x1) and P2 (x0). 1. P0 shares βA and β. 2. P1 and P2 reshare.
     """
     flat = [np.ascontiguousarray(part).reshape(-1) for part in x.parts]
+    low_part, high_part = room(p, x.size)
 
     def steps(q: Rep3, low: int, high: int) -> Steps[Share]:
         bits = [part[0, -(-low // 64) : -(-high // 64)] for part in b.parts]
-        return _select(q, bits, [part[low:high] for part in flat], high - low)
+        into = (low_part[low:high], high_part[low:high])
+        return _select(q, bits, [part[low:high] for part in flat], into)
 
-    return joined(run(p, x.size, steps), x.shape)
+    run(p, x.size, steps)
+    return Share((low_part.reshape(x.shape), high_part.reshape(x.shape)))
 
 
-def _select(q: Rep3, bits: list[Array], x: list[Array], n: int) -> Steps[Share]:
-    party, ring = q.party, q.ring
+def _select(q: Rep3, bits: list[Array], x: list[Array], into: Into) -> Steps[Share]:
+    party, ring, n = q.party, q.ring, into[0].size
     if party.index == 0:
         rho = q.common(+2, "rep3/select").ring(ring, (2, n))
         first = kernels.select_first(bits[0], bits[1], x[0], x[1], rho, ring.width)
         party.send(party.peer(1), "rep3.select", ring.pack(first[0]), ring.pack(first[1]))  # 1
-        return _drawn(q, (n,), "rep3/select")
+        return _drawn(q, into, "rep3/select")
     if party.index == 1:
         size = ring.wire_bytes(n)
-        t = q.common(-1, "rep3/select").ring(ring, (n,))
+        t = q.common(-1, "rep3/select").fill(ring, into[0])
         got, theirs = yield (
             (party.peer(-1), "rep3.select", 2 * size),
             (party.peer(1), "rep3.select-exchange", size),
         )
         m0, m1 = ring.unpack(got[:size], (n,)), ring.unpack(got[size:], (n,))
         mine = kernels.select_second(m0, m1, bits[1], x[0], x[1], t, False, ring.width)
-        return _reshared(q, mine, theirs, t, "rep3.select-exchange")
+        return _reshared(q, mine, theirs, into, "rep3.select-exchange")
     with0 = q.common(+1, "rep3/select")
-    rho, t = with0.ring(ring, (2, n)), with0.ring(ring, (n,))
+    rho, t = with0.ring(ring, (2, n)), with0.fill(ring, into[1])
     mine = kernels.select_second(rho[0], rho[1], bits[0], x[1], x[0], t, True, ring.width)
-    return (yield from _exchanged(q, mine, t, "rep3.select-exchange"))
+    return (yield from _exchanged(q, mine, into, "rep3.select-exchange"))
 
 
 # -- W = w1 + w2, held by P1 and P2, into shares t0 (P0, P2), t1 (P0, P1), W − t0 − t1 ------------------------
 
 
-def _drawn(q: Rep3, shape: tuple[int, ...], stream: str) -> Share:
-    """P0's part: two draws."""
-    t0 = q.common(+2, stream).ring(q.ring, shape)
-    return Share((t0, q.common(+1, stream).ring(q.ring, shape)))
+def _drawn(q: Rep3, into: Into, stream: str) -> Share:
+    """P0's part: two draws, after its message has left."""
+    q.party.flush()
+    t0 = q.common(+2, stream).fill(q.ring, into[0])
+    return Share((t0, q.common(+1, stream).fill(q.ring, into[1])))
 
 
-def _reshared(q: Rep3, mine: Array, theirs: Array, t: Array, label: str) -> Share:
-    """P1's part: send w1 − t1, add what P2 sent before."""
+def _reshared(q: Rep3, mine: Array, theirs: Array, into: Into, label: str) -> Share:
+    """P1's part, whose t1 is drawn: send w1 − t1, add what P2 sent before."""
     q.party.send(q.party.peer(1), label, q.ring.pack(mine))
     q.party.flush()
-    return Share((t, q.ring.add(mine, q.ring.unpack(theirs, mine.shape))))
+    return Share((into[0], q.ring.add(mine, q.ring.unpack(theirs, mine.shape), into[1])))
 
 
-def _exchanged(q: Rep3, mine: Array, t: Array, label: str) -> Steps[Share]:
-    """P2's part: w2 − t0 does not depend on P0's message, so it leaves in the first wave."""
+def _exchanged(q: Rep3, mine: Array, into: Into, label: str) -> Steps[Share]:
+    """P2's part, whose t0 is drawn: w2 − t0 does not depend on P0's message, so it leaves in the first wave."""
     q.party.send(q.party.peer(-1), label, q.ring.pack(mine))
     yield ()
     (theirs,) = yield ((q.party.peer(-1), label, q.ring.wire_bytes(mine.size)),)
-    return Share((q.ring.add(mine, q.ring.unpack(theirs, mine.shape)), t))
+    return Share((q.ring.add(mine, q.ring.unpack(theirs, mine.shape), into[0]), into[1]))
