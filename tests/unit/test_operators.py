@@ -11,6 +11,7 @@ import pytest
 from accuracy import compute, on_grid
 
 from tacit.array.interpret import Trace
+from tacit.array.ops import table
 from tacit.array.runtime import Format
 from tacit.errors import SecretUsedAsPublic
 
@@ -96,3 +97,13 @@ def test_arrays_have_no_hash() -> None:
     assert len(list(x)) == 3
     with pytest.raises(TypeError, match="without axes"):
         list(x[0])
+
+
+@pytest.mark.parametrize(
+    "at", [[0, 2, 4, 6], [1, 3, 5, 7], [2, 3, 4, 5], [0, 7], [7, 5, 3, 1], [3, 3, 3, 3], [3], []]
+)
+def test_every_other_row_is_taken_without_a_copy_and_few_rows_of_many_with_one(at: list[int]) -> None:
+    a = np.arange(48).reshape(2, 8, 3)
+    (got,) = table()["take"].clear([a], {"axis": 1, "indices": at})
+    assert np.array_equal(got, np.take(a, np.array(at, int), axis=1))
+    assert np.shares_memory(got, a) == (at in ([0, 2, 4, 6], [1, 3, 5, 7], [2, 3, 4, 5]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from tacit.array import functions as fn
 from tacit.array.analyse import predict
 from tacit.array.interpret import Trace, reveal
+from tacit.array.ops import table
 from tacit.array.program import Program, parse
 from tacit.array.runtime import Format, Runtime
 from tacit.array.windows import Axis, Sliding
@@ -86,6 +88,29 @@ def test_windows_are_read_where_they_lie(
             assert got.shape == table.shape
             if table.size:
                 assert np.array_equal(Gathered(Share((part,)), got.at).laid_out().parts[0], table)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_an_owner_lays_few_windows_out_at_a_time(groups: int) -> None:
+    rng = np.random.default_rng(1)
+    x, w = rng.integers(-9, 9, (150, 2, 40, 40)) * 1.0, rng.integers(-9, 9, (2, 2 // groups, 5, 5)) * 1.0
+    pair = {
+        "strides": [1, 1],
+        "low": [0, 0],
+        "high": [0, 0],
+        "base": [1, 1],
+        "dilation": [1, 1],
+        "groups": groups,
+    }
+    tracemalloc.start()
+    (got,) = table()["conv"].clear([x, w], pair)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    each = np.lib.stride_tricks.sliding_window_view(x, (5, 5), axis=(2, 3))
+    parts = (each, each) if groups == 1 else (each[:, :1], each[:, 1:])
+    want = [np.einsum("nchwab,cab->nhw", p, k, optimize=True) for p, k in zip(parts, w, strict=True)]
+    assert np.array_equal(got, np.stack(want, axis=1)), "whole numbers are exact"
+    assert peak < 30e6, "the windows of all take 78 MB"
 
 
 def test_ranges_count_the_taps_that_meet_data() -> None:

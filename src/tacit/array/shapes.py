@@ -72,7 +72,12 @@ def _take(a: Array, params: Params) -> Array:
     idx = np.asarray(params["indices"], np.int64)
     if idx.size and (idx.min() < 0 or idx.max() >= a.shape[params["axis"]]):
         raise IndexError(f"an index leaves the axis of {a.shape[params['axis']]}")
-    return np.take(a, idx, axis=params["axis"])
+    axis = params["axis"]
+    steps = np.diff(idx) if idx.ndim == 1 else idx
+    # Every other row is a view, as a slice is; but a few rows of many do not keep the others in memory.
+    if steps.size and steps[0] > 0 and np.all(steps == steps[0]) and 2 * idx.size >= a.shape[axis]:
+        return a[(slice(None),) * axis + (slice(int(idx[0]), int(idx[-1]) + 1, int(steps[0])),)]
+    return np.take(a, idx, axis=axis)
 
 
 def _take_abstract(ins: list[Aval], params: Params) -> list[Aval]:

@@ -7,7 +7,7 @@ are never laid side by side: the product reads them where they lie (docs/decisio
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 # Taps that meet data are counted one by one up to this many; beyond, any number of them may.
 MAX_COUNTED = 1 << 22
+LAID_OUT = 1 << 20
+"""Elements of windows that are laid side by side at a time, where an owner computes in the clear."""
 KEPT_PLACES = 1 << 12
 """Tables of up to so many places are kept for the next convolution like it."""
 
@@ -235,7 +237,15 @@ def _abstract(ins: list[Aval], params: Params) -> list[Aval]:
 def _clear(vals: list[Array], params: Params) -> list[Array]:
     x, w = vals
     sizes = sliding(x.shape, w.shape, params)
-    return [sizes.folded(np.matmul(sizes.columns(x), sizes.kernel(w)))]
+    kernel, step = (
+        sizes.kernel(w),
+        max(1, LAID_OUT * sizes.batch // (sizes.groups * sizes.rows * sizes.inner)),
+    )
+    pieces = []
+    for at in range(0, sizes.batch, step):
+        some = replace(sizes, batch=min(step, sizes.batch - at))
+        pieces.append(some.folded(np.matmul(some.columns(x[at : at + step]), kernel)))
+    return [np.concatenate(pieces) if len(pieces) > 1 else pieces[0]]
 
 
 def _lower(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) -> list[Share]:

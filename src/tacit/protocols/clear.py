@@ -12,7 +12,7 @@ from tacit import kernels
 from tacit.algebra.ring import Ring
 from tacit.core.protocol import Card, Protocol, Wave
 from tacit.core.rows import Column, flat_places, inverse_places, take_rows
-from tacit.core.share import Matrix, Planes, Share, laid_out
+from tacit.core.share import Matrix, Planes, Share
 
 Array = npt.NDArray[Any]
 
@@ -50,7 +50,7 @@ class Clear(Protocol):
 
     def matmul(self, x: Matrix, y: Matrix) -> Share:
         """F_matmul."""
-        return Share((self.ring.matmul(laid_out(x).parts[0], laid_out(y).parts[0]),))
+        return self.matmul_public(x, y.parts[0] if isinstance(y, Share) else y)
 
     def trunc(self, x: Share, f: int) -> Share:
         """F_trunc: here the nearest multiple, ties upward."""

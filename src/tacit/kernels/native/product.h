@@ -214,6 +214,7 @@ void gather(T *dst, const T *a, const T *a2, const std::int64_t *first, const st
         if (q)
             for (size_t l = 0; l < columns; ++l) dst[l] = p[second[l]] + q[second[l]];
         else
+#pragma GCC unroll 8
             for (size_t l = 0; l < columns; ++l) dst[l] = p[second[l]];
     }
 }
