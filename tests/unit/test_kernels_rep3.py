@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tacit import kernels
 from tacit.algebra.ring import Ring
 from tacit.kernels import reference_rep3
-from tacit.kernels.shapes import Array
+from tacit.kernels.shapes import Array, Packed
 
 HAS_NATIVE = importlib.util.find_spec("tacit.kernels._native") is not None
 needs_native = pytest.mark.skipif(not HAS_NATIVE, reason="the native kernels are not built")
@@ -114,6 +114,16 @@ def test_products_with_masks_absent_and_sums_over_rows(k: int) -> None:
             reference_rep3.rep3_products(*x, *masks, k, summed=True),
             compiled_rep3.rep3_products(*x, *masks, k, summed=True),
         )
+    for bits, less in ((k, False), (16, True), (1, False)):
+        moved = Packed(draw.octets((300 * bits + 7) // 8), bits, less)
+        for masks in ((None, None), (plus, None), (plus, minus)):
+            expected = reference_rep3.rep3_products(*x, *masks, k, summed=True, packed=moved)
+            assert_same(expected, compiled_rep3.rep3_products(*x, *masks, k, summed=True, packed=moved))
+            plain = reference_rep3.rep3_products(*x, *masks, k, summed=True)
+            words = ring.unpack(moved.octets, (300,), bits)
+            assert_same(ring.sub(plain, words) if less else ring.add(plain, words), expected)
+    with pytest.raises(ValueError, match="size"):
+        compiled_rep3.rep3_products(*x, None, None, k, packed=Packed(draw.octets(3), 16, False))
     a = draw.ring(ring, 300)
     rest = (a, *(draw.octets(600) for _ in range(3)), 1, 16, k)
     if k > 17:

@@ -40,12 +40,14 @@ def rep3_products(
     minus: Array | None,
     k: int,
     summed: bool = False,
+    packed: shapes.Packed | None = None,
 ) -> Array:
-    """Return ``x0*(y0+y1) + x1*y0 + plus - minus`` mod 2^k, or its sum over the first axis before the masks."""
+    """Return ``x0*(y0+y1) + x1*y0 + plus - minus ± packed`` mod 2^k, or its sum over the first axis, masked."""
     kernel = (_WIDE if shapes.element_wise(x0, x1, y0, y1) else _NARROW)["rep3_products"]
     out = np.empty(x0.shape[1:] if summed else x0.shape, x0.dtype)
     rows = x0.shape[0] if summed else 1
-    kernel(out, _c(x0), _c(x1), _c(y0), _c(y1), _maybe(plus), _maybe(minus), rows, k)
+    octets, bits, less = (_ABSENT, 0, False) if packed is None else packed
+    kernel(out, _c(x0), _c(x1), _c(y0), _c(y1), _maybe(plus), _maybe(minus), octets, bits, less, rows, k)
     return out
 
 

@@ -18,7 +18,7 @@ from tacit.kernels.reference import (
     unpack_bool,
     unpack_words,
 )
-from tacit.kernels.shapes import Array, is_wide, shift_in
+from tacit.kernels.shapes import Array, Packed, is_wide, shift_in
 from tacit.kernels.shapes import rows as check_rows
 
 _ONES = (1 << 64) - 1
@@ -65,8 +65,9 @@ def rep3_products(
     minus: Array | None,
     k: int,
     summed: bool = False,
+    packed: Packed | None = None,
 ) -> Array:
-    """Return ``x0*(y0+y1) + x1*y0 + plus - minus`` mod 2^k, or its sum over the first axis before the masks."""
+    """Return ``x0*(y0+y1) + x1*y0 + plus - minus ± packed`` mod 2^k, or its sum over the first axis, masked."""
     out = add(mul(x0, add(y0, y1)), mul(x1, y0))
     if summed:
         total = out[0]
@@ -77,6 +78,9 @@ def rep3_products(
         out = add(out, plus)
     if minus is not None:
         out = sub(out, minus)
+    if packed is not None:
+        words = unpack_words(packed.octets, packed.bits, out.size, is_wide(out)).reshape(out.shape)
+        out = sub(out, words) if packed.less else add(out, words)
     return _reduced(out, k)
 
 

@@ -6,7 +6,7 @@ that of a little-endian unsigned 128-bit integer.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -17,6 +17,14 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 U64 = np.dtype(np.uint64)
 U128 = np.dtype([("lo", "<u8"), ("hi", "<u8")])
 U8 = np.dtype(np.uint8)
+
+
+class Packed(NamedTuple):
+    """Packed words of `bits` bits that are added to others, or taken away if `less`."""
+
+    octets: Array
+    bits: int
+    less: bool
 
 
 def is_wide(a: Array) -> bool:

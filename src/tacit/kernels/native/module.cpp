@@ -331,17 +331,20 @@ template <class T> size_t packed_bytes(unsigned f, unsigned k, size_t n) {
 
 template <class T> void bind_rep3(nb::module_ &m, const std::string &suffix) {
     const auto def = [&](const char *name, auto f) { m.def((name + suffix).c_str(), f); };
-    def("rep3_products", [](H out, H x0, H x1, H y0, H y1, H plus, H minus, size_t rows, unsigned k) {
+    def("rep3_products", [](H out, H x0, H x1, H y0, H y1, H plus, H minus, H packed, unsigned bits, bool less, size_t rows,
+                            unsigned k) {
         const Out o(out);
         const In a0(x0), a1(x1), b0(y0), b1(y1);
-        const MaybeIn p(plus), q(minus);
+        const MaybeIn p(plus), q(minus), e(packed);
         const size_t n = o.size() / sizeof(T), all = n * rows;
         if (!rows) throw std::invalid_argument("no rows to add");
+        if (bits > 8 * sizeof(T) || (e.size() && !bits)) throw std::invalid_argument("no such masks");
+        const u8 *const pe = e.at<u8>((n * bits + 7) / 8);
         T *const to = o.at<T>(n);
         const T *const p0 = a0.at<T>(all), *const p1 = a1.at<T>(all), *const q0 = b0.at<T>(all),
                        *const q1 = b1.at<T>(all), *const r = p.at<T>(n), *const s = q.at<T>(n);
         const Unlocked free(o.size() * rows);
-        ring<T>().rep3_products(to, p0, p1, q0, q1, r, s, rows, k, n);
+        ring<T>().rep3_products(to, p0, p1, q0, q1, r, s, pe, bits, less, rows, k, n);
     });
     def("trunc_first", [](H c1, H message, H out0, H out1, H x, H y, H z, H c0, H s0, H t02, H t01,
                           unsigned round_up, unsigned f, unsigned k) {

@@ -31,10 +31,10 @@ template <class F> void over_runs(size_t n, F body) {
 
 template <class T>
 void rep3_products(T *__restrict out, const T *x0, const T *x1, const T *y0, const T *y1, const T *plus, const T *minus,
-                   size_t rows, unsigned k, size_t n) {
+                   const u8 *packed, unsigned bits, bool less, size_t rows, unsigned k, size_t n) {
     const T mask = ones<T>(k);
     over_runs(n, [=](size_t at, size_t count) {
-        T s[RUN];
+        T s[RUN], r[RUN];
         for (size_t i = 0; i < count; ++i) s[i] = x0[at + i] * (y0[at + i] + y1[at + i]) + x1[at + i] * y0[at + i];
         for (size_t r = 1; r < rows; ++r) {
             const size_t row = r * n + at;
@@ -45,6 +45,13 @@ void rep3_products(T *__restrict out, const T *x0, const T *x1, const T *y0, con
             for (size_t i = 0; i < count; ++i) s[i] = s[i] + plus[at + i];
         if (minus)
             for (size_t i = 0; i < count; ++i) s[i] = s[i] - minus[at + i];
+        if (packed) {
+            unpack_run(r, packed + at / 8 * bits, bits, count);
+            if (less)
+                for (size_t i = 0; i < count; ++i) s[i] = s[i] - r[i];
+            else
+                for (size_t i = 0; i < count; ++i) s[i] = s[i] + r[i];
+        }
         for (size_t i = 0; i < count; ++i) out[at + i] = s[i] & mask;
     });
 }

@@ -15,7 +15,9 @@ import numpy.typing as npt
 
 from tacit import kernels
 from tacit.core.share import Gathered, Matrix, Planes, Share, laid_out
+from tacit.kernels import Packed
 from tacit.protocols.rep3 import twoparty
+from tacit.protocols.rep3.lift import Mask
 
 if TYPE_CHECKING:
     from tacit.protocols.rep3 import Rep3
@@ -64,9 +66,9 @@ def mul_trunc(p: Rep3, x: Share, y: Share, f: int) -> Share:
     """F_mul then F_trunc: every party masks its local product for the truncation as it computes it."""
     flat = [np.ascontiguousarray(part).reshape(-1) for part in (*x.parts, *y.parts)]
 
-    def product(q: Rep3, low: int, high: int, plus: Array | None, minus: Array | None) -> Array:
+    def product(q: Rep3, low: int, high: int, plus: Mask, minus: Mask, packed: Packed | None) -> Array:
         x0, x1, y0, y1 = flat if high - low == x.size else [part[low:high] for part in flat]
-        return kernels.rep3_products(x0, x1, y0, y1, plus, minus, q.ring.width)
+        return kernels.rep3_products(x0, x1, y0, y1, plus, minus, q.ring.width, packed=packed)
 
     return twoparty.product_trunc(p, product, x.shape, f)
 
@@ -76,11 +78,16 @@ def matmul_trunc(p: Rep3, x: Matrix, y: Matrix, f: int) -> Share:
     z = local_matmul(p, x, y)
     flat = z.reshape(-1)
 
-    def product(q: Rep3, low: int, high: int, plus: Array | None, minus: Array | None) -> Array:
+    def product(q: Rep3, low: int, high: int, plus: Mask, minus: Mask, packed: Packed | None) -> Array:
         part = flat[low:high]
         if plus is not None:
             part = q.ring.add(part, plus)
-        return part if minus is None else q.ring.sub(part, minus)
+        if minus is not None:
+            part = q.ring.sub(part, minus)
+        if packed is None:
+            return part
+        small = q.ring.unpack(packed.octets, part.shape, packed.bits)
+        return q.ring.sub(part, small) if packed.less else q.ring.add(part, small)
 
     return twoparty.product_trunc(p, product, z.shape, f)
 

@@ -23,6 +23,7 @@ from tacit.algebra.ring import Ring
 from tacit.core.factors import lifted_bits
 from tacit.core.share import Share
 from tacit.errors import RangeError
+from tacit.kernels import Packed
 from tacit.kernels.waves import lift_bit, lift_part, lift_product
 from tacit.protocols.rep3.turns import Steps, run
 
@@ -155,8 +156,9 @@ class Third:
         return Share((ring.add(mine, ring.unpack(rest, (n,)), self.into[0]), t0))
 
 
-Product = Callable[["Rep3", int, int, Array | None, Array | None], Array]
-"""(party, start, stop, plus, minus) → this party's part of the product's elements, plus and minus two masks."""
+Mask = Array | None
+Product = Callable[["Rep3", int, int, Mask, Mask, Packed | None], Array]
+"""(party, start, stop, plus, minus, packed) → this party's part of the product's elements, masked by these."""
 
 
 def mul_into(p: Rep3, x: Share, y: Share, f: int, ring: Ring) -> Share:
@@ -165,9 +167,9 @@ def mul_into(p: Rep3, x: Share, y: Share, f: int, ring: Ring) -> Share:
     if not (0 <= f <= how.width - 2 and how.width - f < ring.width <= 64):
         raise RangeError(f"a product of {how.width} bits, shifted by {f}, does not lift to {ring.width}")
 
-    def product(q: Rep3, low: int, high: int, plus: Array | None, minus: Array | None) -> Array:
+    def product(q: Rep3, low: int, high: int, plus: Mask, minus: Mask, packed: Packed | None) -> Array:
         x0, x1, y0, y1 = (part[low:high] for s in (x, y) for part in s.parts)
-        return kernels.rep3_products(x0, x1, y0, y1, plus, minus, narrow.width)
+        return kernels.rep3_products(x0, x1, y0, y1, plus, minus, narrow.width, packed=packed)
 
     return product_into(p.over(ring), product, x.shape, how)
 
@@ -193,23 +195,25 @@ def _product(q: Rep3, product: Product, low: int, high: int, how: Lift, into: In
     stream = how.label.replace(".", "/", 1)
     if party.index == 0:
         with2, with1 = q.common(+2, stream), q.common(+1, stream)
-        masked = product(q, low, high, None, with2.ring(narrow, (n,)))
+        masked = product(q, low, high, None, with2.ring(narrow, (n,)), None)
         return first(q, how, with1, with2, into, narrow.pack(masked))
     if party.index == 1:
         size = narrow.wire_bytes(n)
-        r, drawn = _moved(q, +1, narrow, n, how), Second.draw(q, how, q.common(-1, stream), into)
+        r, drawn = _moved(q, +1, narrow, n, how, True), Second.draw(q, how, q.common(-1, stream), into)
         theirs, buf = yield (
             (party.peer(1), how.label + "-bit", narrow.wire_bytes(n, 1)),
             (party.peer(-1), how.label, size + how.message(ring, n)),
         )
-        m1 = product(q, low, high, narrow.unpack(buf[:size], (n,)), r)
+        m1 = product(q, low, high, narrow.unpack(buf[:size], (n,)), None, r)
         return (yield from drawn.run(q, m1, buf[size:], theirs, how))
     with0 = q.common(+1, stream)
-    mask, r = with0.ring(narrow, (n,)), _moved(q, -1, narrow, n, how)
-    m2 = product(q, low, high, mask if r is None else narrow.add(mask, r), None)
+    mask, r = with0.ring(narrow, (n,)), _moved(q, -1, narrow, n, how, False)
+    m2 = product(q, low, high, mask, None, r)
     return (yield from Third.draw(q, n, how, with0, into).run(q, m2, how))
 
 
-def _moved(q: Rep3, offset: int, narrow: Ring, n: int, how: Lift) -> Array | None:
+def _moved(q: Rep3, offset: int, narrow: Ring, n: int, how: Lift, less: bool) -> Packed | None:
     """Draw r, of the bits that are rounded off."""
-    return q.common(offset, "rep3/rounding").bits(how.shift, (n,), narrow) if how.shift else None
+    if not how.shift:
+        return None
+    return Packed(q.common(offset, "rep3/rounding").packed(how.shift, n, narrow), how.shift, less)

@@ -66,14 +66,15 @@ def product_trunc(p: Rep3, product: Product, shape: tuple[int, ...], f: int) -> 
 def _product_trunc(q: Rep3, product: Product, low: int, high: int, f: int, into: Into) -> Steps[Share]:
     party, ring, n = q.party, q.ring, high - low
     if party.index == 0:
-        z = product(q, low, high, None, None)
+        z = product(q, low, high, None, None, None)
         size = ring.wire_bytes(n)
         m1, m2 = yield (party.peer(1), "rep3.product", size), (party.peer(2), "rep3.product", size)
         held = (ring.unpack(m1, (n,)), ring.unpack(m2, (n,)), z)
         return (yield from _trunc(q, held, n, f, 1, late=True, into=into))
     common = q.common(+1 if party.index == 1 else -1, "rep3/product")
     r, rho = common.ring(ring, (n,)), common.ring(ring, (n,))
-    masked = product(q, low, high, rho, r) if party.index == 1 else product(q, low, high, None, rho)
+    plus, minus = (rho, r) if party.index == 1 else (None, rho)
+    masked = product(q, low, high, plus, minus, None)
     party.send(party.compute[0], "rep3.product", ring.pack(masked))
     party.flush()  # P0 waits for this; what follows goes to another party
     return (yield from _trunc(q, (r, r, None), n, f, 1, late=True, into=into))
