@@ -64,34 +64,29 @@ def fixed_signs(v: Any) -> Any:
 @pytest.mark.parametrize("fmt", FORMATS, ids=IDS)
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_definite_matrices(n: int, fmt: Format) -> None:
-    rng = np.random.default_rng(n)
-    for values in spectra(n):
-        a, b = symmetric(values, rng), on_grid(rng.uniform(-1, 1, (n, 2)), 16)
-        assert worst(lambda v: la.cholesky(v, least=LEAST), [a], np.linalg.cholesky(a), fmt) <= bound(
-            n, LEAST
-        )
-        assert worst(lambda v: la.inv(v, least=LEAST, definite=True), [a], np.linalg.inv(a), fmt) <= bound(
-            n, LEAST
-        )
-        want = np.linalg.solve(a, b)
-        assert worst(lambda v, w: la.solve(v, w, least=LEAST, definite=True), [a, b], want, fmt) <= bound(
-            n, LEAST
-        )
+    rng, most = np.random.default_rng(n), bound(n, LEAST)
+    a = np.stack([symmetric(values, rng) for values in spectra(n)])
+    b = on_grid(rng.uniform(-1, 1, (len(a), n, 2)), 16)
+    assert worst(lambda v: la.cholesky(v, least=LEAST), [a], np.linalg.cholesky(a), fmt) <= most
+    assert worst(lambda v: la.inv(v, least=LEAST, definite=True), [a], np.linalg.inv(a), fmt) <= most
+    want = np.linalg.solve(a, b)
+    assert worst(lambda v, w: la.solve(v, w, least=LEAST, definite=True), [a, b], want, fmt) <= most
 
 
 @pytest.mark.parametrize("fmt", FORMATS, ids=IDS)
 @pytest.mark.parametrize(("m", "n"), [(1, 1), (2, 2), (5, 5), (7, 3), (3, 1)])
 def test_general_matrices(m: int, n: int, fmt: Format) -> None:
-    rng = np.random.default_rng(10 * m + n)
-    for values in spectra(n)[:: 1 if m == n else 2]:
-        a, b = general(values, m, rng), on_grid(rng.uniform(-1, 1, m), 16)
-        most = bound(m, LEAST)
-        assert worst(lambda v: la.pinv(v, least=LEAST), [a], np.linalg.pinv(a), fmt) <= most
-        want = np.linalg.lstsq(a, b, rcond=None)[0]
-        assert worst(lambda v, w: la.lstsq(v, w, least=LEAST), [a, b], want, fmt) <= most
-        q, r = np.linalg.qr(a)
-        assert worst(lambda v: la.qr(v, least=LEAST)[0], [a], q, fmt) <= most
-        assert worst(lambda v: la.qr(v, least=LEAST)[1], [a], r, fmt) <= most
+    rng, most = np.random.default_rng(10 * m + n), bound(m, LEAST)
+    a = np.stack([general(values, m, rng) for values in spectra(n)[:: 1 if m == n else 2]])
+    b = on_grid(rng.uniform(-1, 1, (len(a), m, 1)), 16)
+    inverse = np.linalg.pinv(a)
+    assert worst(lambda v: la.pinv(v, least=LEAST), [a], inverse, fmt) <= most
+    want = np.stack([np.linalg.lstsq(x, y, rcond=None)[0] for x, y in zip(a, b, strict=True)])
+    assert worst(lambda v, w: la.lstsq(v, w, least=LEAST), [a, b], want, fmt) <= most
+    both = np.concatenate(np.linalg.qr(a), -2)
+    assert worst(lambda v: xp.concat(la.qr(v, least=LEAST), axis=-2), [a], both, fmt) <= most
+    want = np.linalg.lstsq(a[0], b[0, :, 0], rcond=None)[0]
+    assert worst(lambda v, w: la.lstsq(v, w, least=LEAST), [a[0], b[0, :, 0]], want, fmt) <= most
 
 
 @pytest.mark.parametrize("fmt", FORMATS, ids=IDS)
@@ -125,12 +120,12 @@ def test_triangular_systems(fmt: Format) -> None:
 def test_eigenvalues(n: int, fmt: Format) -> None:
     rng = np.random.default_rng(n)
     kinds = [np.linspace(-3, 3.5, n), np.zeros(n), np.where(np.arange(n) == 0, 3.0, 0.25), np.full(n, -2.0)]
-    for values in kinds:
-        a = symmetric(values, rng)
+    stack = np.stack([symmetric(values, rng) for values in kinds])
+    assert worst(ei.eigvalsh, [stack], np.linalg.eigvalsh(stack), fmt) <= max(10 * n, 12)
+    found = compute(lambda v: ei.eigh(v)[1], [stack], [(-SIZE, SIZE)], fmt).values.astype(float)
+    unit = 2.0**-fmt.frac_bits
+    for a, got in zip(stack, found, strict=True):
         want, vectors = np.linalg.eigh(a)
-        assert worst(lambda v: ei.eigvalsh(v), [a], want, fmt) <= max(10 * n, 12)
-        got = compute(lambda v: ei.eigh(v)[1], [a], [(-SIZE, SIZE)], fmt).values.astype(float)
-        unit = 2.0**-fmt.frac_bits
         assert np.max(np.abs(got.T @ got - np.eye(n))) <= 4 * n * unit
         # What is left beside the diagonal: vectors of equal eigenvalues are free to turn.
         assert np.max(np.abs(got.T @ a @ got - np.diag(want))) <= 16 * n * unit + SIZE * n * 2.0**-23
@@ -149,15 +144,12 @@ def test_singular_values(fmt: Format) -> None:
         want = np.linalg.svd(a, compute_uv=False)
         assert worst(ei.svdvals, [a], want, fmt) <= 8 * max(m, n)
         assert worst(lambda v: ei.svd(v, least=0.4)[1], [a], want, fmt) <= 4 * max(m, n)
-        back = worst(
-            lambda v: xp.matmul(
-                xp.multiply(ei.svd(v, least=0.4)[0], xp.expand_dims(ei.svd(v, least=0.4)[1], -2)),
-                ei.svd(v, least=0.4)[2],
-            ),
-            [a],
-            a,
-            fmt,
-        )
+
+        def product(v: Any) -> Any:
+            left, values, right = ei.svd(v, least=0.4)
+            return xp.matmul(xp.multiply(left, xp.expand_dims(values, -2)), right)
+
+        back = worst(product, [a], a, fmt)
         assert back <= 8 * max(m, n)
 
 
@@ -167,20 +159,29 @@ def test_elimination_with_pivots(n: int, fmt: Format) -> None:
     import scipy.linalg
 
     rng = np.random.default_rng(n)
-    for _ in range(2):
-        a = general(np.linspace(0.5, 3, n), n, rng)
-        found, pivots = scipy.linalg.lu_factor(a)
-        assert worst(lambda v: ei.lu_factor(v, least=0.4)[0], [a], found, fmt) <= bound(n, 0.4)
-        assert worst(lambda v: xp.astype(ei.lu_factor(v, least=0.4)[1], "fixed"), [a], pivots, fmt) == 0
+    a = np.stack([general(np.linspace(0.5, 3, n), n, rng) for _ in range(2)])
+    found, exact = [], []
+    for x in a:
+        lu, pivots = scipy.linalg.lu_factor(x)
         order = np.arange(n)
         for i, p in enumerate(pivots):
             order[[i, p]] = order[[p, i]]
-        assert worst(lambda v: xp.astype(ei.lu_factor(v, least=0.4)[2], "fixed"), [a], order, fmt) == 0
-        sign, log = np.linalg.slogdet(a)
-        assert worst(lambda v: xp.astype(ei.slogdet(v, least=0.4)[0], "fixed"), [a], sign, fmt) == 0
-        assert worst(lambda v: ei.slogdet(v, least=0.4)[1], [a], log, fmt) <= bound(n, 0.4)
-        det = np.linalg.det(a)
-        error = worst(lambda v: ei.det(v, least=0.4), [a], det, fmt)
+        found.append(lu)
+        exact.append(np.stack([pivots, order]))
+
+    def numbers(v: Any) -> Any:
+        lu, pivots, order = ei.lu_factor(v, least=0.4)
+        return xp.concat([lu, xp.astype(xp.stack([pivots, order], axis=-2), "fixed")], axis=-2)
+
+    got = compute(numbers, [a], [(-SIZE, SIZE)], fmt).values
+    assert np.max(np.abs(got[:, :n] - np.stack(found))) * 2.0**fmt.frac_bits <= bound(n, 0.4)
+    assert np.array_equal(got[:, n:], np.stack(exact))
+    sign, log = np.linalg.slogdet(a)
+    found = compute(lambda v: xp.stack(ei.slogdet(v, least=0.4)), [a], [(-SIZE, SIZE)], fmt).values
+    assert np.array_equal(found[0], sign)
+    assert np.max(np.abs(found[1] - log)) * 2.0**fmt.frac_bits <= bound(n, 0.4)
+    for x, det in zip(a, np.linalg.det(a), strict=True):
+        error = worst(lambda v: ei.det(v, least=0.4), [x], det, fmt)
         assert error <= (bound(n, 0.4) + 2.0 ** (fmt.frac_bits - 16)) * max(abs(det), 1)
 
 
