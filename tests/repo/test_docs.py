@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shlex
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,13 @@ def test_readme_commands_are_verbs_of_dev() -> None:
             assert words[1] in verbs, line
 
 
+@functools.cache
+def demo(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run a demonstration once for all that is asked of it."""
+    with tempfile.TemporaryDirectory() as home:
+        return tacit(*command, "--home", home)
+
+
 def commands() -> list[list[str]]:
     found = []
     for line in "\n".join(blocks(README, "sh")).splitlines():
@@ -57,15 +66,15 @@ def commands() -> list[list[str]]:
 
 
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
-def test_readme_demo(command: list[str], tmp_path: Path) -> None:
-    done = tacit(*command, "--home", str(tmp_path / "home"))
+def test_readme_demo(command: list[str]) -> None:
+    done = demo(*command)
     assert done.returncode == 0, done.stderr
     assert "Statement" in done.stdout
     assert "trusted" in done.stdout
 
 
-def test_readme_statement_is_what_the_demo_prints(tmp_path: Path) -> None:
-    out = tacit("demo", "--home", str(tmp_path / "home")).stdout
+def test_readme_statement_is_what_the_demo_prints() -> None:
+    out = demo("demo").stdout
     quoted = README.split("```\n  learned")[1].split("```")[0]
     for line in ("  learned" + quoted).splitlines():
         start = re.split(r"…", line)[0].rstrip()

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,18 @@ from threshold_command import dies, forks, tacit
 
 from tacit.cli import report, report_demo, report_home
 from tacit.crypto.groups import group_named
+from tacit.crypto.sealed import seal
 from tacit.errors import PeerIncompatible, PeerMisbehaved, PeerUnavailable, TacitError, UsageError
 from tacit.net.identity import FILE_NAME, load_identity
 from tacit.net.memory import Hub
 from tacit.net.roster import Roster, load_roster
 from tacit.report import drive, session, textbook
+
+
+@pytest.fixture(autouse=True)
+def quick_passphrases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seal with little memory: what Argon2id costs by default is measured in no test here."""
+    monkeypatch.setattr(report_home, "seal", partial(seal, memory_kib=64, iterations=1, lanes=1))
 
 
 @pytest.mark.parametrize("cheat", [None, *report_demo.CHEATS])
