@@ -72,7 +72,8 @@ class World:
             room -= bits
         if not words:
             return np.zeros((0, self.lanes), np.uint64)
-        return np.stack(words)[:, np.lexsort(words)]
+        rows = np.stack(words)
+        return np.sort(rows) if len(rows) == 1 else rows[:, np.lexsort(words)]
 
 
 class LaneSource:
@@ -188,9 +189,9 @@ def _per_lane(part: Array, lanes: int) -> list[tuple[Array, int]]:
     if part.dtype == np.uint64:
         rows = np.unpackbits(part.reshape(-1).view(np.uint8), bitorder="little").reshape(-1, lanes)
         return [(row.astype(np.uint64), 1) for row in rows]
-    flat = np.unpackbits(part.reshape(-1), bitorder="little").reshape(lanes, -1)
-    weights = np.uint64(1) << np.arange(flat.shape[1], dtype=np.uint64)
-    return [((flat.astype(np.uint64) * weights).sum(axis=1, dtype=np.uint64), flat.shape[1])]
+    bits, rest = divmod(8 * part.size, lanes)
+    assert not rest
+    return [(kernels.unpack_words(part.reshape(-1), bits, lanes), bits)]
 
 
 @dataclass
