@@ -138,7 +138,7 @@ def execute(program: Program, protocol: str) -> dict[str, Any]:
 def compared(fn: Callable[..., Any], program: Program, protocol: str) -> None:
     got = execute(program, protocol)
     with x64():
-        want = [np.asarray(w) for w in jax.tree_util.tree_leaves(fn(*DATA.values()))]
+        want = [np.asarray(w) for w in jax.tree_util.tree_leaves(jax.jit(fn)(*DATA.values()))]
     assert len(got) == len(want)
     for i, w in enumerate(want):
         assert got[f"r{i}"].shape == w.shape
