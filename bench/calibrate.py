@@ -1,7 +1,8 @@
-"""Measure what one call and one unit of work of each functionality takes a party's processor; write it as data.
+"""Measure what a call of each functionality takes a party's processor, by its size; write it as data.
 
 Run: ./dev bench calibrate [--out FILE]. Three processes over TLS, processor time of all their threads: other work on
-the machine hardly shows in it. The package's own numbers are `src/tacit/core/machine.json`.
+the machine hardly shows in it, but in the time that a message takes it does, so let the machine be quiet. The package's
+own numbers are `src/tacit/core/machine.json`.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import argparse
 import json
 import multiprocessing
 import os
+import queue
 import socket
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +30,15 @@ from bench.rig.runner import machine
 
 from tacit import protocols, testing
 from tacit.algebra.ring import Ring
+from tacit.array import functions
+from tacit.array.analyse import predict
 from tacit.array.interpret import Trace
 from tacit.array.program import Aval, Program
 from tacit.array.runtime import Format, Runtime, Value
+from tacit.core.factors import Factors
 from tacit.core.party import handshake
 from tacit.core.rows import Column, index_ring
-from tacit.core.timing import Machine, work
+from tacit.core.timing import Curve, Machine, work
 from tacit.gadgets import separable, smooth
 from tacit.kernels import reuse_memory
 from tacit.net import stream
@@ -40,17 +46,22 @@ from tacit.net.identity import Identity, load_identity
 from tacit.net.roster import Roster
 from tacit.net.sockets import listen_on
 from tacit.net.tls import connect_mesh
+from tacit.protocols.rep3.arithmetic import local_matmul
 
 NAMES = ("alice", "bob", "carol")
-SMALL, LARGE = 64, 1 << 18
-FEW, MANY = 200, 9
-"""Passes over all functionalities, on few elements and on many."""
-SIDE = 640
-EQUATIONS = 24
-PLACES = tuple(range(36, 4, -2))
+SIZES = (64, 1 << 10, 1 << 13, 1 << 14, 1 << 16, 1 << 18)
+WARM_FROM = 1 << 13
+"""On so many elements a program's operands are mostly what it made just before; on fewer what counts is its code."""
+MOST_PASSES, LEAST_PASSES, WORTH = 100, 7, 1 << 19
+SIDES = (128, 256, 640, 1024)
+INNER, COLUMNS, ATTRIBUTES = 256, 16, 100
+"""Of the matrix by which the reading of operands is measured, and of a table."""
+EQUATIONS, STEPS, RUNS = 24, 8, 100
+PLACES = tuple(range(24, 8, -2))
 PARTS_OF = {"linear": EQUATIONS, "clear": 40}
 """What a call of `cases` does more than once: equations, operands read."""
 Call = Callable[[], Any]
+Points = list[tuple[float, float]]
 
 
 def cases(p: Any, n: int) -> dict[str, tuple[Call, dict[str, Any]]]:
@@ -66,12 +77,13 @@ def cases(p: Any, n: int) -> dict[str, tuple[Call, dict[str, Any]]]:
     )
     how = smooth.plan(p, "sigmoid", 16, -8.0, 8.0, n)
     narrower = testing.scatter(p.over(Ring(40)), np.zeros(n, np.uint64))
-    weights = ring.encode_ints(np.arange(8).reshape(2, 4))
+    weights = ring.encode_ints(np.arange(16).reshape(2, 8))
     power = separable.exp_plan(64, 16, -8.0, 8.0, 20)
     assert how is not None and power is not None
     tall, wide = x.reshape(n, 1), x[:1].reshape(1, 1)
     runtime, shape = Runtime(p, Format(64, 16), NAMES), Aval((n,), "fixed", -1, 1, "secret")
     chain = _chain(shape)
+    digits = testing.scatter(p.over(narrow), narrow.zeros((7, 1, n)))
     found: dict[str, tuple[Call, dict[str, Any]]] = {
         "mul": (lambda: p.mul(x, x), {}),
         "mul_trunc": (lambda: p.mul_trunc(x, x, 16), {"f": 16}),
@@ -80,17 +92,18 @@ def cases(p: Any, n: int) -> dict[str, tuple[Call, dict[str, Any]]]:
         "matmul": (lambda: p.matmul(tall, wide), {}),
         "matmul_trunc": (lambda: p.matmul_trunc(tall, wide, 16), {"f": 16}),
         "mul_into": (lambda: p.over(Ring(40)).mul_into(narrower, narrower, 20, ring), {"f": 20, "into": 64}),
-        "below": (lambda: p.below(x, 40, PLACES), {"bits": 40, "at": PLACES}),
-        "combine": (lambda: p.combine(planes[:4], weights, (64, 24)), {"planes": 4, "widths": (64, 24)}),
-        "and_": (lambda: p.and_(planes, planes), {"planes": 8}),
-        "sign": (lambda: p.sign(x, 40), {"bits": 40}),
-        "is_zero": (lambda: p.is_zero(x, 40), {"bits": 40}),
-        "decompose": (lambda: p.decompose(x, 40), {"bits": 40}),
+        "below": (lambda: p.below(x, 27, PLACES), {"bits": 27, "at": PLACES}),
+        "combine": (lambda: p.combine(planes, weights, (40, 32)), {"planes": 8, "widths": (40, 32)}),
+        "and_": (lambda: p.and_(planes[:2], planes[:2]), {"planes": 2}),
+        "sign": (lambda: p.sign(x, 24), {"bits": 24}),
+        "is_zero": (lambda: p.is_zero(x, 24), {"bits": 24}),
+        "decompose": (lambda: p.decompose(x, 24), {"bits": 24}),
         "to_arith": (lambda: p.to_arith(planes[:1]), {"planes": 1}),
         "select": (lambda: p.select(planes[:1], x), {}),
-        "dot": (lambda: p.dot(x.reshape(1, n), x.reshape(1, n)), {}),
-        "factored Waves": (lambda: p.factored(x, how.series), {"terms": how.series.terms}),
-        "factored Powers": (lambda: p.factored(x, power), {"terms": power.terms}),
+        "dot": (lambda: p.dot(x.reshape(1, n), x.reshape(1, n)), {"inner": 1}),
+        "dot ranks": (lambda: p.over(narrow).digit_ranks(digits), {"inner": 7}),
+        "factored Waves": (lambda: p.factored(x, how.series), _sizes(how.series)),
+        "factored Powers": (lambda: p.factored(x, power), _sizes(power)),
         "shuffle": (lambda: p.shuffle([column]), {"widths": (64,)}),
         "place": (lambda: p.place(at, [column]), {"widths": (64,)}),
         "fetch": (lambda: p.fetch(at, [column]), {"widths": (64,)}),
@@ -120,30 +133,83 @@ def _clear(n: int) -> None:
     ((a * a) + a).sum()
 
 
+def _sizes(how: Factors) -> dict[str, int]:
+    return {"terms": how.terms, "width": how.width}
+
+
+def small_program() -> Program:
+    """Return a Program of a few kinds of calls on few elements, each on what the one before found."""
+    trace = Trace()
+    x = trace.parameter(Aval((SIZES[0],), "fixed", -1, 1, "secret"))
+    for _ in range(STEPS):
+        x = functions.maximum(x * x, -x)
+    return trace.program([x])
+
+
 def products(p: Any, side: int) -> dict[str, tuple[Call, int]]:
-    """Return matrix products and their multiply-adds."""
+    """Return products of square, of narrow and of public matrices, and with vectors, and what each is counted by."""
     x = testing.scatter(p, p.ring.zeros((side, side)))
     public = p.ring.zeros((side, side))
+    tall, narrow = x.reshape(side * side // INNER, INNER), testing.scatter(p, p.ring.zeros((INNER, COLUMNS)))
+    table = x.reshape(side * side)[: side * side // ATTRIBUTES * ATTRIBUTES]
+    table = table.reshape(table.size // ATTRIBUTES, ATTRIBUTES)
+    weights, errors = (testing.scatter(p, p.ring.zeros((n, 1))) for n in reversed(table.shape))
     return {
-        "products": (lambda: p.matmul(x, x), side**3),
+        "products": (lambda: local_matmul(p, x, x), side**3),
         "public products": (lambda: p.matmul_public(x, public), side**3),
+        "operands": (lambda: local_matmul(p, tall, narrow), side**2),
+        # Gradients take the transpose of what predictions take.
+        "vectors": (
+            lambda: [local_matmul(p, table, weights), local_matmul(p, table.map(np.transpose), errors)],
+            table.size,
+        ),
     }
 
 
-def _times(p: Any, calls: dict[str, Call], passes: int) -> dict[str, float]:
-    """Return processor seconds of each call; they take turns, as in programs, where none finds a warm cache.
+def _times(p: Any, calls: dict[str, Call], passes: int, warm: bool) -> dict[str, float]:
+    """Return processor seconds of each call, the lower quartile: what else runs on the machine makes calls slower.
 
-    The lower quartile: what else runs on the machine only makes a call slower.
+    They take turns, as in programs, where none finds a warm cache; or, if `warm`, each runs twice, the second counts.
     """
     found: dict[str, list[float]] = {what: [] for what in calls}
     for _ in range(passes + 1):
         for what, call in calls.items():
-            p.party.flush()
-            start = time.process_time()
-            call()
-            p.party.flush()
-            found[what].append(time.process_time() - start)
+            for _ in range(1 + warm):
+                p.party.flush()
+                start = time.process_time()
+                call()
+                p.party.flush()
+                took = time.process_time() - start
+            found[what].append(took)
     return {what: statistics.quantiles(times[1:])[0] for what, times in found.items()}
+
+
+def _curves(p: Any) -> dict[str, Points]:
+    """Return points of units of work and processor seconds for each functionality."""
+    found: dict[str, Points] = {}
+    for n in SIZES:
+        some = cases(p, n)
+        passes = max(LEAST_PASSES, min(MOST_PASSES, WORTH // n))
+        took = _times(p, {what: call for what, (call, _) in some.items()}, passes, n >= WARM_FROM)
+        for what, (_, sizes) in some.items():
+            each = PARTS_OF.get(what, 1)
+            # A call that takes several planes counts the bits of all.
+            rows = sizes["planes"] if what == "combine" else 1
+            width = index_ring(n).width if what == "dot ranks" else 64
+            units = work(what.split(" ")[0], n * rows, sizes, width)
+            found.setdefault(what, []).append((units, took[what] / each))
+    found["factored"] = found["factored Waves"]  # other kinds
+    for side in SIDES:
+        some = products(p, side)
+        passes = max(LEAST_PASSES, min(MOST_PASSES, WORTH // side**2))
+        took = _times(p, {what: call for what, (call, _) in some.items()}, passes, True)
+        for what, (_, units) in some.items():
+            found.setdefault(what, []).append((units, took[what]))
+    found["vectors"] = [(n, s / 2) for n, s in found["vectors"]]
+    # The rest of a product of matrices is the reading of its operands.
+    macs = Machine({"mul": tuple(found["products"])})
+    found["operands"] = [(n, s - macs.processor("mul", n * COLUMNS)) for n, s in found["operands"]]
+    return found
 
 
 def _party(
@@ -157,29 +223,32 @@ def _party(
         party = handshake(mesh, NAMES, b"calibrate".ljust(32), roster.hash())
         reuse_memory()
         p = protocols.load("rep3")(party, Ring(64))
-        small, large = cases(p, SMALL), cases(p, LARGE)
+        program, runtime = small_program(), Runtime(p, Format(64, 16), NAMES)
+        given = testing.scatter(p, p.ring.zeros((SIZES[0],)))
+        elapsed = []
+        for _ in range(RUNS):
+            p.agree(p.ring.zeros((1,)))  # a common start, nearly
+            start = time.monotonic()
+            runtime.block(program, [Value(program.inputs[0].aval, None, given)])
+            p.party.flush()
+            elapsed.append(time.monotonic() - start)
+        p.agree(p.ring.zeros((1,)))
         stream.LOOK_S = 0.0  # to look for a message is to wait, not to work
-        matrices = products(p, SIDE)
-        few = _times(p, {what: call for what, (call, _) in small.items()}, FEW)
-        many = _times(p, {what: call for what, (call, _) in (large | matrices).items()}, MANY)
-        found: dict[str, Any] = {}
-        for what, (_, sizes) in large.items():
-            name, each = what.split(" ")[0], PARTS_OF.get(what, 1)
-            # A call that takes several planes counts the bits of all.
-            rows = sizes["planes"] if what == "combine" else 1
-            unit = many[what] / each / work(name, rows * LARGE, {**sizes, "inner": 1})
-            found[what] = (
-                max(0.0, few[what] / each - unit * work(name, rows * SMALL, {**sizes, "inner": 1})),
-                unit,
-            )
-        passed = found["matmul"][1] * SIDE**2
-        for what, (_, macs) in matrices.items():
-            found[what] = 0.0, (many[what] - passed * (what == "products")) / macs
-        out.put(found)
+        out.put((_curves(p), statistics.median(elapsed)))
 
 
-def measure() -> tuple[dict[str, float], dict[str, float]]:
-    """Run three parties; return seconds of a call and of a unit, the mean of the parties."""
+def _next(out: multiprocessing.queues.Queue[Any], processes: list[Any]) -> Any:
+    """Return what a party found; RuntimeError when one has failed."""
+    while True:
+        try:
+            return out.get(timeout=1)
+        except queue.Empty:
+            if any(process.exitcode for process in processes):
+                raise RuntimeError("a party has failed") from None
+
+
+def measure() -> tuple[dict[str, Points], float]:
+    """Run three parties; return curves, the mean of the parties, and seconds of the small program."""
     context = multiprocessing.get_context("fork")
     out: multiprocessing.queues.Queue[Any] = context.Queue()
     with tempfile.TemporaryDirectory() as folder:
@@ -192,16 +261,39 @@ def measure() -> tuple[dict[str, float], dict[str, float]]:
         for process in processes:
             process.start()
         try:
-            tables = [out.get(timeout=400) for _ in NAMES]
+            tables = [_next(out, processes) for _ in NAMES]
         finally:
             for process in processes:
                 process.join(timeout=5)
                 process.kill()
             for listener in listeners.values():
                 listener.close()
-    return tuple(  # type: ignore[return-value]
-        {what: float(np.mean([t[what][i] for t in tables])) for what in tables[0]} for i in range(2)
-    )
+    curves = {
+        what: [
+            (units, float(np.mean([t[what][i][1] for t, _ in tables]))) for i, (units, _) in enumerate(points)
+        ]
+        for what, points in tables[0][0].items()
+    }
+    return curves, max(seconds for _, seconds in tables)
+
+
+def combined(every: list[dict[str, Points]]) -> dict[str, Curve]:
+    """Return the medians of several measurements, made to grow with the units."""
+    found: dict[str, Curve] = {}
+    for what, points in every[0].items():
+        seconds = [max(0.0, statistics.median(e[what][i][1] for e in every)) for i in range(len(points))]
+        grown = np.maximum.accumulate(seconds)
+        found[what] = tuple(
+            (float(units), float(f"{s:.3g}")) for (units, _), s in zip(points, grown, strict=True)
+        )
+    return found
+
+
+def waking(machine: Machine, seconds: float) -> float:
+    """Return what a message takes, besides work, for the small program to take so long."""
+    here = replace(machine, cores=len(os.sched_getaffinity(0)) / len(NAMES), together=True)
+    found = predict(small_program(), "rep3", Format(64, 16), NAMES, NAMES, machine=here)
+    return max(0.0, seconds - found.seconds) / found.rounds
 
 
 def main() -> int:
@@ -210,18 +302,22 @@ def main() -> int:
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).resolve().parents[1] / "src/tacit/core/machine.json"
     )
-    parser.add_argument("--rounds", type=int, default=3, help="measure so often and keep the least")
+    parser.add_argument("--rounds", type=int, default=3, help="measure so often; medians are kept")
     args = parser.parse_args()
     every = [measure() for _ in range(args.rounds)]
-    calls, units = ({k: min(found[i][k] for found in every) for k in every[0][i]} for i in range(2))
     about = machine()
     source = f"{about['processor']}, {about['date']}, `./dev bench calibrate`"
-    rounded = [{k: float(f"{v:.3g}") for k, v in table.items()} for table in (calls, units)]
-    made = Machine(rounded[0], rounded[1], 1.0, source=source)
-    args.out.write_text(json.dumps(made.content(), indent=1) + "\n")
-    print(f"{'functionality':<18}{'µs a call':>12}{'ns a unit':>12}")
-    for what in calls:
-        print(f"{what:<18}{1e6 * calls[what]:>12.1f}{1e9 * units[what]:>12.3f}")
+    made = Machine(combined([curves for curves, _ in every]), source=source)
+    wake_s = waking(made, statistics.median(seconds for _, seconds in every))
+    made = replace(made, wake_s=float(f"{wake_s:.2g}"))
+    content = made.content()
+    curves = ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in content.pop("curves").items())
+    head = json.dumps(content, indent=1)[:-2]
+    args.out.write_text(f'{head},\n "curves": {{\n{curves}\n }}\n}}\n')
+    print(f"{'functionality':<18}" + "  µs a call at so many units of work")
+    for what, curve in made.curves.items():
+        print(f"{what:<18}" + "".join(f"{1e6 * s:>10.1f} @ {n:<9.0f}" for n, s in curve))
+    print(f"a message wakes its receiver in {1e6 * made.wake_s:.1f} µs")
     print(f"written to {args.out}; load average {os.getloadavg()[0]:.1f}")
     return 0
 

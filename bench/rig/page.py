@@ -20,6 +20,8 @@ TITLES = {
     "lan": "1 Gbit/s, 0.2 ms round trip",
     "wan": "100 Mbit/s, 40 ms round trip",
 }
+CLOSE = 0.1
+"""How much more a run may take on a slow network than its rounds and bytes."""
 Record = dict[str, Any]
 
 
@@ -184,6 +186,31 @@ def floors(found: dict[str, Record], network: Network, measured: dict[str, float
     head = ["workload", "Tacit, s", *(f"floor{k}, s" for k in kinds), *(f"Tacit / floor{k}" for k in kinds),
             "µs a round", "rounds", "bytes of the busiest party", "as metered"]  # fmt: skip
     return table(head, rows)
+
+
+def formula(found: dict[str, Record]) -> list[str]:
+    """Return Tacit's times on a slow network beside rounds × latency + bytes / bandwidth of the links as measured."""
+    ours = {n: r["engines"]["tacit"] for n, r in found.items() if "seconds" in r["engines"].get("tacit", {})}
+    links = [e["network"] for e in ours.values() if "network" in e]
+    if not links:
+        return []
+    rows, near = [], 0
+    for name, e in ours.items():
+        link = e.get("network", links[0])
+        way = e["rounds"] * link["round_trip_us"] / 2e6
+        line = max(e["payload"]) / link["bytes_per_s"]
+        times = e["seconds"] / (way + line)
+        near += times <= 1 + CLOSE
+        rows.append([name, number(e["seconds"]), number(way), number(line), number(way + line), f"{times:.2f}",
+                     number(e["cpu"] / 3)])  # fmt: skip
+    head = ["workload", "Tacit, s", "rounds × latency, s", "bytes / bandwidth, s", "sum, s", "Tacit / sum",
+            "processor of one party, s"]  # fmt: skip
+    return [
+        f"{near} of {len(rows)} within {CLOSE:.0%} of rounds × latency + bytes of the busiest party / bandwidth, links "
+        "as the parties measured them through the relay before the run. Processor time includes looking for messages.",
+        "",
+        *table(head, rows),
+    ]
 
 
 def scaling(folder: Path, total: int) -> list[str]:
@@ -358,7 +385,9 @@ def write(folder: Path, note: str, page: Path = PAGE) -> None:
             lines += [f"Not measured on this network: {'; '.join(absent)}.", ""]
         if "products_shared" in where.get("measured", {}):
             lines += ["### Beside the floor", "", *floors(found, network, where["measured"]), ""]
-            if not network.rtt_s:
+            if network.rtt_s:
+                lines += ["### Beside rounds × latency + bytes / bandwidth", "", *formula(found), ""]
+            else:
                 lines += [floor_in_words(where["measured"]), ""]
         lines += [f"### Every column: {TITLES[name]}", "", *details(found), ""]
     numbers = sorted(int(p.name.removeprefix("cores-")) for p in folder.glob("cores-*"))

@@ -288,13 +288,18 @@ class _Pricing(Runtime):
     def step(self, eqn: Eqn, ins: list[Value], outs: list[Aval], *known: str) -> list[Value]:
         """Count one equation, and the work of it that needs no message."""
         assert isinstance(self.p, CostModel)
-        size = sum(a.size for a in outs)
-        if any(a.secret for a in outs):
-            self.p.spend("linear", 1, size)
-        elif outs and outs[0].owner:
-            inner = ins[0].aval.shape[-1] if eqn.op == "matmul" else 0
-            self.p.spend("clear", 1, sum(v.aval.size for v in ins) + size * inner // 8, outs[0].owner)
-        return Runtime.step(self, eqn, ins, outs, *known)
+        size, cost = sum(a.size for a in outs), self.p.cost
+        if not any(a.secret for a in outs):
+            if outs and outs[0].owner:
+                inner = ins[0].aval.shape[-1] if eqn.op == "matmul" else 0
+                self.p.spend("clear", sum(v.aval.size for v in ins) + size * inner // 8, outs[0].owner)
+            return Runtime.step(self, eqn, ins, outs, *known)
+        before = cost.units.total() + cost.calls.total()
+        results = Runtime.step(self, eqn, ins, outs, *known)
+        # What did nothing else moved elements about, as a convolution does with its results.
+        idle = before == cost.units.total() + cost.calls.total()
+        self.p.spend("linear", size if idle or eqn.op == "conv" else 0)
+        return results
 
     def turn(self, body: Program, consts: list[Value], carry: list[Value], rows: list[Value]) -> list[Value]:
         """Count one iteration, or add what a like one added."""

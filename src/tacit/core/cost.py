@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any
 import numpy.typing as npt
 
 from tacit.algebra.ring import Ring
-from tacit.core.ghost import Ghost
+from tacit.core.ghost import Ghost, ghost
 from tacit.core.party import Party
 from tacit.core.protocol import Card
 from tacit.core.share import Matrix, Planes, Share
@@ -18,6 +19,8 @@ from tacit.core.timing import Machine, default_machine, work
 from tacit.errors import NotRealised
 
 Array = npt.NDArray[Any]
+WORD = 8
+"""Truth values, a byte each, in a ring element's place."""
 FRAME_BYTES = 80
 """About what a message adds to its payload: its frame, a record of TLS, a packet."""
 
@@ -36,6 +39,8 @@ class Cost:
     """About when each party has finished, in seconds: an estimate, unlike all other numbers here."""
     working: dict[str, float] = field(default_factory=dict)
     """About how many processor seconds each party takes."""
+    cores: float = math.inf
+    """Cores that all parties share; infinite if each has its own."""
 
     @property
     def rounds(self) -> int:
@@ -44,8 +49,8 @@ class Cost:
 
     @property
     def seconds(self) -> float:
-        """About when the last party has finished."""
-        return max(self.clock.values(), default=0.0)
+        """About when the last party has finished; cores that are shared cannot do all the work sooner."""
+        return max(max(self.clock.values(), default=0.0), sum(self.working.values()) / self.cores)
 
     @property
     def total_bytes(self) -> int:
@@ -77,7 +82,7 @@ class CostModel(Ghost):
         super().__init__(party, ring)
         self.protocol, self.table, self.dealer = name, cards, dealer
         self.machine = machine or default_machine()
-        self.cost = Cost()
+        self.cost = Cost(cores=self.machine.cores * party.n if self.machine.cores < 1 else math.inf)
         self._seeded: set[str] = set()
         self._line: dict[str, float] = {}
 
@@ -97,6 +102,7 @@ class CostModel(Ghost):
         names = self.party.compute
         client = ""
         sizes.pop("value", None)
+        kind = f"{functionality} {sizes.pop('kind', '')}".strip()
         targets: list[str] = []
         if "owner" in sizes:
             client = sizes["owner"]
@@ -115,13 +121,12 @@ class CostModel(Ghost):
             )
         self.cost.calls[functionality] += 1
         self.cost.elements[functionality] += n
-        kind = f"{functionality} {sizes.get('kind', '')}".strip()
         self._exchange(
             [
                 [(self._name(a, outside), self._name(b, outside), size) for a, b, size in wave]
                 for wave in waves
             ],
-            self.machine.processor(kind, 1, work(functionality, n, sizes)),
+            self.machine.processor(kind, work(functionality, n, sizes, self.ring.width)),
         )
 
     def _exchange(self, waves: list[list[tuple[str, str, int]]], seconds: float) -> None:
@@ -148,9 +153,10 @@ class CostModel(Ghost):
             arrive[receiver] = max(arrive.get(receiver, 0), depth.get(sender, 0) + 1)
             depth.setdefault(sender, 0)
             free = max(self._line.get(sender, 0.0), clock.setdefault(sender, 0.0))
-            passing = 0 if self.machine.together else (size + FRAME_BYTES) / network.bytes_per_s
-            self._line[sender] = free + passing
-            due[receiver] = max(due.get(receiver, 0.0), self._line[sender] + network.one_way_s)
+            near = self.machine.together
+            self._line[sender] = free + (0 if near else (size + FRAME_BYTES) / network.bytes_per_s)
+            way = self.machine.wake_s if near else network.one_way_s
+            due[receiver] = max(due.get(receiver, 0.0), self._line[sender] + way)
         for receiver, d in arrive.items():
             depth[receiver] = max(depth.get(receiver, 0), d)
             clock[receiver] = max(clock.get(receiver, 0.0), due[receiver])
@@ -165,11 +171,11 @@ class CostModel(Ghost):
             clock[name] = clock.get(name, 0.0) + seconds[name] * longer
             working[name] = working.get(name, 0.0) + seconds[name]
 
-    def spend(self, kind: str, calls: int, units: int, party: str = "") -> None:
+    def spend(self, kind: str, units: int, party: str = "") -> None:
         """Count work of a kind, at one party or at every compute party."""
         self.cost.units[kind] += units
         parties = [party] if party else self.party.compute
-        self._busy(dict.fromkeys(parties, self.machine.processor(kind, calls, units)), parties)
+        self._busy(dict.fromkeys(parties, self.machine.processor(kind, units)), parties)
 
     def wait(self, took: dict[str, float], worked: dict[str, float]) -> None:
         """Move clocks on, and the lines with them, as a like iteration of a loop did."""
@@ -178,6 +184,11 @@ class CostModel(Ghost):
             self._line[name] = self._line.get(name, 0.0) + more
         for name, more in worked.items():
             self.cost.working[name] = self.cost.working.get(name, 0.0) + more
+
+    def digit_ranks(self, ones: Share) -> Share:
+        """Ranks by a digit on shapes: the messages of F_dot, another kernel."""
+        self.visit("dot", ones.size // ones.shape[0], inner=ones.shape[0], kind="ranks")
+        return ghost(ones.shape[1:])
 
     def matmul(self, x: Matrix, y: Matrix) -> Share:
         """F_matmul on shapes."""
@@ -192,14 +203,16 @@ class CostModel(Ghost):
         return out
 
     def _products(self, out: Share, x: Matrix, y: Matrix) -> None:
+        if x.shape[-2] == 1 or y.shape[-1] == 1:
+            return self.spend("vectors", out.size * x.shape[-1])
         # Few rows are not worth the time that their operands take to be read.
-        self.spend("own", 0, x.size + y.size)
-        self.spend("products", 0, out.size * x.shape[-1])
+        self.spend("operands", x.size + y.size)
+        self.spend("products", out.size * x.shape[-1])
 
     def matmul_public(self, x: Matrix, c: Array | Matrix, left: bool = False) -> Share:
         """Product with a public matrix on shapes."""
         out = super().matmul_public(x, c, left)
-        self.spend("public products", 1, out.size * x.shape[-2 if left else -1])
+        self.spend("public products", out.size * x.shape[-2 if left else -1])
         return out
 
     # Work on one's own shares counts where it is done on whole arrays; views of them are free.
@@ -235,12 +248,14 @@ class CostModel(Ghost):
 
     def pack(self, x: Share) -> Planes:
         """Bytes to bits on shapes."""
-        return super().pack(self._own(x))
+        self.spend("own", x.size // WORD)
+        return super().pack(x)
 
     def unpack(self, x: Planes, shape: Sequence[int]) -> Share:
         """Bits to bytes on shapes."""
-        return self._own(super().unpack(x, shape))
+        self.spend("own", x.n // WORD)
+        return super().unpack(x, shape)
 
     def _own(self, x: Share) -> Share:
-        self.spend("own", 1, x.size)
+        self.spend("own", x.size)
         return x

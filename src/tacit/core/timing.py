@@ -7,6 +7,7 @@ predicts: it says how long one's own work takes, and nothing that is sent depend
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -96,12 +97,21 @@ def load_network(path: str | Path) -> Network:
 # -- processors ------------------------------------------------------------------------------------------------
 
 
+Curve = tuple[tuple[float, float], ...]
+"""Units of work and the processor seconds of one call on so many: pairs in ascending order, straight lines between."""
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Processor seconds of one party: for each functionality, those of a call and those of a unit of `work`."""
+    """Processor seconds of one party for one call of each functionality, by its units of `work`.
 
-    calls: Mapping[str, float]
-    units: Mapping[str, float]
+    Curves, not lines: a call on few elements is a matter of its messages, one on some thousands pays for turned roles
+    and for threads, one on many for the memory that it reads.
+    """
+
+    curves: Mapping[str, Curve]
+    wake_s: float = 0.0
+    """Seconds from a message's departure until its receiver goes on, between processes of one machine."""
     cores: float = 1.0
     """Cores that each party has to itself; below one where parties share them."""
     together: bool = False
@@ -109,15 +119,13 @@ class Machine:
     source: str = ""
     """Where and when the numbers were taken."""
 
-    def _of(self, functionality: str) -> tuple[float, float]:
-        """Return seconds of a call and of a unit; functionalities that were not measured count as `mul`."""
-        known = next((k for k in (functionality, functionality.split(" ")[0]) if k in self.calls), "mul")
-        return self.calls.get(known, 0.0), self.units.get(known, 0.0)
-
-    def processor(self, functionality: str, calls: float, units: float) -> float:
-        """Return about how many processor seconds one party takes."""
-        call, unit = self._of(functionality)
-        return calls * call + units * unit
+    def processor(self, functionality: str, units: float) -> float:
+        """Return about how many processor seconds a call takes; one that was not measured counts as `mul`."""
+        known = next((k for k in (functionality, functionality.split(" ")[0]) if k in self.curves), "mul")
+        curve = self.curves[known]
+        at = max(1, min(bisect_left(curve, (units,)), len(curve) - 1))
+        (low, first), (high, last) = curve[at - 1], curve[at]
+        return first + max(0.0, units - low) * (last - first) / (high - low)
 
     def crowd(self, busy: int, parties: int) -> float:
         """Return how much longer work takes while so many of the parties work at once, if they share cores."""
@@ -125,16 +133,12 @@ class Machine:
 
     def content(self) -> dict[str, Any]:
         """Return the numbers for a file."""
-        return {
-            "cores": self.cores,
-            "source": self.source,
-            "calls": dict(self.calls),
-            "units": dict(self.units),
-        }
+        curves = {kind: [list(point) for point in curve] for kind, curve in self.curves.items()}
+        return {"cores": self.cores, "source": self.source, "wake_s": self.wake_s, "curves": curves}
 
 
-def work(functionality: str, n: int, sizes: Mapping[str, Any]) -> int:
-    """Return the units of work of one call on n elements: what a party's processor time grows with."""
+def work(functionality: str, n: int, sizes: Mapping[str, Any], width: int = 64) -> float:
+    """Return the units of work of one call on n elements of so many bits: what a party's processor time grows with."""
     if functionality == "and_":
         return n * int(sizes.get("planes", 1))
     if functionality in ("sign", "is_zero", "decompose", "below"):
@@ -142,24 +146,21 @@ def work(functionality: str, n: int, sizes: Mapping[str, Any]) -> int:
     if functionality == "trunc_exact":
         return n * int(sizes["f"])
     if functionality == "factored":
-        return n * int(sizes["terms"])
+        return n * int(sizes["terms"]) * int(sizes["width"])
+    if functionality == "combine":
+        return n * sum(sizes["widths"])
     if functionality == "dot":
-        return n * int(sizes["inner"])
+        n *= int(sizes["inner"])
     if functionality in ("shuffle", "place", "fetch"):
         return n * max(1, len(sizes["widths"]))
-    return n
+    # Half of it is with whole words, half with the bits that pass.
+    return n * (64 + width) / 128
 
 
 def load_machine(path: str | Path) -> Machine:
-    """Read a calibration, as `bench/rig/prediction.py` writes it."""
-    found = _json(path, "a calibration")
+    """Read a calibration, as `bench/calibrate.py` writes it."""
     try:
-        calls, units = (
-            {str(k): float(v) for k, v in found[part].items() if float(v) >= 0} for part in ("calls", "units")
-        )
-        if calls.keys() != units.keys() or not calls or not float(found["cores"]) > 0:
-            raise ValueError
-        return Machine(calls, units, float(found["cores"]), source=str(found["source"]))
+        return _machine(_json(path, "a calibration"))
     except (KeyError, TypeError, AttributeError, ValueError):
         raise DataError(f"{path} is not a calibration of a machine") from None
 
@@ -167,8 +168,27 @@ def load_machine(path: str | Path) -> Machine:
 @cache
 def default_machine() -> Machine:
     """Return the calibration that the package brings."""
-    found = json.loads((files("tacit.core") / "machine.json").read_text(encoding="utf-8"))
-    return Machine(found["calls"], found["units"], found["cores"], source=found["source"])
+    return _machine(json.loads((files("tacit.core") / "machine.json").read_text(encoding="utf-8")))
+
+
+def _machine(found: Any) -> Machine:
+    curves = {
+        str(kind): tuple((float(units), float(seconds)) for units, seconds in curve)
+        for kind, curve in found["curves"].items()
+    }
+    for curve in curves.values():
+        units, seconds = zip(*curve, strict=True)
+        if (
+            len(curve) < 2
+            or list(units) != sorted(set(units))
+            or list(seconds) != sorted(seconds)
+            or seconds[0] < 0
+        ):
+            raise ValueError
+    wake_s, cores = float(found["wake_s"]), float(found["cores"])
+    if "mul" not in curves or not cores > 0 or not 0 <= wake_s < 1:
+        raise ValueError
+    return Machine(curves, wake_s, cores, source=str(found["source"]))
 
 
 def _json(path: str | Path, what: str) -> Any:
