@@ -178,7 +178,7 @@ def test_a_plan_with_ones_own_calibration(tmp_path: Path, capsys: pytest.Capture
     path, slow = tmp_path / "job.json", tmp_path / "slow.json"
     replace(visits_job(), network=PRESETS["lan"]).save(path)
     slow.write_text(
-        '{"calls": {"mul": 5.0}, "units": {"mul": 0.0}, "cores": 1, "source": "a slide rule"}',
+        '{"curves": {"mul": [[1, 5.0], [2, 5.0]]}, "wake_s": 0, "cores": 1, "source": "a slide rule"}',
         encoding="utf-8",
     )
     assert main(["job", "show", str(path), "--machine", str(slow)]) == 0

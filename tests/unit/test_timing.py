@@ -17,6 +17,7 @@ from tacit.core.protocol import price
 from tacit.core.timing import (
     LOOPBACK,
     PRESETS,
+    Curve,
     Machine,
     Network,
     as_network,
@@ -29,7 +30,13 @@ from tacit.core.timing import (
 from tacit.errors import DataError, NotRealised, UsageError
 
 WAN = PRESETS["wan"]
-IDLE = Machine({"mul": 0.0}, {"mul": 0.0})
+NOTHING = ((1.0, 0.0), (2.0, 0.0))
+IDLE = Machine({"mul": NOTHING})
+
+
+def taking(seconds: float) -> Curve:
+    """Return the curve of what takes as long on any number of elements."""
+    return ((1.0, seconds), (2.0, seconds))
 
 
 @pytest.mark.parametrize(
@@ -104,10 +111,10 @@ def test_messages_pass_one_after_the_other_through_a_senders_line() -> None:
 def test_parties_wait_for_what_others_compute_before_they_send() -> None:
     """A product and its truncation: 0 and 2 work, then 1, then 2, then 1; nobody's messages take any time."""
     near = Network("near", 1, 10**12)
-    busy = Machine({"mul": 0.0, "mul_trunc": 6.0}, {"mul": 0.0, "mul_trunc": 0.0})
+    curves = {"mul": NOTHING, "mul_trunc": taking(6.0)}
     clocks = {}
     for cores in (1.0, 2 / 3, 1 / 3):
-        machine = Machine(busy.calls, busy.units, cores)
+        machine = Machine(curves, cores=cores)
         party = nowhere(("a", "b", "c"), network=near)
         model = CostModel("rep3", protocols.load("rep3").cards, party, Ring(64), machine=machine)
         model.mul_trunc(ghost((100,)), ghost((100,)), 16)
@@ -118,36 +125,75 @@ def test_parties_wait_for_what_others_compute_before_they_send() -> None:
     assert clocks[1.0] < clocks[2 / 3] < 18 <= clocks[1 / 3]
 
 
+def test_shared_cores_do_no_more_than_they_can() -> None:
+    """Three owners who work alone at the same time, on two cores: 4 seconds each are 6."""
+    for cores, seconds in ((1.0, 4.0), (2 / 3, 6.0), (1 / 3, 12.0)):
+        machine = Machine({"mul": NOTHING, "clear": taking(4.0)}, cores=cores)
+        model = CostModel("rep3", {}, nowhere(("a", "b", "c")), Ring(64), machine=machine)
+        for owner in ("a", "b", "c"):
+            model.spend("clear", 1, owner)
+        assert model.cost.seconds == pytest.approx(seconds)
+
+
+def test_between_processes_of_one_machine_a_message_takes_the_waking_alone() -> None:
+    machine = Machine({"mul": NOTHING}, wake_s=0.25, together=True)
+    party = nowhere(("a", "b", "c"), network=WAN)
+    model = CostModel("rep3", protocols.load("rep3").cards, party, Ring(64), machine=machine)
+    model.mul_trunc(ghost((100,)), ghost((100,)), 16)
+    assert model.cost.rounds == 3 and model.cost.seconds == 0.75
+
+
+def test_a_call_takes_what_lies_between_measured_sizes() -> None:
+    machine = Machine({"mul": ((10, 1.0), (20, 1.0), (40, 5.0), (50, 6.0))})
+    found = [machine.processor("mul", units) for units in (0, 10, 15, 20, 30, 40, 45, 50, 100)]
+    assert found == pytest.approx([1, 1, 1, 1, 3, 5, 5.5, 6, 11])
+
+
 def test_what_was_not_measured_counts_as_what_is_like_it() -> None:
-    kinds = Machine(
-        {"mul": 0.5, "factored": 1.0, "factored Waves": 2.0}, {"mul": 0, "factored": 0, "factored Waves": 0}
-    )
-    found = [kinds.processor(k, 1, 1) for k in ("factored Waves", "factored Powers", "new")]
+    kinds = Machine({"mul": taking(0.5), "factored": taking(1.0), "factored Waves": taking(2.0)})
+    found = [kinds.processor(k, 1) for k in ("factored Waves", "factored Powers", "new")]
     assert found == [2.0, 1.0, 0.5]
 
 
 def test_the_packages_calibration_has_a_time_for_every_functionality() -> None:
     machine = default_machine()
-    assert machine.source
+    assert machine.source and 0 < machine.wake_s < 1e-3
     for protocol in ("rep3", "semi2k"):
-        assert all(machine.processor(name, 1, 1000) > 0 for name in protocols.load(protocol).cards)
-    assert machine.calls.keys() == machine.units.keys()
+        assert all(machine.processor(name, 1000) > 0 for name in protocols.load(protocol).cards)
+
+
+def test_products_with_vectors_and_of_matrices_count_by_what_they_read_and_multiply() -> None:
+    model = CostModel("rep3", protocols.load("rep3").cards, nowhere(("a", "b", "c")), Ring(64), machine=IDLE)
+    model.matmul(ghost((30, 20)), ghost((20, 1)))
+    model.matmul_trunc(ghost((1, 20)), ghost((20, 5)), 16)
+    model.matmul(ghost((4, 30, 20)), ghost((20, 5)))
+    assert model.cost.units == {"vectors": 600 + 100, "operands": 2400 + 100, "products": 12_000}
 
 
 def test_a_calibration_file(tmp_path: Path) -> None:
     path = tmp_path / "m.json"
     path.write_text(json.dumps(default_machine().content()), encoding="utf-8")
     assert load_machine(path) == default_machine()
-    for text in ("{}", '{"calls": {}, "units": {}, "cores": 1, "source": ""}',
-                 '{"calls": {"mul": 1}, "units": {}, "cores": 1, "source": ""}',
-                 '{"calls": {"mul": 1}, "units": {"mul": 1}, "cores": 0, "source": ""}'):  # fmt: skip
-        path.write_text(text, encoding="utf-8")
+    good = {"cores": 1, "source": "", "wake_s": 0, "curves": {"mul": [[1, 0], [2, 1]]}}
+    path.write_text(json.dumps(good), encoding="utf-8")
+    assert load_machine(path).processor("mul", 2) == 1
+    for part, bad in (
+        ("cores", 0), ("wake_s", -1), ("wake_s", 1), ("wake_s", None), ("curves", {}), ("curves", [1]),
+        ("curves", {"sign": [[1, 0], [2, 1]]}), ("curves", {"mul": [[1, 0]]}), ("curves", {"mul": []}),
+        ("curves", {"mul": [[2, 0], [1, 1]]}), ("curves", {"mul": [[1, 0], [1, 1]]}), ("curves", {"mul": [[1], [2]]}),
+        ("curves", {"mul": [[1, 1], [2, 0]]}), ("curves", {"mul": [[1, -1], [2, 0]]}),
+    ):  # fmt: skip
+        path.write_text(json.dumps(good | {part: bad}), encoding="utf-8")
         with pytest.raises(DataError, match="calibration"):
             load_machine(path)
+    path.write_text("{}", encoding="utf-8")
+    with pytest.raises(DataError, match="calibration"):
+        load_machine(path)
 
 
 def test_work_grows_with_what_a_functionality_does() -> None:
-    sizes = {"planes": 3, "bits": 40, "terms": 22, "inner": 7, "widths": (64, 3), "f": 16}
-    assert [work(name, 10, sizes) for name in ("and_", "sign", "factored", "dot", "place", "trunc_exact", "mul")] == [
-        30, 400, 220, 70, 20, 160, 10
-    ]  # fmt: skip
+    sizes = {"planes": 3, "bits": 40, "terms": 22, "width": 41, "inner": 7, "widths": (64, 3), "f": 16}
+    kinds = ("and_", "sign", "factored", "dot", "place", "trunc_exact", "mul", "combine")
+    assert [work(name, 10, sizes) for name in kinds] == [30, 400, 9020, 70, 20, 160, 10, 670]
+    # Elements of a wider ring are more words to pass; bits are bits in every ring.
+    assert [work(name, 10, sizes, 128) for name in ("mul", "dot", "sign")] == [15, 105, 400]
