@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from bench.rig.runner import machine
 
 from tacit import protocols, testing
 from tacit.algebra.ring import Ring
-from tacit.array import functions
+from tacit.array import functions, order
 from tacit.array.analyse import predict
 from tacit.array.interpret import Trace
 from tacit.array.program import Aval, Program
@@ -56,7 +57,7 @@ MOST_PASSES, LEAST_PASSES, WORTH = 100, 7, 1 << 19
 SIDES = (128, 256, 640, 1024)
 INNER, COLUMNS, ATTRIBUTES = 256, 16, 100
 """Of the matrix by which the reading of operands is measured, and of a table."""
-EQUATIONS, STEPS, RUNS = 24, 8, 100
+EQUATIONS, LIKE, STEPS, RUNS = 24, 2, 8, 100
 PLACES = tuple(range(24, 8, -2))
 PARTS_OF = {"linear": EQUATIONS, "clear": 40}
 """What a call of `cases` does more than once: equations, operands read."""
@@ -137,6 +138,27 @@ def _sizes(how: Factors) -> dict[str, int]:
     return {"terms": how.terms, "width": how.width}
 
 
+def equations(n: int) -> dict[str, Program]:
+    """Return Programs of some equations of one kind each, kinds that are more than one call."""
+    kinds: list[Callable[[Any], Any]] = [
+        lambda x: x * 0.3,
+        lambda x: x / 3.0,
+        lambda x: x + 0.3,
+        functions.sigmoid,
+        lambda x: functions.maximum(x, 0.0),
+        functions.max,
+        order.argmax,
+    ]
+    found = {}
+    for made in kinds:
+        trace = Trace()
+        x = trace.parameter(Aval((n,), "fixed", -64, 64, "secret"))
+        outs = [made(x) for _ in range(LIKE)]
+        program = trace.program(outs)
+        found[f"linear {program.eqns[-1].op}"] = program
+    return found
+
+
 def small_program() -> Program:
     """Return a Program of a few kinds of calls on few elements, each on what the one before found."""
     trace = Trace()
@@ -209,6 +231,22 @@ def _curves(p: Any) -> dict[str, Points]:
     # The rest of a product of matrices is the reading of its operands.
     macs = Machine({"mul": tuple(found["products"])})
     found["operands"] = [(n, s - macs.processor("mul", n * COLUMNS)) for n, s in found["operands"]]
+    return found | _glue(p, found)
+
+
+def _glue(p: Any, curves: dict[str, Points]) -> dict[str, Points]:
+    """Return what equations take besides the calls that they make, by kind and elements."""
+    known = {what: tuple(points) for what, points in curves.items()} | {"linear": ((1.0, 0.0), (2.0, 0.0))}
+    fmt, found = Format(64, 16), {}
+    for n in (SIZES[0], WARM_FROM, SIZES[-1] // 4):
+        runtime, programs = Runtime(p, fmt, NAMES), equations(n)
+        given = Value(programs["linear mul"].inputs[0].aval, None, testing.scatter(p, p.ring.zeros((n,))))
+        calls: dict[str, Call] = {what: partial(runtime.block, of, [given]) for what, of in programs.items()}
+        passes = max(LEAST_PASSES, min(MOST_PASSES, WORTH // n))
+        for what, took in _times(p, calls, passes, n >= WARM_FROM).items():
+            cost = predict(programs[what], "rep3", fmt, NAMES, NAMES, machine=Machine(known))
+            rest = took - statistics.mean(cost.working.values())
+            found.setdefault(what, []).append((n, max(0.0, rest) / LIKE))
     return found
 
 

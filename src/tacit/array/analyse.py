@@ -296,9 +296,12 @@ class _Pricing(Runtime):
             return Runtime.step(self, eqn, ins, outs, *known)
         before = cost.units.total() + cost.calls.total()
         results = Runtime.step(self, eqn, ins, outs, *known)
-        # What did nothing else moved elements about, as a convolution does with its results.
-        idle = before == cost.units.total() + cost.calls.total()
-        self.p.spend("linear", size if idle or eqn.op == "conv" else 0)
+        kind, idle = f"linear {eqn.op}", before == cost.units.total() + cost.calls.total()
+        if kind in self.p.machine.curves:
+            size = max(size, *(v.aval.size for v in ins))
+        elif not idle and eqn.op != "conv":  # what did nothing else moved elements about
+            size = 0
+        self.p.spend(kind, size)
         return results
 
     def turn(self, body: Program, consts: list[Value], carry: list[Value], rows: list[Value]) -> list[Value]:
