@@ -31,7 +31,7 @@ from bench.rig.runner import machine
 
 from tacit import protocols, testing
 from tacit.algebra.ring import Ring
-from tacit.array import functions, order
+from tacit.array import functions
 from tacit.array.analyse import predict
 from tacit.array.interpret import Trace
 from tacit.array.program import Aval, Program
@@ -39,6 +39,7 @@ from tacit.array.runtime import Format, Runtime, Value
 from tacit.core.factors import Factors
 from tacit.core.party import handshake
 from tacit.core.rows import Column, index_ring
+from tacit.core.share import Share
 from tacit.core.timing import Curve, Machine, work
 from tacit.gadgets import separable, smooth
 from tacit.kernels import reuse_memory
@@ -51,8 +52,8 @@ from tacit.protocols.rep3.arithmetic import local_matmul
 
 NAMES = ("alice", "bob", "carol")
 SIZES = (64, 1 << 10, 1 << 13, 1 << 14, 1 << 16, 1 << 18)
-WARM_FROM = 1 << 13
-"""On so many elements a program's operands are mostly what it made just before; on fewer what counts is its code."""
+TWICE_FROM = 1 << 13
+"""On so many elements it is data that caches hold or do not, on fewer it is code."""
 MOST_PASSES, LEAST_PASSES, WORTH = 100, 7, 1 << 19
 SIDES = (128, 256, 640, 1024)
 INNER, COLUMNS, ATTRIBUTES = 256, 16, 100
@@ -65,26 +66,33 @@ Call = Callable[[], Any]
 Points = list[tuple[float, float]]
 
 
+def held(p: Any, shape: tuple[int, ...]) -> Share:
+    """Return a party's shares of zeros, as programs have them: each part in one piece."""
+    return testing.scatter(p, p.ring.zeros(shape)).map(np.ascontiguousarray)
+
+
 def cases(p: Any, n: int) -> dict[str, tuple[Call, dict[str, Any]]]:
     """Return a call of each functionality on n elements, and its sizes."""
     ring = p.ring
-    x = testing.scatter(p, ring.encode_ints(np.arange(n) - n // 2))
+    x = held(p, (n,))
     planes = testing.scatter_planes(p, np.zeros((8, -(-n // 64)), np.uint64), n)
     narrow = index_ring(n)
     column = Column(x.reshape(1, n), ring)
     at = Column(
-        testing.scatter(p.over(narrow), np.arange(n, dtype=np.uint64).reshape(1, n) % (1 << narrow.width)),
+        testing.scatter(
+            p.over(narrow), np.arange(n, dtype=np.uint64).reshape(1, n) % (1 << narrow.width)
+        ).map(np.ascontiguousarray),
         narrow,
     )
     how = smooth.plan(p, "sigmoid", 16, -8.0, 8.0, n)
-    narrower = testing.scatter(p.over(Ring(40)), np.zeros(n, np.uint64))
+    narrower = held(p.over(Ring(40)), (n,))
     weights = ring.encode_ints(np.arange(16).reshape(2, 8))
     power = separable.exp_plan(64, 16, -8.0, 8.0, 20)
     assert how is not None and power is not None
     tall, wide = x.reshape(n, 1), x[:1].reshape(1, 1)
     runtime, shape = Runtime(p, Format(64, 16), NAMES), Aval((n,), "fixed", -1, 1, "secret")
     chain = _chain(shape)
-    digits = testing.scatter(p.over(narrow), narrow.zeros((7, 1, n)))
+    digits = held(p.over(narrow), (7, 1, n))
     found: dict[str, tuple[Call, dict[str, Any]]] = {
         "mul": (lambda: p.mul(x, x), {}),
         "mul_trunc": (lambda: p.mul_trunc(x, x, 16), {"f": 16}),
@@ -138,24 +146,23 @@ def _sizes(how: Factors) -> dict[str, int]:
     return {"terms": how.terms, "width": how.width}
 
 
-def equations(n: int) -> dict[str, Program]:
-    """Return Programs of some equations of one kind each, kinds that are more than one call."""
+def equations() -> dict[str, Program]:
+    """Return Programs of some equations of one kind each, on few elements: kinds that are more than one call."""
     kinds: list[Callable[[Any], Any]] = [
         lambda x: x * 0.3,
         lambda x: x / 3.0,
         lambda x: x + 0.3,
-        functions.sigmoid,
         lambda x: functions.maximum(x, 0.0),
+        functions.sigmoid,
         functions.max,
-        order.argmax,
     ]
     found = {}
     for made in kinds:
         trace = Trace()
-        x = trace.parameter(Aval((n,), "fixed", -64, 64, "secret"))
-        outs = [made(x) for _ in range(LIKE)]
-        program = trace.program(outs)
-        found[f"linear {program.eqns[-1].op}"] = program
+        x = trace.parameter(Aval((SIZES[0],), "fixed", -64, 64, "secret"))
+        program = trace.program([made(x) for _ in range(LIKE)])
+        public = any(e.op == "const" for e in program.eqns)
+        found[f"equation {program.eqns[-1].op}" + " public" * public] = program
     return found
 
 
@@ -170,12 +177,12 @@ def small_program() -> Program:
 
 def products(p: Any, side: int) -> dict[str, tuple[Call, int]]:
     """Return products of square, of narrow and of public matrices, and with vectors, and what each is counted by."""
-    x = testing.scatter(p, p.ring.zeros((side, side)))
+    x = held(p, (side, side))
     public = p.ring.zeros((side, side))
-    tall, narrow = x.reshape(side * side // INNER, INNER), testing.scatter(p, p.ring.zeros((INNER, COLUMNS)))
+    tall, narrow = x.reshape(side * side // INNER, INNER), held(p, (INNER, COLUMNS))
     table = x.reshape(side * side)[: side * side // ATTRIBUTES * ATTRIBUTES]
     table = table.reshape(table.size // ATTRIBUTES, ATTRIBUTES)
-    weights, errors = (testing.scatter(p, p.ring.zeros((n, 1))) for n in reversed(table.shape))
+    weights, errors = (held(p, (n, 1)) for n in reversed(table.shape))
     return {
         "products": (lambda: local_matmul(p, x, x), side**3),
         "public products": (lambda: p.matmul_public(x, public), side**3),
@@ -188,22 +195,22 @@ def products(p: Any, side: int) -> dict[str, tuple[Call, int]]:
     }
 
 
-def _times(p: Any, calls: dict[str, Call], passes: int, warm: bool) -> dict[str, float]:
-    """Return processor seconds of each call, the lower quartile: what else runs on the machine makes calls slower.
+def _times(p: Any, calls: dict[str, Call], passes: int, twice: bool) -> dict[str, float]:
+    """Return processor seconds of each call, the median of some passes.
 
-    They take turns, as in programs, where none finds a warm cache; or, if `warm`, each runs twice, the second counts.
+    They take turns, as in programs, where none finds a warm cache; or, if `twice`, each runs twice in a row and the mean
+    counts: a program's operands are partly in the cache, where what made them left them.
     """
     found: dict[str, list[float]] = {what: [] for what in calls}
     for _ in range(passes + 1):
         for what, call in calls.items():
-            for _ in range(1 + warm):
-                p.party.flush()
-                start = time.process_time()
+            p.party.flush()
+            start = time.process_time()
+            for _ in range(1 + twice):
                 call()
                 p.party.flush()
-                took = time.process_time() - start
-            found[what].append(took)
-    return {what: statistics.quantiles(times[1:])[0] for what, times in found.items()}
+            found[what].append((time.process_time() - start) / (1 + twice))
+    return {what: statistics.median(times[1:]) for what, times in found.items()}
 
 
 def _curves(p: Any) -> dict[str, Points]:
@@ -212,7 +219,7 @@ def _curves(p: Any) -> dict[str, Points]:
     for n in SIZES:
         some = cases(p, n)
         passes = max(LEAST_PASSES, min(MOST_PASSES, WORTH // n))
-        took = _times(p, {what: call for what, (call, _) in some.items()}, passes, n >= WARM_FROM)
+        took = _times(p, {what: call for what, (call, _) in some.items()}, passes, n >= TWICE_FROM)
         for what, (_, sizes) in some.items():
             each = PARTS_OF.get(what, 1)
             # A call that takes several planes counts the bits of all.
@@ -235,18 +242,19 @@ def _curves(p: Any) -> dict[str, Points]:
 
 
 def _glue(p: Any, curves: dict[str, Points]) -> dict[str, Points]:
-    """Return what equations take besides the calls that they make, by kind and elements."""
-    known = {what: tuple(points) for what, points in curves.items()} | {"linear": ((1.0, 0.0), (2.0, 0.0))}
-    fmt, found = Format(64, 16), {}
-    for n in (SIZES[0], WARM_FROM, SIZES[-1] // 4):
-        runtime, programs = Runtime(p, fmt, NAMES), equations(n)
-        given = Value(programs["linear mul"].inputs[0].aval, None, testing.scatter(p, p.ring.zeros((n,))))
-        calls: dict[str, Call] = {what: partial(runtime.block, of, [given]) for what, of in programs.items()}
-        passes = max(LEAST_PASSES, min(MOST_PASSES, WORTH // n))
-        for what, took in _times(p, calls, passes, n >= WARM_FROM).items():
-            cost = predict(programs[what], "rep3", fmt, NAMES, NAMES, machine=Machine(known))
-            rest = took - statistics.mean(cost.working.values())
-            found.setdefault(what, []).append((n, max(0.0, rest) / LIKE))
+    """Return what equations of some kinds take besides the calls that they make."""
+    fmt, programs = Format(64, 16), equations()
+    runtime, machine = (
+        Runtime(p, fmt, NAMES),
+        Machine({what: tuple(points) for what, points in curves.items()}),
+    )
+    given = Value(Aval((SIZES[0],), "fixed", -64, 64, "secret"), None, held(p, (SIZES[0],)))
+    calls: dict[str, Call] = {what: partial(runtime.block, of, [given]) for what, of in programs.items()}
+    found = {}
+    for what, took in _times(p, calls, MOST_PASSES, False).items():
+        cost = predict(programs[what], "rep3", fmt, NAMES, NAMES, machine=machine)
+        rest = max(0.0, took - statistics.mean(cost.working.values())) / LIKE
+        found[what] = [(1.0, rest), (2.0, rest)]
     return found
 
 
@@ -262,7 +270,7 @@ def _party(
         reuse_memory()
         p = protocols.load("rep3")(party, Ring(64))
         program, runtime = small_program(), Runtime(p, Format(64, 16), NAMES)
-        given = testing.scatter(p, p.ring.zeros((SIZES[0],)))
+        given = held(p, (SIZES[0],))
         elapsed = []
         for _ in range(RUNS):
             p.agree(p.ring.zeros((1,)))  # a common start, nearly

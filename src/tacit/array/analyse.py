@@ -10,7 +10,7 @@ from typing import Any
 from tacit import protocols
 from tacit.algebra.ring import Ring
 from tacit.array.loop import infer
-from tacit.array.program import Aval, Eqn, Input, Program
+from tacit.array.program import PUBLIC, Aval, Eqn, Input, Program
 from tacit.array.ranges import Format, check, noise, secret_steps, tightest
 from tacit.array.runtime import Runtime, Value
 from tacit.core.cost import Cost, CostModel
@@ -296,12 +296,12 @@ class _Pricing(Runtime):
             return Runtime.step(self, eqn, ins, outs, *known)
         before = cost.units.total() + cost.calls.total()
         results = Runtime.step(self, eqn, ins, outs, *known)
-        kind, idle = f"linear {eqn.op}", before == cost.units.total() + cost.calls.total()
-        if kind in self.p.machine.curves:
-            size = max(size, *(v.aval.size for v in ins))
-        elif not idle and eqn.op != "conv":  # what did nothing else moved elements about
-            size = 0
-        self.p.spend(kind, size)
+        # What did nothing else moved elements about, as a convolution does with its results.
+        idle = before == cost.units.total() + cost.calls.total()
+        self.p.spend("linear", size if idle or eqn.op == "conv" else 0)
+        public = any(v.aval.where == PUBLIC for v in ins)
+        if (kind := f"equation {eqn.op}" + " public" * public) in self.p.machine.curves:
+            self.p.spend(kind, 1)
         return results
 
     def turn(self, body: Program, consts: list[Value], carry: list[Value], rows: list[Value]) -> list[Value]:
