@@ -198,8 +198,8 @@ def products(p: Any, side: int) -> dict[str, tuple[Call, int]]:
 def _times(p: Any, calls: dict[str, Call], passes: int, twice: bool) -> dict[str, float]:
     """Return processor seconds of each call, the median of some passes.
 
-    They take turns, as in programs, where none finds a warm cache; or, if `twice`, each runs twice in a row and the mean
-    counts: a program's operands are partly in the cache, where what made them left them.
+    They take turns, as in programs, where none finds a warm cache; or, if `twice`, each runs twice in a row and the
+    mean counts: a program's operands are partly in the cache, where what made them left them.
     """
     found: dict[str, list[float]] = {what: [] for what in calls}
     for _ in range(passes + 1):
