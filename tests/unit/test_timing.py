@@ -17,6 +17,7 @@ from tacit.core.protocol import price
 from tacit.core.timing import (
     LOOPBACK,
     PRESETS,
+    SLICE_S,
     Curve,
     Machine,
     Network,
@@ -133,6 +134,22 @@ def test_shared_cores_do_no_more_than_they_can() -> None:
         for owner in ("a", "b", "c"):
             model.spend("clear", 1, owner)
         assert model.cost.seconds == pytest.approx(seconds)
+
+
+def test_short_work_waits_for_a_core_and_long_work_shares_it() -> None:
+    three_on_two = Machine({"mul": NOTHING}, cores=2 / 3)
+    assert three_on_two.crowd(2, 3, 1e-4) == 1 and three_on_two.crowd(3, 3, 0) == 1
+    assert three_on_two.crowd(3, 3, SLICE_S) == three_on_two.crowd(3, 3, 1e-4) == pytest.approx(2)
+    assert three_on_two.crowd(3, 3, 100 * SLICE_S) == pytest.approx(1.505)
+    assert Machine({"mul": NOTHING}, cores=1 / 3).crowd(3, 3, 1e-4) == 3
+    assert Machine({"mul": NOTHING}).crowd(3, 3, 1e-4) == 1
+
+
+def test_owners_who_work_at_the_same_time_are_in_each_others_way() -> None:
+    machine = Machine({"mul": NOTHING, "clear": taking(4.0)}, cores=1 / 3)
+    model = CostModel("rep3", {}, nowhere(("a", "b", "c")), Ring(64), machine=machine)
+    model.spend("clear", 1, "a", 3)
+    assert model.cost.clock == {"a": 12.0} and model.cost.working == {"a": 4.0}
 
 
 def test_between_processes_of_one_machine_a_message_takes_the_waking_alone() -> None:

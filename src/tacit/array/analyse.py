@@ -271,7 +271,8 @@ def predict(
     machine = machine or usual(network, len(compute))
     model = CostModel(protocol, cards, place, Ring(fmt.width), dealer=dealer, machine=machine)
     given = [Value(i.aval, None, ghost(i.aval.shape) if i.aval.secret else None) for i in program.inputs]
-    _Pricing(model, fmt, parties).block(program, given)
+    owners = len({i.owner for i in program.inputs if not i.aval.secret} & set(compute))
+    _Pricing(model, fmt, parties, owners=owners).block(program, given)
     return model.cost
 
 
@@ -284,6 +285,8 @@ class _Pricing(Runtime):
     """
 
     seen: dict[Any, Any] = field(default_factory=dict)
+    owners: int = 1
+    """Compute parties that have inputs, and work on them at about the same time."""
 
     def step(self, eqn: Eqn, ins: list[Value], outs: list[Aval], *known: str) -> list[Value]:
         """Count one equation, and the work of it that needs no message."""
@@ -292,7 +295,9 @@ class _Pricing(Runtime):
         if not any(a.secret for a in outs):
             if outs and outs[0].owner:
                 inner = ins[0].aval.shape[-1] if eqn.op == "matmul" else 0
-                self.p.spend("clear", sum(v.aval.size for v in ins) + size * inner // 8, outs[0].owner)
+                self.p.spend(
+                    "clear", sum(v.aval.size for v in ins) + size * inner // 8, outs[0].owner, self.owners
+                )
             return Runtime.step(self, eqn, ins, outs, *known)
         before = cost.units.total() + cost.calls.total()
         results = Runtime.step(self, eqn, ins, outs, *known)

@@ -163,19 +163,19 @@ class CostModel(Ghost):
 
     # -- work without messages -------------------------------------------------------------------------------
 
-    def _busy(self, seconds: dict[str, float], parties: Sequence[str]) -> None:
-        """Let parties work at the same time."""
+    def _busy(self, seconds: dict[str, float], parties: Sequence[str], busy: int = 0) -> None:
+        """Let parties work at the same time, `busy` of them if others do as much by themselves."""
         clock, working = self.cost.clock, self.cost.working
-        longer = self.machine.crowd(len(parties), self.party.n)
         for name in parties:
+            longer = self.machine.crowd(max(busy, len(parties)), self.party.n, seconds[name])
             clock[name] = clock.get(name, 0.0) + seconds[name] * longer
             working[name] = working.get(name, 0.0) + seconds[name]
 
-    def spend(self, kind: str, units: int, party: str = "") -> None:
-        """Count work of a kind, at one party or at every compute party."""
+    def spend(self, kind: str, units: int, party: str = "", busy: int = 1) -> None:
+        """Count work of a kind, at one of `busy` parties that do as much in turn, or at every compute party."""
         self.cost.units[kind] += units
         parties = [party] if party else self.party.compute
-        self._busy(dict.fromkeys(parties, self.machine.processor(kind, units)), parties)
+        self._busy(dict.fromkeys(parties, self.machine.processor(kind, units)), parties, busy)
 
     def wait(self, took: dict[str, float], worked: dict[str, float]) -> None:
         """Move clocks on, and the lines with them, as a like iteration of a loop did."""
