@@ -182,16 +182,3 @@ def test_shifts_that_do_not_fit_are_refused() -> None:
             kernels.trunc_second(
                 np.zeros((4 * f + 7) // 8, np.uint8), x, np.zeros((4 * f + 7) // 8, np.uint8), f, k
             )
-
-
-@needs_native
-@pytest.mark.parametrize("bits", [1, 2, 3, 4])
-@pytest.mark.parametrize(("blocks", "rows"), [(1, 0), (1, 1), (3, 70), (1, 20_000), (0, 5)])
-def test_digit_ranks(bits: int, blocks: int, rows: int) -> None:
-    draw = Draw(bits, blocks, rows)
-    x, y = (draw.words((1 << bits) - 1, blocks, rows) for _ in range(2))
-    plus, minus = (draw.words(blocks, rows) for _ in range(2))
-    for one in ((0, 1), (1, 0), (0, 0)):
-        for k in (1, 17, 32, 33, 64):
-            expected = reference_rep3.digit_ranks(x, y, *one, plus, minus, k)
-            assert_same(expected, compiled_rep3.digit_ranks(x, y, *one, plus, minus, k))

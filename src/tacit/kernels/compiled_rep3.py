@@ -144,18 +144,6 @@ def and_rows(s0: Array, s1: Array, a: Array, b: Array, plus: Array, minus: Array
     return out
 
 
-def digit_ranks(
-    ones0: Array, ones1: Array, one0: int, one1: int, plus: Array, minus: Array, k: int
-) -> tuple[Array, Array, Array]:
-    """Return a party's summand of rows' ranks above digit 0's, masked by ``plus - minus``, and its parts of these."""
-    z, base0, base1 = (np.empty(plus.shape, U64) for _ in range(3))
-    bits, blocks = (ones0.shape[0] + 1).bit_length() - 1, ones0.shape[1]
-    _native.digit_ranks(
-        z, base0, base1, _c(ones0), _c(ones1), one0, one1, _c(plus), _c(minus), bits, blocks, k
-    )
-    return z, base0, base1
-
-
 def mix_rows(s: Array, z: Array, a: Array, b: Array) -> Array:
     """Return the rows ``s[a] ^ z[b]``; a row number of -1 stands for zero, in one of the two at most."""
     out = np.empty((a.size, s.shape[1]), U64)

@@ -188,40 +188,6 @@ def and_rows(s0: Array, s1: Array, a: Array, b: Array, plus: Array, minus: Array
     return np.asarray((s0[a] & (s0[b] ^ s1[b])) ^ (s1[a] & s0[b]) ^ plus ^ minus)
 
 
-def digit_ranks(
-    ones0: Array, ones1: Array, one0: int, one1: int, plus: Array, minus: Array, k: int
-) -> tuple[Array, Array, Array]:
-    """Return ``(z, base0, base1)``: a party's summand of Σ_v hot·gap, masked, and its two parts of ``base``.
-
-    The rank of a row is base + Σ_v hot·gap (`_digit_counts`), a sum of products of shared values.
-    """
-    (hot0, gap0, base0), (hot1, gap1, base1) = (
-        _digit_counts(ones, one, k) for ones, one in ((ones0, one0), (ones1, one1))
-    )
-    z = (hot0 * (gap0 + gap1) + hot1 * gap0).sum(axis=0, dtype=np.uint64) + plus - minus
-    return np.asarray(z & np.uint64((1 << k) - 1)), base0, base1
-
-
-def _digit_counts(ones: Array, one: int, k: int) -> tuple[Array, Array, Array]:
-    """Return a party's parts of ``(hot, gap, base)`` for digits of w bits; ``ones`` has shape (2^w - 1, blocks, rows).
-
-    Row s - 1 of ``ones`` is the product of the digit's bits in the set s; ``one`` is this party's part of 1. With
-    [d = v] and the count C_v of rows that come before a row or at it, were v its digit, block by block: ``hot`` is
-    [d = v] and ``gap`` C_v - C_0 for v = 1...; ``base`` is C_0 - 1. All mod 2^k, in a ring of at most 64 bits.
-    """
-    count, blocks, rows = ones.shape
-    digit = np.empty((count + 1, blocks, rows), np.uint64)
-    digit[0], digit[1:] = np.uint64(one), ones
-    for b in range((count + 1).bit_length() - 1):
-        for v in range(count + 1):
-            if not v >> b & 1:
-                digit[v] -= digit[v | 1 << b]
-    before = np.moveaxis(digit, 0, 1).reshape(blocks, (count + 1) * rows).cumsum(axis=1, dtype=np.uint64)
-    before = np.moveaxis(before.reshape(blocks, count + 1, rows), 1, 0)
-    mask = np.uint64((1 << k) - 1)
-    return digit[1:] & mask, (before[1:] - before[0]) & mask, (before[0] - np.uint64(one)) & mask
-
-
 def mix_rows(s: Array, z: Array, a: Array, b: Array) -> Array:
     """Return the rows ``s[a] ^ z[b]``; a row number of -1 stands for zero, in one of the two at most."""
     check_rows(a, s.shape[0], b, z.shape[0])

@@ -2,7 +2,9 @@
 // compiled.py checks dtypes and shapes; the sizes are checked here once more, because memory safety hangs on them.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -444,19 +446,6 @@ void bind_rows(nb::module_ &m) {
         const Unlocked free(o.size());
         table.and_rows(to, px, py, pi, pj, pp, pq, rows, length);
     });
-    m.def("digit_ranks", [](H z, H base0, H base1, H ones0, H ones1, u64 one0, u64 one1, H plus, H minus, unsigned bits,
-                            size_t blocks, unsigned k) {
-        const Out o(z), c(base0), e(base1);
-        const In x(ones0), y(ones1), p(plus), q(minus);
-        const size_t n = o.size() / 8;
-        if (bits < 1 || bits > 4 || k > 64 || (blocks ? n % blocks : n)) throw std::invalid_argument("no such digits");
-        const size_t all = ((size_t(1) << bits) - 1) * n;
-        u64 *const po = o.at<u64>(n), *const pc = c.at<u64>(n), *const pe = e.at<u64>(n);
-        const u64 *const px = x.at<u64>(all), *const py = y.at<u64>(all), *const pp = p.at<u64>(n),
-                         *const pq = q.at<u64>(n);
-        const Unlocked free(x.size());
-        if (n) table.digit_ranks(po, pc, pe, px, py, one0, one1, pp, pq, bits, blocks, n / blocks, k);
-    });
     m.def("mix_rows", [](H out, H s, H z, H a, H b, size_t length) {
         const Out o(out);
         const In x(s), y(z), i(a), j(b);
@@ -472,6 +461,7 @@ void bind_rows(nb::module_ &m) {
     });
 }
 
+#include "sort_bind.h"
 #include "waves_bind.h"
 
 size_t table_rows(size_t m, unsigned radix) {
@@ -566,6 +556,7 @@ NB_MODULE(_native, m) {
     bind_bits(m);
     bind_rows(m);
     bind_waves(m);
+    bind_sort(m);
     m.def("reuse_memory", [](size_t bytes) {
 #if defined(__GLIBC__)
         // Freed memory stays with the process, and large arrays come from it: mapping and clearing pages anew

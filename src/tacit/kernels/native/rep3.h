@@ -11,6 +11,7 @@ constexpr size_t RUN = 256;        // elements at a time: whole groups of packed
 constexpr size_t MANY_RUNS = 64;   // to repay waking a thread
 
 inline u128 operator&(u128 a, u128 b) { return {a.lo & b.lo, a.hi & b.hi}; }
+inline u128 operator^(u128 a, u128 b) { return {a.lo ^ b.lo, a.hi ^ b.hi}; }
 
 template <class T> inline T ones(unsigned k);
 template <> inline u64 ones<u64>(unsigned k) { return k >= 64 ? ~u64(0) : (u64(1) << k) - 1; }

@@ -64,6 +64,19 @@ template <class T> struct Ring {
                           bool lead, unsigned k, size_t n);
     void (*bits_first)(T *out, const u64 *bits0, const u64 *bits1, const T *rho, size_t rows, unsigned k, size_t n);
     void (*bits_second)(T *out, const T *m, const u64 *bits, const T *t, bool lead, size_t rows, unsigned k, size_t n);
+    // Rows that move (rows.h); all of `at` is below n, and nothing is written twice at a time.
+    void (*moved)(T *words, u8 *packed, const T *x, const T *y, const u32 *at, const u8 *masks, unsigned sum, unsigned how,
+                  unsigned k, size_t n);
+    void (*placed)(T *out, const u8 *a, const u8 *b, const u32 *at, unsigned how, unsigned k, size_t n);
+    bool (*places)(u32 *out, u64 *seen, const u8 *a, const u8 *b, unsigned how, unsigned k, size_t blocks, size_t rows);
+};
+
+enum How : unsigned { ADD, SUBTRACT, XOR };
+
+// The bit planes that a party holds of rows first... of an array (sort.h): two parts, `length` words in each plane.
+struct Third {
+    const u64 *part0, *part1;
+    size_t first, rows, length;
 };
 
 struct Kernels {
@@ -78,8 +91,14 @@ struct Kernels {
                          bool lead);
     void (*and_rows)(u64 *out, const u64 *s0, const u64 *s1, const std::int64_t *a, const std::int64_t *b,
                      const u64 *plus, const u64 *minus, size_t rows, size_t length);
-    void (*digit_ranks)(u64 *z, u64 *base0, u64 *base1, const u64 *ones0, const u64 *ones1, u64 one0, u64 one1,
-                        const u64 *plus, const u64 *minus, unsigned bits, size_t blocks, size_t rows, unsigned k);
+    void (*hot_first)(u64 *out, const u64 *bits0, const u64 *bits1, const u64 *rho, unsigned bits, unsigned k,
+                      size_t length);
+    void (*hot_second)(u64 *out, const u64 *held, const u64 *digit, const u64 *t, bool lead, unsigned bits, unsigned k,
+                       size_t length);
+    void (*sum_planes)(u64 *out, const u64 *a, const u64 *b, size_t count, unsigned k, size_t length);
+    void (*digit_ranks)(u8 *message, u64 *at0, u64 *at1, const Third *thirds, size_t count, u32 one0, u32 one1,
+                        const u8 *plus, const u8 *minus, unsigned bits, size_t rows, unsigned k);
+    bool (*permutation)(u32 *out, const u64 *draws, size_t blocks, size_t n);
     void (*mix_rows)(u64 *out, const u64 *s, const u64 *z, const std::int64_t *a, const std::int64_t *b, size_t rows,
                      size_t length);
 };

@@ -5,6 +5,7 @@
 #include "planes.h"
 #include "product.h"
 #include "rep3.h"
+#include "rows.h"
 #include "sort.h"
 #if defined(__AVX2__) && !defined(__AVX512F__)
 #include "product_avx2.h"
@@ -39,7 +40,7 @@ template <class T> Ring<T> ring(decltype(Ring<T>::product) product) {
     return {add<T>,      sub<T>,  neg<T>,       mul<T>,         shl<T>,        shr<T>,         rep3_mul<T>,
             rep3_dot<T>, product, to_planes<T>, from_planes<T>, pack_words<T>, unpack_words<T>,
             rep3_products<T>, trunc_first<T>, trunc_second<T>, trunc_third<T>, select_first<T>, select_second<T>,
-            bits_first<T>, bits_second<T>};
+            bits_first<T>, bits_second<T>, moved<T>, placed<T>, places<T>};
 }
 
 #if !defined(__AVX2__)
@@ -58,8 +59,8 @@ Kernels kernels() {
 #endif
     using Pair = Plain<u128, 2, 2>;
     return {ring<u64>(narrow), ring<u128>(product<Pair, Pair>), rep3_and, pack_bool, unpack_bool,
-            add_planes,        block_table,                     block_select, and_rows,    digit_ranks,
-            mix_rows};
+            add_planes,        block_table,                     block_select, and_rows,    hot_first,
+            hot_second,        sum_planes,                      digit_ranks,  permutation, mix_rows};
 }
 
 }  // namespace tacit::TACIT_TARGET
