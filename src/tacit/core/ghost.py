@@ -231,9 +231,10 @@ class Ghost(Protocol):
         self.visit("combine", b.n * b.planes, planes=b.planes, widths=tuple(widths))
         return [ghost((b.n,)) for _ in widths]
 
-    def digit_ranks(self, ones: Share) -> Share:
-        """Ranks by a digit on shapes: the messages of F_dot."""
-        return self.dot(ones, ones)
+    def digit_ranks(self, digit: Planes, blocks: int, rows: int) -> Share:
+        """F_rank on shapes."""
+        self.visit("digit_ranks", digit.n, bits=digit.planes)
+        return ghost((blocks, rows))
 
     def factored(self, x: Share, how: Factors) -> Share:
         """F_factored on shapes."""

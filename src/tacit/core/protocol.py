@@ -263,11 +263,8 @@ class Protocol:
         """F_mul, then the sum over the first axis."""
         return self.sum(self.mul(x, y), (0,))
 
-    def digit_ranks(self, ones: Share) -> Share:
-        """Return where rows go that are sorted stably by a digit, block by block: F_dot of what each party counts.
-
-        `ones` (2^w − 1, blocks, rows) holds, for every non-empty set of the digit's bits, their product.
-        """
+    def digit_ranks(self, digit: Planes, blocks: int, rows: int) -> Share:
+        """F_rank: where rows go that are sorted stably by a digit of 1 to 4 bits, block by block; (blocks, rows)."""
         raise self._missing("digit_ranks")
 
     def trunc(self, x: Share, f: int) -> Share:

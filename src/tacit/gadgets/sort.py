@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from math import comb
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,6 @@ import numpy.typing as npt
 
 from tacit import kernels
 from tacit.algebra.ring import Ring
-from tacit.core.blocks import elements, put_together
 from tacit.core.ghost import Ghost, ghost
 from tacit.core.protocol import Card, Protocol, Wave, price
 from tacit.core.rows import Column, index_ring
@@ -37,7 +35,7 @@ STEPS = (3, 4, 2, 1)
 
 def radix(p: Protocol, bits: int, blocks: int, rows: int) -> int:
     """Return how many key bits one pass takes: three are fewest bytes, more are fewer rounds for more of them."""
-    cards = tuple(p.card(name) for name in ("and_", "to_arith", "dot", "place"))
+    cards = tuple(p.card(name) for name in ("digit_ranks", "place"))
     return _cheapest(cards, p.party.n, p.party.network, bits, blocks * rows, index_ring(rows))
 
 
@@ -47,17 +45,10 @@ def _cheapest(cards: tuple[Card, ...], parties: int, network: Network, bits: int
         waves: list[Wave] = []
         for done in range(0, bits, step):
             width, left = min(step, bits - done), bits - min(done + step, bits) + ring.width
-            sets, reach = (1 << width) - 1, 1
-            calls: list[tuple[Card, int, dict[str, Any]]] = []
-            while reach < width:
-                new = sum(comb(width, k) for k in range(reach + 1, min(2 * reach, width) + 1))
-                calls, reach = [*calls, (cards[0], n, {"planes": new})], 2 * reach
             words = tuple(min(WORD, left - at) for at in range(0, left, WORD))
-            calls.append((cards[1], n * sets, {"planes": sets}))
-            calls.append((cards[2], n, {"inner": 1 << width}))
-            calls.append((cards[3], n, {"widths": words, "index": ring.width}))
-            for card, size, sizes in calls:
-                waves += card.pattern(ring, size, parties=parties, network=network, **sizes)
+            calls: list[dict[str, Any]] = [{"bits": width}, {"widths": words, "index": ring.width}]
+            for card, sizes in zip(cards, calls, strict=True):
+                waves += card.pattern(ring, n, parties=parties, network=network, **sizes)
         return price(network, parties, waves)
 
     return min(STEPS, key=worth)
@@ -67,7 +58,7 @@ def order(p: Protocol, keys: Planes | None, blocks: int, rows: int, step: int = 
     """Return the stable sorting permutation of each block: row i of the sorted block is row at[i].
 
     `keys` holds the bits of all keys (flattened), least significant first; None leaves every row where it is.
-    Rounds: for each pass of w bits, ceil(log2 w) to multiply bits, 2 to convert them, 1 for ranks, 2 to move.
+    Rounds: for each pass 3 for ranks, 2 to move.
     """
     if not p.offers("place"):
         return exchange.order(p, keys, blocks, rows)
@@ -79,7 +70,7 @@ def order(p: Protocol, keys: Planes | None, blocks: int, rows: int, step: int = 
         first = columns[0]
         width = min(step, bits, first.ring.width)
         digit = p.low_planes(first.share, width)
-        at = Column(ranks(p.over(ring), digit, blocks, rows), ring)
+        at = Column(p.over(ring).digit_ranks(digit, blocks, rows), ring)
         shifted = first.share if isinstance(p, Ghost) else first.share.map(lambda a: a >> np.uint64(width))  # noqa: B023
         left = first.ring.width - width
         columns = [*([Column(shifted, Ring(left), True)] if left else []), *columns[1:]]
@@ -118,48 +109,6 @@ def _plus_public(p: Protocol, words: Share | None, value: Array, shape: tuple[in
     return Share(tuple(a ^ value if p.holds_constant(j) else a for j, a in enumerate(held)))
 
 
-def ranks(q: Protocol, digit: Planes, blocks: int, rows: int) -> Share:
-    """Return where each row goes when its block is sorted stably by `digit`, modulo 2^k of the narrow ring.
-
-    1. Bits become products of bits (one per non-empty set of bits), and these ring elements. 2. Their signed sums
-    say whether the digit is v. 3. Running sums over all v, block by block, count the rows that come before; the
-    place is the count at the row's own digit: one inner product, like F_dot.
-    """
-    sets = _products(q, digit)
-    most = elements(q.party.network)
-    step = (
-        max(1, most // sets.n) if sets.n > most else sets.planes
-    )  # many rows a few planes at a time (decision 0067)
-    pieces = (q.to_arith(sets[at : at + step]) for at in range(0, sets.planes, step))
-    ones = put_together(sets.planes, pieces).reshape(sets.planes, blocks, rows)  # 1
-    return q.digit_ranks(ones)  # 2, 3
-
-
-def _products(p: Protocol, digit: Planes) -> Planes:
-    """Return the AND of every non-empty set of bits; set number s holds the bits of s."""
-    sets = {1 << b: digit[b] for b in range(digit.planes)}
-    wanted = [s for s in range(1, 1 << digit.planes) if s not in sets]
-    while wanted:
-        now, splits = [], []
-        for s in wanted:
-            half = _halves(s, sets)
-            if half is not None:
-                now.append(s)
-                splits.append(half)
-        both = p.and_(stack_planes([sets[a] for a, _ in splits]), stack_planes([sets[b] for _, b in splits]))
-        sets.update({s: both[i] for i, s in enumerate(now)})
-        wanted = [s for s in wanted if s not in sets]
-    return stack_planes([sets[s] for s in range(1, 1 << digit.planes)])
-
-
-def _halves(s: int, have: dict[int, Planes]) -> tuple[int, int] | None:
-    """Return two known disjoint sets that make up s."""
-    for a in sorted(have, reverse=True):
-        if a & s == a and (s ^ a) in have:
-            return a, s ^ a
-    return None
-
-
 def place(p: Protocol, at: Column, columns: Sequence[Column]) -> list[Column]:
     """Return out[at[i]] = x[i] in every block: F_place, or by a network where the protocol has none."""
     if p.offers("place"):
@@ -193,7 +142,7 @@ def fill(p: Protocol, flags: Planes, columns: Sequence[Column]) -> list[Column]:
         mark, *front = moves.forward(p, [marks, *columns])
         return [_running(p, c) for c in moves.back(p, _steps(p, p.low_planes(mark.share, 1), front))]
     ring = index_ring(rows)
-    at = Column(ranks(p.over(ring), p.invert(flags), blocks, rows), ring)
+    at = Column(p.over(ring).digit_ranks(p.invert(flags), blocks, rows), ring)
     mark, *front = p.place(at, [marks, *columns])  # 1
     back = p.fetch(at, _steps(p, p.low_planes(mark.share, 1), front))  # 2, 3
     return [_running(p, c) for c in back]

@@ -101,13 +101,12 @@ class Clear(Protocol):
         """F_mul and the sum over the first axis."""
         return self.sum(self.mul(x, y), (0,))
 
-    def digit_ranks(self, ones: Share) -> Share:
-        """Return the places in stable order of the digits."""
-        every = ones.parts[0]
-        digit = sum(every[(1 << b) - 1] << np.uint64(b) for b in range(len(every).bit_length()))
-        order = np.argsort(digit, axis=-1, kind="stable")
+    def digit_ranks(self, digit: Planes, blocks: int, rows: int) -> Share:
+        """F_rank."""
+        value = self.words(digit).parts[0].reshape(blocks, rows)
+        order = np.argsort(value, axis=-1, kind="stable")
         ranks = np.empty(order.shape, np.uint64)
-        np.put_along_axis(ranks, order, np.arange(order.shape[-1], dtype=np.uint64), axis=-1)
+        np.put_along_axis(ranks, order, np.arange(rows, dtype=np.uint64), axis=-1)
         return Share((ranks,))
 
     def shuffle(self, columns: Sequence[Column]) -> list[Column]:
@@ -137,7 +136,7 @@ def _moved(columns: Sequence[Column], source: Array) -> list[Column]:
 
 _REALISED = (
     "share_input share_bits reveal reveal_bits agree mul matmul and_ trunc trunc_exact mul_trunc matmul_trunc sign "
-    "is_zero decompose to_arith select dot shuffle place fetch"
+    "is_zero decompose to_arith select dot digit_ranks shuffle place fetch"
 )
 Clear.cards = {
     name: Card(name, "clear", "the specification", "none", "0 of 1", "none", "everything", _silent)

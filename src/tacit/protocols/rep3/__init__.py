@@ -7,10 +7,10 @@ import copy
 from tacit.algebra.ring import Ring
 from tacit.core.party import Party
 from tacit.core.protocol import Protocol
-from tacit.core.share import Matrix, Share
+from tacit.core.share import Matrix, Planes, Share
 from tacit.crypto.prg import Source, Stream
 from tacit.errors import UsageError
-from tacit.protocols.rep3 import arithmetic, bits, factored, leading, lift, turns, twoparty
+from tacit.protocols.rep3 import arithmetic, bits, factored, leading, lift, ranks, turns, twoparty
 from tacit.protocols.rep3 import shuffle as rows
 from tacit.protocols.rep3.cards import CARDS
 from tacit.protocols.rep3.client import SEED_BYTES, Rep3Client
@@ -89,9 +89,9 @@ class Rep3(Protocol):
         """F_mul, then the sum over the first axis, in messages of the result's size."""
         return arithmetic.dot(self, x, y)
 
-    def digit_ranks(self, ones: Share) -> Share:
-        """F_dot of local counts (gadgets/sort.py), counted and multiplied in one pass."""
-        return arithmetic.digit_ranks(self, ones)
+    def digit_ranks(self, digit: Planes, blocks: int, rows: int) -> Share:
+        """F_rank, in a ring of at most 32 bits."""
+        return ranks.digit_ranks(self, digit, blocks, rows)
 
     def mul_trunc(self, x: Share, y: Share, f: int) -> Share:
         """F_mul then F_trunc in three rounds and less traffic than the two apart."""

@@ -102,15 +102,6 @@ def dot(p: Rep3, x: Share, y: Share) -> Share:
     return _reshare(p, z, "rep3.dot")
 
 
-def digit_ranks(p: Rep3, ones: Share) -> Share:
-    """F_dot of [the digit is v] and of how many more rows come before v than before 0, plus how many before 0."""
-    own, previous = zero_share(p, ones.shape[1:], "rep3/digit-ranks")
-    x, y = (np.ascontiguousarray(part) for part in ones.parts)
-    one = int(p.holds_constant(0)), int(p.holds_constant(1))
-    z, *base = kernels.digit_ranks(x, y, *one, own, previous, p.ring.width)
-    return p.add(_reshare(p, z, "rep3.dot"), Share(tuple(base)))
-
-
 def _reshare(p: Rep3, z: Array, label: str) -> Share:
     p.party.send(p.party.peer(-1), label, p.ring.pack(z))
     buf = p.party.recv(p.party.peer(+1), label, p.ring.wire_bytes(z.size))

@@ -11,6 +11,7 @@ from tacit.core.protocol import Card, Pattern, Wave
 from tacit.core.timing import LOOPBACK, Network
 from tacit.protocols.rep3 import bits as bit_rows
 from tacit.protocols.rep3 import leading
+from tacit.protocols.rep3.ranks import planes as digit_planes
 from tacit.protocols.rep3.turns import thirds
 
 ARAKI = "Araki, Furukawa, Lindell, Nof, Ohara, CCS 2016, section 2.2"
@@ -137,6 +138,16 @@ def _to_arith(ring: Ring, n: int, planes: int = 1, network: Network = LOOPBACK, 
         return _exchange(b, b)
 
     return _turned(pattern)(ring, n // planes if planes else 0, network)
+
+
+def _digit_ranks(
+    ring: Ring, n: int, bits: int = 3, network: Network = LOOPBACK, **_: object
+) -> list[Wave]:
+    def pattern(ring: Ring, n: int) -> list[Wave]:
+        b = planes_bytes(digit_planes(bits, ring.width), n)
+        return _exchange(b, b)
+
+    return [*_turned(pattern)(ring, n, network), *_ring_pass(ring, n)]
 
 
 def _select(ring: Ring, n: int, **_: object) -> list[Wave]:
@@ -304,6 +315,7 @@ CARDS: dict[str, Card] = {
         ),
         _card("combine", TWO_OPERANDS, _combine),
         _card("dot", ARAKI, _ring_pass),
+        _card("digit_ranks", TWO_OPERANDS.replace("0003", "0040"), _digit_ranks),
         _card("shuffle", PERMUTED, _shuffle),
         _card("place", PERMUTED, _place),
         _card("fetch", PERMUTED, _fetch),
