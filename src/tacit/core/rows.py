@@ -59,7 +59,7 @@ def flat_places(at: Array) -> Array:
 
 
 def inverse_places(at: Array) -> Array:
-    """Return the inverse of a permutation of the flattened array; −1 for places that others are named twice for."""
-    out = np.full_like(at, -1)
-    out[at] = np.arange(at.size)
+    """Return the inverse of a permutation of the flattened array."""
+    out = np.empty_like(at)
+    out[at] = np.arange(at.size, dtype=at.dtype)
     return out

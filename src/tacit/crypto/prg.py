@@ -22,6 +22,7 @@ from tacit import kernels
 from tacit.algebra.ring import Ring
 from tacit.crypto.hashing import hkdf
 from tacit.errors import MaterialError
+from tacit.kernels.rows import permutation
 
 Array = npt.NDArray[Any]
 Entropy = Callable[[int], bytes]
@@ -54,7 +55,7 @@ class Source(Protocol):
         """Return uniform bit planes, uint64 (planes, ceil(n/64))."""
 
     def permutation(self, blocks: int, n: int) -> Array:
-        """Return a uniform permutation of each of `blocks` rows of n, as places in the flattened array."""
+        """Return a uniform permutation of each of `blocks` blocks of n rows, as uint32 places in the flattened array."""
 
 
 class Stream:
@@ -109,29 +110,14 @@ class Stream:
         return self.take(planes * lanes * 8).view(np.uint64).reshape(planes, lanes)
 
     def permutation(self, blocks: int, n: int) -> Array:
-        """Return a uniform permutation of each of `blocks` rows of n, as places in the flattened array.
+        """Return a uniform permutation of each of `blocks` blocks of n rows, as uint32 places in the flattened array.
 
-        Random keys are sorted; a draw in which two keys of a block are equal is repeated, so that by symmetry
-        every order is equally likely.
+        A draw that would make some orders likelier than others is repeated, which depends on the stream alone.
         """
-        low = np.uint64((1 << max(n - 1, 0).bit_length()) - 1)
         while True:
-            keys = self.take(8 * blocks * n).view(np.uint64).reshape(blocks, n)
-            if n < 1 << 20:
-                # The low bits say which row a key belongs to; keys are equal if the others are.
-                keys &= ~low
-                keys |= np.arange(n, dtype=np.uint64)
-                keys.sort(axis=1)
-                equal = bool(np.any(keys[:, 1:] ^ keys[:, :-1] <= low))
-                keys &= low
-                order = keys.view(np.int64)
-            else:
-                order = np.argsort(keys, axis=1)
-                keys = np.take_along_axis(keys, order, axis=1)
-                equal = bool(np.any(keys[:, 1:] == keys[:, :-1]))
-            if not equal:
-                order += (np.arange(blocks, dtype=np.int64) * n)[:, None]
-                return order.reshape(-1)
+            found = permutation(self.take(8 * blocks * n).view(np.uint64), blocks)
+            if found is not None:
+                return found
 
 
 class Tape:
@@ -180,7 +166,7 @@ class Tape:
 
     def permutation(self, blocks: int, n: int) -> Array:
         """Return permutations by exchanging each place i with a later one, whose distance the tape gives."""
-        out = np.arange(blocks * n).reshape(blocks, n)
+        out = np.arange(blocks * n, dtype=np.uint32).reshape(blocks, n)
         for row in out:
             for i in range(n - 1):
                 j = i + self._next((n - 1 - i).bit_length()) % (n - i)

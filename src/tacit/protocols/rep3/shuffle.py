@@ -12,15 +12,16 @@ Opening a permutation that was shuffled by a fresh π ("shuffle and reveal": Ham
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tacit.core.rows import Column, flat_places, inverse_places, take_rows
-from tacit.core.share import Share
+from tacit.core.rows import Column, inverse_places
 from tacit.crypto.prg import Source
 from tacit.errors import PeerMisbehaved
+from tacit.kernels import rows as kernels
 
 if TYPE_CHECKING:
     from tacit.protocols.rep3 import Rep3
@@ -34,7 +35,8 @@ def shuffle(p: Rep3, columns: Sequence[Column]) -> list[Column]:
     """F_shuffle: out = x[π] for a fresh π. Two rounds."""
     if not columns:
         return []
-    return _chain(p, draw(p, *columns[0].share.shape), columns, [])[0]
+    halves, _ = _chain(p, draw(p, *columns[0].share.shape), columns, None)
+    return [h.rows(None) for h in halves]
 
 
 def place(p: Rep3, at: Column, columns: Sequence[Column]) -> list[Column]:
@@ -42,23 +44,24 @@ def place(p: Rep3, at: Column, columns: Sequence[Column]) -> list[Column]:
 
     1., 2. shuffle `at` and the columns by one fresh π, open at[π]. Then every party moves its parts.
     """
-    moved, (opened,) = _chain(p, draw(p, *at.share.shape), columns, [at])
-    target = _places(at, opened)[1]
-    return [c.with_parts(*(take_rows(part, target) for part in c.share.parts)) for c in moved]
+    halves, opened = _chain(p, draw(p, *at.share.shape), columns, at)
+    target = _places(at, opened)
+    return [h.rows(target) for h in halves]
 
 
 def fetch(p: Rep3, at: Column, columns: Sequence[Column]) -> list[Column]:
     """F_fetch: out[i] = x[at[i]] for a secret permutation `at`.
 
-    1., 2. shuffle `at` by a fresh π and open at[π]. Every party takes x[at[π]] = out[π].
-    3., 4. undo π: the chain backwards.
+    1., 2. shuffle `at` by a fresh π and open at[π]. x[at[π]] = out[π].
+    3., 4. undo π: the chain backwards; whoever moves first takes x[at[π]] at once.
     """
     perms = draw(p, *at.share.shape)
-    _, (opened,) = _chain(p, perms, [], [at])
-    source = _places(at, opened)[0]
-    taken = [c.with_parts(*(take_rows(part, source) for part in c.share.parts)) for c in columns]
+    _, opened = _chain(p, perms, [], at)
+    source = _places(at, opened)
     back = {pair: inverse_places(g) for pair, g in perms.items()}
-    return _chain(p, back, taken, [], backwards=True)[0]
+    if (1, 2) in back:
+        back[1, 2] = source[back[1, 2]]
+    return [h.rows(None) for h in _chain(p, back, columns, None, backwards=True)[0]]
 
 
 def draw(p: Rep3, blocks: int, rows: int) -> dict[Pair, Array]:
@@ -71,25 +74,33 @@ def draw(p: Rep3, blocks: int, rows: int) -> dict[Pair, Array]:
     return out
 
 
-def _places(at: Column, opened: Array) -> tuple[Array, Array]:
-    """Return opened places and their inverse, in the flattened rows; PeerMisbehaved if they are no permutation."""
-    places = np.where(opened["hi"] == 0, opened["lo"], np.uint64(2**63)) if at.ring.wide else opened
-    if not places.size or int(places.max()) < places.shape[1]:
-        source = flat_places(places)
-        inverse = inverse_places(source)
-        if not np.any(inverse < 0):
-            return source, inverse
-    raise PeerMisbehaved("the parties opened places that are no permutation: one of them deviated", ())
+def _places(at: Column, opened: tuple[Array, Array]) -> Array:
+    """Return opened places, in the flattened rows; PeerMisbehaved if they are no permutation."""
+    found = kernels.places(*opened, _plus(at), at.ring.width, at.share.shape[0], at.share.size)
+    if found is None:
+        raise PeerMisbehaved("the parties opened places that are no permutation: one of them deviated", ())
+    return found
+
+
+@dataclass(slots=True)
+class _Halves:
+    """A reshared column before its rows are laid out: each part a packed draw, or two summands."""
+
+    column: Column
+    parts: list[tuple[Array, Array | None]]
+
+    def rows(self, target: Array | None) -> Column:
+        """Return the column with row i at target[i], or where it is."""
+        c = self.column
+        how, k, n, wide = _plus(c), c.ring.width, c.share.size, c.ring.wide
+        parts = (kernels.placed(*part, target, how, k, n, wide) for part in self.parts)
+        return c.with_parts(*(part.reshape(c.share.shape) for part in parts))
 
 
 def _chain(
-    p: Rep3,
-    perms: dict[Pair, Array],
-    columns: Sequence[Column],
-    opened: Sequence[Column],
-    backwards: bool = False,
-) -> tuple[list[Column], list[Array]]:
-    """Permute rows by three factors in turn; return reshared columns, and values that all parties see.
+    p: Rep3, perms: dict[Pair, Array], columns: Sequence[Column], opened: Column | None, backwards: bool = False
+) -> tuple[list[_Halves], tuple[Array, Array]]:
+    """Permute rows by three factors in turn; return reshared columns, and two packed summands of an opened one.
 
     Roles A, B, C = P0, P1, P2 (backwards: P2, P1, P0) know a pair of factors each, in the order AB, AC, BC.
     A knows the operand a, B and C both know b; W are masks of the pair that they are named for.
@@ -102,95 +113,104 @@ def _chain(
     i = p.party.index
     role = 2 - i if backwards else i
     a, b, c = (p.party.compute[j] for j in ((2, 1, 0) if backwards else (0, 1, 2)))
-    g = {"ab": perms.get((1, 2) if backwards else (0, 1)), "ac": perms.get((0, 2)),
-         "bc": perms.get((0, 1) if backwards else (1, 2))}  # fmt: skip
-    work = [*columns, *opened]
-    reshared = len(columns)
+    ab, ac, bc = (perms.get(pair) for pair in (((1, 2), (0, 2), (0, 1)) if backwards else ((0, 1), (0, 2), (1, 2))))
+    work = [*columns, *([opened] if opened is not None else [])]
     # Where each pair's component lies among this party's two parts.
     low = {0: {"ac": 0, "ab": 1}, 1: {"ab": 0, "bc": 1}, 2: {"bc": 0, "ac": 1}}
     high = {2: {"ab": 0, "ac": 1}, 1: {"bc": 0, "ab": 1}, 0: {"ac": 0, "bc": 1}}
     place = (high if backwards else low)[i]
     if role == 0:
-        assert g["ab"] is not None and g["ac"] is not None
+        assert ab is not None and ac is not None
         out = []
         for col, with_b, with_c in zip(work, _masks(p, b, work), _masks(p, c, work), strict=True):
-            x = take_rows(col.plus(*col.share.parts), g["ab"])
-            x = take_rows(col.plus(x, with_b), g["ac"])
-            out.append(col.plus(x, with_c))
-        _send(p, b, work, out)  # 1
+            x = _moved(col, _flat(col, 0), _flat(col, 1), ab, with_b, _plus(col))
+            out.append(_moved(col, x, None, ac, with_c, _plus(col), pack=True))
+        p.party.send(b, LABEL, *out)  # 1
         p.party.flush()
         fresh = zip(columns, _new(p, b, columns), _new(p, c, columns), strict=True)
-        shares = [_joined(col, place, {"ab": s, "ac": t}) for col, s, t in fresh]
-        seen = []
-        if opened:
-            us = _recv(p, b, opened)
-            vs = _recv(p, c, opened)
-            seen = [col.plus(u, v) for col, u, v in zip(opened, us, vs, strict=True)]
-        return shares, seen
-    assert g["bc"] is not None
+        halves = [_joined(col, place, {"ab": (s, None), "ac": (t, None)}) for col, s, t in fresh]
+        if opened is None:
+            return halves, _NONE
+        return halves, (_recv(p, b, [opened])[0], _recv(p, c, [opened])[0])
+    assert bc is not None
     if role == 1:
-        assert g["ab"] is not None
+        assert ab is not None
         rest = [
-            col.minus(take_rows(col.share.parts[place["bc"]], g["ab"]), m)
+            _moved(col, _flat(col, place["bc"]), None, ab, m, _minus(col), pack=True)
             for col, m in zip(work, _masks(p, a, work), strict=True)
         ]
-        _send(p, c, work, rest)  # 1
+        p.party.send(c, LABEL, *rest)  # 1
         p.party.flush()
         drawn, other = "ab", c
-        masks = [*_new(p, a, columns), *_masks(p, c, opened)]
-        halves = [take_rows(x, g["bc"]) for x in _recv(p, a, work)]
+        masks = [*_new(p, a, columns), *_masks(p, c, work[len(columns) :])]
+        halves_of = (_unpacked(col, y) for col, y in zip(work, _recv(p, a, work), strict=True))
     else:
-        assert g["ac"] is not None
+        assert ac is not None
         drawn, other = "ac", b
-        with_a, masks = _masks(p, a, work), [*_new(p, a, columns), *_masks(p, b, opened)]
-        halves = []
-        for col, m, y in zip(work, with_a, _recv(p, b, work), strict=True):
-            halves.append(take_rows(col.minus(take_rows(y, g["ac"]), m), g["bc"]))
+        with_a, masks = _masks(p, a, work), [*_new(p, a, columns), *_masks(p, b, work[len(columns) :])]
+        halves_of = (
+            _moved(col, _unpacked(col, y), None, ac, m, _minus(col))
+            for col, m, y in zip(work, with_a, _recv(p, b, work), strict=True)
+        )
     mine = [
-        col.plus(h, m) if j >= reshared and role == 1 else col.minus(h, m)
-        for j, (col, h, m) in enumerate(zip(work, halves, masks, strict=True))
+        _moved(col, h, None, bc, m, _plus(col) if j >= len(columns) and role == 1 else _minus(col), pack=True)
+        for j, (col, h, m) in enumerate(zip(work, halves_of, masks, strict=True))
     ]
-    _send(p, other, work, mine)  # 2
-    if opened:
-        _send(p, a, opened, mine[reshared:])
+    p.party.send(other, LABEL, *mine)  # 2
+    if opened is not None:
+        p.party.send(a, LABEL, mine[-1])
     theirs = _recv(p, other, work)
-    total = [col.plus(x, y) for col, x, y in zip(work, mine, theirs, strict=True)]
-    shares = [
-        _joined(col, place, {drawn: m, "bc": t})
-        for col, m, t in zip(columns, masks[:reshared], total[:reshared], strict=True)
-    ]
     p.party.flush()
-    return shares, total[reshared:]
+    reshared = zip(columns, masks, mine, theirs, strict=False)
+    halves = [_joined(col, place, {drawn: (m, None), "bc": (x, y)}) for col, m, x, y in reshared]
+    return halves, (mine[-1], theirs[-1]) if opened is not None else _NONE
+
+
+_NONE = np.empty(0, np.uint8), np.empty(0, np.uint8)
+
+
+def _plus(col: Column) -> int:
+    return kernels.XOR if col.xor else kernels.ADD
+
+
+def _minus(col: Column) -> int:
+    return kernels.XOR if col.xor else kernels.SUBTRACT
+
+
+def _flat(col: Column, part: int) -> Array:
+    return np.ascontiguousarray(col.share.parts[part]).reshape(-1)
+
+
+def _moved(
+    col: Column, x: Array, y: Array | None, at: Array, mask: Array, how: int, pack: bool = False
+) -> Array:
+    return kernels.moved(x, y, at, mask, how, col.ring.width, pack)
+
+
+def _unpacked(col: Column, packed: Array) -> Array:
+    return col.ring.unpack(packed, (col.share.size,))
 
 
 def _masks(p: Rep3, other: str, columns: Sequence[Column]) -> list[Array]:
-    """Draw W of the pair with another party, for each column."""
+    """Draw W of the pair with another party, for each column, packed."""
     return _drawn(p.party.common_with(other, "rep3/shuffle-mask"), columns)
 
 
 def _new(p: Rep3, other: str, columns: Sequence[Column]) -> list[Array]:
-    """Draw a new component of each column that A has in common with another party."""
+    """Draw a new component of each column that A has in common with another party, packed."""
     return _drawn(p.party.common_with(other, "rep3/shuffle-share"), columns)
 
 
 def _drawn(source: Source, columns: Sequence[Column]) -> list[Array]:
-    return [source.bits(col.ring.width, col.share.shape, col.ring) for col in columns]
+    return [source.packed(col.ring.width, col.share.size, col.ring) for col in columns]
 
 
-def _joined(col: Column, place: dict[str, int], parts: dict[str, Array]) -> Column:
-    ordered = sorted(parts, key=lambda key: place[key])
-    return Column(Share(tuple(parts[key] for key in ordered)), col.ring, col.xor)
-
-
-def _send(p: Rep3, to: str, columns: Sequence[Column], values: Sequence[Array]) -> None:
-    p.party.send(to, LABEL, *(col.ring.pack(v) for col, v in zip(columns, values, strict=True)))
+def _joined(col: Column, place: dict[str, int], parts: dict[str, tuple[Array, Array | None]]) -> _Halves:
+    return _Halves(col, [parts[key] for key in sorted(parts, key=lambda key: place[key])])
 
 
 def _recv(p: Rep3, frm: str, columns: Sequence[Column]) -> list[Array]:
+    """Receive the columns' packed rows."""
     sizes = [col.nbytes() for col in columns]
     whole = p.party.recv(frm, LABEL, sum(sizes))
-    out, at = [], 0
-    for col, size in zip(columns, sizes, strict=True):
-        out.append(col.ring.unpack(np.ascontiguousarray(whole[at : at + size]), col.share.shape))
-        at += size
-    return out
+    return np.split(whole, np.cumsum(sizes)[:-1])
