@@ -171,6 +171,21 @@ def _rows(name: str, ring: Ring, seed: int) -> Iterator[Operands]:
             yield Operands(f"{blocks}x{rows} {'words' if words else 'numbers'}", (), run)
 
 
+def _digits(ring: Ring, rng: np.random.Generator) -> Iterator[Operands]:
+    """Sort rows by a digit: ranks are in a ring of their own."""
+    for blocks, rows in (*ROW_SHAPES, (40, 27), (1, 13_000)):
+        for bits in (1, 2, 3, 4) if rows < 1000 else (3,):
+            digit = _planes(rng, bits, blocks * rows)
+
+            def run(p: Any, blocks: int = blocks, rows: int = rows, digit: Array = digit) -> Share:
+                narrow = index_ring(rows)
+                planes = scatter_planes(p, digit, blocks * rows)
+                at = Column(p.over(narrow).digit_ranks(planes, blocks, rows), narrow)
+                return p.place(at, columns(p, ring, np.random.default_rng(rows), blocks, rows))[0].share
+
+            yield Operands(f"{blocks}x{rows} of {bits} bits", (), run)
+
+
 def _product(name: str, ring: Ring, rng: np.random.Generator) -> Iterator[Operands]:
     """Give operands whose product stays below 2^(k−2)."""
     bound = 1 << ((ring.width - 2) // 2 - 2)
@@ -184,7 +199,7 @@ def _product(name: str, ring: Ring, rng: np.random.Generator) -> Iterator[Operan
 
 
 EXACT = ("mul", "matmul", "and_", "trunc_exact", "sign", "is_zero", "decompose", "to_arith", "select",
-         "dot", "place", "fetch")  # fmt: skip
+         "dot", "digit_ranks", "place", "fetch")  # fmt: skip
 ROUNDED = ("trunc", "mul_trunc", "matmul_trunc")
 
 
@@ -203,6 +218,8 @@ def cases(name: str, ring: Ring, seed: int) -> list[Operands]:
         return list(_bits(name, ring, rng))
     if name == "dot":
         return list(_dot(ring, rng))
+    if name == "digit_ranks":
+        return list(_digits(ring, rng))
     if name in ("place", "fetch"):
         return list(_rows(name, ring, seed))
     return list({"and_": _and, "to_arith": _to_arith, "select": _select}[name](ring, rng))

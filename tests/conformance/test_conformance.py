@@ -30,7 +30,7 @@ def test_every_protocol_of_the_registry_is_tried() -> None:
     assert {name for name, _, _ in SETTINGS} | {"clear"} == set(protocols.REGISTRY)
 
 
-PERMUTED = ("place", "fetch", "shuffle")
+PERMUTED = ("digit_ranks", "place", "fetch", "shuffle")
 """Functionalities that only some protocols realise; the others refuse them by name."""
 
 
@@ -216,7 +216,7 @@ def test_permuting_is_refused_by_name_where_it_is_not_realised(name: str) -> Non
     def body(p: Any) -> None:
         held = columns(p, Ring(64), np.random.default_rng(SEED), 1, 4)
         with pytest.raises(NotRealised, match=name):
-            getattr(p, name)(*([held] if name == "shuffle" else [held[0], held]))
+            getattr(p, name)(*{"shuffle": [held], "digit_ranks": [None, 1, 4]}.get(name, [held[0], held]))
 
     testing.run("semi2k", 64, body)
 

@@ -34,7 +34,7 @@ SETTINGS = [
     ("clear", 1, ""),
 ]
 CLIENTS = ("carl", "cleo")
-PERMUTED = ("place", "fetch")
+PERMUTED = ("digit_ranks", "place", "fetch")
 
 
 def metered(protocol: str, width: int, fn: Callable[[Any], Any], n: int, dealer: str) -> Cost:
@@ -152,7 +152,7 @@ def test_tournaments(protocol: str, n: int, dealer: str, rows: int, width: int, 
 FUNCTIONALITIES = (
     "share_input", "share_bits", "reveal", "reveal_bits", "mul", "matmul", "trunc", "trunc_exact",
     "mul_trunc", "matmul_trunc", "and_", "sign", "is_zero", "decompose", "to_arith", "select",
-    "dot", "shuffle", "place", "fetch", "factored", "below", "combine", "mul_into",
+    "dot", "digit_ranks", "shuffle", "place", "fetch", "factored", "below", "combine", "mul_into",
 )  # fmt: skip
 
 
@@ -244,6 +244,7 @@ def test_an_unrealised_functionality_names_itself(name: str) -> None:
         "share_input": 3,
         "share_bits": 3,
         "to_arith": 1,
+        "digit_ranks": 3,
         "shuffle": 1,
         "below": 3,
         "combine": 3,

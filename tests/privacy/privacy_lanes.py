@@ -108,8 +108,10 @@ class LaneSource:
         return out
 
     def packed(self, bits: int, n: int, ring: Ring) -> Array:
-        """Return packed elements."""
-        return ring.pack(self.bits(bits, (n,), ring), bits)
+        """Return packed elements; those of rows that move lie lane after lane."""
+        rows = (self.world.lanes, n // self.world.lanes)
+        moved = self.key[-1].startswith("rep3/shuffle")
+        return ring.pack(self.bits(bits, rows if moved else (n,), ring), bits)
 
     def planes(self, planes: int, n: int) -> Array:
         """Return bit planes, one bit per lane and plane."""

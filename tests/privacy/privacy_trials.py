@@ -256,6 +256,16 @@ def _to_arith(s: Secrets) -> Program:
     return lambda p, lab: p.to_arith(lab.share_bit(s[0]))
 
 
+def _digit_ranks(s: Secrets) -> Program:
+    """Rank one row in every lane: it stays, but all messages are sent."""
+
+    def program(p: Any, lab: Lab) -> Share:
+        digit = stack_planes([lab.share_bit(v) for v in s])
+        return p.digit_ranks(digit, lab.world.lanes, 1).reshape(lab.world.lanes)
+
+    return program
+
+
 def _select(s: Secrets) -> Program:
     return lambda p, lab: p.select(lab.share_bit(s[0]), lab.share(s[1]))
 
@@ -353,6 +363,8 @@ TRIALS = [
     *_table(_rep3, ("alice", "bob", "carol", "carl")),
     Trial("two products", _rep3(1), mul_twice, values(0, 2, 2), None),
     Trial("dot", _rep3(1), _dot, values(-1, 1, 4), lambda s: signed(s[0] * s[2] + s[1] * s[3], 1)),
+    Trial("digit_ranks", _rep3(2), _digit_ranks, values(0, 2), lambda s: 0),
+    Trial("digit_ranks of two bits", _rep3(1), _digit_ranks, values(0, 2, 2), lambda s: 0),
     Trial("shuffle", _rep3(1), _shuffled, values(0, 2, 2), None),
     # Whoever sees the rows come out learns nothing of where each came from: then every factor is needed.
     Trial("shuffle, opened", _rep3(1), lambda s: _shuffled(s, NAMES[:3]), [(0, 1), (1, 0)], None),

@@ -19,6 +19,7 @@ from tacit import testing
 from tacit.algebra.ring import Ring
 from tacit.core.party import Party
 from tacit.core.rows import Column
+from tacit.core.share import stack_planes
 from tacit.crypto.prg import KeyRing, Stream
 from tacit.gadgets.waves import Series, Waves
 from tacit.net.memory import Hub
@@ -92,6 +93,9 @@ PROGRAMS: dict[str, Callable[[Any, int], Any]] = {
     "select": lambda p, v: p.select(_bit(p, v), _pair(p, v)[0]),
     "and_": lambda p, v: [p.and_(_bit(p, v), _bit(p, v + 1)) for _ in range(8)],
     "dot": lambda p, v: p.dot(*(x.reshape(4, N // 4) for x in _pair(p, v))),
+    "digit_ranks": lambda p, v: p.over(Ring(16)).digit_ranks(
+        stack_planes([_bit(p, v >> b) for b in range(3)]), 1, N
+    ),
     "shuffle": lambda p, v: p.shuffle([_column(p, v)]),
     "place": lambda p, v: p.place(_order(p, v), [_column(p, v)]),
     "fetch": lambda p, v: p.fetch(_order(p, v), [_column(p, v)]),
@@ -153,7 +157,7 @@ def chi_uniform(a: Array) -> float:
 def test_messages_do_not_tell_secrets_apart(
     protocol: str, n: int, dealer: str, width: int, name: str
 ) -> None:
-    if name in ("shuffle", "place", "fetch", "below") and protocol != "rep3":
+    if name in ("digit_ranks", "shuffle", "place", "fetch", "below") and protocol != "rep3":
         pytest.skip(f"{protocol} does not realise {name}")
     words = name.startswith("factored") or name in ("combine", "mul_into")
     if words and (protocol, width) != ("rep3", 64):

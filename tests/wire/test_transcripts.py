@@ -95,6 +95,7 @@ def _turned(p: Any) -> Any:
 
 
 PERMUTED: dict[str, Callable[[Any], Any]] = {
+    "digit_ranks": lambda p: p.over(index_ring(N)).digit_ranks(_bits(p), 1, N),
     "shuffle": lambda p: p.shuffle([_column(p)]),
     "place": lambda p: p.place(_order(p), [_column(p)]),
     "fetch": lambda p: p.fetch(_order(p), [_column(p)]),

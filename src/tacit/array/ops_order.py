@@ -124,13 +124,15 @@ def ghost_or_constant(rt: Runtime, units: Array, bits: int) -> Planes:
 
 
 def _order_lower(rt: Runtime, vals: list[Value], outs: list[Aval], params: Params) -> list[Share]:
-    blocks, rows = _blocks(outs[0])
-    found = [
-        _key_planes(rt, v, bool(down)) for v, down in zip(vals[::-1], params["descending"][::-1], strict=True)
-    ]
-    keys = [k for k in found if k is not None]
-    at = gs.order(rt.p, stack_planes(keys) if keys else None, blocks, rows)
+    at = gs.order(rt.p, _all_planes(rt, vals, params["descending"]), *_blocks(outs[0]))
     return [at.share.reshape(*outs[0].shape)]
+
+
+def _all_planes(rt: Runtime, vals: list[Value], descending: list[bool]) -> Planes | None:
+    """Return the bits of all keys, the last key's lowest."""
+    found = (_key_planes(rt, v, bool(down)) for v, down in zip(vals[::-1], descending[::-1], strict=True))
+    keys = [k for k in found if k is not None]
+    return stack_planes(keys) if keys else None
 
 
 # -- arrange, restore ---------------------------------------------------------------------------------------

@@ -65,18 +65,23 @@ def order(p: Protocol, keys: Planes | None, blocks: int, rows: int, step: int = 
     ring = index_ring(rows)
     bits = 0 if keys is None else keys.planes
     columns = _rows_of(p, keys, bits, blocks, rows)
+    del keys  # what is no longer needed is let go: here by name, below by having none
     step = step or (radix(p, bits, blocks, rows) if bits else 1)
     while bits:
-        first = columns[0]
-        width = min(step, bits, first.ring.width)
-        digit = p.low_planes(first.share, width)
-        at = Column(p.over(ring).digit_ranks(digit, blocks, rows), ring)
-        shifted = first.share if isinstance(p, Ghost) else first.share.map(lambda a: a >> np.uint64(width))  # noqa: B023
-        left = first.ring.width - width
-        columns = [*([Column(shifted, Ring(left), True)] if left else []), *columns[1:]]
-        columns = p.place(at, columns)
+        width = min(step, bits, columns[0].ring.width)
+        digit = p.low_planes(columns[0].share, width)
+        columns[:1] = _without(p, columns[0], width)
+        columns = p.place(Column(p.over(ring).digit_ranks(digit, blocks, rows), ring), columns)
         bits -= width
     return columns[0]
+
+
+def _without(p: Protocol, c: Column, bits: int) -> list[Column]:
+    """Shift the low bits out of words that nobody else holds, in place; nothing is left of a column of no more."""
+    if not isinstance(p, Ghost):
+        for a in c.share.parts:
+            np.right_shift(a, np.uint64(bits), out=a)
+    return [Column(c.share, Ring(c.ring.width - bits), True)] if bits < c.ring.width else []
 
 
 def _rows_of(p: Protocol, keys: Planes | None, bits: int, blocks: int, rows: int) -> list[Column]:

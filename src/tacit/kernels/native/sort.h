@@ -12,6 +12,9 @@ namespace {
 constexpr size_t TILE = 512;         // rows that are transposed at a time: eight words of each plane, a cache line
 constexpr size_t CHUNK = 16 * TILE;  // rows of one piece of work
 
+// The next words of a plane: no processor follows as many streams as there are planes by itself.
+inline void soon(const u64 *words) { __builtin_prefetch(words + 8); }
+
 // [A = v] - rho for the digits A whose bits are the planes of bits0 ^ bits1.
 template <unsigned BITS>
 void hot_first(u64 *__restrict out, const u64 *bits0, const u64 *bits1, const u64 *rho, unsigned k, size_t length) {
@@ -26,6 +29,7 @@ void hot_first(u64 *__restrict out, const u64 *bits0, const u64 *bits1, const u6
             store(out + at, hot ^ r, n);
             for (unsigned i = 1; i < k; ++i) {
                 at += length;
+                soon(rho + at);
                 r = load(rho + at, n);
                 store(out + at, r ^ borrow, n);
                 borrow |= r;
@@ -46,7 +50,11 @@ void hot_second(u64 *__restrict out, const u64 *held, const u64 *bits, const u64
         for (unsigned v = 0; v < SIZE; ++v) carry[v] = borrow[v] = V{};
         for (unsigned i = 0; i < k; ++i) {
             const size_t at = i * length + c;
-            for (unsigned v = 1; v < SIZE; ++v) h[v] = load(held + (v - 1) * row + at, n);
+            for (unsigned v = 1; v < SIZE; ++v) {
+                soon(held + (v - 1) * row + at);
+                soon(t + (v - 1) * row + at);
+                h[v] = load(held + (v - 1) * row + at, n);
+            }
             V total = h[1];
             for (unsigned v = 2; v < SIZE; ++v) {
                 const V x = total ^ h[v], y = total & h[v];
@@ -82,6 +90,8 @@ void sum_planes(u64 *__restrict out, const u64 *a, const u64 *b, size_t count, u
         for (size_t number = 0; number < count; ++number) {
             V carry{};
             for (unsigned i = 0; i < k; ++i, at += length) {
+                soon(a + at);
+                soon(b + at);
                 const V x = load(a + at, n), y = load(b + at, n), both = x ^ y;
                 store(out + at, both ^ carry, n);
                 carry = (x & y) | (both & carry);
@@ -125,7 +135,7 @@ inline void from_tile(Square &t, const u64 *planes, unsigned k, size_t length, s
     if (words < 8) memset(&t, 0, sizeof t);
     for (unsigned i = 0; i < k; ++i) {
         memcpy(t.w[i], planes + i * length, 8 * words);
-        __builtin_prefetch(planes + i * length + 8);  // no processor follows so many streams by itself
+        soon(planes + i * length);
     }
     memset(t.w[k], 0, (32 - k) * sizeof t.w[0]);
     exchange<16>(t, 0x0000FFFF);

@@ -92,19 +92,18 @@ void bind_sort(nb::module_ &m) {
         const Out w(message), o(at0), l(at1);
         const In p(plus), q(minus);
         const size_t n = o.size() / 8, planes = digit_planes(bits, k), bytes = row_bytes<u64>(k, n);
-        if (parts0.size() != rows.size() || parts1.size() != rows.size() || rows.size() > 3)
-            throw std::invalid_argument("at most three thirds of two parts");
+        if (parts0.size() != rows.size() || parts1.size() != rows.size()) throw std::invalid_argument("two parts of each third");
         if (blocks ? n % blocks : n) throw std::invalid_argument("blocks have one size");
         std::vector<std::unique_ptr<In>> held;
-        Third thirds[3];
+        std::vector<Third> thirds;
         size_t first = 0;
         for (size_t i = 0; i < rows.size(); ++i) {
             const size_t length = (rows[i] + 63) / 64;
-            if (first % 64 || rows[i] > n - first) throw std::invalid_argument("thirds are whole words of bits, but the last");
+            if ((rows[i] && first % 64) || rows[i] > n - first) throw std::invalid_argument("thirds are whole words of bits, but the last");
             held.push_back(std::make_unique<In>(parts0[i]));
             held.push_back(std::make_unique<In>(parts1[i]));
-            thirds[i] = {held[2 * i]->at<u64>(planes * length), held[2 * i + 1]->at<u64>(planes * length), first, rows[i],
-                         length};
+            thirds.push_back({held[2 * i]->at<u64>(planes * length), held[2 * i + 1]->at<u64>(planes * length), first,
+                              rows[i], length});
             first += rows[i];
         }
         if (first != n) throw std::invalid_argument("the thirds are not all rows");
@@ -112,7 +111,7 @@ void bind_sort(nb::module_ &m) {
         u64 *const po = o.at<u64>(n), *const pl = l.at<u64>(n);
         const u8 *const pp = p.at<u8>(bytes), *const pq = q.at<u8>(bytes);
         const Unlocked free(planes * n / 8);
-        if (n) table.digit_ranks(pw, po, pl, thirds, rows.size(), one0, one1, pp, pq, bits, n / blocks, k);
+        if (n) table.digit_ranks(pw, po, pl, thirds.data(), thirds.size(), one0, one1, pp, pq, bits, n / blocks, k);
     });
     m.def("permutation", [](H out, H draws, size_t blocks) {
         const Out o(out);

@@ -12,6 +12,7 @@ from tacit.core.timing import LOOPBACK, Network
 from tacit.protocols.rep3 import bits as bit_rows
 from tacit.protocols.rep3 import leading
 from tacit.protocols.rep3.ranks import planes as digit_planes
+from tacit.protocols.rep3.ranks import row_blocks
 from tacit.protocols.rep3.turns import thirds
 
 ARAKI = "Araki, Furukawa, Lindell, Nof, Ohara, CCS 2016, section 2.2"
@@ -147,7 +148,10 @@ def _digit_ranks(
         b = planes_bytes(digit_planes(bits, ring.width), n)
         return _exchange(b, b)
 
-    return [*_turned(pattern)(ring, n, network), *_ring_pass(ring, n)]
+    waves: list[Wave] = []
+    for at, end in row_blocks(n, network):
+        waves += _turned(pattern)(ring, end - at, network)
+    return [*waves, *_ring_pass(ring, n)]
 
 
 def _select(ring: Ring, n: int, **_: object) -> list[Wave]:

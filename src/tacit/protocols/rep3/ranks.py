@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from tacit.core.blocks import elements
 from tacit.core.share import Planes, Share
+from tacit.core.timing import Network
 from tacit.kernels import rows as kernels
 from tacit.protocols.rep3.turns import Steps, run
 
@@ -28,6 +30,12 @@ def planes(bits: int, width: int) -> int:
     return ((1 << bits) - 1) * width
 
 
+def row_blocks(n: int, network: Network) -> list[tuple[int, int]]:
+    """Return which rows are told apart at a time: what is masked and sent of all at once would be most of the memory."""
+    step = elements(network)
+    return [(at, min(at + step, n)) for at in range(0, max(n, 1), step)]
+
+
 def digit_ranks(p: Rep3, digit: Planes, blocks: int, rows: int) -> Share:
     """F_rank: rank = Σ_v hot_v·C_v − 1, C_v how many rows of the block come before a row or at it, were v its digit.
 
@@ -35,17 +43,19 @@ def digit_ranks(p: Rep3, digit: Planes, blocks: int, rows: int) -> Share:
     Σ_v hot_v·(C_v − C_0), masks them, and reshares; C_0 − 1 it adds itself.
     """
     width, n = p.ring.width, digit.n
+    hot: list[Planes] = []
+    for at, end in row_blocks(n, p.party.network):
 
-    def steps(q: Rep3, low: int, high: int) -> Steps[Planes]:
-        return _hot(q, [part[:, low // 64 : -(-high // 64)] for part in digit.parts], high - low)
+        def steps(q: Rep3, low: int, high: int, at: int = at) -> Steps[Planes]:
+            words = slice(-(-(at + low) // 64), -(-(at + high) // 64))
+            return _hot(q, [part[:, words] for part in digit.parts], high - low)
 
-    hot = run(p, n, steps)
+        hot += run(p, end - at, steps)
     own, previous = (p.common(offset, "rep3/digit-ranks").packed(width, n, p.ring) for offset in (+1, -1))
     first, second = ([h.parts[j] for h in hot] for j in (0, 1))
     one = int(p.holds_constant(0)), int(p.holds_constant(1))
-    z, at0, at1 = kernels.digit_ranks(
-        first, second, [h.n for h in hot], *one, own, previous, blocks, width
-    )
+    z, at0, at1 = kernels.digit_ranks(first, second, [h.n for h in hot], *one, own, previous, blocks, width)
+    del hot, first, second
     p.party.send(p.party.peer(-1), "rep3.dot", z)
     theirs = p.ring.unpack(p.party.recv(p.party.peer(+1), "rep3.dot", z.size), at1.shape)
     np.add(at1, theirs, out=at1)
