@@ -124,7 +124,11 @@ class LaneSource:
         """Return, for every lane, one of the two orders of two rows."""
         assert (blocks, n) == (self.world.lanes, 2)
         first = self._next(1).astype(np.int64)
-        return (np.stack([first, 1 - first], axis=1) + 2 * np.arange(blocks)[:, None]).reshape(-1).astype(np.uint32)
+        return (
+            (np.stack([first, 1 - first], axis=1) + 2 * np.arange(blocks)[:, None])
+            .reshape(-1)
+            .astype(np.uint32)
+        )
 
 
 class LaneKeys:

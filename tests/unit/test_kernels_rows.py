@@ -50,7 +50,8 @@ def test_digits_told_apart(target: str, bits: int, k: int, lanes: int) -> None:
         digits = kernels.from_planes(a ^ b ^ c, 64 * lanes)
         for v in range(1, 1 << bits):
             number, mask = (
-                kernels.from_planes(x[(v - 1) * k : v * k], 64 * lanes) for x in (total, both("sum_planes", t, t, k))
+                kernels.from_planes(x[(v - 1) * k : v * k], 64 * lanes)
+                for x in (total, both("sum_planes", t, t, k))
             )
             assert np.array_equal(number + mask & np.uint64((1 << k) - 1), (digits == v).astype(np.uint64))
 
@@ -58,8 +59,17 @@ def test_digits_told_apart(target: str, bits: int, k: int, lanes: int) -> None:
 @needs_native
 @pytest.mark.parametrize("bits", [1, 2, 3, 4])
 @pytest.mark.parametrize(
-    ("blocks", "thirds"), [(1, [1]), (1, [0]), (3, [210]), (1, [20_000]), (1, [8192, 640, 77]), (97, [576, 64, 39]),
-                           (2, [9000]), (0, [0])]  # fmt: skip
+    ("blocks", "thirds"),
+    [
+        (1, [1]),
+        (1, [0]),
+        (3, [210]),
+        (1, [20_000]),
+        (1, [8192, 640, 77]),
+        (97, [576, 64, 39]),
+        (2, [9000]),
+        (0, [0]),
+    ],
 )
 def test_digit_ranks(target: str, bits: int, blocks: int, thirds: list[int]) -> None:
     n, draw = sum(thirds), Draw(bits, blocks, *thirds)

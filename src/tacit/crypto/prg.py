@@ -55,7 +55,7 @@ class Source(Protocol):
         """Return uniform bit planes, uint64 (planes, ceil(n/64))."""
 
     def permutation(self, blocks: int, n: int) -> Array:
-        """Return a uniform permutation of each of `blocks` blocks of n rows, as uint32 places in the flattened array."""
+        """Return a uniform permutation of each of `blocks` blocks of n rows, as uint32 places among all rows."""
 
 
 class Stream:
@@ -110,7 +110,7 @@ class Stream:
         return self.take(planes * lanes * 8).view(np.uint64).reshape(planes, lanes)
 
     def permutation(self, blocks: int, n: int) -> Array:
-        """Return a uniform permutation of each of `blocks` blocks of n rows, as uint32 places in the flattened array.
+        """Return a uniform permutation of each of `blocks` blocks of n rows, as uint32 places among all rows.
 
         A draw that would make some orders likelier than others is repeated, which depends on the stream alone.
         """

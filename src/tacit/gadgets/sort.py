@@ -71,7 +71,8 @@ def order(p: Protocol, keys: Planes | None, blocks: int, rows: int, step: int = 
         width = min(step, bits, columns[0].ring.width)
         digit = p.low_planes(columns[0].share, width)
         columns[:1] = _without(p, columns[0], width)
-        columns = p.place(Column(p.over(ring).digit_ranks(digit, blocks, rows), ring), columns)
+        at = [Column(p.over(ring).digit_ranks(digit, blocks, rows), ring)]
+        columns = p.place(at.pop(), [columns.pop(0) for _ in range(len(columns))])
         bits -= width
     return columns[0]
 

@@ -1,4 +1,4 @@
-"""The native kernels of rows behind the signatures of ``reference_rows``: allocate, call C++, which checks every size."""
+"""The native kernels of rows behind the signatures of ``reference_rows``: allocate, call C++, which checks sizes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def hot_first(bits0: Array, bits1: Array, rho: Array, k: int) -> Array:
 
 
 def hot_second(held: Array, bits: Array, t: Array, lead: bool, k: int) -> Array:
-    """Return planes of ``h[v ^ B] − t`` for the digits B of ``bits`` and the numbers h, of which ``h[0] = lead − Σ h``."""
+    """Return planes of ``h[v ^ B] − t`` for the digits B of ``bits`` and the numbers h, ``h[0] = lead − Σ h``."""
     out = np.empty(t.shape, U64)
     _native.hot_second(out, held, _c(bits), t, lead, bits.shape[0], k)
     return out
@@ -55,7 +55,7 @@ def digit_ranks(
     blocks: int,
     k: int,
 ) -> tuple[Array, Array, Array]:
-    """Return a party's packed summand z of ranks above digit 0's, masked, z plus a part of those, and the other part."""
+    """Return a party's packed summand z of ranks above digit 0's, masked; z plus a part of those, and the other."""
     n = sum(rows)
     shape = (blocks, n // blocks if blocks else 0)
     message, at0, at1 = np.empty((n * k + 7) // 8, U8), np.empty(shape, U64), np.empty(shape, U64)
@@ -75,7 +75,9 @@ def moved(x: Array, y: Array | None, at: Array, masks: Array | None, how: int, k
     return out
 
 
-def placed(a: Array, b: Array | None, at: Array | None, how: int, k: int, n: int, wide: bool = False) -> Array:
+def placed(
+    a: Array, b: Array | None, at: Array | None, how: int, k: int, n: int, wide: bool = False
+) -> Array:
     """Return ``out[at] = a + b`` (or XOR) of n packed elements, flat; ``at`` is a permutation."""
     out = np.empty(n, U128 if wide else U64)
     (_native.placed_128 if wide else _native.placed_64)(out, a, _maybe(b), _maybe(at), how, k)
@@ -90,6 +92,6 @@ def places(a: Array, b: Array, how: int, k: int, blocks: int, n: int) -> Array |
 
 
 def permutation(draws: Array, blocks: int) -> Array | None:
-    """Return permutations of the rows of each block, by 64 uniform bits for each row; None if they must be drawn again."""
+    """Return permutations of each block's rows, by 64 uniform bits for each row; None if they must be drawn again."""
     out = np.empty(draws.size, U32)
     return out if _native.permutation(out, draws, blocks) else None

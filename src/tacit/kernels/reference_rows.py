@@ -1,8 +1,8 @@
 """Rows that are sorted and moved, in NumPy: the specification of the kernels in ``native/sort.h`` and ``rows.h``.
 
-Digits of w bits are told apart by numbers [the digit is v] mod 2^k for v = 1…2^w − 1, k bit planes each, one number after
-another: ``uint64[(2^w − 1)·k, L]``. ``packed`` means ``pack_words`` of k bits an element. Places are ``uint32``, rows of
-all blocks counted together. Who holds what, and why it is private, is said in ``protocols/rep3``.
+Digits of w bits are told apart by numbers [the digit is v] mod 2^k for v = 1…2^w − 1, k bit planes each, one number
+after another: ``uint64[(2^w − 1)·k, L]``. ``packed`` means ``pack_words`` of k bits an element. Places are ``uint32``,
+rows of all blocks counted together. Who holds what, and why it is private, is said in ``protocols/rep3``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def hot_first(bits0: Array, bits1: Array, rho: Array, k: int) -> Array:
 
 
 def hot_second(held: Array, bits: Array, t: Array, lead: bool, k: int) -> Array:
-    """Return planes of ``h[v ^ B] − t`` for the digits B of ``bits`` and the numbers h, of which ``h[0] = lead − Σ h``."""
+    """Return planes of ``h[v ^ B] − t`` for the digits B of ``bits`` and the numbers h, ``h[0] = lead − Σ h``."""
     rest = _numbers(held, k)
     h = np.concatenate([np.uint64(lead) - rest.sum(axis=0, dtype=np.uint64)[None, :], rest])
     v = np.arange(1, 1 << bits.shape[0], dtype=np.uint64)[:, None]
@@ -65,7 +65,7 @@ def digit_ranks(
     blocks: int,
     k: int,
 ) -> tuple[Array, Array, Array]:
-    """Return a party's packed summand z of ranks above digit 0's, masked, z plus a part of those, and the other part.
+    """Return a party's packed summand z of ranks above digit 0's, masked; z plus a part of those, and the other.
 
     The parts are planes of consecutive rows, as many as ``rows`` says: whole words, but the last. The rank of a row is
     base + Σ_v hot·gap (`_digit_counts`), a sum of products of shared values; masks are packed, the rest is uint64.
@@ -114,7 +114,9 @@ def moved(x: Array, y: Array | None, at: Array, masks: Array | None, how: int, k
     return pack_words(s, k) if pack else _reduced(s, k)
 
 
-def placed(a: Array, b: Array | None, at: Array | None, how: int, k: int, n: int, wide: bool = False) -> Array:
+def placed(
+    a: Array, b: Array | None, at: Array | None, how: int, k: int, n: int, wide: bool = False
+) -> Array:
     """Return ``out[at] = a + b`` (or XOR) of n packed elements, flat; ``at`` is a permutation."""
     s = unpack_words(a, k, n, wide)
     if b is not None:
@@ -135,14 +137,16 @@ def places(a: Array, b: Array, how: int, k: int, blocks: int, n: int) -> Array |
         inside &= s["hi"] == 0
     if not np.all(inside):
         return None
-    at = (s["lo"] if k > 64 else s).reshape(blocks, rows) + (np.arange(blocks, dtype=np.uint64) * np.uint64(rows))[:, None]
+    at = (s["lo"] if k > 64 else s).reshape(blocks, rows) + (
+        np.arange(blocks, dtype=np.uint64) * np.uint64(rows)
+    )[:, None]
     met = np.zeros(n, bool)
     met[at.reshape(-1)] = True
     return at.reshape(-1).astype(U32) if np.all(met) else None
 
 
 def permutation(draws: Array, blocks: int) -> Array | None:
-    """Return permutations of the rows of each block, by 64 uniform bits for each row; None if they must be drawn again.
+    """Return permutations of each block's rows, by 64 uniform bits for each row; None if they must be drawn again.
 
     One row after another changes places with itself or a later one (Fisher, Yates): of m rows the one that the upper
     half of draw·m names; draws whose lower half is below 2^64 mod m are refused, so that all m are equally likely

@@ -141,9 +141,7 @@ def _to_arith(ring: Ring, n: int, planes: int = 1, network: Network = LOOPBACK, 
     return _turned(pattern)(ring, n // planes if planes else 0, network)
 
 
-def _digit_ranks(
-    ring: Ring, n: int, bits: int = 3, network: Network = LOOPBACK, **_: object
-) -> list[Wave]:
+def _digit_ranks(ring: Ring, n: int, bits: int = 3, network: Network = LOOPBACK, **_: object) -> list[Wave]:
     def pattern(ring: Ring, n: int) -> list[Wave]:
         b = planes_bytes(digit_planes(bits, ring.width), n)
         return _exchange(b, b)

@@ -1,8 +1,8 @@
 """Where rows go that are sorted by a digit of w shared bits.
 
 The two-operand view (docs/decisions/0003) of the digit A XOR B, where P0 knows A and P1 and P2 know B: P0 shares
-[A = v] for all v, and [A XOR B = v] = [A = v XOR B], which P1 and P2 take from what they hold, without a product of bits.
-Numbers stay bit planes until they are counted (docs/decisions/0040).
+[A = v] for all v, and [A XOR B = v] = [A = v XOR B], which P1 and P2 take from what they hold, without a product of
+bits. Numbers stay bit planes until they are counted (docs/decisions/0040).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def planes(bits: int, width: int) -> int:
 
 
 def row_blocks(n: int, network: Network) -> list[tuple[int, int]]:
-    """Return which rows are told apart at a time: what is masked and sent of all at once would be most of the memory."""
+    """Return which rows are told apart at a time: masks and messages of all at once would be most of the memory."""
     step = elements(network)
     return [(at, min(at + step, n)) for at in range(0, max(n, 1), step)]
 
@@ -39,8 +39,8 @@ def row_blocks(n: int, network: Network) -> list[tuple[int, int]]:
 def digit_ranks(p: Rep3, digit: Planes, blocks: int, rows: int) -> Share:
     """F_rank: rank = Σ_v hot_v·C_v − 1, C_v how many rows of the block come before a row or at it, were v its digit.
 
-    1., 2. share hot_v = [digit = v] in the ring for v > 0. 3. C_v is a sum of those: every party adds up its summands of
-    Σ_v hot_v·(C_v − C_0), masks them, and reshares; C_0 − 1 it adds itself.
+    1., 2. share hot_v = [digit = v] in the ring for v > 0. 3. C_v is a sum of those: every party adds up its summands
+    of Σ_v hot_v·(C_v − C_0), masks them, and reshares; C_0 − 1 it adds itself.
     """
     width, n = p.ring.width, digit.n
     hot: list[Planes] = []
@@ -73,7 +73,7 @@ def _hot(q: Rep3, bits: list[Array], n: int) -> Steps[Planes]:
     size, back = 8 * count * shape[1], LABEL + "-exchange"
     if party.index == 0:
         with2 = q.common(+2, STREAM)
-        first = kernels.hot_first(*bits, with2.planes(count, n), k)
+        first = kernels.hot_first(bits[0], bits[1], with2.planes(count, n), k)
         party.send(party.peer(1), LABEL, first)  # 1
         return Planes((with2.planes(count, n), q.common(+1, STREAM).planes(count, n)), n)
     if party.index == 1:
