@@ -35,10 +35,8 @@ def both(name: str, *given: Any) -> Any:
 @needs_native
 @pytest.mark.parametrize("bits", [1, 2, 3, 4])
 @pytest.mark.parametrize("k", [1, 5, 18, 32])
-@pytest.mark.parametrize("lanes", [0, 1, 7, 8, 9, 1025])
+@pytest.mark.parametrize("lanes", [0, 1, 9, 150])
 def test_digits_told_apart(target: str, bits: int, k: int, lanes: int) -> None:
-    if k * lanes > 9000:
-        pytest.skip("long, and the same as narrower numbers")
     draw = Draw(bits, k, lanes)
     rows = ((1 << bits) - 1) * k
     a, b, c = (draw.words(bits, lanes) for _ in range(3))
@@ -95,8 +93,8 @@ def test_ranks_of_digits_in_the_clear() -> None:
 
 
 @needs_native
-@pytest.mark.parametrize("n", [0, 1, 255, 256, 257, 1000, 40_000])
-@pytest.mark.parametrize("k", [1, 17, 32, 51, 64, 100, 128])
+@pytest.mark.parametrize("n", [0, 1, 257, 20_000])
+@pytest.mark.parametrize("k", [1, 17, 51, 64, 128])
 def test_moves(target: str, n: int, k: int) -> None:
     draw, ring = Draw(n, k), Ring(k)
     x, y = draw.ring(ring, n), draw.ring(ring, n)

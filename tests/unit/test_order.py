@@ -17,6 +17,8 @@ from tacit.array import order as od
 from tacit.array import tables
 from tacit.array.analyse import predict
 from tacit.array.interpret import Trace
+from tacit.array.ops import table
+from tacit.array.program import Aval
 from tacit.array.runtime import Format
 from tacit.array.session import Session
 from tacit.errors import DataError, NotRealised, ScaleError, ShapeError, UsageError
@@ -273,6 +275,14 @@ def test_refusals_name_the_remedy(s: Session) -> None:
         od.quantile(x, 1.5)
     with tacit.simulate("semi2k") as other, pytest.raises(NotRealised, match="rep3"):
         od.shuffle(secret_of_two(other))
+
+
+def test_more_rows_than_places_can_be_told_apart_are_refused() -> None:
+    rows, perm = Aval((1 << 16, 1 << 16), "int", 0, 1), Aval((1 << 16, 1 << 16), "perm", 0, 1)
+    for op, ins, params in (("order", [rows], {"descending": [False]}), ("arrange", [perm, rows], {}),
+                            ("restore", [perm, rows], {}), ("shuffle", [rows], {})):  # fmt: skip
+        with pytest.raises(ShapeError, match=f"{op} of 4294967296 rows"):
+            table()[op].abstract(ins, params)
 
 
 def secret_of_two(s: Session) -> Any:

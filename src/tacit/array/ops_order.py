@@ -44,6 +44,16 @@ def _need_axis(ins: list[Aval], what: str) -> tuple[int, ...]:
     return shape
 
 
+def _need_rows(ins: list[Aval], what: str) -> tuple[int, ...]:
+    """Return the shape of rows that move: their places are numbers of 32 bits."""
+    shape = _need_axis(ins, what)
+    if math.prod(shape) >= 1 << 32:
+        raise ShapeError(
+            f"{what} of {math.prod(shape)} rows: at most 2^32 - 1 move at a time; sort parts of them"
+        )
+    return shape
+
+
 def _refuse(rt: Runtime) -> None:
     """Raise NotRealised, before any message, where the protocol cannot shuffle."""
     if not rt.p.offers("shuffle"):
@@ -58,7 +68,7 @@ def _refuse(rt: Runtime) -> None:
 
 def _order_abstract(ins: list[Aval], params: Params) -> list[Aval]:
     need_kind(ins, "order", "int", "fixed", "bool")
-    shape = _need_axis(ins, "order")
+    shape = _need_rows(ins, "order")
     if len(params["descending"]) != len(ins):
         raise ShapeError(f"order of {len(ins)} keys needs as many directions")
     return [Aval(shape, "perm", 0, max(shape[-1] - 1, 0))]
@@ -143,7 +153,7 @@ def _moved_abstract(name: str) -> Any:
         if ins[0].kind != "perm":
             raise ScaleError(f"{name} takes what `order` made, not {ins[0].kind}")
         need_kind(ins[1:], name, "int", "fixed", "bool")
-        _need_axis(ins, name)
+        _need_rows(ins, name)
         return [Aval(a.shape, a.kind, a.lo, a.hi) for a in ins[1:]]
 
     return abstract
@@ -253,7 +263,7 @@ def _mover(back: bool) -> Any:
 
 def _shuffle_abstract(ins: list[Aval], params: Params) -> list[Aval]:
     need_kind(ins, "shuffle", "int", "fixed", "bool")
-    _need_axis(ins, "shuffle")
+    _need_rows(ins, "shuffle")
     if SECRET not in {a.where for a in ins} and len({a.where for a in ins} - {PUBLIC}) < 2:
         raise UsageError("shuffle takes secret values; an owner shuffles its own data before providing it")
     return [Aval(a.shape, a.kind, a.lo, a.hi) for a in ins]
@@ -271,7 +281,7 @@ def _shuffle_lower(rt: Runtime, vals: list[Value], outs: list[Aval], params: Par
 def _fill_abstract(ins: list[Aval], params: Params) -> list[Aval]:
     need_kind(ins[:1], "fill's flags", "bool")
     need_kind(ins[1:], "fill", "int", "fixed", "bool")
-    _need_axis(ins, "fill")
+    _need_rows(ins, "fill")
     return [Aval(a.shape, a.kind, min(a.lo, 0), max(a.hi, 0)) for a in ins[1:]]
 
 
