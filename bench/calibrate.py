@@ -92,7 +92,6 @@ def cases(p: Any, n: int) -> dict[str, tuple[Call, dict[str, Any]]]:
     tall, wide = x.reshape(n, 1), x[:1].reshape(1, 1)
     runtime, shape = Runtime(p, Format(64, 16), NAMES), Aval((n,), "fixed", -1, 1, "secret")
     chain = _chain(shape)
-    digits = held(p.over(narrow), (7, 1, n))
     found: dict[str, tuple[Call, dict[str, Any]]] = {
         "mul": (lambda: p.mul(x, x), {}),
         "mul_trunc": (lambda: p.mul_trunc(x, x, 16), {"f": 16}),
@@ -110,7 +109,7 @@ def cases(p: Any, n: int) -> dict[str, tuple[Call, dict[str, Any]]]:
         "to_arith": (lambda: p.to_arith(planes[:1]), {"planes": 1}),
         "select": (lambda: p.select(planes[:1], x), {}),
         "dot": (lambda: p.dot(x.reshape(1, n), x.reshape(1, n)), {"inner": 1}),
-        "dot ranks": (lambda: p.over(narrow).digit_ranks(digits), {"inner": 7}),
+        "digit_ranks": (lambda: p.over(narrow).digit_ranks(planes[:3], 1, n), {"bits": 3}),
         "factored Waves": (lambda: p.factored(x, how.series), _sizes(how.series)),
         "factored Powers": (lambda: p.factored(x, power), _sizes(power)),
         "shuffle": (lambda: p.shuffle([column]), {"widths": (64,)}),
@@ -224,7 +223,7 @@ def _curves(p: Any) -> dict[str, Points]:
             each = PARTS_OF.get(what, 1)
             # A call that takes several planes counts the bits of all.
             rows = sizes["planes"] if what == "combine" else 1
-            width = index_ring(n).width if what == "dot ranks" else 64
+            width = index_ring(n).width if what == "digit_ranks" else 64
             units = work(what.split(" ")[0], n * rows, sizes, width)
             found.setdefault(what, []).append((units, took[what] / each))
     found["factored"] = found["factored Waves"]  # other kinds

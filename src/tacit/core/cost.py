@@ -11,7 +11,7 @@ from typing import Any
 import numpy.typing as npt
 
 from tacit.algebra.ring import Ring
-from tacit.core.ghost import Ghost, ghost
+from tacit.core.ghost import Ghost
 from tacit.core.party import Party
 from tacit.core.protocol import Card
 from tacit.core.share import Matrix, Planes, Share
@@ -184,11 +184,6 @@ class CostModel(Ghost):
             self._line[name] = self._line.get(name, 0.0) + more
         for name, more in worked.items():
             self.cost.working[name] = self.cost.working.get(name, 0.0) + more
-
-    def digit_ranks(self, ones: Share) -> Share:
-        """Ranks by a digit on shapes: the messages of F_dot, another kernel."""
-        self.visit("dot", ones.size // ones.shape[0], inner=ones.shape[0], kind="ranks")
-        return ghost(ones.shape[1:])
 
     def matmul(self, x: Matrix, y: Matrix) -> Share:
         """F_matmul on shapes."""

@@ -159,6 +159,8 @@ def work(functionality: str, n: int, sizes: Mapping[str, Any], width: int = 64) 
         return n * int(sizes["terms"]) * int(sizes["width"])
     if functionality == "combine":
         return n * sum(sizes["widths"])
+    if functionality == "digit_ranks":
+        return n * ((1 << int(sizes["bits"])) - 1) * width
     if functionality == "dot":
         n *= int(sizes["inner"])
     if functionality in ("shuffle", "place", "fetch"):
