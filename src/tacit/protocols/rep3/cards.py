@@ -142,13 +142,15 @@ def _to_arith(ring: Ring, n: int, planes: int = 1, network: Network = LOOPBACK, 
 
 
 def _digit_ranks(ring: Ring, n: int, bits: int = 3, network: Network = LOOPBACK, **_: object) -> list[Wave]:
+    count = digit_planes(bits, ring.width)
+
     def pattern(ring: Ring, n: int) -> list[Wave]:
-        b = planes_bytes(digit_planes(bits, ring.width), n)
+        b = planes_bytes(count, n)
         return _exchange(b, b)
 
     waves: list[Wave] = []
     for at, end in row_blocks(n, network):
-        waves += _turned(pattern)(ring, end - at, network)
+        waves += _turned(pattern, count)(ring, end - at, network)
     return [*waves, *_ring_pass(ring, n)]
 
 

@@ -50,7 +50,7 @@ def digit_ranks(p: Rep3, digit: Planes, blocks: int, rows: int) -> Share:
             words = slice(-(-(at + low) // 64), -(-(at + high) // 64))
             return _hot(q, [part[:, words] for part in digit.parts], high - low)
 
-        hot += run(p, end - at, steps)
+        hot += run(p, end - at, steps, planes(digit.planes, width))
     own, previous = (p.common(offset, "rep3/digit-ranks").packed(width, n, p.ring) for offset in (+1, -1))
     first, second = ([h.parts[j] for h in hot] for j in (0, 1))
     one = int(p.holds_constant(0)), int(p.holds_constant(1))
