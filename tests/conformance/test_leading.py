@@ -30,6 +30,8 @@ PLACES = [
 def _every_size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "turned":
         monkeypatch.setattr(turns, "TURNED_FROM", 0)
+        monkeypatch.setattr(turns, "LEAST", 0)
+        assert len(turns.thirds(1)) == 3
 
 
 def _octaves(rng: np.random.Generator, n: int, bits: int) -> Array:

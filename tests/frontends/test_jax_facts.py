@@ -71,6 +71,21 @@ def test_a_truth_value_over_one_of_two_numbers_takes_no_division(name: str) -> N
     assert ("div" in {e.op for e in trace.program().eqns}) == (name == "a number over two")
 
 
+ONE_FOR_ALL: dict[str, Callable[[Any], Any]] = {
+    "one or zero": lambda x: lax.select(x[0, 0] > 0, jnp.ones(3), jnp.zeros(3)),
+    "numbers": lambda x: lax.select(x[0, 0] > 0, jnp.full(3, 2.0), jnp.full(3, 4.0)),
+    "quotient": lambda x: (
+        (x[0] > 0).astype(x.dtype) / lax.select(x[0, 0] > 0, jnp.full(3, 2.0), jnp.full(3, 4.0))
+    ),
+    "arrays": lambda x: lax.select(x[0, 0] > 0, x, jnp.zeros_like(x)),
+}
+
+
+@pytest.mark.parametrize("name", ONE_FOR_ALL)
+def test_one_truth_value_selects_for_all_elements(name: str) -> None:
+    same(ONE_FOR_ALL[name], [TIES])
+
+
 EMPTY: dict[str, Callable[[Any], Any]] = {
     "functions": lambda x: (
         jnp.arctanh(x),

@@ -15,6 +15,7 @@ from privacy_lanes import Key, Lab, Pins, Program, Setting, enumerate_lanes
 from tacit.algebra.ring import Ring
 from tacit.core.rows import Column
 from tacit.core.share import Planes, Share, stack_planes
+from tacit.protocols.rep3 import turns
 from tacit.protocols.rep3.bits import _climb, equal_plans
 from tacit.testing import NAMES, gather, gather_planes
 
@@ -184,6 +185,7 @@ def _on_thirds(name: str, *amount: Any) -> Callable[[Secrets], Program]:
 
     def of(s: Secrets) -> Program:
         def program(p: Any, lab: Lab) -> Any:
+            assert len(turns.thirds(3 * lab.world.lanes)) == 3
             if name in ("to_arith", "select"):
                 bits = [lab.share_bit(v & 1) for v in s]
                 planes = Planes(

@@ -197,3 +197,10 @@ def test_equal_keys_of_a_permutation_are_drawn_again(monkeypatch: pytest.MonkeyP
     assert sorted(stream.permutation(1, 5)) == [0, 1, 2, 3, 4]
     assert len(taken) == 2
     assert sorted(Tape([1, 0, 1]).permutation(1, 4)) == [0, 1, 2, 3]
+
+
+def test_a_stretch_of_another_size_than_the_array_is_refused() -> None:
+    """The counter moves on by what was asked for: more would be drawn twice."""
+    for size in (39, 48):
+        with pytest.raises(ValueError):
+            kernels.prg(b"k" * 16, 3, 40, np.zeros(size, np.uint8))

@@ -113,6 +113,17 @@ def test_an_owner_lays_few_windows_out_at_a_time(groups: int) -> None:
     assert peak < 30e6, "the windows of all take 78 MB"
 
 
+@pytest.mark.parametrize(
+    ("x", "w"),
+    [((0, 3, 8), (4, 3, 3)), ((2, 0, 8), (4, 0, 3)), ((2, 3, 2), (4, 3, 3)), ((2, 3, 8), (0, 3, 3))],
+)
+def test_empty_convolutions_in_the_clear(x: tuple[int, ...], w: tuple[int, ...]) -> None:
+    """No batch, no features, no window, no result: zeros of the shape that the sizes say."""
+    (got,) = table()["conv"].clear([np.ones(x), np.ones(w)], PLAIN)
+    assert got.shape == (x[0], w[0], max(0, x[2] - w[2] + 1))
+    assert not got.any()
+
+
 def test_ranges_count_the_taps_that_meet_data() -> None:
     trace = Trace()
     x = trace.input("x", "alice", (1, 1, 8), "fixed", 1, 2)

@@ -237,12 +237,10 @@ def _abstract(ins: list[Aval], params: Params) -> list[Aval]:
 def _clear(vals: list[Array], params: Params) -> list[Array]:
     x, w = vals
     sizes = sliding(x.shape, w.shape, params)
-    kernel, step = (
-        sizes.kernel(w),
-        max(1, LAID_OUT * sizes.batch // (sizes.groups * sizes.rows * sizes.inner)),
-    )
+    kernel, elements = sizes.kernel(w), sizes.groups * sizes.rows * sizes.inner
+    step = max(1, LAID_OUT * sizes.batch // max(1, elements))
     pieces = []
-    for at in range(0, sizes.batch, step):
+    for at in range(0, max(1, sizes.batch), step):
         some = replace(sizes, batch=min(step, sizes.batch - at))
         pieces.append(some.folded(np.matmul(some.columns(x[at : at + step]), kernel)))
     return [np.concatenate(pieces) if len(pieces) > 1 else pieces[0]]

@@ -254,6 +254,8 @@ def _between(it: Interpreter, which: Value, cases: list[Value]) -> Value:
             out = xp.where(np.asarray(which).astype(int) == i, it.lift(cases[i]), it.lift(out))
         return out
     first, second = cases
+    if which.shape != first.shape:  # one truth value may choose for all elements
+        which = xp.broadcast_to(which, first.shape)
     # Both known: c ? 1 : 0 is the truth value itself, as a number.
     if only(first) == 0 and only(second) == 1 and np.asarray(first).dtype.kind != "b":
         return _number(it, which)

@@ -232,5 +232,7 @@ def prg(key: bytes, block: int, nbytes: int, out: Array | None = None) -> Array:
         return reference.prg(key, block, nbytes, out)
     if out is None:
         out = np.empty(nbytes, np.uint8)
+    elif out.nbytes != nbytes:  # the caller's counter would not say where the next stretch begins
+        raise ValueError(f"{nbytes} bytes of a key stream do not fit {out.nbytes}")
     _native.prg(out, key, block >> 64, block & 0xFFFF_FFFF_FFFF_FFFF)
     return out

@@ -340,7 +340,8 @@ template <class T> void bind_rep3(nb::module_ &m, const std::string &suffix) {
         const MaybeIn p(plus), q(minus), e(packed);
         const size_t n = o.size() / sizeof(T), all = n * rows;
         if (!rows) throw std::invalid_argument("no rows to add");
-        if (bits > 8 * sizeof(T) || (e.size() && !bits)) throw std::invalid_argument("no such masks");
+        if (bits > 8 * sizeof(T) || (n * bits && !e.size()) || (e.size() && !bits))
+            throw std::invalid_argument("no such masks");
         const u8 *const pe = e.at<u8>((n * bits + 7) / 8);
         T *const to = o.at<T>(n);
         const T *const p0 = a0.at<T>(all), *const p1 = a1.at<T>(all), *const q0 = b0.at<T>(all),
