@@ -13,7 +13,7 @@ import numpy.typing as npt
 from tacit.algebra.ring import Ring
 from tacit.core.ghost import Ghost
 from tacit.core.party import Party
-from tacit.core.protocol import Card
+from tacit.core.protocol import Blocks, Card
 from tacit.core.share import Matrix, Planes, Share
 from tacit.core.timing import Machine, default_machine, work
 from tacit.errors import NotRealised
@@ -127,24 +127,44 @@ class CostModel(Ghost):
                 for wave in waves
             ],
             self.machine.processor(kind, work(functionality, n, sizes, self.ring.width)),
+            [wave.blocks if isinstance(wave, Blocks) else 1 for wave in waves],
         )
 
-    def _exchange(self, waves: list[list[tuple[str, str, int]]], seconds: float) -> None:
-        """Add a call's waves; each party works as much before each message that it sends as after the last."""
-        names = self.party.compute
+    def _exchange(self, waves: list[list[tuple[str, str, int]]], seconds: float, blocks: list[int]) -> None:
+        """Add a call's waves; each party works as much before each message that it sends as after the last.
+
+        Of a wave in blocks, the first is on its way while the others are computed, and worked on while they arrive.
+        """
+        names, clock = self.party.compute, self.cost.clock
         sends = Counter(name for wave in waves for name in {sender for sender, _, _ in wave})
         part = {name: seconds / (sends[name] + 1) for name in names}
-        for wave in waves:
-            self._busy(part, [name for name in names if any(sender == name for sender, _, _ in wave)])
-            self._wave(wave)
+        last: dict[str, float] = {}  # when a party has the last block
+        cut = 1
+        for wave, count in zip(waves, blocks, strict=True):
+            senders = [name for name in names if any(sender == name for sender, _, _ in wave)]
+            began = {name: clock.get(name, 0.0) for name in senders}
+            self._busy(part, senders)
+            for name in senders:
+                clock[name] = max(clock[name], last.get(name, 0.0) + part[name] / cut)
+            cut = count
+            self._wave(wave, began, cut, last)
         self._busy(part, names)
+        for name in names:
+            clock[name] = max(clock[name], last.get(name, 0.0) + part[name] / cut)
 
     def _name(self, index: int, outside: list[str]) -> str:
         if index >= 0:
             return self.party.compute[index]
         return outside[-1 - index]
 
-    def _wave(self, messages: list[tuple[str, str, int]]) -> None:
+    def _wave(
+        self,
+        messages: list[tuple[str, str, int]],
+        began: dict[str, float],
+        blocks: int,
+        last: dict[str, float],
+    ) -> None:
+        """Send messages in blocks that senders began to compute at times; note when receivers have the last."""
         depth, clock, network = self.cost.depth, self.cost.clock, self.party.network
         arrive: dict[str, int] = {}
         due: dict[str, float] = {}
@@ -152,11 +172,15 @@ class CostModel(Ghost):
             self.cost.links[sender, receiver] += size
             arrive[receiver] = max(arrive.get(receiver, 0), depth.get(sender, 0) + 1)
             depth.setdefault(sender, 0)
-            free = max(self._line.get(sender, 0.0), clock.setdefault(sender, 0.0))
+            ready = clock.setdefault(sender, 0.0)
+            start = began.get(sender, ready)
+            free = max(self._line.get(sender, 0.0), start + (ready - start) / blocks)
             near = self.machine.together
-            self._line[sender] = free + (0 if near else (size + FRAME_BYTES) / network.bytes_per_s)
+            takes = 0.0 if near else (size + FRAME_BYTES) / network.bytes_per_s
+            self._line[sender] = max(free + takes, ready + takes / blocks)
             way = self.machine.wake_s if near else network.one_way_s
-            due[receiver] = max(due.get(receiver, 0.0), self._line[sender] + way)
+            due[receiver] = max(due.get(receiver, 0.0), free + takes / blocks + way)
+            last[receiver] = max(last.get(receiver, 0.0), self._line[sender] + way)
         for receiver, d in arrive.items():
             depth[receiver] = max(depth.get(receiver, 0), d)
             clock[receiver] = max(clock.get(receiver, 0.0), due[receiver])

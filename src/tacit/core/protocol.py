@@ -32,6 +32,14 @@ Wave = list[tuple[int, int, int]]
 Pattern = Callable[..., list[Wave]]
 
 
+class Blocks(list[tuple[int, int, int]]):
+    """A wave whose messages leave in so many `blocks`, each while the next is computed."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.blocks = count
+
+
 @dataclass(frozen=True, slots=True)
 class Card:
     """What one realisation promises and costs; tests hold it against the meter, docs render it.

@@ -293,9 +293,9 @@ class _Counter(CostModel):
 
     messages = 0
 
-    def _wave(self, messages: list[tuple[str, str, int]]) -> None:
+    def _wave(self, messages: list[tuple[str, str, int]], *how: Any) -> None:
         self.messages += len(messages)
-        super()._wave(messages)
+        super()._wave(messages, *how)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ from typing import Any
 
 from tacit.algebra.ring import Ring
 from tacit.core.factors import lifted_bits
-from tacit.core.protocol import Card, Pattern, Wave
+from tacit.core.protocol import Blocks, Card, Pattern, Wave
 from tacit.core.timing import LOOPBACK, Network
 from tacit.protocols.rep3 import bits as bit_rows
 from tacit.protocols.rep3 import leading
 from tacit.protocols.rep3.ranks import planes as digit_planes
 from tacit.protocols.rep3.ranks import row_blocks
-from tacit.protocols.rep3.turns import thirds
+from tacit.protocols.rep3.turns import pieces, thirds
 
 ARAKI = "Araki, Furukawa, Lindell, Nof, Ohara, CCS 2016, section 2.2"
 TWO_OPERANDS = "two-operand view of Mohassel and Rindal (ABY3), CCS 2018, section 5; docs/decisions/0003"
@@ -45,14 +45,16 @@ def _turned(pattern: Callable[..., list[Wave]], bits: int = 64) -> Callable[...,
     """
 
     def whole(ring: Ring, n: int, network: Network = LOOPBACK, **sizes: Any) -> list[Wave]:
-        pieces = thirds(n, network, bits)
-        if len(pieces) == 1:
+        bounds = thirds(n, network, bits)
+        if len(bounds) == 1:
             return pattern(ring, n, **sizes)
+        blocks = len(pieces(n, network, bits)) // 3
         waves: list[Wave] = []
-        for r, (low, high) in enumerate(pieces):
+        for r, (low, high) in enumerate(bounds):
             for number, wave in enumerate(pattern(ring, high - low, **sizes)):
-                waves += [[]] * (number == len(waves))
-                waves[number] = waves[number] + [((a + r) % 3, (b + r) % 3, size) for a, b, size in wave]
+                if number == len(waves):
+                    waves.append(Blocks(blocks))
+                waves[number] += [((a + r) % 3, (b + r) % 3, size) for a, b, size in wave]
         return waves
 
     return whole

@@ -33,6 +33,8 @@ Steps = Generator[tuple[Expected, ...], list[Array], T]
 
 TURNED_FROM = 3 << 12
 """Words of P0's message from which the roles are turned on loopback: fewer are too short to matter."""
+BLOCK_BYTES = 1 << 18
+"""P0's message in a block: long enough to repay what a block costs, some 0.1 ms."""
 LEAST = 3 << 6
 """Fewer elements have no third of a whole word of bits."""
 
@@ -79,30 +81,53 @@ def alone(p: Rep3, steps: Steps[T]) -> T:
 
 
 def together(p: Rep3, every: list[Steps[T]]) -> list[T]:
-    """Run several protocols wave by wave; a wave's messages of all of them are received before any goes on."""
+    """Run several protocols wave by wave; each goes on as soon as it has its messages, and what it sends leaves."""
     results: list[Any] = [None] * len(every)
-    got: list[Any] = [None] * len(every)
+    wanted: list[tuple[Expected, ...] | None] = [None] * len(every)
     live = list(range(len(every)))
     while live:
-        wanted: list[tuple[int, tuple[Expected, ...]]] = []
+        going = []
         for i in live:
+            expected = wanted[i]
+            got = None if expected is None else [p.party.recv(*w) for w in expected]
             try:
-                wanted.append((i, every[i].send(got[i])))
+                wanted[i] = every[i].send(got)  # type: ignore[arg-type]
+                going.append(i)
             except StopIteration as end:
                 results[i] = end.value
-        for i, expected in wanted:
-            got[i] = [p.party.recv(*w) for w in expected]
-        live = [i for i, _ in wanted]
-    p.party.flush()
+            p.party.flush()
+        live = going
     return results
 
 
+def pieces(n: int, network: Network, bits: int) -> list[tuple[int, int, int]]:
+    """Return (role, start, stop) of what n elements are worked on in, in the order of work.
+
+    Thirds, and on links that are slower than the work, blocks of them, so that they carry the first while the
+    next are computed. Blocks are whole words of bits, so all of them take the bytes of their third.
+    """
+    bounds = thirds(n, network, bits)
+    if len(bounds) == 1:
+        return [(0, 0, n)]
+    step = n if network.bytes_per_s >= LOOPBACK.bytes_per_s else max(64, BLOCK_BYTES * 8 // bits // 64 * 64)
+    longest = max(stop - start for start, stop in bounds)
+    return [
+        (r, start + low, min(start + low + step, stop))
+        for low in range(0, longest, step)
+        for r, (start, stop) in enumerate(bounds)
+        if low == 0 or start + low < stop
+    ]
+
+
 def run(p: Rep3, n: int, make: Callable[[Rep3, int, int], Steps[T]], bits: int = 64) -> list[T]:
-    """Run `make(p, start, stop)` on the pieces of n elements, with the roles turned from piece to piece."""
-    pieces = thirds(n, p.party.network, bits)
-    if len(pieces) == 1:
+    """Run `make(p, start, stop)` on the pieces of n elements, with the roles turned from third to third; in order."""
+    found = pieces(n, p.party.network, bits)
+    if len(found) == 1:
         return [alone(p, make(p, 0, n))]
-    return together(p, [make(p.turned(r), *bounds) for r, bounds in enumerate(pieces)])
+    seats = [p.turned(r) for r in range(3)]
+    results = together(p, [make(seats[r], low, high) for r, low, high in found])
+    order = sorted(range(len(found)), key=lambda i: found[i][1])
+    return [results[i] for i in order]
 
 
 def joined(shares: list[Share], shape: tuple[int, ...]) -> Share:
