@@ -6,6 +6,7 @@ The threshold is lowered, so that thirds are empty, shorter than a word, and une
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,17 +17,23 @@ from test_conformance import SEED, opened, run
 
 from tacit.algebra.ring import Ring
 from tacit.core.party import Party
+from tacit.core.timing import LOOPBACK
 from tacit.protocols.rep3 import turns
 
 ROW_MOVERS = ("place", "fetch")
 
 
-@pytest.fixture(params=["turned", "as they are"])
+@pytest.fixture(params=["turned", "in blocks", "as they are"])
 def _every_size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.param == "turned":
-        monkeypatch.setattr(turns, "TURNED_FROM", 0)
-        monkeypatch.setattr(turns, "LEAST", 0)
-        assert len(turns.thirds(1)) == 3
+    if request.param == "as they are":
+        return
+    monkeypatch.setattr(turns, "TURNED_FROM", 0)
+    monkeypatch.setattr(turns, "LEAST", 0)
+    assert len(turns.thirds(1)) == 3
+    if request.param == "in blocks":  # as on links that are slower than loopback, and of the fewest elements
+        monkeypatch.setattr(turns, "LOOPBACK", replace(LOOPBACK, bytes_per_s=LOOPBACK.bytes_per_s + 1))
+        monkeypatch.setattr(turns, "BLOCK_BYTES", 1)
+        assert len(turns.pieces(400, LOOPBACK, 64)) == 7
 
 
 @pytest.fixture

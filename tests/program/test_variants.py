@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -25,7 +27,8 @@ from tacit.array.runtime import Format
 from tacit.array.secret import SecretArray
 from tacit.array.session import simulate
 from tacit.core.cost import CostModel
-from tacit.core.timing import LOOPBACK, PRESETS, Network
+from tacit.core.ghost import ghost
+from tacit.core.timing import LOOPBACK, PRESETS, Machine, Network
 from tacit.gadgets import smooth, sort
 from tacit.protocols import load
 from tacit.protocols.rep3 import bits, turns
@@ -107,6 +110,38 @@ def test_roles_are_turned_from_fewer_elements_on_slower_links() -> None:
     assert len(turns.thirds(turns.TURNED_FROM // 16, bits=16 * 64)) == 3
     assert len(turns.thirds(turns.TURNED_FROM // 16, bits=15 * 64)) == 1
     assert len(turns.thirds(turns.LEAST - 1, bits=10**6)) == 1
+
+
+def test_blocks_of_thirds_carry_the_same_bytes_in_order() -> None:
+    for n in (12_288, 12_289, 100_001):
+        assert turns.pieces(n, LOOPBACK, 64) == [(r, *b) for r, b in enumerate(turns.thirds(n))]
+        for each in (1, 64, 1_000):
+            found = turns.pieces(n, LAN, each)
+            assert [r for r, _, _ in found[:3]] == [0, 1, 2] and found[0][1] == 0
+            in_order = sorted(found, key=lambda piece: piece[1])
+            assert in_order[-1][2] == n and all(b[1] == a[2] for a, b in pairwise(in_order))
+            assert all(
+                low % 64 == 0 and (high - low) * each <= 8 * turns.BLOCK_BYTES for _, low, high in found
+            )
+            for r, (start, stop) in enumerate(turns.thirds(n, LAN, each)):
+                assert all(start <= low and high <= stop for role, low, high in found if role == r)
+
+
+def test_work_beside_blocks_on_their_way_takes_little_time_of_its_own() -> None:
+    n, work = 10**6, 0.03  # seconds of a party, much less than its bytes take
+    machine = Machine({"mul_trunc": ((1, 0.0), (n, work))}, cores=1.0)
+
+    def seconds(network: Network, machine: Machine) -> tuple[float, float]:
+        cards = load("rep3").cards
+        model = CostModel("rep3", cards, nowhere(OWNERS, network=network), Ring(64), machine=machine)
+        model.mul_trunc(ghost((n,)), ghost((n,)), 16)
+        return model.cost.seconds, max(model.cost.sent_by(o) for o in OWNERS) / network.bytes_per_s
+
+    took, bytes_alone = seconds(LAN, machine)
+    assert bytes_alone < took < bytes_alone + work / 3
+    fast = Network("fast", 80, LOOPBACK.bytes_per_s)
+    idle = replace(machine, curves={"mul_trunc": ((1, 0.0), (n, 0.0))})
+    assert seconds(fast, machine)[0] > seconds(fast, idle)[0] + 0.99 * work
 
 
 def test_digits_of_a_sort_and_clamps_follow_the_price() -> None:

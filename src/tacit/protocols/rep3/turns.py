@@ -109,8 +109,10 @@ def pieces(n: int, network: Network, bits: int) -> list[tuple[int, int, int]]:
     bounds = thirds(n, network, bits)
     if len(bounds) == 1:
         return [(0, 0, n)]
-    step = n if network.bytes_per_s >= LOOPBACK.bytes_per_s else max(64, BLOCK_BYTES * 8 // bits // 64 * 64)
-    longest = max(stop - start for start, stop in bounds)
+    longest = max(1, *(stop - start for start, stop in bounds))
+    step = longest
+    if network.bytes_per_s < LOOPBACK.bytes_per_s:
+        step = max(64, BLOCK_BYTES * 8 // bits // 64 * 64)
     return [
         (r, start + low, min(start + low + step, stop))
         for low in range(0, longest, step)
