@@ -172,6 +172,13 @@ def test_costs_are_as_the_cards_say() -> None:
         check("rep3", 64, body, 3, "", f"n={n}")
 
 
+def test_many_planes_turn_the_roles_of_few_elements() -> None:
+    n = turns.TURNED_FROM // 3 + 1
+    planes, weights = np.zeros((3, -(-n // 64)), np.uint64), np.ones((1, 3), np.uint64)
+    assert len(turns.thirds(n)) == 1 and len(turns.thirds(n, bits=3 * 64)) == 3
+    check("rep3", 64, lambda p: p.combine(scatter_planes(p, planes, n), weights, [64]), 3, "", f"n={n}")
+
+
 @pytest.mark.parametrize(
     ("width", "body", "message"),
     [

@@ -74,13 +74,15 @@ def test_draws_are_writable_and_do_not_repeat() -> None:
 @pytest.mark.parametrize("width", [3, 64, 128])
 def test_filling_an_array_draws_what_a_new_one_would_hold(width: int) -> None:
     ring, n = Ring(width), 77
-    for made in (lambda: Stream(b"k" * 32, "x"), lambda: Tape(range(2 * n))):
+    for made in (lambda: Stream(b"k" * 32, "x"), lambda: Tape(range(3 * n))):
         one, other = made(), made()
         whole = np.zeros(2 * n, ring.dtype)
         for part in (whole[:n], whole[n:]):
             assert other.fill(ring, part) is part
         expected = [one.ring(ring, (n,)) for _ in range(2)]
         assert np.array_equal(whole, np.concatenate(expected))
+        spread = np.zeros((n, 2), ring.dtype)[:, 0]
+        assert np.array_equal(other.fill(ring, spread), spread) and np.any(spread != np.zeros(1, ring.dtype))
 
 
 def test_streams_of_other_labels_peers_and_keys_differ() -> None:

@@ -43,7 +43,7 @@ class Source(Protocol):
         """Return uniform ring elements of `shape`."""
 
     def fill(self, ring: Ring, out: Array) -> Array:
-        """Write uniform ring elements to a contiguous array, and return it."""
+        """Write uniform ring elements to an array, and return it."""
 
     def bits(self, bits: int, shape: tuple[int, ...], ring: Ring) -> Array:
         """Return uniform elements below 2^bits, in the representation of `ring`."""
@@ -89,8 +89,8 @@ class Stream:
         return ring.reduce_fresh(self.take(n * ring.dtype.itemsize).view(ring.dtype)).reshape(shape)
 
     def fill(self, ring: Ring, out: Array) -> Array:
-        """Write uniform ring elements to a contiguous array, and return it."""
-        if ring.width == 64:
+        """Write uniform ring elements to an array, and return it."""
+        if ring.width == 64 and out.flags.c_contiguous:
             self.take(out.nbytes, out.reshape(-1).view(np.uint8))
         else:
             out[...] = self.ring(ring, out.shape)
