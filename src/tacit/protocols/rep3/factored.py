@@ -17,7 +17,7 @@ from tacit.core.share import Share
 from tacit.errors import RangeError
 from tacit.protocols.rep3 import lift
 from tacit.protocols.rep3.lift import Into, Lift
-from tacit.protocols.rep3.turns import Steps, run
+from tacit.protocols.rep3.turns import Steps
 
 if TYPE_CHECKING:
     from tacit.protocols.rep3 import Rep3
@@ -35,16 +35,14 @@ def factored(p: Rep3, x: Share, how: Factors) -> Share:
     w, k = how.width, p.ring.width
     if not (w <= 64 and k <= 64 and 0 <= how.shift <= max(w - 2, 0)):
         raise RangeError(f"a sum of {w} bits, shifted by {how.shift}, does not lift to {k}")
-    low_part, high_part = lift.room(p, x.size)
 
-    def steps(q: Rep3, low: int, high: int) -> Steps[Share]:
+    def steps(q: Rep3, low: int, high: int, into: Into) -> Steps[Share]:
         i, (first, second) = q.party.index, (part[low:high] for part in x.parts)
         # a = x0 + x1 is not reduced: the function's period may be longer than the ring of the result.
         known = first + second if i == 0 else second if i == 1 else first
-        return (_first, _second, _third)[i](q, known, how, (low_part[low:high], high_part[low:high]))
+        return (_first, _second, _third)[i](q, known, how, into)
 
-    run(p, x.size, steps, how.terms * how.width)
-    return Share((low_part, high_part))
+    return lift.in_place(p, (x.size,), steps, how.terms * how.width)
 
 
 def _first(q: Rep3, known: Array, how: Factors, into: Into) -> Steps[Share]:

@@ -86,6 +86,19 @@ def room(q: Rep3, shape: int | tuple[int, ...]) -> Into:
     return np.empty(shape, q.ring.dtype), np.empty(shape, q.ring.dtype)
 
 
+def in_place(
+    p: Rep3, shape: tuple[int, ...], make: Callable[[Rep3, int, int, Into], Steps[Share]], bits: int = 64
+) -> Share:
+    """Run `make(p, start, stop, into)` on pieces, as `run` does; each writes its part of the result to `into`."""
+    first, second = room(p, prod(shape))
+
+    def steps(q: Rep3, low: int, high: int) -> Steps[Share]:
+        return make(q, low, high, (first[low:high], second[low:high]))
+
+    run(p, first.size, steps, bits)
+    return Share((first.reshape(shape), second.reshape(shape)))
+
+
 def first(q: Rep3, how: Lift, with1: Source, with2: Source, into: Into, *before: Array) -> Share:
     """P0's part. 1. P0 → P1: what comes `before`, and a share of α·β."""
     party, ring, bits, n = q.party, q.ring, how.bits(q.ring), into[0].size
@@ -181,13 +194,7 @@ def product_into(p: Rep3, product: Product, shape: tuple[int, ...], how: Lift) -
     its own mask and how z2 depends on the factors.
     1. P0 → P1: z0, masked by a draw with P2, and what the lift needs. P2 → P1: masked v. 2. and 3. as every lift.
     """
-    parts = room(p, prod(shape))
-
-    def steps(q: Rep3, low: int, high: int) -> Steps[Share]:
-        return _product(q, product, low, high, how, (parts[0][low:high], parts[1][low:high]))
-
-    run(p, prod(shape), steps)
-    return Share((parts[0].reshape(shape), parts[1].reshape(shape)))
+    return in_place(p, shape, lambda q, low, high, into: _product(q, product, low, high, how, into))
 
 
 def _product(q: Rep3, product: Product, low: int, high: int, how: Lift, into: Into) -> Steps[Share]:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from tacit import kernels
 from tacit.core.share import Planes, Share
-from tacit.protocols.rep3.lift import Into, Lift, Product, product_into, room
+from tacit.protocols.rep3.lift import Into, Lift, Product, in_place, product_into, room
 from tacit.protocols.rep3.turns import Steps, joined, run
 
 if TYPE_CHECKING:
@@ -35,15 +35,12 @@ def trunc(p: Rep3, x: Share, f: int) -> Share:
     if f == 0:
         return x
     parts = [np.ascontiguousarray(part).reshape(-1) for part in x.parts]
-    low_part, high_part = room(p, x.size)
 
-    def steps(q: Rep3, low: int, high: int) -> Steps[Share]:
+    def steps(q: Rep3, low: int, high: int, into: Into) -> Steps[Share]:
         mine = [part[low:high] for part in parts]
-        into = (low_part[low:high], high_part[low:high])
         return _trunc(q, (mine[0], mine[1], None), high - low, f, round_up=1, into=into)
 
-    run(p, x.size, steps)
-    return Share((low_part.reshape(x.shape), high_part.reshape(x.shape)))
+    return in_place(p, x.shape, steps)
 
 
 def product_trunc(p: Rep3, product: Product, shape: tuple[int, ...], f: int) -> Share:
@@ -54,13 +51,7 @@ def product_trunc(p: Rep3, product: Product, shape: tuple[int, ...], f: int) -> 
     """
     if p.ring.width <= 64:
         return product_into(p, product, shape, Lift(p.ring.width, f, "rep3.product"))
-    low_part, high_part = room(p, prod(shape))
-
-    def steps(q: Rep3, low: int, high: int) -> Steps[Share]:
-        return _product_trunc(q, product, low, high, f, (low_part[low:high], high_part[low:high]))
-
-    run(p, prod(shape), steps)
-    return Share((low_part.reshape(shape), high_part.reshape(shape)))
+    return in_place(p, shape, lambda q, low, high, into: _product_trunc(q, product, low, high, f, into))
 
 
 def _product_trunc(q: Rep3, product: Product, low: int, high: int, f: int, into: Into) -> Steps[Share]:
@@ -179,15 +170,12 @@ def select(p: Rep3, b: Planes, x: Share) -> Share:
     A is already additively shared between P1 (x1) and P2 (x0). 1. P0 shares βA and β. 2. P1 and P2 reshare.
     """
     flat = [np.ascontiguousarray(part).reshape(-1) for part in x.parts]
-    low_part, high_part = room(p, x.size)
 
-    def steps(q: Rep3, low: int, high: int) -> Steps[Share]:
+    def steps(q: Rep3, low: int, high: int, into: Into) -> Steps[Share]:
         bits = [part[0, -(-low // 64) : -(-high // 64)] for part in b.parts]
-        into = (low_part[low:high], high_part[low:high])
         return _select(q, bits, [part[low:high] for part in flat], into)
 
-    run(p, x.size, steps)
-    return Share((low_part.reshape(x.shape), high_part.reshape(x.shape)))
+    return in_place(p, x.shape, steps)
 
 
 def _select(q: Rep3, bits: list[Array], x: list[Array], into: Into) -> Steps[Share]:
