@@ -18,7 +18,7 @@ from tacit import protocols
 from tacit.algebra.ring import Ring
 from tacit.array.analyse import predict
 from tacit.array.interpret import Trace
-from tacit.array.passes import localise
+from tacit.array.merge import optimise
 from tacit.array.program import Aval, Input, Program, owned, parse
 from tacit.array.ranges import check, secret_steps
 from tacit.array.runtime import Format, Runtime, Value
@@ -65,7 +65,7 @@ def trace(program: str, params: dict[str, Any], inputs: dict[str, dict[str, Any]
         context.inputs.append(Input(name, spec["owner"] or NAMES[0], var, aval))
         arrays[name] = SecretArray(context, var, aval)
     outs = trace_jax(programs.PROGRAMS[program](params), [arrays])
-    made = localise(context.program(outs))
+    made = optimise(context.program(outs))
     for step in secret_steps(made):
         check(step, FORMAT)
     return made

@@ -27,7 +27,7 @@ import numpy.typing as npt
 from tacit.array import functions as fn
 from tacit.array.analyse import Plan
 from tacit.array.interpret import Trace, reveal
-from tacit.array.passes import localise, prune
+from tacit.array.merge import optimise
 from tacit.array.program import Program
 from tacit.array.ranges import fit
 from tacit.array.runtime import Format, Runtime, check_input
@@ -148,7 +148,7 @@ class Study:
             others = (*owners, *((self.dealer,) if self.dealer else ()))
             parties = tuple(dict.fromkeys((*compute, *others)))
             program = self._trace()
-            program = localise(program) if self.local else prune(program)
+            program = optimise(program, self.local)
             fmt = fit(program, self.width, self.frac_bits, self.at_least)
             name = getattr(self.function, "__name__", "study")
             title = self.title or ("study" if name == "<lambda>" else name)

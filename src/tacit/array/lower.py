@@ -173,9 +173,14 @@ def _extreme(rt: Runtime, x: Value, y: Value, least: bool = False) -> Share:
     step = rt.p.select(above, flat).reshape(*d.shape)
     if least:
         return rt.p.sub(rt.share(x), step)
+    return plus(rt, step, y)
+
+
+def plus(rt: Runtime, x: Share, y: Value) -> Share:
+    """X + y."""
     if _zero(y):
-        return step
-    return rt.p.add_public(step, rt.encode(y)) if _public(y) else rt.p.add(rt.share(y), step)
+        return x
+    return rt.p.add_public(x, rt.encode(y)) if _public(y) else rt.p.add(rt.share(y), x)
 
 
 def abs_(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:

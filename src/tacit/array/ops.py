@@ -287,6 +287,7 @@ def _no_clear(vals: list[Array], params: Params) -> list[Array]:
 
 
 def _table() -> dict[str, Op]:
+    from tacit.array import compare as cm
     from tacit.array import composed as cp
     from tacit.array import lookup as lk
     from tacit.array import lower as lw
@@ -397,6 +398,7 @@ def _table() -> dict[str, Op]:
         Op("assume", _assume, clear_assume, lambda rt, v, o, p: [rt.share(v[0])]),
         Op("reveal", _reveal, lambda v, p: [v[0]], None, lambda i, o, p, f: fits(i, i, p, f), local=False),
         Op("scan", scan_abstract, _no_clear, None, lambda i, o, p, f: 1, exact=False, local=False),
+        *cm.ENTRIES,
         *cp.ENTRIES,
         *sh.ENTRIES,
         *oo.ENTRIES,

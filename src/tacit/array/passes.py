@@ -39,6 +39,8 @@ ELEMENTWISE = frozenset(
         "log",
         "lt",
         "eq",
+        "compare",
+        "weigh",
         "and",
         "or",
         "xor",
@@ -176,8 +178,9 @@ class _Localiser:
             if cut is None:
                 return False
             columns.append(cut)
-        outs = [self._emit(eqn.op, row, eqn.params)[0] for row in zip(*columns, strict=True)]
-        self.parts[eqn.outs[0]] = (axis, outs)
+        made = [self._emit(eqn.op, row, eqn.params) for row in zip(*columns, strict=True)]
+        for v, outs in zip(eqn.outs, zip(*made, strict=True), strict=True):
+            self.parts[v] = (axis, list(outs))
         return True
 
     def _cut(self, v: int, axis: int, sizes: list[int]) -> list[int] | None:

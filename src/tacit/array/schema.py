@@ -14,6 +14,8 @@ from tacit.array.program import Aval, Eqn, Program
 from tacit.errors import DataError, ShapeError
 
 Check = Callable[[Any], bool]
+WANTED = ("less", "greater", "greatest", "least", "distance")
+"""What a comparison of x and y may be asked for, in the order of its results: x < y, x > y, max, min, |x − y|."""
 MAX_AXES, MAX_ELEMENTS, MAX_REACH = 32, 1 << 36, 2.0**300
 INPUT_NAME = re.compile(r"^[^\s%]{1,128}$")
 
@@ -75,6 +77,14 @@ def _name(v: Any) -> bool:
     return isinstance(v, str) and v.isprintable() and 0 < len(v) <= 128
 
 
+def _wanted(v: Any) -> bool:
+    return isinstance(v, list | tuple) and len(v) > 0 and list(v) == [name for name in WANTED if name in v]
+
+
+def _weights(v: Any) -> bool:
+    return isinstance(v, np.ndarray) and v.dtype.kind in "fi" and v.ndim == 1 and all(is_number(w) for w in v)
+
+
 PARAMS: dict[str, dict[str, Check]] = {
     "const": {"value": _array},
     "sum": {"axes": _axes},
@@ -99,6 +109,8 @@ PARAMS: dict[str, dict[str, Check]] = {
     "dynamic_slice": {"sizes": _wholes},
     "order": {"descending": _flags},
     "extreme": {"least": _flag, "place": _flag},
+    "compare": {"want": _wanted},
+    "weigh": {"weights": _weights},
     "running": {"least": _flag},
     "spread": {"size": is_whole, "last": _flag},
     "conv": {
@@ -110,12 +122,13 @@ PARAMS: dict[str, dict[str, Check]] = {
 
 OPTIONAL: dict[str, dict[str, Check]] = {"assume": {"why": _text}}
 
-_TWO = "add sub mul maximum minimum matmul conv lookup spread div lt eq and or xor"
+_TWO = "add sub mul maximum minimum compare matmul conv lookup spread div lt eq and or xor"
 OPERANDS: dict[str, range] = {
     "const": range(1),
     "select": range(3, 4),
     "scan": range(1 << 16),
     "concat": range(1, 1 << 16),
+    "weigh": range(1, 1 << 10),
     "dynamic_slice": range(1, MAX_AXES + 2),
     "dynamic_update": range(2, MAX_AXES + 3),
     **dict.fromkeys(["order", "shuffle"], range(1, 1 << 10)),

@@ -7,7 +7,7 @@ follows from constants alone is computed here, while tracing, and adds no equati
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import jax
@@ -140,6 +140,10 @@ class Interpreter:
         self.facts: dict[int, tuple[Any, ...]] = {}
         self.extremes: dict[int, Extreme] = {}
         """Which arrays hold maxima or minima, and of what."""
+        self.of_two: dict[int, tuple[Hashable, Hashable]] = {}
+        """Which arrays are the greater or lesser of two, and of which."""
+        self.attains: dict[int, tuple[int, int]] = {}
+        """Which truth values say that such an array equals one of its two, and which one."""
         self.views: dict[int, tuple[int, tuple[int, ...]]] = {}
         """Which arrays are others with their axes permuted, and how."""
         self.masked: dict[int, jax_masked.Masked] = {}

@@ -5,9 +5,11 @@ Only there do they prove a range: x less its maximum is not positive, one of the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from tacit.array.secret import SecretArray
 from tacit.frontends.jax_flat import Value, known
@@ -88,3 +90,28 @@ def beside(it: Interpreter, x: Value, y: Value, least: bool) -> tuple[int, ...] 
     ):
         return None
     return tuple(k for k in range(x.ndim) if held[k] in found.axes)
+
+
+# -- of two values ----------------------------------------------------------------------------------------
+
+
+def identity(v: Value) -> Hashable:
+    """Return what two values have in common if and only if they are one variable, or equal numbers."""
+    if not known(v):
+        return int(v.ref)
+    a = np.asarray(v, np.float64)
+    return ("number", a.reshape(-1)[0].item()) if a.size and np.all(a == a.reshape(-1)[0]) else a.tobytes()
+
+
+def attain(it: Interpreter, x: Value, y: Value, out: SecretArray) -> None:
+    """Note that `out` says whether the greater or lesser of two equals one of them."""
+    for v, z in ((x, y), (y, x)):
+        two = () if known(z) else it.of_two.get(z.ref, ())
+        if identity(v) in two:
+            it.attains[out.ref] = (z.ref, two.index(identity(v)))
+
+
+def one_is_met(it: Interpreter, x: SecretArray, y: SecretArray) -> bool:
+    """Whether x says that an extreme is the one and y that it is the other of two, so that x or y is true."""
+    a, b = it.attains.get(x.ref), it.attains.get(y.ref)
+    return a is not None and b is not None and a[0] == b[0] and a[1] != b[1]

@@ -18,7 +18,7 @@ from jax.ad_checkpoint import checkpoint_name
 from tacit.array import functions as xp
 from tacit.array.secret import SecretArray
 from tacit.errors import UsageError
-from tacit.frontends.jax_extremes import Extreme, beside
+from tacit.frontends.jax_extremes import Extreme, attain, beside
 from tacit.frontends.jax_flat import Step, Value, known
 
 if TYPE_CHECKING:
@@ -197,6 +197,8 @@ def _reduce_min(it: Interpreter, step: Step, ins: list[Value], outs: list[Value]
 
 def _eq(it: Interpreter, step: Step, ins: list[Value], outs: list[Value]) -> list[Value]:
     """Note which elements equal their own maximum or minimum: one at least does, exactly."""
+    if not known(outs[0]):
+        attain(it, ins[0], ins[1], outs[0])
     if known(outs[0]) or any(known(v) for v in ins):
         return outs
     for x, y in (ins, ins[::-1]):

@@ -11,6 +11,7 @@ from tacit.array import functions as xp
 from tacit.array.secret import SecretArray
 from tacit.errors import NotRealised, RangeError
 from tacit.frontends import jax_rules
+from tacit.frontends.jax_extremes import one_is_met
 from tacit.frontends.jax_flat import Step, Value, known
 
 if TYPE_CHECKING:
@@ -38,12 +39,12 @@ def _div(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
         if not (known(x) or known(y)) and it.facts.get(x.ref) == ("sine", y.ref):
             # jnp.sinc divides a sine by its angle, which is not zero there but may be as small as one unit.
             return [xp.sin_over(y)]
-        shared = None if known(x) or known(y) else _shared_out(it.facts.get(x.ref), it.facts.get(y.ref))
+        shared = None if known(x) or known(y) else _shared_out(it, it.facts.get(x.ref), it.facts.get(y.ref))
         return [xp.divide(x, y) if shared is None else shared]
     return [_quotient(it, step, ins)[0]]
 
 
-def _shared_out(x: Any, y: Any) -> SecretArray | None:
+def _shared_out(it: Interpreter, x: Any, y: Any) -> SecretArray | None:
     """Return a truth value over one of two numbers, by the facts of both, without a division; None of anything else.
 
     JAX shares the gradient of a maximum between operands that are equal: [x = max] / (2 if [y = max] else 1).
@@ -51,10 +52,13 @@ def _shared_out(x: Any, y: Any) -> SecretArray | None:
     if x is None or y is None or x[0] != "truth" or y[0] != "either" or x[1].shape != y[1].shape:
         return None
     (_, truth), (_, which, second, first) = x, y
+    second, first = 1 / second, 1 / first
+    if one_is_met(it, truth, which) and first >= second >= 0:
+        # Without `which`, `truth` holds: the weights add up to what it is worth alone.
+        return xp._bind("weigh", truth, xp.logical_not(which), weights=np.array([second, first - second]))
     both = xp.logical_and(truth, which)
-    parts = zip((both, xp.logical_xor(truth, both)), (1 / second, 1 / first), strict=True)
-    out = xp.add(*(xp.multiply(xp.astype(bit, "int"), c) for bit, c in parts))
-    lo, hi = min(0, 1 / second, 1 / first), max(0, 1 / second, 1 / first)
+    out = xp._bind("weigh", both, xp.logical_xor(truth, both), weights=np.array([second, first]))
+    lo, hi = min(0, second, first), max(0, second, first)
     return xp._bind("assume", out, lo=lo, hi=hi, why="at most one of two truth values is true")
 
 

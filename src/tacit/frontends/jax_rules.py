@@ -12,7 +12,7 @@ from tacit.array import functions as xp
 from tacit.array import order as od
 from tacit.array.secret import SecretArray
 from tacit.errors import NotRealised, RangeError
-from tacit.frontends.jax_extremes import Extreme, beside
+from tacit.frontends.jax_extremes import Extreme, beside, identity
 from tacit.frontends.jax_facts import away_from_zero
 from tacit.frontends.jax_flat import Step, Value, known
 
@@ -128,6 +128,7 @@ def _max(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
         return [y]
     out = xp.maximum(x, y)
     it.facts[out.ref] = ("above", {v.ref for v in ins if not known(v)})
+    it.of_two[out.ref] = (identity(x), identity(y))
     return [out]
 
 
@@ -135,7 +136,11 @@ def _min(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     x, y = ins
     if only(y) == math.inf and not known(x):
         return [x]
-    return [y] if only(x) == math.inf else [xp.minimum(x, y)]
+    if only(x) == math.inf:
+        return [y]
+    out = xp.minimum(x, y)
+    it.of_two[out.ref] = (identity(x), identity(y))
+    return [out]
 
 
 # -- functions --------------------------------------------------------------------------------------------

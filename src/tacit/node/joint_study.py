@@ -15,7 +15,7 @@ import numpy.typing as npt
 from tacit import stats
 from tacit.array import functions as fn
 from tacit.array.interpret import Trace, reveal
-from tacit.array.passes import localise
+from tacit.array.merge import optimise
 from tacit.array.program import Program
 from tacit.array.ranges import fit
 from tacit.errors import DataError, UsageError
@@ -198,7 +198,7 @@ def study_job(spec: StudySpec, rows: Mapping[str, int]) -> Job:
         raise DataError(
             f"a joint study needs at least three tables, because the first three owners compute; found {len(owners)}"
         )
-    program = localise(study_program(spec, rows))
+    program = optimise(study_program(spec, rows))
     columns = dict.fromkeys(owners, spec.columns)
     return Job(spec.title, "rep3", fit(program, at_least=FRACTION), owners[:3], owners, program, columns)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tacit.array import functions as fn
 from tacit.array.interpret import Trace, reveal
-from tacit.array.passes import localise
+from tacit.array.merge import optimise
 from tacit.array.program import Program
 from tacit.array.ranges import fit
 from tacit.node.job import Job
@@ -40,7 +40,7 @@ def bank_program(clients: int, reader: str = "bank-a") -> Program:
 
 def bank_job(clients: int, reader: str = "bank-a") -> Job:
     """Return the job of the bank demonstration: three owners, three servers."""
-    program = localise(bank_program(clients, reader))
+    program = optimise(bank_program(clients, reader))
     tables = {"bank-a": (INCOME,), "bank-b": (DEBT,), "model-owner": WEIGHTS}
     parties = (*SERVERS, "bank-a", "bank-b", "model-owner")
     return Job("score of shared clients", "rep3", fit(program), SERVERS, parties, program, tables)
@@ -60,6 +60,6 @@ def salaries_program(people: Sequence[str]) -> Program:
 
 def salaries_job(people: Sequence[str]) -> Job:
     """Return the job of the salaries demonstration: no servers, everyone computes."""
-    program = localise(salaries_program(people))
+    program = optimise(salaries_program(people))
     tables = dict.fromkeys(people, (SALARY,))
     return Job("salaries", "semi2k", fit(program), tuple(people), tuple(people), program, tables)
