@@ -144,6 +144,29 @@ def test_compared_once(name: str) -> None:
             assert np.array_equal(g, w), "a comparison is exact"
 
 
+@pytest.mark.parametrize("n", [3, 64, 200])
+def test_the_predicted_cost_is_the_metered_cost(n: int) -> None:
+    trace = Trace()
+    x, y = (trace.input("x", o, (n,), "fixed", -4, 4) for o in OWNERS[:2])
+    less, greater, most, gap = trace.bind(
+        "compare", [x, y], {"want": ["less", "greater", "greatest", "distance"]}
+    )
+    c = trace.bind("weigh", [less, ~greater], {"weights": np.array([0.5, 0.5])})[0]
+    reveal(c * most + gap, why="test", name="r")
+    program = trace.program()
+
+    def body(p: Any) -> Any:
+        value = np.zeros(n) if p.party.name in OWNERS[:2] else None
+        Runtime(p, FMT, OWNERS).run(program, {} if value is None else {"x": value})
+        return p.party.mesh.meter.snapshot()
+
+    meters = testing.run("rep3", FMT.width, body)
+    cost = predict(program, "rep3", FMT, OWNERS, OWNERS)
+    assert cost.rounds == max(s.rounds for s in meters.values())
+    for me in OWNERS:
+        assert cost.sent_by(me) == sum(t.payload_sent for t in meters[me].peers.values())
+
+
 def test_whole_numbers() -> None:
     def body(x: Any, y: Any) -> list[Any]:
         return [fn.maximum(x, y), fn.equal(y, fn.maximum(x, y)), fn.sign(x), abs(x)]

@@ -2,7 +2,7 @@
 
 `localise` moves sums and Gram products through the concatenation of owners' rows: a pooled mean of three
 hospitals then shares three sums instead of every row. `around` does so for variances. `prune` drops what no result
-needs.
+needs. `merge.py` holds one more, and all of them in order.
 """
 
 from __future__ import annotations
