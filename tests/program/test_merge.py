@@ -14,6 +14,7 @@ from program_gen import programs
 from tacit import testing
 from tacit.array import functions as fn
 from tacit.array.analyse import predict
+from tacit.array.compare import BLOCKS
 from tacit.array.interpret import Trace, reveal
 from tacit.array.loop import infer
 from tacit.array.merge import merge, optimise
@@ -22,6 +23,7 @@ from tacit.array.program import Program, parse
 from tacit.array.ranges import fit
 from tacit.array.repeat import repeat
 from tacit.array.runtime import Format, Runtime
+from tacit.core.blocks import LEAST
 from tacit.core.timing import LOOPBACK, PRESETS, Network
 from tacit.errors import DataError, RangeError, ScaleError
 from tacit.study import run_clear
@@ -144,7 +146,7 @@ def test_compared_once(name: str) -> None:
             assert np.array_equal(g, w), "a comparison is exact"
 
 
-@pytest.mark.parametrize("n", [3, 64, 200])
+@pytest.mark.parametrize("n", [0, 3, 64, 200, BLOCKS * LEAST + 1])
 def test_the_predicted_cost_is_the_metered_cost(n: int) -> None:
     trace = Trace()
     x, y = (trace.input("x", o, (n,), "fixed", -4, 4) for o in OWNERS[:2])

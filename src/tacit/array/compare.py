@@ -16,6 +16,7 @@ from tacit.array import lower as lw
 from tacit.array.bounds import abs_need, difference_bits, fits
 from tacit.array.ops import Op, Params, need_kind, same_shape
 from tacit.array.program import PUBLIC, Aval
+from tacit.core.blocks import elements
 from tacit.core.share import Share, join, stack_planes
 from tacit.errors import ScaleError
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from tacit.array.runtime import Runtime, Value
 
 Array = npt.NDArray[Any]
+BLOCKS = 8
+"""Up to so many blocks of elements (decision 0067) are compared both ways at once: 32 bytes of copies for each."""
 
 
 # -- one comparison ---------------------------------------------------------------------------------------
@@ -77,8 +80,7 @@ def _compare_lower(rt: Runtime, v: list[Value], outs: list[Aval], params: Params
     bits, want = difference_bits([x.aval, y.aval], rt.f), params["want"]
     found: dict[str, Share] = {}
     if "less" in want and "greater" in want:
-        both = rt.p.unpack(rt.p.sign(join([flat, rt.p.neg(flat)]), bits), (2, *shape))
-        found["less"], found["greater"] = both[0], both[1]
+        found["less"], found["greater"] = (b.reshape(*shape) for b in _both_signs(rt, flat, bits))
         above = rt.p.pack(found["greater"])
     elif "greater" in want:
         above = rt.p.sign(rt.p.neg(flat), bits)
@@ -96,6 +98,15 @@ def _compare_lower(rt: Runtime, v: list[Value], outs: list[Aval], params: Params
         if "distance" in want:
             found["distance"] = rt.p.sub(rt.p.shl(step, 1), d)
     return [found[name] for name in want]
+
+
+def _both_signs(rt: Runtime, d: Share, bits: int) -> list[Share]:
+    """Return [d < 0] and [−d < 0], in the rounds of one sign unless that would double what very many elements take."""
+    sides, n = [d, rt.p.neg(d)], d.size
+    if n > BLOCKS * elements(rt.p.party.network):
+        return [rt.p.unpack(rt.p.sign(x, bits), (n,)) for x in sides]
+    both = rt.p.unpack(rt.p.sign(join(sides), bits), (2, n))
+    return [both[0], both[1]]
 
 
 # -- weights ----------------------------------------------------------------------------------------------
