@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 from conformance_cases import EXACT, ROUNDED, WIDTHS, cases, exact_quotient
 from test_conformance import SEED, opened, run
 
+from tacit import kernels, testing
 from tacit.algebra.ring import Ring
 from tacit.core.party import Party
 from tacit.core.timing import LOOPBACK
@@ -85,3 +87,53 @@ def test_rounded(width: int, name: str) -> None:
         error = (a - floor).reshape(-1)
         assert a.shape == floor.shape
         assert np.all((error == 0) | (error == 1)), f"{name} {case.tag} width {width} seed {SEED}"
+
+
+@pytest.mark.usefixtures("_every_size", "_sent_is_never_written")
+@pytest.mark.parametrize("turn", [False, True])
+@pytest.mark.parametrize("width", [32, 64, 128])
+def test_a_product_some_rows_at_a_time(width: int, turn: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks begin and end within rows; an operand may lie in memory as its transpose."""
+    for name in ("ROWS", "ROW_ELEMENTS", "ROW_PRODUCTS", "COLUMNS"):
+        monkeypatch.setattr(turns, name, 3)
+    done: dict[int, list[tuple[int, int]]] = {}  # by party: rows computed, and what is sent
+    by_rows, send = kernels.rep3_matmul_rows, Party.send
+
+    def sent(self: Party, to: str, label: str, *parts: npt.NDArray[Any]) -> None:
+        done.setdefault(get_ident(), []).append((-1, 0))
+        send(self, to, label, *parts)
+
+    def noted(*operands: npt.NDArray[Any]) -> Any:
+        rows = by_rows(*operands)
+
+        def some(start: int, out: npt.NDArray[Any]) -> None:
+            done.setdefault(get_ident(), []).append((start, len(out)))
+            rows(start, out)
+
+        return some
+
+    monkeypatch.setattr(kernels, "rep3_matmul_rows", noted)
+    monkeypatch.setattr(Party, "send", sent)
+    ring, (m, k, n), f = Ring(width), (37, 20, 23), 5
+    x, y = (np.arange(size, dtype=object) * 7 % 50 - 25 for size in (m * k, k * n))
+    x, y = x.reshape(m, k), y.reshape(k, n)
+
+    def body(p: Any) -> Any:
+        a, b = (
+            testing.scatter(p, ring.encode_ints(x.T if turn else x)),
+            testing.scatter(p, ring.encode_ints(y)),
+        )
+        return p.matmul_trunc(a.map(np.transpose) if turn else a, b, f)
+
+    got = ring.to_ints(testing.gather(testing.run("rep3", width, body), "rep3", ring))
+    error = got - (x @ y >> f)
+    assert np.all((error == 0) | (error == 1))
+    rows = turns.rows_at_once(m, k, n, LOOPBACK)
+    each = [(start, min(rows, m - start)) for start in range(0, m, rows)] if rows else []
+    assert len(done) == 3 and rows in (0, 3)
+    for events in done.values():
+        computed = [event for event in events if event[1]]
+        assert sorted(computed) == each
+        assert not rows or events.index((-1, 0)) < events.index(computed[4]), (
+            "blocks leave before all is computed"
+        )

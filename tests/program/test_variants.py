@@ -144,6 +144,37 @@ def test_work_beside_blocks_on_their_way_takes_little_time_of_its_own() -> None:
     assert seconds(fast, machine)[0] > seconds(fast, idle)[0] + 0.99 * work
 
 
+def test_rows_of_a_product_are_computed_while_those_before_them_are_on_their_way() -> None:
+    assert turns.rows_at_once(1000, 1000, 1000, LAN) == turns.ROWS
+    assert turns.rows_at_once(73_728, 25, 64, LAN) == 41 * turns.ROWS  # so many that they repay a call
+    for m, k, n in (
+        (1000, 1000, 50),
+        (1000, 4, 1000),
+        (100, 1000, 1000),
+        (1000, 5000, 1000),
+        (128, 100, 128),
+    ):
+        assert not turns.rows_at_once(m, k, n, LAN)
+    assert not turns.rows_at_once(1000, 1000, 1000, LOOPBACK)
+
+    work, nothing = 0.06, ((1, 0.0), (2, 0.0))
+    machine = Machine(
+        dict.fromkeys(("mul", "operands"), nothing) | {"products": ((1, 0.0), (10**9, work))}, cores=1.0
+    )
+
+    def model(*shapes: tuple[int, ...]) -> CostModel:
+        cards = load("rep3").cards
+        found = CostModel("rep3", cards, nowhere(OWNERS, network=LAN), Ring(64), machine=machine)
+        found.matmul_trunc(*(ghost(shape) for shape in shapes), 16)
+        return found
+
+    in_rows = model((1000, 1000), (1000, 1000)).cost
+    at_once = model((1, 1000, 1000), (1, 1000, 1000)).cost
+    assert in_rows.units == at_once.units and in_rows.links == at_once.links
+    assert in_rows.working == pytest.approx(at_once.working) == dict.fromkeys(OWNERS, pytest.approx(work))
+    assert at_once.seconds - work < in_rows.seconds < at_once.seconds - work / 3
+
+
 def test_digits_of_a_sort_and_clamps_follow_the_price() -> None:
     def on(network: Network) -> CostModel:
         return CostModel("rep3", load("rep3").cards, nowhere(OWNERS, network=network), Ring(64))

@@ -121,6 +121,9 @@ class CostModel(Ghost):
             )
         self.cost.calls[functionality] += 1
         self.cost.elements[functionality] += n
+        local = _product_units(n, *sizes["shapes"]) if "shapes" in sizes else {}
+        product = sum(self.machine.processor(k, units) for k, units in local.items())
+        ahead = [product * wave.product if isinstance(wave, Blocks) else 0.0 for wave in waves]
         self._exchange(
             [
                 [(self._name(a, outside), self._name(b, outside), size) for a, b, size in wave]
@@ -128,11 +131,20 @@ class CostModel(Ghost):
             ],
             self.machine.processor(kind, work(functionality, n, sizes, self.ring.width)),
             [wave.blocks if isinstance(wave, Blocks) else 1 for wave in waves],
+            ahead,
         )
+        for k, units in local.items():
+            if any(ahead):
+                self.cost.units[k] += units
+            else:
+                self.spend(k, units)
 
-    def _exchange(self, waves: list[list[tuple[str, str, int]]], seconds: float, blocks: list[int]) -> None:
+    def _exchange(
+        self, waves: list[list[tuple[str, str, int]]], seconds: float, blocks: list[int], ahead: list[float]
+    ) -> None:
         """Add a call's waves; each party works as much before each message that it sends as after the last.
 
+        Senders of a wave have work `ahead` of it besides.
         Of a wave in blocks, the first is on its way while the others are computed, and worked on while they arrive.
         """
         names, clock = self.party.compute, self.cost.clock
@@ -140,12 +152,13 @@ class CostModel(Ghost):
         part = {name: seconds / (sends[name] + 1) for name in names}
         last: dict[str, float] = {}  # when a party has the last block
         cut = 1
-        for wave, count in zip(waves, blocks, strict=True):
+        for wave, count, more in zip(waves, blocks, ahead, strict=True):
             senders = [name for name in names if any(sender == name for sender, _, _ in wave)]
             began = {name: clock.get(name, 0.0) for name in senders}
-            self._busy(part, senders)
+            before = {name: part[name] + more for name in senders}
+            self._busy(before, senders)
             for name in senders:
-                clock[name] = max(clock[name], last.get(name, 0.0) + part[name] / cut)
+                clock[name] = max(clock[name], last.get(name, 0.0) + before[name] / cut)
             cut = count
             self._wave(wave, began, cut, last)
         self._busy(part, names)
@@ -209,25 +222,6 @@ class CostModel(Ghost):
         for name, more in worked.items():
             self.cost.working[name] = self.cost.working.get(name, 0.0) + more
 
-    def matmul(self, x: Matrix, y: Matrix) -> Share:
-        """F_matmul on shapes."""
-        out = super().matmul(x, y)
-        self._products(out, x, y)
-        return out
-
-    def matmul_trunc(self, x: Matrix, y: Matrix, f: int) -> Share:
-        """F_matmul then F_trunc on shapes."""
-        out = super().matmul_trunc(x, y, f)
-        self._products(out, x, y)
-        return out
-
-    def _products(self, out: Share, x: Matrix, y: Matrix) -> None:
-        if x.shape[-2] == 1 or y.shape[-1] == 1:
-            return self.spend("vectors", out.size * x.shape[-1])
-        # Few rows are not worth the time that their operands take to be read.
-        self.spend("operands", x.size + y.size)
-        self.spend("products", out.size * x.shape[-1])
-
     def matmul_public(self, x: Matrix, c: Array | Matrix, left: bool = False) -> Share:
         """Product with a public matrix on shapes."""
         out = super().matmul_public(x, c, left)
@@ -278,3 +272,11 @@ class CostModel(Ghost):
     def _own(self, x: Share) -> Share:
         self.spend("own", x.size)
         return x
+
+
+def _product_units(n: int, x: tuple[int, ...], y: tuple[int, ...]) -> dict[str, int]:
+    """Return the units of work of a party's part of a matrix product with n elements."""
+    if x[-2] == 1 or y[-1] == 1:
+        return {"vectors": n * x[-1]}
+    # Few rows are not worth the time that their operands take to be read.
+    return {"operands": math.prod(x) + math.prod(y), "products": n * x[-1]}

@@ -35,6 +35,9 @@ Pattern = Callable[..., list[Wave]]
 class Blocks(list[tuple[int, int, int]]):
     """A wave whose messages leave in so many `blocks`, each while the next is computed."""
 
+    product = 0.0
+    """The part of a local matrix product that is computed for its messages; what no wave says precedes them all."""
+
     def __init__(self, count: int) -> None:
         super().__init__()
         self.blocks = count

@@ -25,6 +25,7 @@ if NATIVE:
         rep3_and,
         rep3_dot,
         rep3_matmul,
+        rep3_matmul_rows,
         rep3_mul,
         shl,
         shr,
@@ -62,6 +63,7 @@ else:
         rep3_and,
         rep3_dot,
         rep3_matmul,
+        rep3_matmul_rows,
         rep3_mul,
         shl,
         shr,
@@ -86,7 +88,7 @@ else:
 __all__ = [
     "NATIVE", "U128", "Array", "Info", "Packed", "Places", "add", "add_planes", "and_rows", "bits_first", "bits_second",
     "block_select", "block_table", "from_planes", "gathered_matmul", "info", "matmul", "mix_rows", "mul",
-    "neg", "notice", "pack_bool", "pack_words", "prg", "rep3_and", "rep3_dot", "rep3_matmul", "rep3_mul",
-    "rep3_products", "reuse_memory", "select_first", "select_second", "set_threads", "shl", "shr", "sub",
-    "to_planes", "trunc_first", "trunc_second", "trunc_third", "unpack_bool", "unpack_words",
+    "neg", "notice", "pack_bool", "pack_words", "prg", "rep3_and", "rep3_dot", "rep3_matmul",
+    "rep3_matmul_rows", "rep3_mul", "rep3_products", "reuse_memory", "select_first", "select_second", "set_threads",
+    "shl", "shr", "sub", "to_planes", "trunc_first", "trunc_second", "trunc_third", "unpack_bool", "unpack_words",
 ]  # fmt: skip

@@ -9,7 +9,8 @@ from tacit.kernels.shapes import U64, U128, Array
 
 __all__ = [
     "add", "add_planes", "block_select", "block_table", "from_planes", "gathered_matmul", "matmul", "mul", "neg",
-    "pack_bool", "pack_words", "prg", "rep3_and", "rep3_dot", "rep3_matmul", "rep3_mul", "shl", "shr", "sub",
+    "pack_bool", "pack_words", "prg", "rep3_and", "rep3_dot", "rep3_matmul",
+    "rep3_matmul_rows", "rep3_mul", "shl", "shr", "sub",
     "to_planes", "unpack_bool", "unpack_words",
 ]  # fmt: skip
 
@@ -119,6 +120,27 @@ def rep3_matmul(x0: Array, x1: Array, y0: Array, y1: Array, z: Array | None = No
     start = _ABSENT if z is None else _c(z)
     kernel(out, a0, a1, b0, b1, start, batch, shape[-2], x0.shape[-1], shape[-1], a_turned, b_turned)
     return out
+
+
+def rep3_matmul_rows(x0: Array, x1: Array, y0: Array, y1: Array) -> shapes.Rows:
+    """Return what writes rows ``start`` and following of ``x0@(y0+y1) + x1@y0`` to ``out``: it packs y once."""
+    wide, (m, n) = shapes.row_products(x0, x1, y0, y1)
+    k, kernel = x0.shape[1], _native.rep3_rows_128 if wide else _native.rep3_rows_64
+    size, pack = (
+        (_native.right_bytes_128, _native.pack_right_128)
+        if wide
+        else (_native.right_bytes_64, _native.pack_right_64)
+    )
+    (a0, a1), a_turned = _rows(x0, x1)
+    (b0, b1), b_turned = _rows(y0, y1)
+    right = np.empty(size(k, n), np.uint8)
+    pack(right, b0, b1, k, n, b_turned)
+
+    def rows(start: int, out: Array) -> None:
+        shapes.some_rows(start, out, (m, n), wide)
+        kernel(out, a0, a1, right, start, m, k, n, a_turned)
+
+    return rows
 
 
 def gathered_matmul(

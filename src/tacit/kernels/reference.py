@@ -15,7 +15,8 @@ from tacit.kernels.shapes import U128, Array
 
 __all__ = [
     "add", "add_planes", "block_select", "block_table", "from_planes", "gathered_matmul", "matmul", "mul", "neg",
-    "pack_bool", "pack_words", "prg", "rep3_and", "rep3_dot", "rep3_matmul", "rep3_mul", "shl", "shr", "sub",
+    "pack_bool", "pack_words", "prg", "rep3_and", "rep3_dot", "rep3_matmul",
+    "rep3_matmul_rows", "rep3_mul", "shl", "shr", "sub",
     "to_planes", "unpack_bool", "unpack_words",
 ]  # fmt: skip
 
@@ -167,6 +168,18 @@ def rep3_matmul(x0: Array, x1: Array, y0: Array, y1: Array, z: Array | None = No
     shapes.replicated_product(x0, x1, y0, y1, z)
     out = add(matmul(x0, add(y0, y1)), matmul(x1, y0))
     return out if z is None else add(out, z)
+
+
+def rep3_matmul_rows(x0: Array, x1: Array, y0: Array, y1: Array) -> shapes.Rows:
+    """Return what writes rows ``start`` and following of ``x0@(y0+y1) + x1@y0`` to ``out``."""
+    wide, shape = shapes.row_products(x0, x1, y0, y1)
+
+    def rows(start: int, out: Array) -> None:
+        shapes.some_rows(start, out, shape, wide)
+        stop = start + len(out)
+        out[...] = rep3_matmul(x0[start:stop], x1[start:stop], y0, y1)
+
+    return rows
 
 
 def gathered_matmul(

@@ -6,6 +6,7 @@ that of a little-endian unsigned 128-bit integer.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -77,6 +78,28 @@ def replicated_product(
     if z is not None and is_wide(z) != wide:
         raise TypeError("a kernel's operands mix uint64 and U128 elements")
     return wide, shape
+
+
+Rows: TypeAlias = Callable[[int, Array], None]
+"""(start, out): write rows of a product, as many as `out` has."""
+
+
+def row_products(x0: Array, x1: Array, y0: Array, y1: Array) -> tuple[bool, tuple[int, int]]:
+    """Check the operands of ``rep3_matmul_rows``; return (wide, shape of the result)."""
+    wide, shape = replicated_product(x0, x1, y0, y1, None)
+    if len(shape) != 2:
+        raise ShapeError(f"rows of a product of shape {shape}, not of one matrix")
+    return wide, (shape[0], shape[1])
+
+
+def some_rows(start: int, out: Array, shape: tuple[int, int], wide: bool) -> None:
+    """Check that rows of a product of ``shape`` fit into ``out``."""
+    if out.ndim != 2 or out.shape[1] != shape[1] or not 0 <= start <= shape[0] - len(out):
+        raise ShapeError(f"rows of shape {out.shape} from {start} on, of a product of shape {shape}")
+    if is_wide(out) != wide:
+        raise TypeError("a kernel's operands mix uint64 and U128 elements")
+    if not out.flags.c_contiguous:
+        raise ShapeError("rows are written to whole rows")
 
 
 Places: TypeAlias = tuple[Array, Array, Array]

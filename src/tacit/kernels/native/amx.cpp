@@ -3,7 +3,7 @@
 // 64-bit elements take 36 byte products, 128-bit ones 136; the tile unit does 1024 of them in a cycle.
 #include <immintrin.h>
 
-#include "product.h"
+#include "right.h"
 
 namespace tacit::TACIT_TARGET {
 namespace {
@@ -211,6 +211,8 @@ Kernels kernels() {
     Kernels k = avx512::kernels();
     k.narrow.product = product<Tiles<u64>, Plain<u64, 8, 3>>;
     k.wide.product = product<Tiles<u128>, Plain<u128, 2, 2>>;
+    k.narrow.prepared = Choose<Tiles<u64>, Plain<u64, 8, 3>, u64>::table();
+    k.wide.prepared = Choose<Tiles<u128>, Plain<u128, 2, 2>, u128>::table();
     return k;
 }
 

@@ -182,6 +182,9 @@ Places places(const In &batch, const In &first, const In &second, size_t nb_, si
     return at;
 }
 
+// Where the panels of a packed operand begin in its buffer.
+template <class P> P *panels(P *p) { return reinterpret_cast<P *>((reinterpret_cast<std::uintptr_t>(p) + 63) / 64 * 64); }
+
 // --- one binding for each kernel, for both widths ---------------------------------------------------------
 
 template <class T> void bind_ring(nb::module_ &m, const std::string &suffix) {
@@ -269,6 +272,31 @@ template <class T> void bind_ring(nb::module_ &m, const std::string &suffix) {
         if (o.size() && start) memcpy(to, start, o.size());
         if (!start) memset(to, 0, o.size());
         ring<T>().product(to, terms, 2, {batch, m, k, n, x_turned, y_turned, {}, {}});
+    });
+    def("right_bytes", [](size_t k, size_t n) { return 2 * ring<T>().prepared.bytes(k, n) + 64; });
+    def("pack_right", [](H right, H y0, H y1, size_t k, size_t n, bool turned) {
+        const Out o(right);
+        const In b0(y0), b1(y1);
+        const T *const q0 = b0.at<T>(k * n), *const q1 = b1.at<T>(k * n);
+        u8 *const to = panels(o.at<u8>(2 * ring<T>().prepared.bytes(k, n) + 64));
+        const Term<T> terms[2] = {{nullptr, nullptr, q0, q1}, {nullptr, nullptr, q0, nullptr}};
+        const Unlocked free(o.size());
+        ring<T>().prepared.pack(to, terms, 2, k, n, turned);
+    });
+    // Rows `start` and following, as many as fit into `out`, of `whole` ones.
+    def("rep3_rows", [](H out, H x0, H x1, H right, size_t start, size_t whole, size_t k, size_t n, bool turned) {
+        const Out o(out);
+        const In a0(x0), a1(x1), r(right);
+        const size_t m = n ? o.size() / sizeof(T) / n : 0;
+        if (start > whole || m > whole - start) throw std::invalid_argument("no such rows");
+        T *const to = o.at<T>(m * n);
+        const size_t from = turned ? start : start * k;
+        const T *const p0 = a0.at<T>(whole * k) + from, *const p1 = a1.at<T>(whole * k) + from;
+        const u8 *const packed = panels(r.at<u8>(2 * ring<T>().prepared.bytes(k, n) + 64));
+        const Term<T> terms[2] = {{p0, nullptr, nullptr, nullptr}, {p1, nullptr, nullptr, nullptr}};
+        const Unlocked free(o.size() * k);
+        memset(to, 0, o.size());
+        if (!ring<T>().prepared.rows(to, terms, 2, packed, m, whole, k, n, turned)) throw std::bad_alloc();
     });
     def("gathered_matmul", [](H out, H x0, H x1, H y0, H y1, H x_batch, H x_first, H x_second, H y_batch, H y_first,
                               H y_second) {

@@ -34,6 +34,16 @@ struct Shape {
     Places a_at, b_at;  // for both operands or for none
 };
 
+// Products of some rows at a time: the right operands b + b2 of the terms (k,n) are packed once.
+template <class T> struct Prepared {
+    size_t (*bytes)(size_t k, size_t n);  // of one packed operand
+    void (*pack)(u8 *to, const Term<T> *terms, size_t count, size_t k, size_t n, bool turned);
+    // c (m,n), preset by the caller, gains the sum of the terms' a (m,k) @ packed. An a that is turned is a part of
+    // `whole` rows. False for want of memory.
+    bool (*rows)(T *c, const Term<T> *terms, size_t count, const u8 *packed, size_t m, size_t whole, size_t k, size_t n,
+                 bool turned);
+};
+
 // The kernels on elements of type T. n counts elements; out never overlaps an input.
 template <class T> struct Ring {
     void (*add)(T *out, const T *a, const T *b, size_t n);
@@ -46,6 +56,7 @@ template <class T> struct Ring {
     void (*rep3_dot)(T *out, const T *x0, const T *x1, const T *y0, const T *y1, const T *z, size_t n, size_t m);
     // c (batch,m,n), preset by the caller, gains the sum of the terms' products (batch,m,k) @ (batch,k,n).
     void (*product)(T *c, const Term<T> *terms, size_t count, const Shape &shape);
+    Prepared<T> prepared;
     void (*to_planes)(u64 *out, const T *words, size_t bits, size_t n);
     void (*from_planes)(T *out, const u64 *planes, size_t bits, size_t length, size_t n);
     void (*pack_words)(u8 *out, const T *words, size_t bits, size_t n);

@@ -5,6 +5,7 @@
 #include "planes.h"
 #include "product.h"
 #include "rep3.h"
+#include "right.h"
 #include "rows.h"
 #include "sort.h"
 #if defined(__AVX2__) && !defined(__AVX512F__)
@@ -36,9 +37,9 @@ template <> struct Reg<Scalar> {
 using Block = Plain<Scalar, 4, 2>;
 #endif
 
-template <class T> Ring<T> ring(decltype(Ring<T>::product) product) {
+template <class T> Ring<T> ring(decltype(Ring<T>::product) product, Prepared<T> prepared) {
     return {add<T>,      sub<T>,  neg<T>,       mul<T>,         shl<T>,        shr<T>,         rep3_mul<T>,
-            rep3_dot<T>, product, to_planes<T>, from_planes<T>, pack_words<T>, unpack_words<T>,
+            rep3_dot<T>, product, prepared,      to_planes<T>,   from_planes<T>, pack_words<T>,  unpack_words<T>,
             rep3_products<T>, trunc_first<T>, trunc_second<T>, trunc_third<T>, select_first<T>, select_second<T>,
             bits_first<T>, bits_second<T>, moved<T>, placed<T>, places<T>};
 }
@@ -58,9 +59,21 @@ Kernels kernels() {
     const auto narrow = scalar_product;
 #endif
     using Pair = Plain<u128, 2, 2>;
-    return {ring<u64>(narrow), ring<u128>(product<Pair, Pair>), rep3_and, pack_bool, unpack_bool,
-            add_planes,        block_table,                     block_select, and_rows,    hot_first,
-            hot_second,        sum_planes,                      digit_ranks,  permutation, mix_rows};
+    return {ring<u64>(narrow, Choose<Block, Block, u64>::table()),
+            ring<u128>(product<Pair, Pair>, Choose<Pair, Pair, u128>::table()),
+            rep3_and,
+            pack_bool,
+            unpack_bool,
+            add_planes,
+            block_table,
+            block_select,
+            and_rows,
+            hot_first,
+            hot_second,
+            sum_planes,
+            digit_ranks,
+            permutation,
+            mix_rows};
 }
 
 }  // namespace tacit::TACIT_TARGET

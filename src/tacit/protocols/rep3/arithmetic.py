@@ -7,7 +7,7 @@ section 2.2 (the ring variant), with correlated randomness as in section 2.2's c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from tacit.core.share import Gathered, Matrix, Planes, Share, laid_out
 from tacit.kernels import Packed
 from tacit.protocols.rep3 import twoparty
 from tacit.protocols.rep3.lift import Mask
+from tacit.protocols.rep3.turns import rows_at_once
 
 if TYPE_CHECKING:
     from tacit.protocols.rep3 import Rep3
@@ -75,10 +76,11 @@ def mul_trunc(p: Rep3, x: Share, y: Share, f: int) -> Share:
 
 def matmul_trunc(p: Rep3, x: Matrix, y: Matrix, f: int) -> Share:
     """F_matmul then F_trunc; the messages have the size of the result."""
-    z = local_matmul(p, x, y)
+    z, ready = _in_rows(p, x, y)
     flat = z.reshape(-1)
 
     def product(q: Rep3, low: int, high: int, plus: Mask, minus: Mask, packed: Packed | None) -> Array:
+        ready(low, high)
         part = flat[low:high]
         if plus is not None:
             part = q.ring.add(part, plus)
@@ -90,6 +92,36 @@ def matmul_trunc(p: Rep3, x: Matrix, y: Matrix, f: int) -> Share:
         return q.ring.sub(part, small) if packed.less else q.ring.add(part, small)
 
     return twoparty.product_trunc(p, product, z.shape, f)
+
+
+def _in_rows(p: Rep3, x: Matrix, y: Matrix) -> tuple[Array, Callable[[int, int], None]]:
+    """Return where this party's part of x @ y goes, and what computes its flat elements that are not yet there.
+
+    Some rows at a time where blocks of it are to leave while the next are computed (`turns.pieces`), else at once.
+    """
+    if not (isinstance(x, Share) and isinstance(y, Share) and len(x.shape) == len(y.shape) == 2):
+        return local_matmul(p, x, y), _nothing
+    ring, (m, k), n = p.ring, x.shape, y.shape[1]
+    rows = rows_at_once(m, k, n, p.party.network)
+    if not rows:
+        return local_matmul(p, x, y), _nothing
+    z, missing = np.empty((m, n), ring.dtype), [True] * -(-m // rows)
+    compute = kernels.rep3_matmul_rows(*x.parts, *y.parts)
+
+    def ready(low: int, high: int) -> None:
+        for i in range(low // n // rows, -(-high // (n * rows))):
+            if missing[i]:
+                some = z[i * rows : (i + 1) * rows]
+                compute(i * rows, some)
+                if ring.width not in (64, 128):
+                    some[...] = ring.reduce(some)
+                missing[i] = False
+
+    return z, ready
+
+
+def _nothing(low: int, high: int) -> None:
+    """All elements are there."""
 
 
 def dot(p: Rep3, x: Share, y: Share) -> Share:

@@ -13,7 +13,7 @@ from tacit.protocols.rep3 import bits as bit_rows
 from tacit.protocols.rep3 import leading
 from tacit.protocols.rep3.ranks import planes as digit_planes
 from tacit.protocols.rep3.ranks import row_blocks
-from tacit.protocols.rep3.turns import pieces, thirds
+from tacit.protocols.rep3.turns import pieces, rows_at_once, thirds
 
 ARAKI = "Araki, Furukawa, Lindell, Nof, Ohara, CCS 2016, section 2.2"
 TWO_OPERANDS = "two-operand view of Mohassel and Rindal (ABY3), CCS 2018, section 5; docs/decisions/0003"
@@ -78,6 +78,24 @@ def _mul_trunc_or_mul(
     ring: Ring, n: int, f: int = 16, network: Network = LOOPBACK, **_: object
 ) -> list[Wave]:
     return _turned(_mul_trunc)(ring, n, network, f=f) if f else _ring_pass(ring, n)
+
+
+def _matmul_trunc(
+    ring: Ring,
+    n: int,
+    f: int = 16,
+    shapes: tuple[tuple[int, ...], ...] = (),
+    network: Network = LOOPBACK,
+    **_: object,
+) -> list[Wave]:
+    waves = _mul_trunc_or_mul(ring, n, f, network)
+    single = [len(s) for s in shapes] == [2, 2]
+    if f and single and rows_at_once(shapes[0][0], shapes[0][1], shapes[1][1], network):
+        # Two thirds are computed in the roles of P0 and P2, who send first, one in that of P1.
+        for wave, part in zip(waves, (2 / 3, 1 / 3), strict=False):
+            if isinstance(wave, Blocks):
+                wave.product = part
+    return waves
 
 
 def _exchange(first: int, each: int) -> list[Wave]:
@@ -305,7 +323,7 @@ CARDS: dict[str, Card] = {
         _card("trunc", TWO_OPERANDS, _turned(_trunc), ROUNDING),
         _card("trunc_exact", TWO_OPERANDS, _trunc_exact),
         _card("mul_trunc", TWO_OPERANDS, _mul_trunc_or_mul, ROUNDING),
-        _card("matmul_trunc", TWO_OPERANDS, _mul_trunc_or_mul, ROUNDING),
+        _card("matmul_trunc", TWO_OPERANDS, _matmul_trunc, ROUNDING),
         _card("sign", TWO_OPERANDS, _sign),
         _card("is_zero", TWO_OPERANDS, _is_zero),
         _card("decompose", TWO_OPERANDS + "; prefix: Sklansky 1960", _decompose),

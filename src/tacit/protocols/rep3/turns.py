@@ -121,6 +121,26 @@ def pieces(n: int, network: Network, bits: int) -> list[tuple[int, int, int]]:
     ]
 
 
+ROWS = 128
+"""A matrix product takes no more work so many rows, or a multiple, at a time than at once."""
+ROW_ELEMENTS, ROW_PRODUCTS = 1 << 15, 1 << 23
+"""Elements of such rows, as many as a block of P0's message holds, and products that repay a call."""
+COLUMNS, INNER, FLAT = 64, 8, 4
+"""A product of fewer columns or inner indices, or of more inner indices to each row, is computed at once."""
+
+
+def rows_at_once(m: int, k: int, n: int, network: Network) -> int:
+    """Return how many rows of an (m,k) @ (k,n) product are computed at a time, or 0 for all at once.
+
+    Some where blocks of the result leave one by one. Thin products, most convolutions among them, are little work
+    beside their bytes; a right operand much larger than the result, packed for all rows, takes memory for little time.
+    """
+    if n < COLUMNS or k < INNER or k > FLAT * m or len(pieces(m * n, network, 64)) <= 3:
+        return 0
+    rows = -(-max(ROW_ELEMENTS, ROW_PRODUCTS // k) // (n * ROWS)) * ROWS
+    return rows if rows < m else 0
+
+
 def run(p: Rep3, n: int, make: Callable[[Rep3, int, int], Steps[T]], bits: int = 64) -> list[T]:
     """Run `make(p, start, stop)` on the pieces of n elements, with the roles turned from third to third; in order."""
     found = pieces(n, p.party.network, bits)
