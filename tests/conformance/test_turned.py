@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from threading import get_ident
+from threading import current_thread
 from typing import Any
 
 import numpy as np
@@ -96,18 +96,18 @@ def test_a_product_some_rows_at_a_time(width: int, turn: bool, monkeypatch: pyte
     """Blocks begin and end within rows; an operand may lie in memory as its transpose."""
     for name in ("ROWS", "ROW_ELEMENTS", "ROW_PRODUCTS", "COLUMNS"):
         monkeypatch.setattr(turns, name, 3)
-    done: dict[int, list[tuple[int, int]]] = {}  # by party: rows computed, and what is sent
+    done: dict[str, list[tuple[int, int]]] = {}  # by party: rows computed, and what is sent
     by_rows, send = kernels.rep3_matmul_rows, Party.send
 
     def sent(self: Party, to: str, label: str, *parts: npt.NDArray[Any]) -> None:
-        done.setdefault(get_ident(), []).append((-1, 0))
+        done.setdefault(current_thread().name, []).append((-1, 0))
         send(self, to, label, *parts)
 
     def noted(*operands: npt.NDArray[Any]) -> Any:
         rows = by_rows(*operands)
 
         def some(start: int, out: npt.NDArray[Any]) -> None:
-            done.setdefault(get_ident(), []).append((start, len(out)))
+            done.setdefault(current_thread().name, []).append((start, len(out)))
             rows(start, out)
 
         return some
