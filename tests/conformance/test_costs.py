@@ -16,13 +16,13 @@ from tacit.algebra.ring import Ring
 from tacit.core.cost import Cost, CostModel
 from tacit.core.party import Party
 from tacit.core.protocol import Card, Protocol
-from tacit.core.timing import PRESETS
+from tacit.core.timing import LOOPBACK, PRESETS, Network
 from tacit.crypto.prg import KeyRing
 from tacit.errors import NotRealised, RangeError
 from tacit.gadgets import sort
 from tacit.gadgets.tournament import greatest, greatest_place, running
 from tacit.net.memory import Hub
-from tacit.protocols.rep3.turns import TURNED_FROM
+from tacit.protocols.rep3.turns import TURNED_FROM, pieces
 from tacit.testing import NAMES
 
 SEED = 7
@@ -37,11 +37,13 @@ CLIENTS = ("carl", "cleo")
 PERMUTED = ("digit_ranks", "place", "fetch")
 
 
-def metered(protocol: str, width: int, fn: Callable[[Any], Any], n: int, dealer: str) -> Cost:
+def metered(
+    protocol: str, width: int, fn: Callable[[Any], Any], n: int, dealer: str, network: Network = LOOPBACK
+) -> Cost:
     """Run `fn` for real and return what the meters counted."""
     clients = CLIENTS if protocols.entry(protocol).client else ()
     hub = Hub((*NAMES[:n], *clients, *((dealer,) if dealer else ())))
-    testing.run(protocol, width, fn, n=n, clients=clients, dealer=dealer, hub=hub)
+    testing.run(protocol, width, fn, n=n, clients=clients, dealer=dealer, hub=hub, network=network)
     cost = Cost()
     for name in hub.names:
         meter = hub.mesh(name).meter
@@ -50,9 +52,11 @@ def metered(protocol: str, width: int, fn: Callable[[Any], Any], n: int, dealer:
     return cost
 
 
-def predicted(protocol: str, width: int, fn: Callable[[Any], Any], n: int, dealer: str) -> Cost:
+def predicted(
+    protocol: str, width: int, fn: Callable[[Any], Any], n: int, dealer: str, network: Network = LOOPBACK
+) -> Cost:
     """Walk `fn` on shapes and return what the cards say."""
-    party = Party("the model", NAMES[:n], None, KeyRing({}, b""))  # type: ignore[arg-type]
+    party = Party("the model", NAMES[:n], None, KeyRing({}, b""), network=network)  # type: ignore[arg-type]
     model = CostModel(protocol, protocols.load(protocol).cards, party, Ring(width), dealer)
     fn(model)
     return model.cost
@@ -180,13 +184,13 @@ def test_rep3_card_figures_cited_in_the_decision_record() -> None:
     assert figures("mul") == (192, 1)
     assert figures("mul_trunc", f=16) == (210, 3)
     assert figures("trunc", f=16) == (112, 2)
-    assert figures("sign", bits=62) == (331, 5)
-    assert figures("sign", bits=31) == (162, 4)
-    assert figures("is_zero", bits=62) == (245, 5)
+    assert figures("sign", bits=62) == (331, 3)
+    assert figures("sign", bits=31) == (162, 3)
+    assert figures("is_zero", bits=62) == (245, 3)
     assert figures("to_arith") == (192, 2)
     assert figures("select") == (256, 2)
     assert figures("decompose", bits=64) == (765, 8)
-    assert figures("trunc_exact", f=16) == (390, 7)
+    assert figures("trunc_exact", f=16) == (390, 5)
     assert figures("dot") == (192, 1)
     assert figures("factored", terms=22, width=41, shift=23) == (22 * 41 + 46 + 2 + 2 * 64, 3)
     assert figures("mul_into", f=16) == (64 + 16 + 2 + 2 * 64, 3)
@@ -306,6 +310,35 @@ def test_turned_roles(width: int) -> None:
     right = np.where(x < 0, x * x, 0) >> 5
     off = np.asarray(got - right, np.int64)
     assert off.min() >= 0 and off.max() <= 1
+
+
+@pytest.mark.parametrize("behind", NAMES[:3])
+@pytest.mark.parametrize(
+    ("n", "step", "found"), [(0, 0, 3), (1250, 448, 3), (1250, 384, 5), (1315, 384, 6), (1250, 64, 20)]
+)
+def test_depths_of_turned_roles(
+    behind: str, n: int, step: int, found: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parties begin at depths far apart, and work on thirds or blocks of them: each one's depth is as predicted."""
+    network = Network("link", 100, 10**8) if n else LOOPBACK
+    monkeypatch.setattr("tacit.protocols.rep3.turns.BLOCK_BYTES", 8 * step)
+    n = n or TURNED_FROM
+    assert len(pieces(n, network, 64)) == found
+
+    def body(p: Any) -> Any:
+        x = testing.scatter(p, p.ring.encode_ints(np.arange(n) % 900 - 450))
+        for _ in range(3):
+            for _ in range(3):
+                p.reveal(x[:1], [behind])
+            y = p.mul_trunc(x, x, 5)
+            p.reveal(x[:1], [behind])
+            low = p.sign(y, 20)
+            p.reveal(x[:1], [behind])
+            p.trunc(p.select(low, x), 3)
+
+    real, model = (f("rep3", 64, body, 3, "", network) for f in (metered, predicted))
+    assert {k: real.depth[k] for k in NAMES[:3]} == {k: model.depth[k] for k in NAMES[:3]}
+    assert +Counter(real.links) == +Counter(model.links)
 
 
 def test_turned_roles_even_out_the_traffic() -> None:

@@ -85,7 +85,7 @@ def test_prefix_plans_leave_the_products_that_are_asked_for(blocks: int) -> None
     for ends in ((blocks - 1,), tuple(range(blocks)), tuple(range(0, blocks, 3))):
         rows = rng.integers(0, 4, (blocks, 50)) > 0
         want = np.logical_and.accumulate(rows)
-        for a, b, old, new in prefix_plans(blocks, ends):
+        for a, b, old, new, _ in prefix_plans(blocks, ends):
             z = rows[a] & rows[b]
             rows = np.array([z[n] if o < 0 else rows[o] for o, n in zip(old, new, strict=True)])
         assert np.array_equal(rows[list(ends)], want[list(ends)])

@@ -33,6 +33,7 @@ def _every_size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(turns, "LEAST", 0)
     assert len(turns.thirds(1)) == 3
     if request.param == "in blocks":  # as on links that are slower than loopback, and of the fewest elements
+        monkeypatch.setattr(turns, "ROUNDS_WORTH", 0)
         monkeypatch.setattr(turns, "LOOPBACK", replace(LOOPBACK, bytes_per_s=LOOPBACK.bytes_per_s + 1))
         monkeypatch.setattr(turns, "BLOCK_BYTES", 1)
         assert len(turns.pieces(400, LOOPBACK, 64)) == 7

@@ -15,8 +15,7 @@ from privacy_lanes import Key, Lab, Pins, Program, Setting, enumerate_lanes
 from tacit.algebra.ring import Ring
 from tacit.core.rows import Column
 from tacit.core.share import Planes, Share, stack_planes
-from tacit.protocols.rep3 import turns
-from tacit.protocols.rep3.bits import _climb, equal_plans
+from tacit.protocols.rep3 import trees, turns
 from tacit.testing import NAMES, gather, gather_planes
 
 SEED = 99
@@ -232,13 +231,17 @@ def _multiplied_and_cut(s: Secrets) -> Program:
     return lambda p, lab: p.mul_into(lab.share(s[0]), lab.share(s[1]), 1, Ring(p.ring.width))
 
 
-def _all_of(s: Secrets) -> Program:
-    """Multiply four bits in a tree of two levels, the first of two rows: no two products may share a mask."""
+def _climbed(climb: Callable[..., Planes], levels: Any, r: int = 0) -> Callable[[Secrets], Program]:
+    """Climb a tree of AND; of several rows in a level, no two may share a mask."""
+    return lambda s: lambda p, lab: climb(p.turned(r), stack_planes([lab.share_bit(v) for v in s]), levels)
 
-    def program(p: Any, lab: Lab) -> Planes:
-        return _climb(p, stack_planes([lab.share_bit(v) for v in s]), equal_plans(len(s)))
 
-    return program
+def _carried(s: Secrets) -> int:
+    """Return the carry out of blocks: P of all but the lowest, then G."""
+    above, out = s[: len(s) // 2], s[len(s) // 2]
+    for propagate, generate in zip(above, s[len(s) // 2 + 1 :], strict=True):
+        out = generate ^ (propagate & out)
+    return out
 
 
 def _two_planes(name: str) -> Callable[[Secrets], Program]:
@@ -401,7 +404,47 @@ TRIALS = [
         lambda s: (s[0] & s[2]) + 2 * (s[1] & s[3]),
         pinned=3,
     ),
-    Trial("tree of AND", Setting("rep3", 1), _all_of, values(0, 2, 4), lambda s: min(s), pinned=3),
+    Trial(
+        "tree of AND, all alike",
+        Setting("rep3", 1),
+        _climbed(trees.climb_alike, trees.equal_plans(4)),
+        values(0, 2, 4),
+        lambda s: min(s),
+        pinned=3,
+    ),
+    *(
+        Trial(
+            f"tree of AND turned by {r}",
+            Setting("rep3", 1),
+            _climbed(trees.climb_unlike, trees.equal_levels(((2, 2), (2,))), r),
+            values(0, 2, 4),
+            lambda s: min(s),
+            pinned=3,
+        )
+        for r in range(3)
+    ),
+    *(
+        Trial(
+            f"AND of {k} turned by {r}",
+            Setting("rep3", 1),
+            _climbed(trees.climb_unlike, trees.equal_levels(((k,),)), r),
+            values(0, 2, k),
+            lambda s: min(s),
+            pinned=2,
+        )
+        for k, r in ((3, 0), (3, 1), (3, 2), (4, 0))
+    ),
+    *(
+        Trial(
+            f"carry of {split}",
+            Setting("rep3", 1),
+            _climbed(trees.climb_unlike, trees.carry_levels(sum(split[0]), split)),
+            values(0, 2, 2 * sum(split[0]) - 1),
+            _carried,
+            pinned=1,
+        )
+        for split in (((3,),), ((1, 2), (2,)))
+    ),
     Trial(
         "decompose, two pairs",
         Setting("rep3", 4),

@@ -98,8 +98,9 @@ def test_wide_blocks_where_a_round_is_worth_their_bytes() -> None:
     assert {bits.block_bits(40, 10**6, n) for n in (LOOPBACK, LAN, WAN)} == {3}
 
 
-def test_roles_are_turned_from_fewer_elements_on_slower_links() -> None:
-    assert turns.turned_from(LOOPBACK) == turns.TURNED_FROM > turns.turned_from(LAN) > turns.turned_from(WAN)
+def test_roles_are_turned_from_what_rounds_are_worth() -> None:
+    assert turns.turned_from(LAN) < turns.turned_from(LOOPBACK) == turns.TURNED_FROM < turns.turned_from(WAN)
+    assert 8 * turns.turned_from(WAN) == 2 * WAN.round_bytes
     assert (
         turns.turned_from(NARROW) == turns.LEAST
         and turns.turned_from(Network("x", 1, 10**12)) == turns.TURNED_FROM

@@ -361,11 +361,6 @@ def test_shares_of_a_block_table_select_shares_of_the_carries(
         assert np.array_equal(kernel_module.unpack_bool((p0 ^ p1)[block], n), s == size - 1)
 
 
-def test_replicated_and(kernel_module: Implementation) -> None:
-    x0, x1, y0, y1, z = (drawer("and", i)((3, 50), False) for i in range(5))
-    assert np.array_equal(kernel_module.rep3_and(x0, x1, y0, y1, z), (x0 & (y0 ^ y1)) ^ (x1 & y0) ^ z)
-
-
 def test_aes_counter_mode_of_nist(kernel_module: Implementation) -> None:
     # NIST SP 800-38A, F.5.1 (CTR-AES128.Encrypt): key stream = plaintext xor ciphertext.
     plain = (

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tacit.errors import Desync, InternalError, PeerMisbehaved, PeerUnavailable, RangeError, UsageError
-from tacit.net.link import Mesh
+from tacit.net.link import AHEAD_BYTES, Mesh
 from tacit.net.memory import Hub, Record, run_parties
 from tacit.net.notice import error_of, notice_of
 
@@ -165,6 +165,36 @@ def test_deadlock_lists_who_waits_for_whom(lockstep: bool) -> None:
     for me in ABC:
         assert f"{me} waits for {RING[me][0]} ('from {RING[me][0]}')" in str(info.value)
     assert not [t for t in threading.enumerate() if t.name.startswith("party ")]
+
+
+def test_a_party_that_receives_nothing_keeps_close_to_the_others() -> None:
+    """What it has queued never exceeds the bound by more than one message."""
+    hub, piece, most = Hub(("alice", "bob")), np.zeros(1 << 20, np.uint8), []
+
+    def alice(mesh: Mesh) -> None:
+        for _ in range(16):
+            mesh.pace()
+            mesh.send("bob", "x", piece)
+            mesh.flush()
+            most.append(hub.mesh("bob")._held["alice"])
+
+    def bob(mesh: Mesh) -> int:
+        return sum(mesh.recv("alice", "x", piece.nbytes).size for _ in range(16))
+
+    assert hub.run({"alice": alice, "bob": bob})["bob"] == 16 << 20
+    assert 0 < max(most) <= AHEAD_BYTES + piece.nbytes and hub.mesh("bob")._held["alice"] == 0
+
+
+def test_a_deadlock_behind_a_party_that_is_ahead_is_found() -> None:
+    def job(mesh: Mesh) -> None:
+        if mesh.me == "alice":
+            mesh.send("bob", "x", np.zeros(2 * AHEAD_BYTES, np.uint8))
+            mesh.flush()
+            mesh.pace()
+        mesh.recv({"alice": "carol", "bob": "carol", "carol": "alice"}[mesh.me], "never", 1)
+
+    with pytest.raises(InternalError, match=r"bob waits for carol \('never'\); carol waits for alice"):
+        run_parties(ABC, job)
 
 
 def test_root_cause_reaches_everyone_and_run_raises_it() -> None:

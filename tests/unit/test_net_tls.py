@@ -14,7 +14,7 @@ import pytest
 from net_parties import NAMES, Site
 
 from tacit.errors import Desync, PeerMisbehaved, PeerUnavailable, RangeError, UsageError
-from tacit.net.link import Mesh
+from tacit.net.link import AHEAD_BYTES, Mesh
 
 
 @pytest.fixture
@@ -119,6 +119,42 @@ def test_root_cause_reaches_everyone_without_local_text(site: Site) -> None:
     for name in ("alice", "bob"):
         assert isinstance(results[name], PeerUnavailable) and results[name].party == "carol"
         assert "RangeError" in str(results[name]) and "123456" not in str(results[name])
+
+
+def test_a_party_that_receives_nothing_keeps_close_to_the_others(site: Site) -> None:
+    """What it has queued never exceeds the bound by more than one message."""
+    piece, most = np.zeros(1 << 20, np.uint8), []
+
+    def alice(mesh: Any) -> None:
+        for _ in range(64):
+            mesh.pace()
+            mesh.send("bob", "x", piece)
+            mesh.flush()
+            most.append(mesh._senders["bob"].waiting)
+
+    def bob(mesh: Mesh) -> int:
+        return sum(mesh.recv("alice", "x", piece.nbytes).size for _ in range(64))
+
+    assert site.run({"alice": alice, "bob": bob, "carol": lambda mesh: None})["bob"] == 64 << 20
+    assert 0 < max(most) <= AHEAD_BYTES + piece.nbytes + 1000
+
+
+def test_a_party_that_is_ahead_hears_of_the_end_of_those_behind(site: Site) -> None:
+    ahead = threading.Event()
+
+    def alice(mesh: Mesh) -> None:
+        mesh.send("bob", "x", np.zeros(16 * AHEAD_BYTES, np.uint8))
+        mesh.flush()
+        ahead.set()
+        mesh.pace()
+        mesh.recv("bob", "y", 1)
+
+    def bob(mesh: Mesh) -> None:
+        ahead.wait()
+        raise RangeError("too big")
+
+    results = site.run({"alice": alice, "bob": bob, "carol": lambda mesh: None})
+    assert isinstance(results["alice"], PeerUnavailable) and results["alice"].party == "bob"
 
 
 def test_misbehaviour_is_reported_with_its_culprit(site: Site) -> None:

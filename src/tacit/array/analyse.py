@@ -225,6 +225,9 @@ class _Nowhere(Mesh):
     def flush(self) -> None:
         """Do nothing."""
 
+    def pace(self) -> None:
+        """Do nothing."""
+
     def close(self) -> None:
         """Do nothing."""
 

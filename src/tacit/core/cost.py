@@ -13,7 +13,7 @@ import numpy.typing as npt
 from tacit.algebra.ring import Ring
 from tacit.core.ghost import Ghost
 from tacit.core.party import Party
-from tacit.core.protocol import Blocks, Card
+from tacit.core.protocol import Card, Pieces, deepen
 from tacit.core.share import Matrix, Planes, Share
 from tacit.core.timing import Machine, default_machine, work
 from tacit.errors import NotRealised
@@ -121,16 +121,17 @@ class CostModel(Ghost):
             )
         self.cost.calls[functionality] += 1
         self.cost.elements[functionality] += n
+        deepen(self.cost.depth, waves, lambda place: self._name(place, outside))
         local = _product_units(n, *sizes["shapes"]) if "shapes" in sizes else {}
         product = sum(self.machine.processor(k, units) for k, units in local.items())
-        ahead = [product * wave.product if isinstance(wave, Blocks) else 0.0 for wave in waves]
+        ahead = [product * wave.product if isinstance(wave, Pieces) else 0.0 for wave in waves]
         self._exchange(
             [
                 [(self._name(a, outside), self._name(b, outside), size) for a, b, size in wave]
                 for wave in waves
             ],
             self.machine.processor(kind, work(functionality, n, sizes, self.ring.width)),
-            [wave.blocks if isinstance(wave, Blocks) else 1 for wave in waves],
+            [wave.blocks if isinstance(wave, Pieces) else 1 for wave in waves],
             ahead,
         )
         for k, units in local.items():
@@ -178,13 +179,10 @@ class CostModel(Ghost):
         last: dict[str, float],
     ) -> None:
         """Send messages in blocks that senders began to compute at times; note when receivers have the last."""
-        depth, clock, network = self.cost.depth, self.cost.clock, self.party.network
-        arrive: dict[str, int] = {}
+        clock, network = self.cost.clock, self.party.network
         due: dict[str, float] = {}
         for sender, receiver, size in messages:
             self.cost.links[sender, receiver] += size
-            arrive[receiver] = max(arrive.get(receiver, 0), depth.get(sender, 0) + 1)
-            depth.setdefault(sender, 0)
             ready = clock.setdefault(sender, 0.0)
             start = began.get(sender, ready)
             free = max(self._line.get(sender, 0.0), start + (ready - start) / blocks)
@@ -194,9 +192,8 @@ class CostModel(Ghost):
             way = self.machine.wake_s if near else network.one_way_s
             due[receiver] = max(due.get(receiver, 0.0), free + takes / blocks + way)
             last[receiver] = max(last.get(receiver, 0.0), self._line[sender] + way)
-        for receiver, d in arrive.items():
-            depth[receiver] = max(depth.get(receiver, 0), d)
-            clock[receiver] = max(clock.get(receiver, 0.0), due[receiver])
+        for receiver, at in due.items():
+            clock[receiver] = max(clock.get(receiver, 0.0), at)
 
     # -- work without messages -------------------------------------------------------------------------------
 

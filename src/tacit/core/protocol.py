@@ -10,7 +10,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from functools import lru_cache
+from itertools import zip_longest
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +27,7 @@ from tacit.core.timing import Network
 from tacit.errors import Desync, NotRealised, RangeError
 
 Array = npt.NDArray[Any]
+T = TypeVar("T")
 _ONES = np.full((1, 1), 0xFFFFFFFFFFFFFFFF, np.uint64)
 
 Wave = list[tuple[int, int, int]]
@@ -32,15 +35,85 @@ Wave = list[tuple[int, int, int]]
 Pattern = Callable[..., list[Wave]]
 
 
-class Blocks(list[tuple[int, int, int]]):
-    """A wave whose messages leave in so many `blocks`, each while the next is computed."""
+class Pieces(list[tuple[int, int, int]]):
+    """Wave `number` of a call that is worked on in pieces, each of which goes on as soon as it has its messages.
+
+    The messages are those of the first kind of piece, then as many of the second, …; `order` lists the kinds as they
+    are worked on. Messages leave in so many `blocks`, each while the next is computed.
+    """
 
     product = 0.0
     """The part of a local matrix product that is computed for its messages; what no wave says precedes them all."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, number: int, order: tuple[int, ...], blocks: int) -> None:
         super().__init__()
-        self.blocks = count
+        self.number, self.order, self.blocks = number, order, blocks
+
+
+def deepen(depth: dict[T, int], waves: Sequence[Wave], name: Callable[[int], T]) -> None:
+    """Move the causal depth of every party on: a message is one deeper than what its sender has received by then."""
+    run: list[Wave] = []
+    for wave, following in zip_longest(waves, waves[1:]):
+        run.append(wave)
+        if isinstance(wave, Pieces) and isinstance(following, Pieces) and following.number == len(run):
+            continue
+        pieces = wave.order if isinstance(wave, Pieces) else (0,)
+        marks: list[list[int]] = [[] for _ in pieces]
+        for stage in range(
+            len(run) + 1
+        ):  # every piece receives the wave before, and sends its part of this one
+            for mark, kind in zip(marks, pieces, strict=True):
+                for (_, receiver, _), deep in zip(
+                    _of(run[stage - 1], kind) if stage else [], mark, strict=True
+                ):
+                    depth[name(receiver)] = max(depth.get(name(receiver), 0), deep)
+                sent = _of(run[stage], kind) if stage < len(run) else []
+                mark[:] = [depth.setdefault(name(sender), 0) + 1 for sender, _, _ in sent]
+        run = []
+
+
+def rounds(waves: Sequence[Wave]) -> int:
+    """Return the length of the longest chain of messages, if all parties begin together."""
+    return _chains(_links(waves))[0]
+
+
+Links = tuple[tuple[int, tuple[int, ...], tuple[tuple[int, int], ...]], ...]
+
+
+def _links(waves: Sequence[Wave]) -> Links:
+    """Return all that causal depths depend on: waves without sizes."""
+    return tuple(
+        [
+            (w.number, w.order, tuple([m[:2] for m in w]))
+            if isinstance(w, Pieces)
+            else (-1, (), tuple([m[:2] for m in w]))
+            for w in waves
+        ]
+    )
+
+
+@lru_cache(maxsize=1 << 12)
+def _chains(links: Links) -> tuple[int, int]:
+    """Return the longest chain of messages, and by how much it grows when the same messages follow once more."""
+    waves: list[Wave] = []
+    for number, order, pairs in links:
+        wave = Pieces(number, order, 1) if order else []
+        wave += [(sender, receiver, 0) for sender, receiver in pairs]
+        waves.append(wave)
+    depth: dict[int, int] = {}
+    lengths = []
+    for _ in range(2):
+        deepen(depth, waves, lambda place: max(place, -1))
+        lengths.append(max(depth.values(), default=0))
+    return lengths[0], lengths[1] - lengths[0]
+
+
+def _of(wave: Wave, kind: int) -> Wave:
+    """Return the messages of a wave that are those of a kind of piece."""
+    if not isinstance(wave, Pieces):
+        return wave
+    each = len(wave) // (max(wave.order) + 1)
+    return wave[kind * each : (kind + 1) * each]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +143,21 @@ class Card:
         return sent
 
     def rounds(self, ring: Ring, **sizes: int) -> int:
-        """Count the rounds of one call: its waves."""
-        return len(self.pattern(ring, 64, **sizes))
+        """Count the rounds of one call that all parties begin together."""
+        return rounds(self.pattern(ring, 64, **sizes))
 
 
 def price(network: Network, parties: int, waves: Sequence[Wave]) -> int:
     """Return what waves of messages are worth, in bytes of the party that sends most.
 
-    A wave counts as the bytes that the network could carry in its time: so all participants choose alike.
+    A round counts as the bytes that the network could carry in its time: so all participants choose alike. Rounds are
+    those that the messages add to a program that goes on like this: what waits for nobody has left long before.
     """
     sent = [0] * (parties + 1)  # the last: whoever holds no shares
     for wave in waves:
         for sender, _, size in wave:
             sent[max(sender, -1)] += size
-    return len(waves) * network.round_bytes + max(sent)
+    return _chains(_links(waves))[1] * network.round_bytes + max(sent)
 
 
 class Protocol:

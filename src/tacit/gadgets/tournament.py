@@ -132,21 +132,7 @@ def _level(
     waves: list[Wave] = []
     for card, size, sizes in calls:
         waves += card.pattern(ring, size, parties=parties, network=network, **sizes)
-    # What a party sends first need not wait for what others received last: a level after another takes less.
-    links = tuple(tuple(dict.fromkeys((a, b) for a, b, _ in wave)) for wave in waves)
-    saved = len(waves) - (_depth(links + links) - _depth(links))
-    return price(network, parties, waves) - saved * network.round_bytes
-
-
-@lru_cache(maxsize=1 << 10)
-def _depth(links: tuple[tuple[tuple[int, int], ...], ...]) -> int:
-    """Return the longest chain of messages, of links (sender, receiver) wave by wave."""
-    depth: dict[int, int] = {}
-    for wave in links:
-        arrive = [(receiver, depth.get(sender, 0) + 1) for sender, receiver in wave]
-        for receiver, at in arrive:
-            depth[receiver] = max(depth.get(receiver, 0), at)
-    return max(depth.values(), default=0)
+    return price(network, parties, waves)
 
 
 def _tracing(rows: int, columns: int, levels: int) -> list[Call]:

@@ -9,7 +9,7 @@ from tacit.kernels.shapes import U64, U128, Array
 
 __all__ = [
     "add", "add_planes", "block_select", "block_table", "from_planes", "gathered_matmul", "matmul", "mul", "neg",
-    "pack_bool", "pack_words", "prg", "rep3_and", "rep3_dot", "rep3_matmul",
+    "pack_bool", "pack_words", "prg", "rep3_dot", "rep3_matmul",
     "rep3_matmul_rows", "rep3_mul", "shl", "shr", "sub",
     "to_planes", "unpack_bool", "unpack_words",
 ]  # fmt: skip
@@ -152,14 +152,6 @@ def gathered_matmul(
     a, b = [_c(p) for p in x], [_c(p) for p in y]
     second = (a[1], b[1]) if len(a) == 2 else (_ABSENT, _ABSENT)
     kernel(out, a[0], second[0], b[0], second[1], *map(_c, x_at), *map(_c, y_at))
-    return out
-
-
-def rep3_and(x0: Array, x1: Array, y0: Array, y1: Array, z: Array) -> Array:
-    """Return ``(x0 & (y0^y1)) ^ (x1 & y0) ^ z`` on ``uint64`` words of bits."""
-    shapes.only_u64(x0, x1, y0, y1, z)
-    out = np.empty(z.shape, U64)
-    _native.rep3_and(out, _c(x0), _c(x1), _c(y0), _c(y1), _c(z))
     return out
 
 

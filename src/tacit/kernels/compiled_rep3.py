@@ -144,6 +144,32 @@ def and_rows(s0: Array, s1: Array, a: Array, b: Array, plus: Array, minus: Array
     return out
 
 
+def lambda_rows(s0: Array, s1: Array, x: Array, y: Array, mask: Array) -> Array:
+    """Return products of rows of ``s0 ^ s1``, masked: rows ``x[r]`` and ``y[r]``, or products before (`sum_rows`)."""
+    out = np.empty(mask.shape, U64)
+    _native.lambda_rows(out, _c(s0), _c(s1), x, y, _c(mask), mask.shape[1])
+    return out
+
+
+def sum_rows(
+    w: Array,
+    share: Array,
+    sets: Array,
+    u: Array,
+    v: Array,
+    begins: Array,
+    of_w: Array,
+    of_share: Array,
+    mask: Array,
+    lead: bool,
+) -> Array:
+    """Return sums of terms, masked; the reference says what numbers mean."""
+    out = np.empty(mask.shape, U64)
+    length = mask.shape[1]
+    _native.sum_rows(out, _c(w), _c(share), _c(sets), u, v, begins, of_w, of_share, _c(mask), lead, length)
+    return out
+
+
 def mix_rows(s: Array, z: Array, a: Array, b: Array) -> Array:
     """Return the rows ``s[a] ^ z[b]``; a row number of -1 stands for zero, in one of the two at most."""
     out = np.empty((a.size, s.shape[1]), U64)

@@ -15,7 +15,7 @@ from tacit.kernels.shapes import U128, Array
 
 __all__ = [
     "add", "add_planes", "block_select", "block_table", "from_planes", "gathered_matmul", "matmul", "mul", "neg",
-    "pack_bool", "pack_words", "prg", "rep3_and", "rep3_dot", "rep3_matmul",
+    "pack_bool", "pack_words", "prg", "rep3_dot", "rep3_matmul",
     "rep3_matmul_rows", "rep3_mul", "shl", "shr", "sub",
     "to_planes", "unpack_bool", "unpack_words",
 ]  # fmt: skip
@@ -194,12 +194,6 @@ def gathered_matmul(
 
     a, b = laid_out(x, x_at), laid_out(y, y_at)
     return rep3_matmul(*a, *b) if len(a) == 2 else matmul(*a, *b)
-
-
-def rep3_and(x0: Array, x1: Array, y0: Array, y1: Array, z: Array) -> Array:
-    """Return ``(x0 & (y0^y1)) ^ (x1 & y0) ^ z`` on ``uint64`` words of bits."""
-    shapes.only_u64(x0, x1, y0, y1, z)
-    return np.asarray((x0 & (y0 ^ y1)) ^ (x1 & y0) ^ z)
 
 
 # --- bits and planes ----------------------------------------------------------------------------------------

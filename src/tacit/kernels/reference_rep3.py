@@ -188,6 +188,62 @@ def and_rows(s0: Array, s1: Array, a: Array, b: Array, plus: Array, minus: Array
     return np.asarray((s0[a] & (s0[b] ^ s1[b])) ^ (s1[a] & s0[b]) ^ plus ^ minus)
 
 
+def lambda_rows(s0: Array, s1: Array, x: Array, y: Array, mask: Array) -> Array:
+    """Return products of rows of ``s0 ^ s1``, masked: rows ``x[r]`` and ``y[r]``, or products before (`sum_rows`)."""
+    return np.asarray(_products_of_rows(s0 ^ s1, x, y) ^ mask)
+
+
+def sum_rows(
+    w: Array,
+    share: Array,
+    sets: Array,
+    u: Array,
+    v: Array,
+    begins: Array,
+    of_w: Array,
+    of_share: Array,
+    mask: Array,
+    lead: bool,
+) -> Array:
+    """Return sums of terms, masked: the o-th of terms ``begins[o]`` to ``begins[o + 1]``.
+
+    A term is a row of w times a row of `share`. The number −1 stands for ones in place of w, and for `lead` in place
+    of a share; −2, −3, … for the products of rows u and v of w, numbered likewise, and for the rows of `sets`.
+    """
+    products, ones = _products_of_rows(w, u, v), np.full(w.shape[1], _ONES, np.uint64)
+    ends = [int(at) for at in begins]
+    if (
+        len(ends) != len(mask) + 1
+        or ends[0]
+        or ends[-1] != len(of_w)
+        or ends != sorted(ends)
+        or len(of_w) != len(of_share)
+    ):
+        raise ValueError("these are not the terms of so many sums")
+    out = mask.copy()
+    for o in range(len(mask)):
+        for p, s in zip(of_w[ends[o] : ends[o + 1]], of_share[ends[o] : ends[o + 1]], strict=True):
+            known = _numbered_row(int(p), w, products, ones)
+            out[o] ^= known & _numbered_row(int(s), share, sets, ones if lead else 0 * ones)
+    return out
+
+
+def _products_of_rows(rows: Array, x: Array, y: Array) -> Array:
+    """Return products of two rows each; −2, −3, … stand for the first product, the second, …, of those before."""
+    out = np.empty((len(x), rows.shape[1]), np.uint64)
+    for r in range(len(x)):
+        out[r] = _numbered_row(int(x[r]), rows, out[:r]) & _numbered_row(int(y[r]), rows, out[:r])
+    return out
+
+
+def _numbered_row(at: int, rows: Array, more: Array, one: Array | None = None) -> Array:
+    if at == -1 and one is not None:
+        return one
+    if at == -1 or at >= len(rows) or -2 - at >= len(more):
+        raise ValueError("no such row")
+    return np.asarray(rows[at] if at >= 0 else more[-2 - at])
+
+
 def mix_rows(s: Array, z: Array, a: Array, b: Array) -> Array:
     """Return the rows ``s[a] ^ z[b]``; a row number of -1 stands for zero, in one of the two at most."""
     check_rows(a, s.shape[0], b, z.shape[0])

@@ -103,7 +103,6 @@ KERNELS: tuple[Kernel, ...] = (
     Kernel("shr", True, _shift),
     Kernel("rep3_mul", True, _arrays(5)),
     Kernel("rep3_dot", True, _dot),
-    Kernel("rep3_and", False, _arrays(5)),
     Kernel("matmul", True, _square(2), lambda n: isqrt(n) ** 3),
     Kernel("rep3_matmul", True, _square(5), lambda n: 2 * isqrt(n) ** 3),
     Kernel("gathered_matmul", True, _gathered, lambda n: 2 * 36 * 16 * (isqrt(n // 2) + 1) ** 2),

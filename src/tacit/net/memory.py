@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from tacit.errors import InternalError, PeerUnavailable, TacitError, UsageError
 from tacit.net.link import (
+    AHEAD_BYTES,
     DATA,
     HEADER_BYTES,
     Buffer,
@@ -189,6 +190,7 @@ class Hub:
             if receiver._gone:
                 return
             receiver._inbox[sender.me].extend(messages)
+            receiver._held[sender.me] += sum(m.payload.nbytes for m in messages)
             if receiver._waiting is not None and receiver._waiting[0] == sender.me and not self._lockstep:
                 receiver._wake.notify()
 
@@ -213,10 +215,19 @@ class Hub:
     def _locked_blocked(self, name: str) -> bool:
         """Tell whether a party waits for a message that is not there, from a party that may still send it."""
         mesh = self._meshes[name]
-        if mesh._waiting is None or mesh._failure is not None:
+        if mesh._failure is not None:
+            return False
+        if mesh._pacing:
+            return self._locked_ahead(name, mesh._pacing)
+        if mesh._waiting is None:
             return False
         frm = mesh._waiting[0]
         return not mesh._inbox[frm] and not self._meshes[frm]._gone
+
+    def _locked_ahead(self, name: str, peer: str) -> bool:
+        """Tell whether a peer that has not left has much to take from a party."""
+        receiver = self._meshes[peer]
+        return not receiver._gone and receiver._held[name] > AHEAD_BYTES
 
     def _locked_pass_turn(self) -> None:
         """Let another party go on: all are runnable in free mode; in lockstep the seed chooses one."""
@@ -255,7 +266,9 @@ class HubMesh(Mesh):
         self._wake = threading.Condition(hub._lock)
         self._inbox: dict[str, deque[_Message]] = {p: deque() for p in self.peers}
         self._outbox: list[tuple[str, _Message]] = []
+        self._held = dict.fromkeys(self.peers, 0)  # bytes in the inbox
         self._waiting: tuple[str, str] | None = None
+        self._pacing = ""  # the peer that has much to take
         self._failure: TacitError | None = None
         self._gone = False
 
@@ -286,6 +299,23 @@ class HubMesh(Mesh):
             with self._hub._lock:
                 self._hub._locked_pass_turn()
                 self._locked_await_turn()
+
+    def pace(self) -> None:
+        """Wait while a peer has yet to take more than `AHEAD_BYTES`; in lockstep turns are what holds a party up."""
+        hub = self._hub
+        if hub._lockstep:
+            return
+        for peer in self.peers:
+            if hub._meshes[peer]._held[self.me] <= AHEAD_BYTES:
+                continue
+            with hub._lock:
+                self._pacing = peer
+                hub._locked_pass_turn()
+                self._wake.wait_for(
+                    lambda peer=peer: self._failure is not None or not hub._locked_ahead(self.me, peer),  # type: ignore[misc]
+                    hub.timeout_s,
+                )
+                self._pacing = ""
 
     def recv(self, frm: str, label: str, nbytes: int) -> npt.NDArray[np.uint8]:
         """Wait for the expected message."""
@@ -341,7 +371,11 @@ class HubMesh(Mesh):
                 if self._failure is not None:
                     raise self._failure
                 if inbox:
-                    return inbox.popleft()
+                    message = inbox.popleft()
+                    self._held[frm] -= message.payload.nbytes
+                    if hub._meshes[frm]._pacing == self.me and not hub._locked_ahead(frm, self.me):
+                        hub._meshes[frm]._wake.notify()
+                    return message
                 if hub._meshes[frm]._gone:
                     raise PeerUnavailable(f"{frm} has left; {self.me} still expects {label!r} from it", frm)
                 self._locked_wait(frm, label)

@@ -37,6 +37,8 @@ class Sender:
         self._stopped = False
         self._failed = False
         self._thread: threading.Thread | None = None
+        self.waiting = 0
+        """Bytes that are left to the thread and not yet written."""
 
     def push(self, chunks: list[Chunk], nbytes: int) -> None:
         """Write the chunks, or leave them to the thread; they must not change any more."""
@@ -47,6 +49,7 @@ class Sender:
                 self._write_inline(chunks)
             else:
                 self._backlog.extend((chunk, False) for chunk in chunks)
+                self.waiting += nbytes
             if self._backlog:
                 self._wake_thread()
             failed = self._failed
@@ -58,6 +61,11 @@ class Sender:
         with self._changed:
             self._changed.wait_for(lambda: self._failed or self._stopped or not (self._backlog or self._busy))
             return not self._failed and not self._backlog
+
+    def wait_below(self, limit: int) -> None:
+        """Wait until at most `limit` bytes are still to be written, or never will be."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._failed or self._stopped or self.waiting <= limit)
 
     def stop(self) -> None:
         """Drop what is left and end the thread; its socket must be shut down if it may be blocked."""
@@ -80,6 +88,7 @@ class Sender:
             return
         if sent < len(sealed):
             self._backlog.append((memoryview(sealed)[sent:], True))
+            self.waiting += len(sealed) - sent
 
     def _wake_thread(self) -> None:
         if self._thread is None:
@@ -88,15 +97,20 @@ class Sender:
         self._changed.notify_all()
 
     def _run(self) -> None:
+        written = 0
         while True:
             with self._changed:
                 self._busy = False
+                self.waiting -= written
+                if written:
+                    self._changed.notify_all()
                 if not self._backlog:
                     self._changed.notify_all()
                     self._changed.wait_for(lambda: self._backlog or self._stopped)
                 if self._stopped:
                     return
                 batch = list(self._backlog)
+                written = self.waiting
                 self._backlog.clear()
                 self._busy = True
             try:

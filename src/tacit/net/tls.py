@@ -21,6 +21,7 @@ from tacit.net.control import LINGER_S, Control, State
 from tacit.net.identity import Identity
 from tacit.net.link import (
     ABORT,
+    AHEAD_BYTES,
     DATA,
     GOODBYE,
     HEADER,
@@ -151,6 +152,12 @@ class TlsMesh(Mesh):
                 if chunks:
                     self._senders[to].push(chunks, nbytes)
             self._queued.clear()
+
+    def pace(self) -> None:
+        """Wait while a peer has yet to take more than `AHEAD_BYTES`."""
+        for sender in self._senders.values():
+            if sender.waiting > AHEAD_BYTES:
+                sender.wait_below(AHEAD_BYTES)
 
     def recv(self, frm: str, label: str, nbytes: int) -> npt.NDArray[np.uint8]:
         """Wait for the expected message; on any error tell all peers and free everything."""

@@ -14,6 +14,7 @@ from tacit.core.ghost import ghost, ghost_planes
 from tacit.core.party import Party
 from tacit.core.protocol import Protocol
 from tacit.core.share import Planes, Share
+from tacit.core.timing import LOOPBACK, Network
 from tacit.crypto.hashing import digest
 from tacit.crypto.prg import KeyRing
 from tacit.net.link import Mesh
@@ -42,6 +43,7 @@ def run(
     seed: int = 0,
     hub: Hub | None = None,
     keys: Callable[[str], KeyRing] | None = None,
+    network: Network = LOOPBACK,
 ) -> dict[str, T]:
     """Run `fn(protocol)` at every compute party, client and dealer; return each one's result by name."""
     compute = NAMES[: 1 if protocol == "clear" else n]
@@ -51,7 +53,7 @@ def run(
 
     def body(mesh: Mesh) -> T:
         made = keys(mesh.me) if keys else seeded_keys(mesh.me, names, seed)
-        party = Party(mesh.me, compute, mesh, made)
+        party = Party(mesh.me, compute, mesh, made, network=network)
         role = "compute" if mesh.me in compute else "dealer" if mesh.me == dealer else "client"
         options = {"dealer": dealer} if dealer else {}
         return fn(protocols.load(protocol, role)(party, ring, **options))

@@ -85,11 +85,5 @@ void rep3_dot(T *__restrict out, const T *x0, const T *x1, const T *y0, const T 
     });
 }
 
-void rep3_and(u64 *__restrict out, const u64 *x0, const u64 *x1, const u64 *y0, const u64 *y1, const u64 *z, size_t n) {
-    parallel(n, PIECE / 2, [=](size_t i, size_t end) {
-        for (; i < end; ++i) out[i] = (x0[i] & (y0[i] ^ y1[i])) ^ (x1[i] & y0[i]) ^ z[i];
-    });
-}
-
 }  // namespace
 }  // namespace tacit::TACIT_TARGET

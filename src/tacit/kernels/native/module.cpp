@@ -463,7 +463,49 @@ const std::int64_t *row_numbers(const In &in, size_t rows, size_t limit, bool no
     return at;
 }
 
+// Numbers of rows below `limit`, of products before (−2, −3, …), and −1 where `one` allows it.
+const std::int64_t *numbers(const In &in, size_t count, size_t limit, size_t products, bool growing, bool one) {
+    const std::int64_t *at = in.at<std::int64_t>(count);
+    for (size_t r = 0; r < count; ++r) {
+        const size_t made = growing ? r : products;
+        if (at[r] >= std::int64_t(limit) || (at[r] == -1 && !one) || (at[r] <= -2 && std::uint64_t(-2 - at[r]) >= made))
+            throw std::invalid_argument("no such row");
+    }
+    return at;
+}
+
 void bind_rows(nb::module_ &m) {
+    m.def("lambda_rows", [](H out, H s0, H s1, H x, H y, H mask, size_t length) {
+        const Out o(out);
+        const In a(s0), b(s1), i(x), j(y), e(mask);
+        const size_t rows = i.size() / 8, held = length ? a.size() / 8 / length : NO_WORDS;
+        u64 *const to = o.at<u64>(rows * length);
+        const u64 *const pa = a.at<u64>(held * length), *const pb = b.at<u64>(held * length),
+                         *const pe = e.at<u64>(rows * length);
+        const std::int64_t *const pi = numbers(i, rows, held, 0, true, false), *const pj = numbers(j, rows, held, 0, true, false);
+        const Unlocked free(o.size());
+        if (length) table.lambda_rows(to, pa, pb, pi, pj, pe, held, rows, length);
+    });
+    m.def("sum_rows", [](H out, H w, H share, H sets, H u, H v, H begins, H of_w, H of_share, H mask, bool lead,
+                         size_t length) {
+        const Out o(out);
+        const In a(w), b(share), c(sets), i(u), j(v), first(begins), k(of_w), l(of_share), e(mask);
+        const size_t products = i.size() / 8, terms = k.size() / 8, sums = first.size() / 8 - 1,
+                     held = length ? a.size() / 8 / length : NO_WORDS, made = length ? c.size() / 8 / length : NO_WORDS;
+        if (first.size() < 8) throw std::invalid_argument("these are not the terms of so many sums");
+        u64 *const to = o.at<u64>(sums * length);
+        const u64 *const pa = a.at<u64>(held * length), *const pb = b.at<u64>(held * length),
+                         *const pc = c.at<u64>(made * length), *const pe = e.at<u64>(sums * length);
+        const Terms all{numbers(i, products, held, 0, true, false), numbers(j, products, held, 0, true, false),
+                        first.at<std::int64_t>(sums + 1), numbers(k, terms, held, products, false, true),
+                        numbers(l, terms, held, made, false, true), products};
+        for (size_t r = 0; r < sums; ++r)
+            if (all.begins[r] > all.begins[r + 1]) throw std::invalid_argument("these are not the terms of so many sums");
+        if (all.begins[0] != 0 || all.begins[sums] != std::int64_t(terms))
+            throw std::invalid_argument("these are not the terms of so many sums");
+        const Unlocked free(o.size());
+        if (length) table.sum_rows(to, pa, pb, pc, all, pe, lead, sums, length);
+    });
     m.def("and_rows", [](H out, H s0, H s1, H a, H b, H plus, H minus, size_t length) {
         const Out o(out);
         const In x(s0), y(s1), i(a), j(b), p(plus), q(minus);
@@ -499,16 +541,6 @@ size_t table_rows(size_t m, unsigned radix) {
 }
 
 void bind_bits(nb::module_ &m) {
-    m.def("rep3_and", [](H out, H x0, H x1, H y0, H y1, H z) {
-        const Out o(out);
-        const In a0(x0), a1(x1), b0(y0), b1(y1), c(z);
-        const size_t n = o.size() / 8;
-        u64 *const to = o.at<u64>(n);
-        const u64 *const p0 = a0.at<u64>(n), *const p1 = a1.at<u64>(n), *const q0 = b0.at<u64>(n),
-                         *const q1 = b1.at<u64>(n), *const r = c.at<u64>(n);
-        const Unlocked free(o.size());
-        table.rep3_and(to, p0, p1, q0, q1, r, n);
-    });
     m.def("pack_bool", [](H out, H a) {
         const Out o(out);
         const In x(a);

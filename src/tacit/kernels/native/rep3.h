@@ -2,7 +2,10 @@
 #pragma once
 
 #include "planes.h"
+#include "table.h"
 #include "vector.h"
+
+#include <vector>
 
 namespace tacit::TACIT_TARGET {
 namespace {
@@ -185,9 +188,72 @@ void and_rows(u64 *__restrict out, const u64 *s0, const u64 *s1, const std::int6
             const size_t r = piece / pieces, low = piece % pieces * COLUMNS;
             const size_t high = low + COLUMNS < length ? low + COLUMNS : length;
             const u64 *x0 = s0 + a[r] * length, *x1 = s1 + a[r] * length, *y0 = s0 + b[r] * length,
-                      *y1 = s1 + b[r] * length, *p = plus + r * length, *q = minus + r * length;
+                      *y1 = s1 + b[r] * length, *p = plus + r * length;
             u64 *__restrict to = out + r * length;
-            for (size_t i = low; i < high; ++i) to[i] = (x0[i] & (y0[i] ^ y1[i])) ^ (x1[i] & y0[i]) ^ p[i] ^ q[i];
+            for (size_t i = low; i < high; ++i) to[i] = (x0[i] & (y0[i] ^ y1[i])) ^ (x1[i] & y0[i]) ^ p[i];
+            if (minus)
+                for (size_t i = low; i < high; ++i) to[i] ^= minus[r * length + i];
+        }
+    });
+}
+
+constexpr size_t NARROW = 32;  // words of every row that one piece of work covers: hundreds of rows stay in the cache
+
+// out[r] = the product of two rows each, NARROW words apart; numbers from −2 down are products before.
+template <class Row>
+void products_of_rows(u64 *out, const std::int64_t *x, const std::int64_t *y, size_t count, size_t wide, Row row) {
+    for (size_t r = 0; r < count; ++r) {
+        const u64 *a = x[r] >= 0 ? row(x[r]) : out + (-2 - x[r]) * NARROW;
+        const u64 *b = y[r] >= 0 ? row(y[r]) : out + (-2 - y[r]) * NARROW;
+        u64 *const to = out + r * NARROW;
+        for (size_t i = 0; i < wide; ++i) to[i] = a[i] & b[i];
+    }
+}
+
+void lambda_rows(u64 *__restrict out, const u64 *s0, const u64 *s1, const std::int64_t *x, const std::int64_t *y,
+                 const u64 *mask, size_t held, size_t rows, size_t length) {
+    parallel((length + NARROW - 1) / NARROW, (size_t(1) << 11) / (held + rows + 1) + 1, [=](size_t piece, size_t end) {
+        std::vector<u64> known(held * NARROW), made(rows * NARROW);
+        for (; piece < end; ++piece) {
+            const size_t low = piece * NARROW, wide = length - low < NARROW ? length - low : NARROW;
+            for (size_t r = 0; r < held; ++r)
+                for (size_t i = 0; i < wide; ++i)
+                    known[r * NARROW + i] = s0[r * length + low + i] ^ s1[r * length + low + i];
+            products_of_rows(made.data(), x, y, rows, wide, [&](std::int64_t r) { return known.data() + r * NARROW; });
+            for (size_t r = 0; r < rows; ++r)
+                for (size_t i = 0; i < wide; ++i)
+                    out[r * length + low + i] = made[r * NARROW + i] ^ mask[r * length + low + i];
+        }
+    });
+}
+
+void sum_rows(u64 *__restrict out, const u64 *w, const u64 *share, const u64 *sets, const Terms &terms, const u64 *mask,
+              bool lead, size_t sums, size_t length) {
+    const Terms t = terms;
+    const size_t work = t.products + size_t(t.begins[sums]) + 1;
+    parallel((length + NARROW - 1) / NARROW, (size_t(1) << 11) / work + 1, [=](size_t piece, size_t end) {
+        std::vector<u64> made(t.products * NARROW);
+        for (; piece < end; ++piece) {
+            const size_t low = piece * NARROW, wide = length - low < NARROW ? length - low : NARROW;
+            products_of_rows(made.data(), t.u, t.v, t.products, wide,
+                             [&](std::int64_t r) { return w + r * length + low; });
+            for (size_t o = 0; o < sums; ++o) {
+                u64 sum[NARROW];
+                for (size_t i = 0; i < wide; ++i) sum[i] = mask[o * length + low + i];
+                for (std::int64_t at = t.begins[o]; at < t.begins[o + 1]; ++at) {
+                    const std::int64_t p = t.of_w[at], s = t.of_share[at];
+                    if (s == -1 && !lead) continue;
+                    const u64 *a = p >= 0 ? w + p * length + low : p == -1 ? nullptr : &made[(-2 - p) * NARROW];
+                    const u64 *b = s >= 0 ? share + s * length + low : s == -1 ? nullptr : sets + (-2 - s) * length + low;
+                    if (a && b)
+                        for (size_t i = 0; i < wide; ++i) sum[i] ^= a[i] & b[i];
+                    else if (a || b)
+                        for (size_t i = 0; i < wide; ++i) sum[i] ^= (a ? a : b)[i];
+                    else
+                        for (size_t i = 0; i < wide; ++i) sum[i] = ~sum[i];
+                }
+                for (size_t i = 0; i < wide; ++i) out[o * length + low + i] = sum[i];
+            }
         }
     });
 }

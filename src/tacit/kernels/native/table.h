@@ -90,10 +90,15 @@ struct Third {
     size_t first, rows, length;
 };
 
+// Sums of products of rows: products of rows u and v; of each sum where its terms begin; of each term two numbers.
+struct Terms {
+    const std::int64_t *u, *v, *begins, *of_w, *of_share;
+    size_t products;
+};
+
 struct Kernels {
     Ring<u64> narrow;
     Ring<u128> wide;
-    void (*rep3_and)(u64 *out, const u64 *x0, const u64 *x1, const u64 *y0, const u64 *y1, const u64 *z, size_t n);
     void (*pack_bool)(u64 *out, const u8 *a, size_t n);
     void (*unpack_bool)(u8 *out, const u64 *words, size_t n);
     void (*add_planes)(u64 *out, const u64 *a, const u64 *b, size_t m, size_t length);
@@ -102,6 +107,10 @@ struct Kernels {
                          bool lead);
     void (*and_rows)(u64 *out, const u64 *s0, const u64 *s1, const std::int64_t *a, const std::int64_t *b,
                      const u64 *plus, const u64 *minus, size_t rows, size_t length);
+    void (*lambda_rows)(u64 *out, const u64 *s0, const u64 *s1, const std::int64_t *x, const std::int64_t *y,
+                        const u64 *mask, size_t held, size_t rows, size_t length);
+    void (*sum_rows)(u64 *out, const u64 *w, const u64 *share, const u64 *sets, const Terms &terms, const u64 *mask,
+                     bool lead, size_t sums, size_t length);
     void (*hot_first)(u64 *out, const u64 *bits0, const u64 *bits1, const u64 *rho, unsigned bits, unsigned k,
                       size_t length);
     void (*hot_second)(u64 *out, const u64 *held, const u64 *digit, const u64 *t, bool lead, unsigned bits, unsigned k,

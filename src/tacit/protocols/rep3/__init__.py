@@ -10,7 +10,7 @@ from tacit.core.protocol import Protocol
 from tacit.core.share import Matrix, Planes, Share
 from tacit.crypto.prg import Source, Stream
 from tacit.errors import UsageError
-from tacit.protocols.rep3 import arithmetic, bits, factored, leading, lift, ranks, turns, twoparty
+from tacit.protocols.rep3 import arithmetic, bits, factored, leading, lift, ranks, trees, turns, twoparty
 from tacit.protocols.rep3 import shuffle as rows
 from tacit.protocols.rep3.cards import CARDS
 from tacit.protocols.rep3.client import SEED_BYTES, Rep3Client
@@ -69,7 +69,7 @@ class Rep3(Protocol):
     reveal_bits = arithmetic.reveal_bits
     mul = arithmetic.mul
     matmul = arithmetic.matmul
-    and_ = arithmetic.and_
+    and_ = trees.and_
     trunc = twoparty.trunc
     trunc_exact = bits.trunc_exact
     sign = bits.sign

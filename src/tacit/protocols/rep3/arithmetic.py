@@ -140,17 +140,6 @@ def _reshare(p: Rep3, z: Array, label: str) -> Share:
     return Share((z, p.ring.unpack(buf, z.shape)))
 
 
-def and_(p: Rep3, x: Planes, y: Planes) -> Planes:
-    """F_and: multiplication over GF(2), 64 lanes a word; one bit per AND from each party."""
-    (x0, x1), (y0, y1) = x.parts, y.parts
-    planes, n = x.planes, x.n
-    mask = p.common(+1, "rep3/and").planes(planes, n) ^ p.common(-1, "rep3/and").planes(planes, n)
-    z = kernels.rep3_and(x0, x1, y0, y1, mask)
-    p.party.send(p.party.peer(-1), "rep3.and", z)
-    buf = p.party.recv(p.party.peer(+1), "rep3.and", z.nbytes)
-    return Planes((z, buf.view(np.uint64).reshape(z.shape)), n)
-
-
 # -- input and reveal ----------------------------------------------------------------------------------------
 
 

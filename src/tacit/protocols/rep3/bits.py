@@ -7,7 +7,7 @@ reshare what the block generates and propagates; trees of AND join the blocks (d
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,9 @@ import numpy.typing as npt
 from tacit import kernels
 from tacit.core.share import Planes, Share
 from tacit.core.timing import Network
-from tacit.protocols.rep3 import twoparty
-from tacit.protocols.rep3.turns import Expected, Steps, joined, joined_planes, run, thirds
+from tacit.protocols.rep3 import trees, twoparty
+from tacit.protocols.rep3.trees import NONE, Plan, plan
+from tacit.protocols.rep3.turns import Steps, joined, joined_planes, run, thirds
 
 if TYPE_CHECKING:
     from tacit.protocols.rep3 import Rep3
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 RADICES = (4, 3, 5, 6, 7, 8)
 """Bits that a block may have; the first of equal price is taken."""
-NONE = -1
 
 
 def trunc_exact(p: Rep3, x: Share, f: int) -> Share:
@@ -54,19 +54,18 @@ def sign(p: Rep3, x: Share, bits: int) -> Planes:
     if bits == 0:
         return both
     top, blocks = both[:1], both[1:]
-    return p.xor(top, _carry_tree(p, blocks))
+    return p.xor(top, trees.carry(p, blocks))
 
 
 def _carry(p: Rep3, x: Share, bits: int) -> Planes:
     """Return one plane: the carry of a + b out of the low `bits` bits."""
-    return _carry_tree(p, _joined_blocks(p, x, bits))
+    return trees.carry(p, _joined_blocks(p, x, bits))
 
 
 def is_zero(p: Rep3, x: Share, bits: int) -> Planes:
     """F_zero: a = −b mod 2^m, block by block: a + (b − 1) is all ones; then a tree of AND."""
     p.check_bits(bits)
-    equal = _joined_blocks(p, x, bits, equal=True)
-    return _climb(p, equal, equal_plans(equal.planes))
+    return trees.every(p, _joined_blocks(p, x, bits, equal=True))
 
 
 @lru_cache(maxsize=1 << 12)
@@ -79,11 +78,12 @@ def block_bits(bits: int, n: int, network: Network) -> int:
 
     def price(radix: int) -> int:
         nb = -(-bits // radix)
-        table, reshared, tree, levels = table_rows(bits, radix), max(2 * nb - 1, 0), 0, 0
-        while nb > 1:
-            tree, levels, nb = tree + 2 * (nb // 2) - 1, levels + 1, nb - nb // 2
-        planes = -(-(table + 2 * reshared) // 3) if turned else max(table, reshared)
-        return levels * network.round_bytes + lane * (planes + tree)
+        table = table_rows(bits, radix)
+        if turned:
+            plans = trees.carry_plans(nb)
+            planes = -(-(table + 2 * max(2 * nb - 1, 0)) // 3) + sum(len(each.a) for each in plans)
+            return len(plans) * network.round_bytes + lane * planes
+        return lane * table + trees.cheapest(nb, lane, network.round_bytes, True)[0]
 
     return min(RADICES, key=price)
 
@@ -130,15 +130,14 @@ def _blocks(q: Rep3, x: list[Array], bits: int, radix: int, top: bool, equal: bo
     b = kernels.to_planes(known, bits + extra)
     if party.index == 1:
         mask = q.common(-1, "rep3/blocks").planes(count, n)
-        expected: tuple[Expected, ...] = ((party.peer(1), "rep3.blocks", 8 * count * lanes),) if count else ()
-        *theirs, got = yield (*expected, (party.peer(-1), "rep3.table", 8 * rows * lanes))
+        (got,) = yield ((party.peer(-1), "rep3.table", 8 * rows * lanes),)
         table = got.view(np.uint64).reshape(rows, lanes)
         mine = kernels.block_select(table[extra:], b[:bits], radix, True)[skip : skip + count]
         mine ^= mask
         if count:
             party.send(party.peer(1), "rep3.blocks", mine)  # 2
-            party.flush()
-            rest = mine ^ theirs[0].view(np.uint64).reshape(count, lanes)
+            (theirs,) = yield ((party.peer(1), "rep3.blocks", 8 * count * lanes),)
+            rest = mine ^ theirs.view(np.uint64).reshape(count, lanes)
         else:
             rest = mine
         return _stacked((table[:extra], b[bits:]), (mask, rest), n)
@@ -146,11 +145,10 @@ def _blocks(q: Rep3, x: list[Array], bits: int, radix: int, top: bool, equal: bo
     rho, mask = with0.planes(rows, n), with0.planes(count, n)
     mine = kernels.block_select(rho[extra:], b[:bits], radix, False)[skip : skip + count]
     mine ^= mask
-    if count:
-        party.send(party.peer(-1), "rep3.blocks", mine)  # 2
     yield ()
     rest = mine
     if count:
+        party.send(party.peer(-1), "rep3.blocks", mine)  # 2
         (got,) = yield ((party.peer(-1), "rep3.blocks", 8 * count * lanes),)
         rest = mine ^ got.view(np.uint64).reshape(count, lanes)
     return _stacked((b[bits:], rho[:extra]), (rest, mask), n)
@@ -160,90 +158,6 @@ def _stacked(top: tuple[Array, Array], blocks: tuple[Array, Array], n: int) -> P
     if not len(top[0]):
         return Planes(blocks, n)
     return Planes(tuple(np.concatenate(pair) for pair in zip(top, blocks, strict=True)), n)
-
-
-# -- trees of AND: one level is one round; plans say which rows meet ------------------------------------------
-
-
-class Plan(NamedTuple):
-    """One level: rows a and b are multiplied; a new row is an old row plus a product (−1: without)."""
-
-    a: Array
-    b: Array
-    old: Array
-    product: Array
-
-
-def _climb(p: Rep3, s: Planes, plans: tuple[Plan, ...]) -> Planes:
-    """Go through the levels: in each, multiply rows a and b of s, and make the rows of the next s."""
-    if not plans:
-        return s
-    party, n = p.party, s.n
-    total = sum(len(plan.a) for plan in plans)
-    own, previous = (p.common(offset, "rep3/tree").planes(total, n) for offset in (+1, -1))
-    behind, ahead, used = party.peer(-1), party.peer(+1), 0
-    s0, s1 = s.parts
-    for a, b, old, new in plans:
-        rows = slice(used, used + len(a))
-        used += len(a)
-        z = kernels.and_rows(s0, s1, a, b, own[rows], previous[rows])
-        party.send(behind, "rep3.and", z)
-        theirs = party.recv(ahead, "rep3.and", z.nbytes).view(np.uint64).reshape(z.shape)
-        s0, s1 = kernels.mix_rows(s0, z, old, new), kernels.mix_rows(s1, theirs, old, new)
-    return Planes((s0, s1), n)
-
-
-def _rows(*lists: list[int]) -> Plan:
-    return Plan(*(np.array(rows, np.int64) for rows in lists))
-
-
-@lru_cache(maxsize=256)
-def equal_plans(count: int) -> tuple[Plan, ...]:
-    """Return the levels that multiply all rows."""
-    plans = []
-    while count > 1:
-        half, odd = divmod(count, 2)
-        first, second = list(range(half)), list(range(half, 2 * half))
-        plans.append(_rows(first, second, [NONE] * half + [2 * half] * odd, [*first, *([NONE] * odd)]))
-        count = half + odd
-    return tuple(plans)
-
-
-@lru_cache(maxsize=256)
-def carry_plans(nb: int) -> tuple[Plan, ...]:
-    """Return the levels that join nb blocks; the carry out of all of them is left."""
-    plans = []
-    while nb > 1:
-        plans.append(_carry_plan(nb))
-        nb -= nb // 2
-    return tuple(plans)
-
-
-def _carry_plan(nb: int) -> Plan:
-    """Join nb blocks pairwise: (G, P) = (G1 ⊕ P1·G0, P1·P0). Rows: P of blocks 1…, then G of all blocks."""
-    m, odd = nb // 2, nb % 2
-
-    def p_row(block: int) -> int:
-        return block - 1
-
-    def g_row(block: int) -> int:
-        return nb - 1 + block
-
-    # The lowest block has no carry in, so its propagate is never needed.
-    a = [p_row(2 * i + 1) for i in range(1, m)] + [p_row(2 * i + 1) for i in range(m)]
-    b = [p_row(2 * i) for i in range(1, m)] + [g_row(2 * i) for i in range(m)]
-    old = (
-        [NONE] * (m - 1)
-        + [p_row(nb - 1)] * odd
-        + [g_row(2 * i + 1) for i in range(m)]
-        + [g_row(nb - 1)] * odd
-    )
-    new = [*range(m - 1), *([NONE] * odd), *range(m - 1, 2 * m - 1), *([NONE] * odd)]
-    return _rows(a, b, old, new)
-
-
-def _carry_tree(p: Rep3, blocks: Planes) -> Planes:
-    return _climb(p, blocks, carry_plans((blocks.planes + 1) // 2))
 
 
 # -- all bits ------------------------------------------------------------------------------------------------
@@ -263,7 +177,7 @@ def decompose(p: Rep3, x: Share, bits: int) -> Planes:
 
     whole = joined_planes(run(p, x.size, steps))
     out, carries = whole[:bits], whole[bits:]
-    carries = _climb(p, carries, prefix_plans(pair_counts(bits)[2]))
+    carries = trees.climb(p, carries, prefix_plans(pair_counts(bits)[2]))
     upper = range(3, bits, 2)
     if len(upper):
         both = Planes(
@@ -334,24 +248,22 @@ def _pairs(q: Rep3, x: list[Array], bits: int) -> Steps[Planes]:
     sent = count > 0
     if party.index == 1:
         mask = q.common(-1, "rep3/a2b").planes(count, n)
-        expected: tuple[Expected, ...] = ((party.peer(1), "rep3.a2b-g", 8 * count * lanes),) if sent else ()
-        *theirs, got = yield (*expected, (party.peer(-1), "rep3.a2b", 8 * rows * lanes))
+        (got,) = yield ((party.peer(-1), "rep3.a2b", 8 * rows * lanes),)
         shared = got.view(np.uint64).reshape(rows, lanes)
         mine: Array = generated(shared, True) ^ mask
         rest = mine
         if sent:
             party.send(party.peer(1), "rep3.a2b-g", mine)  # 2
-            party.flush()
-            rest = mine ^ theirs[0].view(np.uint64).reshape(count, lanes)
+            (theirs,) = yield ((party.peer(1), "rep3.a2b-g", 8 * count * lanes),)
+            rest = mine ^ theirs.view(np.uint64).reshape(count, lanes)
         return finish((halves(shared), b.copy()), (mask, rest))
     with0 = q.common(+1, "rep3/a2b")
     shared, mask = with0.planes(rows, n), with0.planes(count, n)
     mine = generated(shared, False) ^ mask
+    yield ()
     rest = mine
     if sent:
         party.send(party.peer(-1), "rep3.a2b-g", mine)  # 2
-    yield ()
-    if sent:
         (got,) = yield ((party.peer(-1), "rep3.a2b-g", 8 * count * lanes),)
         rest = mine ^ got.view(np.uint64).reshape(count, lanes)
     return finish((b.copy(), halves(shared)), (rest, mask))
@@ -381,6 +293,6 @@ def prefix_plans(count: int) -> tuple[Plan, ...]:
         old = [NONE if i in low else p_row(i) for i in kept] + [g_row(i) for i in range(count)]
         made = {i: len(wide) + j for j, i in enumerate(low)}
         new = [wide.index(i) if i in low else NONE for i in kept] + [made.get(i, NONE) for i in range(count)]
-        plans.append(_rows(a, b, old, new))
+        plans.append(plan(a, b, old, new))
         span *= 2
     return tuple(plans)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from tacit.algebra.ring import Ring
 from tacit.core.factors import lifted_bits
-from tacit.core.protocol import Blocks, Card, Pattern, Wave
+from tacit.core.protocol import Card, Pattern, Pieces, Wave
 from tacit.core.timing import LOOPBACK, Network
 from tacit.protocols.rep3 import bits as bit_rows
-from tacit.protocols.rep3 import leading
+from tacit.protocols.rep3 import leading, trees
 from tacit.protocols.rep3.ranks import planes as digit_planes
 from tacit.protocols.rep3.ranks import row_blocks
 from tacit.protocols.rep3.turns import pieces, rows_at_once, thirds
 
 ARAKI = "Araki, Furukawa, Lindell, Nof, Ohara, CCS 2016, section 2.2"
+MANY_ROWS = (
+    "AND of many rows: Patra, Schneider, Suresh, Yalame (ABY2.0), USENIX Security 2021; docs/decisions/0068"
+)
 TWO_OPERANDS = "two-operand view of Mohassel and Rindal (ABY3), CCS 2018, section 5; docs/decisions/0003"
 
 PERMUTED = "Laur, Willemson, Zhang, ISC 2011; opened as in Chida et al., ePrint 2019/695; docs/decisions/0040"
+
+REPEATING = 6
+"""From the second block of every third on, pieces receive and send in the same order: no party gets deeper by more."""
 
 LEADING = "leading-zero anticipation: Schmookler and Nowka, ARITH 2001; docs/decisions/0050"
 
@@ -33,9 +39,8 @@ def _ring_pass(ring: Ring, n: int, **_: object) -> list[Wave]:
     return [[(0, 2, b), (1, 0, b), (2, 1, b)]]
 
 
-def _and(ring: Ring, n: int, planes: int = 1, **_: object) -> list[Wave]:
-    b = planes_bytes(planes, n)
-    return [[(0, 2, b), (1, 0, b), (2, 1, b)]]
+def _and(ring: Ring, n: int, planes: int = 1, network: Network = LOOPBACK, **_: object) -> list[Wave]:
+    return _climb(n, trees.pairs(planes), network)
 
 
 def _turned(pattern: Callable[..., list[Wave]], bits: int = 64) -> Callable[..., list[Wave]]:
@@ -48,12 +53,12 @@ def _turned(pattern: Callable[..., list[Wave]], bits: int = 64) -> Callable[...,
         bounds = thirds(n, network, bits)
         if len(bounds) == 1:
             return pattern(ring, n, **sizes)
-        blocks = len(pieces(n, network, bits)) // 3
+        order = tuple(r for r, _, _ in pieces(n, network, bits))
         waves: list[Wave] = []
         for r, (low, high) in enumerate(bounds):
             for number, wave in enumerate(pattern(ring, high - low, **sizes)):
                 if number == len(waves):
-                    waves.append(Blocks(blocks))
+                    waves.append(Pieces(number, order[:REPEATING], len(order) // 3))
                 waves[number] += [((a + r) % 3, (b + r) % 3, size) for a, b, size in wave]
         return waves
 
@@ -64,14 +69,14 @@ def _trunc(ring: Ring, n: int, f: int = 16, **_: object) -> list[Wave]:
     if f == 0:
         return []
     b, fb = ring.wire_bytes(n), ring.wire_bytes(n, f)
-    return [[(0, 1, b + fb), (2, 1, fb)], [(1, 2, fb)]]
+    return _exchange(b + fb, fb)
 
 
 def _mul_trunc(ring: Ring, n: int, f: int = 16, **_: object) -> list[Wave]:
     b, fb = ring.wire_bytes(n), ring.wire_bytes(n, f)
     if ring.width <= 64:
         return _lifted(ring, n, b, f)
-    return [[(1, 0, b), (2, 0, b), (2, 1, fb)], [(0, 1, b + fb)], [(1, 2, fb)]]
+    return [[(1, 0, b), (2, 0, b)], *_exchange(b + fb, fb)]
 
 
 def _mul_trunc_or_mul(
@@ -93,22 +98,26 @@ def _matmul_trunc(
     if f and single and rows_at_once(shapes[0][0], shapes[0][1], shapes[1][1], network):
         # Two thirds are computed in the roles of P0 and P2, who send first, one in that of P1.
         for wave, part in zip(waves, (2 / 3, 1 / 3), strict=False):
-            if isinstance(wave, Blocks):
+            if isinstance(wave, Pieces):
                 wave.product = part
     return waves
 
 
-def _exchange(first: int, each: int) -> list[Wave]:
-    return [[(0, 1, first), (2, 1, each)], [(1, 2, each)]]
+def _exchange(first: int, *each: int) -> list[Wave]:
+    return [[(0, 1, first)], *([(1, 2, size), (2, 1, size)] for size in each)]
 
 
-def _tree(n: int, blocks: int) -> list[Wave]:
-    waves: list[Wave] = []
-    while blocks > 1:
-        pairs = blocks // 2
-        waves += _and(Ring(1), n, 2 * pairs - 1)
-        blocks -= pairs
-    return waves
+def _tree(n: int, plans: Iterable[trees.Plan], levels: Iterable[trees.Level], network: Network) -> list[Wave]:
+    """Return the waves of either way to climb a tree."""
+    if len(thirds(n, network)) == 1:
+        planes = [trees.sizes([level]) for level in levels]
+        shared = planes_bytes(sum(sets for sets, _ in planes), n)
+        return _exchange(shared, *(planes_bytes(sums, n) for _, sums in planes)) if planes else []
+    return [[(a, b, planes_bytes(len(each.a), n)) for a, b in ((0, 2), (1, 0), (2, 1))] for each in plans]
+
+
+def _climb(n: int, plans: tuple[trees.Plan, ...], network: Network) -> list[Wave]:
+    return _tree(n, plans, [each.level for each in plans], network)
 
 
 def _blocks(ring: Ring, n: int, rows: int = 0, count: int = 0, **_: object) -> list[Wave]:
@@ -120,7 +129,11 @@ def _carry(ring: Ring, n: int, bits: int, extra: int, network: Network) -> list[
     radix = bit_rows.block_bits(bits, n, network)
     nb = -(-bits // radix)
     rows, count = bit_rows.table_rows(bits, radix) + extra, max(2 * nb - 1, 0)
-    return [*_turned(_blocks)(ring, n, network, rows=rows, count=count), *_tree(n, nb)]
+    blocks = _turned(_blocks)(ring, n, network, rows=rows, count=count)
+    return [
+        *blocks,
+        *_tree(n, trees.carry_plans(nb), trees.carry_levels(nb, trees.groups(nb, n, network)), network),
+    ]
 
 
 def _sign(ring: Ring, n: int, bits: int = 62, network: Network = LOOPBACK, **_: object) -> list[Wave]:
@@ -138,19 +151,18 @@ def _is_zero(ring: Ring, n: int, bits: int = 62, network: Network = LOOPBACK, **
     radix = bit_rows.block_bits(bits, n, network)
     nb = -(-bits // radix)
     waves = _turned(_blocks)(ring, n, network, rows=bit_rows.table_rows(bits, radix), count=nb)
-    while nb > 1:
-        waves += _and(ring, n, nb // 2)
-        nb -= nb // 2
-    return waves
+    return [
+        *waves,
+        *_tree(n, trees.equal_plans(nb), trees.equal_levels(trees.groups(nb, n, network, False)), network),
+    ]
 
 
 def _decompose(ring: Ring, n: int, bits: int = 64, network: Network = LOOPBACK, **_: object) -> list[Wave]:
     rows, count = bit_rows.pair_rows(bits)
     upper, below = bit_rows.pair_counts(bits)[1:]
     waves = _turned(_blocks)(ring, n, network, rows=rows, count=count)
-    for plan in bit_rows.prefix_plans(below):
-        waves += _and(ring, n, len(plan.a))
-    return [*waves, *(_and(ring, n, upper - 1) if upper > 1 else [])]
+    waves += _climb(n, bit_rows.prefix_plans(below), network)
+    return [*waves, *(_and(ring, n, upper - 1, network) if upper > 1 else [])]
 
 
 def _to_arith(ring: Ring, n: int, planes: int = 1, network: Network = LOOPBACK, **_: object) -> list[Wave]:
@@ -199,7 +211,7 @@ def _factored(
 
 def _lifted(ring: Ring, n: int, first: int, bits: int) -> list[Wave]:
     bit, whole = ring.wire_bytes(n, 1), ring.wire_bytes(n)
-    return [[(0, 1, first + ring.wire_bytes(n, bits)), (2, 1, bit)], [(1, 2, bit + whole)], [(2, 1, whole)]]
+    return _exchange(first + ring.wire_bytes(n, bits), bit, whole)
 
 
 def _mul_into(
@@ -221,9 +233,7 @@ def _below(
 ) -> list[Wave]:
     how = leading.layout(bits, at)
     waves = _turned(_blocks)(ring, n, network, rows=how.rows(bits), count=how.blocks)
-    for plan in leading.prefix_plans(how.blocks, how.ends):
-        waves += _and(ring, n, len(plan.a))
-    return waves
+    return [*waves, *_climb(n, leading.prefix_plans(how.blocks, how.ends), network)]
 
 
 def _combine(
@@ -319,13 +329,13 @@ CARDS: dict[str, Card] = {
         _card("agree", "public values, sent in the clear", _agree, "the public value"),
         _card("mul", ARAKI, _ring_pass),
         _card("matmul", ARAKI, _ring_pass),
-        _card("and_", ARAKI, _and),
+        _card("and_", f"{ARAKI}, where roles are turned; else {MANY_ROWS}", _and),
         _card("trunc", TWO_OPERANDS, _turned(_trunc), ROUNDING),
-        _card("trunc_exact", TWO_OPERANDS, _trunc_exact),
+        _card("trunc_exact", f"{TWO_OPERANDS}; {MANY_ROWS}", _trunc_exact),
         _card("mul_trunc", TWO_OPERANDS, _mul_trunc_or_mul, ROUNDING),
         _card("matmul_trunc", TWO_OPERANDS, _matmul_trunc, ROUNDING),
-        _card("sign", TWO_OPERANDS, _sign),
-        _card("is_zero", TWO_OPERANDS, _is_zero),
+        _card("sign", f"{TWO_OPERANDS}; {MANY_ROWS}", _sign),
+        _card("is_zero", f"{TWO_OPERANDS}; {MANY_ROWS}", _is_zero),
         _card("decompose", TWO_OPERANDS + "; prefix: Sklansky 1960", _decompose),
         _card("to_arith", TWO_OPERANDS, _to_arith),
         _card("select", TWO_OPERANDS, _turned(_select)),

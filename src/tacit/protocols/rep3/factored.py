@@ -29,8 +29,8 @@ LABEL = "rep3/factored"
 def factored(p: Rep3, x: Share, how: Factors) -> Share:
     """F_factored on flat x.
 
-    1. P0 → P1: masked g_j(a), and what the lift needs. P2 → P1: its masked part of the sum, or its masked v.
-    2. P1 → P2: its masked part, with a lift also masked u. 3. P2 → P1: with a lift, its masked part.
+    1. P0 → P1: masked g_j(a), and what the lift needs. 2. With a lift P1 and P2 exchange masked bits u and v.
+    3. They exchange their masked parts of the sum.
     """
     w, k = how.width, p.ring.width
     if not (w <= 64 and k <= 64 and 0 <= how.shift <= max(w - 2, 0)):
@@ -62,22 +62,16 @@ def _second(q: Rep3, known: Array, how: Factors, into: Into) -> Steps[Share]:
     row, whole = ring.wire_bytes(n, how.width), ring.wire_bytes(n)
     rows, with0 = how.terms * row, q.common(-1, LABEL)
     if lifted.bits(ring) == 0:
-        summed, buf = yield (
-            (party.peer(1), lifted.label + "-last", whole),
-            (party.peer(-1), lifted.label, rows),
-        )
+        (buf,) = yield ((party.peer(-1), lifted.label, rows),)
         t1 = with0.fill(ring, into[0])
         mine = ring.sub(lifted.cut(ring, how.weigh(known, buf, 8 * row), True), t1)
-        party.send(party.peer(1), lifted.label + "-back", ring.pack(mine))  # 2
-        party.flush()
+        party.send(party.peer(1), lifted.label + "-part", ring.pack(mine))  # 2
+        (summed,) = yield ((party.peer(1), lifted.label + "-part", whole),)
         return Share((t1, ring.add(mine, ring.unpack(summed, (n,)), into[1])))
     drawn = lift.Second.draw(q, lifted, with0, into)
-    theirs, buf = yield (
-        (party.peer(1), lifted.label + "-bit", ring.wire_bytes(n, 1)),
-        (party.peer(-1), lifted.label, rows + lifted.message(ring, n)),
-    )
+    (buf,) = yield ((party.peer(-1), lifted.label, rows + lifted.message(ring, n)),)
     m1 = how.weigh(known, buf[:rows], 8 * row)
-    return (yield from drawn.run(q, m1, buf[rows:], theirs, lifted))
+    return (yield from drawn.run(q, m1, buf[rows:], lifted))
 
 
 def _third(q: Rep3, known: Array, how: Factors, into: Into) -> Steps[Share]:
@@ -88,9 +82,9 @@ def _third(q: Rep3, known: Array, how: Factors, into: Into) -> Steps[Share]:
         return (yield from lift.Third.draw(q, n, lifted, with0, into).run(q, m2, lifted))
     t0 = with0.fill(ring, into[1])
     mine = ring.sub(lifted.cut(ring, m2, False), t0)
-    party.send(party.peer(-1), lifted.label + "-last", ring.pack(mine))  # 1
     yield ()
-    (back,) = yield ((party.peer(-1), lifted.label + "-back", ring.wire_bytes(n)),)
+    party.send(party.peer(-1), lifted.label + "-part", ring.pack(mine))  # 2
+    (back,) = yield ((party.peer(-1), lifted.label + "-part", ring.wire_bytes(n)),)
     return Share((ring.add(mine, ring.unpack(back, (n,)), into[0]), t0))
 
 

@@ -20,7 +20,7 @@ from tacit.algebra.ring import Ring
 from tacit.core.share import Planes, Share
 from tacit.errors import RangeError
 from tacit.kernels.waves import bits_left, bits_right
-from tacit.protocols.rep3.bits import Plan, _climb, _rows
+from tacit.protocols.rep3.trees import Plan, climb, plan
 from tacit.protocols.rep3.turns import Steps, joined_planes, run
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def prefix_plans(blocks: int, ends: tuple[int, ...]) -> tuple[Plan, ...]:
         low = [i // span * span - 1 for i in nodes]
         made = {i: j for j, i in enumerate(nodes)}
         old = [NONE if i in made else i for i in range(blocks)]
-        plans.append(_rows(nodes, low, old, [made.get(i, NONE) for i in range(blocks)]))
+        plans.append(plan(nodes, low, old, [made.get(i, NONE) for i in range(blocks)]))
     return tuple(plans)
 
 
@@ -96,7 +96,7 @@ def below(p: Rep3, x: Share, bits: int, at: Sequence[int]) -> Planes:
         return _blocks(q, [part[low:high] for part in parts], bits, how)
 
     none = joined_planes(run(p, x.size, steps))
-    none = _climb(p, none, prefix_plans(how.blocks, how.ends))
+    none = climb(p, none, prefix_plans(how.blocks, how.ends))
     return none[list(how.ends)]
 
 
@@ -115,19 +115,16 @@ def _blocks(q: Rep3, x: list[Array], bits: int, how: Layout) -> Steps[Planes]:
     b = kernels.to_planes(q.ring.shr(x[party.index % 2], how.low), bits + 1 - how.low)
     if party.index == 1:
         mask = q.common(-1, "rep3/below").planes(count, n)
-        theirs, got = yield (
-            (party.peer(1), "rep3.below-exchange", 8 * count * lanes),
-            (party.peer(-1), "rep3.below", 8 * rows * lanes),
-        )
+        (got,) = yield ((party.peer(-1), "rep3.below", 8 * rows * lanes),)
         mine = _equations(got.view(np.uint64).reshape(rows, lanes), b, how, True) ^ mask
         party.send(party.peer(1), "rep3.below-exchange", mine)  # 2
-        party.flush()
+        (theirs,) = yield ((party.peer(1), "rep3.below-exchange", 8 * count * lanes),)
         return Planes((mask, mine ^ theirs.view(np.uint64).reshape(count, lanes)), n)
     with0 = q.common(+1, "rep3/below")
     rho, mask = with0.planes(rows, n), with0.planes(count, n)
     mine = _equations(rho, b, how, False) ^ mask
-    party.send(party.peer(-1), "rep3.below-exchange", mine)  # 2
     yield ()
+    party.send(party.peer(-1), "rep3.below-exchange", mine)  # 2
     (got,) = yield ((party.peer(-1), "rep3.below-exchange", 8 * count * lanes),)
     return Planes((mine ^ got.view(np.uint64).reshape(count, lanes), mask), n)
 
@@ -189,10 +186,7 @@ def _combine(q: Rep3, b0: Array, b1: Array, n: int, weights: Array, rings: list[
     if party.index == 1:
         with0 = q.common(-1, LABEL)
         t = [with0.ring(r, (n,)) for r in rings]
-        got, theirs = yield (
-            (party.peer(-1), "rep3.combine", planes * row // 8),
-            (party.peer(1), "rep3.combine-exchange", sum(sizes)),
-        )
+        (got,) = yield ((party.peer(-1), "rep3.combine", planes * row // 8),)
         sums = bits_right(b1, got, row, weights, np.stack(t), False, ring.width)
     else:
         with0 = q.common(+1, LABEL)
@@ -201,12 +195,11 @@ def _combine(q: Rep3, b0: Array, b1: Array, n: int, weights: Array, rings: list[
         sums = bits_right(b0, rho, ring.width * n, weights, np.stack(t), True, ring.width)
     mine = [r.reduce(m) for r, m in zip(rings, sums, strict=True)]
     packed = [r.pack(m) for r, m in zip(rings, mine, strict=True)]
-    party.send(party.peer(1 if party.index == 1 else -1), "rep3.combine-exchange", *packed)  # 2
-    if party.index == 1:
-        party.flush()
-    else:
+    other = party.peer(1 if party.index == 1 else -1)
+    if party.index == 2:
         yield ()
-        (theirs,) = yield ((party.peer(-1), "rep3.combine-exchange", sum(sizes)),)
+    party.send(other, "rep3.combine-exchange", *packed)  # 2
+    (theirs,) = yield ((other, "rep3.combine-exchange", sum(sizes)),)
     out, at = [], 0
     for r, m, mask, size in zip(rings, mine, t, sizes, strict=True):
         last = r.add(m, r.unpack(theirs[at : at + size].copy(), (n,)))

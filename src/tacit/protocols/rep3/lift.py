@@ -60,10 +60,6 @@ class Lift:
         """Return the bytes of P0's message."""
         return ring.wire_bytes(n, self.bits(ring))
 
-    def back(self, ring: Ring, n: int) -> int:
-        """Return the bytes of P1's message."""
-        return ring.wire_bytes(n, 1) + ring.wire_bytes(n)
-
 
 @lru_cache(maxsize=256)
 def _constants(width: int, shift: int) -> tuple[int, int]:
@@ -123,16 +119,16 @@ class Second:
         with0.fill(q.ring, into[0])
         return cls(alpha, into)
 
-    def run(self, q: Rep3, m1: Array, gamma: Array, theirs: Array, how: Lift) -> Steps[Share]:
-        """P1's part, which has P0's message and P2's masked v. 2. P1 → P2: masked u, masked part."""
+    def run(self, q: Rep3, m1: Array, gamma: Array, how: Lift) -> Steps[Share]:
+        """P1's part, which has P0's message. 2. P1 → P2: masked u. 3. P1 → P2: masked part."""
         party, ring, n, t1 = q.party, q.ring, m1.size, self.into[0]
         w, f, (add, constant) = how.width, how.shift, how.constants()
         hat = lift_bit(m1, self.alpha, add, w)
+        party.send(party.peer(1), how.label + "-bit", hat)
+        (theirs,) = yield ((party.peer(1), how.label + "-bit", hat.size),)
         mine = lift_part(m1, hat, theirs, self.alpha, gamma, t1, add, constant, w, f, True, ring.width)
-        party.send(party.peer(1), how.label + "-back", hat, ring.pack(mine))
-        party.flush()
-        yield ()
-        (last,) = yield ((party.peer(1), how.label + "-last", ring.wire_bytes(n)),)
+        party.send(party.peer(1), how.label + "-part", ring.pack(mine))
+        (last,) = yield ((party.peer(1), how.label + "-part", ring.wire_bytes(n)),)
         return Share((t1, ring.add(mine, ring.unpack(last, (n,)), self.into[1])))
 
 
@@ -153,19 +149,16 @@ class Third:
         return cls(beta, gamma, into)
 
     def run(self, q: Rep3, m2: Array, how: Lift) -> Steps[Share]:
-        """P2's part. 1. P2 → P1: masked v. 3. P2 → P1: masked part."""
+        """P2's part. 2. P2 → P1: masked v, which needs nothing of P0's. 3. P2 → P1: masked part."""
         party, ring, n, t0 = q.party, q.ring, m2.size, self.into[1]
         w, f = how.width, how.shift
         hat = lift_bit(m2, self.beta, 0, w)
-        party.send(party.peer(-1), how.label + "-bit", hat)
         yield ()
-        (got,) = yield ((party.peer(-1), how.label + "-back", how.back(ring, n)),)
-        theirs, rest = got[: hat.size], got[hat.size :]
-        if hat.size % ring.dtype.itemsize:
-            rest = rest.copy()  # where words begin at a word
+        party.send(party.peer(-1), how.label + "-bit", hat)
+        (theirs,) = yield ((party.peer(-1), how.label + "-bit", hat.size),)
         mine = lift_part(m2, hat, theirs, self.beta, self.gamma, t0, 0, 0, w, f, False, ring.width)
-        party.send(party.peer(-1), how.label + "-last", ring.pack(mine))
-        party.flush()
+        party.send(party.peer(-1), how.label + "-part", ring.pack(mine))
+        (rest,) = yield ((party.peer(-1), how.label + "-part", ring.wire_bytes(n)),)
         return Share((ring.add(mine, ring.unpack(rest, (n,)), self.into[0]), t0))
 
 
@@ -192,7 +185,7 @@ def product_into(p: Rep3, product: Product, shape: tuple[int, ...], how: Lift) -
 
     P1 and P2 move a draw r of theirs from one part to the other: the part alone says how z is rounded, and P0 knows
     its own mask and how z2 depends on the factors.
-    1. P0 → P1: z0, masked by a draw with P2, and what the lift needs. P2 → P1: masked v. 2. and 3. as every lift.
+    1. P0 → P1: z0, masked by a draw with P2, and what the lift needs. 2. and 3. as every lift.
     """
     return in_place(p, shape, lambda q, low, high, into: _product(q, product, low, high, how, into))
 
@@ -207,12 +200,9 @@ def _product(q: Rep3, product: Product, low: int, high: int, how: Lift, into: In
     if party.index == 1:
         size = narrow.wire_bytes(n)
         r, drawn = _moved(q, +1, narrow, n, how, True), Second.draw(q, how, q.common(-1, stream), into)
-        theirs, buf = yield (
-            (party.peer(1), how.label + "-bit", narrow.wire_bytes(n, 1)),
-            (party.peer(-1), how.label, size + how.message(ring, n)),
-        )
+        (buf,) = yield ((party.peer(-1), how.label, size + how.message(ring, n)),)
         m1 = product(q, low, high, narrow.unpack(buf[:size], (n,)), None, r)
-        return (yield from drawn.run(q, m1, buf[size:], theirs, how))
+        return (yield from drawn.run(q, m1, buf[size:], how))
     with0 = q.common(+1, stream)
     mask, r = with0.ring(narrow, (n,)), _moved(q, -1, narrow, n, how, False)
     m2 = product(q, low, high, mask, None, r)

@@ -78,16 +78,16 @@ def _hot(q: Rep3, bits: list[Array], n: int) -> Steps[Planes]:
         return Planes((with2.planes(count, n), q.common(+1, STREAM).planes(count, n)), n)
     if party.index == 1:
         t = q.common(-1, STREAM).planes(count, n)
-        got, theirs = yield (party.peer(-1), LABEL, size), (party.peer(1), back, size)
+        (got,) = yield ((party.peer(-1), LABEL, size),)
         mine = kernels.hot_second(got.view(np.uint64).reshape(shape), bits[1], t, True, k)
         party.send(party.peer(1), back, mine)  # 2
-        party.flush()
+        (theirs,) = yield ((party.peer(1), back, size),)
         return Planes((t, kernels.sum_planes(mine, theirs.view(np.uint64).reshape(shape), k)), n)
     with0 = q.common(+1, STREAM)
     rho, t = with0.planes(count, n), with0.planes(count, n)
     mine = kernels.hot_second(rho, bits[0], t, False, k)
     del rho
-    party.send(party.peer(-1), back, mine)  # 2, before P0's message
     yield ()
+    party.send(party.peer(-1), back, mine)  # 2
     (got,) = yield ((party.peer(-1), back, size),)
     return Planes((kernels.sum_planes(mine, got.view(np.uint64).reshape(shape), k), t), n)

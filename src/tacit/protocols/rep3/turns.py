@@ -31,8 +31,11 @@ Expected = tuple[str, str, int]
 """Who sends, under which label, how many bytes."""
 Steps = Generator[tuple[Expected, ...], list[Array], T]
 
-TURNED_FROM = 3 << 12
-"""Words of P0's message from which the roles are turned on loopback: fewer are too short to matter."""
+TURNED_FROM = 3 << 13
+"""Words of P0's message from which the roles are turned on loopback: with fewer, P0 had better be ahead (0068)."""
+ROUNDS_WORTH = 2
+"""On slower links they are turned from as many rounds as the bytes of P0's message are worth: turning saves some half
+of them, and about a round is lost, as no party is ahead of the others."""
 BLOCK_BYTES = 1 << 18
 """P0's message in a block: long enough to repay what a block costs, some 0.1 ms."""
 LEAST = 3 << 6
@@ -40,11 +43,10 @@ LEAST = 3 << 6
 
 
 def turned_from(network: Network) -> int:
-    """Return from how many words the roles are turned: what they save is bytes, what they cost three parties' work.
-
-    So the slower the links, the fewer.
-    """
-    return min(TURNED_FROM, max(LEAST, TURNED_FROM * network.bytes_per_s // LOOPBACK.bytes_per_s))
+    """Return from how many words the roles are turned: what they save is bytes, what they cost rounds."""
+    if network.bytes_per_s >= LOOPBACK.bytes_per_s:
+        return TURNED_FROM
+    return max(LEAST, ROUNDS_WORTH * network.round_bytes // 8)
 
 
 def thirds(n: int, network: Network = LOOPBACK, bits: int = 64) -> list[tuple[int, int]]:

@@ -100,26 +100,23 @@ def _trunc(
         party.send(party.peer(1), "rep3.trunc", ring.pack(c1), s1)  # 2
         return Share((out0, out1))
     if party.index == 1:
-        uv, opened = (party.peer(1), "rep3.trunc-uv", fsize), (party.peer(-1), "rep3.trunc", size + fsize)
         t01 = q.common(-1, "rep3/trunc").packed(f, n, ring)
         if late:
-            (theirs,) = yield (uv,)
-            (from0,) = yield (opened,)
-        else:
-            theirs, from0 = yield (uv, opened)
+            yield ()
+        (from0,) = yield ((party.peer(-1), "rep3.trunc", size + fsize),)
         c1, s1 = ring.unpack(from0[:size], (n,)), from0[size:]
         mine = kernels.trunc_second(s1, held[1], t01, f, k)
         party.send(party.peer(1), "rep3.trunc-uv", mine)  # 3
-        party.flush()
+        (theirs,) = yield ((party.peer(1), "rep3.trunc-uv", fsize),)
         edge, last = kernels.trunc_third(c1, t01, held[1], mine, theirs, round_up, f, k, into)
         return Share((edge, last))
     with0 = q.common(+1, "rep3/trunc")
     c0, s0, t02 = with0.ring(ring, (n,)), with0.packed(f, n, ring), with0.packed(f, n, ring)
     mine = kernels.trunc_second(s0, held[0], t02, f, k)
-    party.send(party.peer(-1), "rep3.trunc-uv", mine)  # 3
-    yield ()
     if late:
         yield ()
+    yield ()
+    party.send(party.peer(-1), "rep3.trunc-uv", mine)  # 3
     (theirs,) = yield ((party.peer(-1), "rep3.trunc-uv", fsize),)
     turned = into and (into[1], into[0])
     edge, last = kernels.trunc_third(c0, t02, held[0], mine, theirs, round_up, f, k, turned)
@@ -155,9 +152,9 @@ def _to_arith(q: Rep3, b0: Array, b1: Array, shape: tuple[int, int]) -> Steps[Sh
     if party.index == 1:
         size = ring.wire_bytes(prod(shape))
         t = q.common(-1, "rep3/b2a").fill(ring, into[0])
-        got, theirs = yield (party.peer(-1), "rep3.b2a", size), (party.peer(1), "rep3.b2a-exchange", size)
+        (got,) = yield ((party.peer(-1), "rep3.b2a", size),)
         mine = kernels.bits_second(ring.unpack(got, shape), b1, t, False, ring.width)
-        return _reshared(q, mine, theirs, into, "rep3.b2a-exchange")
+        return (yield from _reshared(q, mine, into, "rep3.b2a-exchange"))
     with0 = q.common(+1, "rep3/b2a")
     rho, t = with0.ring(ring, shape), with0.fill(ring, into[1])
     mine = kernels.bits_second(rho, b0, t, True, ring.width)
@@ -188,13 +185,10 @@ def _select(q: Rep3, bits: list[Array], x: list[Array], into: Into) -> Steps[Sha
     if party.index == 1:
         size = ring.wire_bytes(n)
         t = q.common(-1, "rep3/select").fill(ring, into[0])
-        got, theirs = yield (
-            (party.peer(-1), "rep3.select", 2 * size),
-            (party.peer(1), "rep3.select-exchange", size),
-        )
+        (got,) = yield ((party.peer(-1), "rep3.select", 2 * size),)
         m0, m1 = ring.unpack(got[:size], (n,)), ring.unpack(got[size:], (n,))
         mine = kernels.select_second(m0, m1, bits[1], x[0], x[1], t, False, ring.width)
-        return _reshared(q, mine, theirs, into, "rep3.select-exchange")
+        return (yield from _reshared(q, mine, into, "rep3.select-exchange"))
     with0 = q.common(+1, "rep3/select")
     rho, t = with0.ring(ring, (2, n)), with0.fill(ring, into[1])
     mine = kernels.select_second(rho[0], rho[1], bits[0], x[1], x[0], t, True, ring.width)
@@ -211,16 +205,16 @@ def _drawn(q: Rep3, into: Into, stream: str) -> Share:
     return Share((t0, q.common(+1, stream).fill(q.ring, into[1])))
 
 
-def _reshared(q: Rep3, mine: Array, theirs: Array, into: Into, label: str) -> Share:
-    """P1's part, whose t1 is drawn: send w1 − t1, add what P2 sent before."""
+def _reshared(q: Rep3, mine: Array, into: Into, label: str) -> Steps[Share]:
+    """P1's part, whose t1 is drawn: exchange w1 − t1 with P2."""
     q.party.send(q.party.peer(1), label, q.ring.pack(mine))
-    q.party.flush()
+    (theirs,) = yield ((q.party.peer(1), label, q.ring.wire_bytes(mine.size)),)
     return Share((into[0], q.ring.add(mine, q.ring.unpack(theirs, mine.shape), into[1])))
 
 
 def _exchanged(q: Rep3, mine: Array, into: Into, label: str) -> Steps[Share]:
-    """P2's part, whose t0 is drawn: w2 − t0 does not depend on P0's message, so it leaves in the first wave."""
-    q.party.send(q.party.peer(-1), label, q.ring.pack(mine))
+    """P2's part, whose t0 is drawn: exchange w2 − t0 with P1."""
     yield ()
+    q.party.send(q.party.peer(-1), label, q.ring.pack(mine))
     (theirs,) = yield ((q.party.peer(-1), label, q.ring.wire_bytes(mine.size)),)
     return Share((q.ring.add(mine, q.ring.unpack(theirs, mine.shape), into[0]), into[1]))
