@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import fields
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,14 @@ from tacit import protocols, testing
 from tacit.algebra.ring import Ring
 from tacit.core.cost import Cost, CostModel
 from tacit.core.party import Party
-from tacit.core.protocol import Card, Protocol
+from tacit.core.protocol import Card, Pieces, Protocol, Wave, deepen
 from tacit.core.timing import LOOPBACK, PRESETS, Network
 from tacit.crypto.prg import KeyRing
 from tacit.errors import NotRealised, RangeError
 from tacit.gadgets import sort
 from tacit.gadgets.tournament import greatest, greatest_place, running
 from tacit.net.memory import Hub
+from tacit.protocols.rep3.cards import REPEATING
 from tacit.protocols.rep3.turns import TURNED_FROM, pieces
 from tacit.testing import NAMES
 
@@ -327,8 +329,8 @@ def test_depths_of_turned_roles(
 
     def body(p: Any) -> Any:
         x = testing.scatter(p, p.ring.encode_ints(np.arange(n) % 900 - 450))
-        for _ in range(3):
-            for _ in range(3):
+        for steps in (3, 1, 2):
+            for _ in range(steps):
                 p.reveal(x[:1], [behind])
             y = p.mul_trunc(x, x, 5)
             p.reveal(x[:1], [behind])
@@ -339,6 +341,29 @@ def test_depths_of_turned_roles(
     real, model = (f("rep3", 64, body, 3, "", network) for f in (metered, predicted))
     assert {k: real.depth[k] for k in NAMES[:3]} == {k: model.depth[k] for k in NAMES[:3]}
     assert +Counter(real.links) == +Counter(model.links)
+
+
+def test_more_blocks_than_are_played_out_make_no_party_deeper() -> None:
+    """Of two exchanges after the first message, from all depths: three blocks of each third are enough."""
+    waves = [[(0, 1)], [(1, 2), (2, 1)], [(1, 2), (2, 1)]]
+
+    def depths(begin: tuple[int, ...], order: tuple[int, ...]) -> dict[int, int]:
+        depth = dict(enumerate(begin))
+        run: list[Wave] = []
+        for number, wave in enumerate(waves):
+            run.append(Pieces(number, order, 1))
+            run[-1] += [((a + r) % 3, (b + r) % 3, 0) for r in range(3) for a, b in wave]
+        deepen(depth, run, lambda place: place)
+        return depth
+
+    for begin in product(range(6), repeat=3):
+        for pieces_left in range(10, 20):
+            order = (0, 1, 2) * 7
+            assert depths(begin, order[:pieces_left]) == depths(begin, order[:REPEATING]), (
+                begin,
+                pieces_left,
+            )
+    assert depths((0, 0, 1), order[:6]) != depths((0, 0, 1), order)
 
 
 def test_turned_roles_even_out_the_traffic() -> None:

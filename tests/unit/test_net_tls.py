@@ -157,6 +157,26 @@ def test_a_party_that_is_ahead_hears_of_the_end_of_those_behind(site: Site) -> N
     assert isinstance(results["alice"], PeerUnavailable) and results["alice"].party == "bob"
 
 
+def test_a_peer_that_is_alive_but_takes_nothing_meets_the_round_limit(site: Site) -> None:
+    told = threading.Event()
+
+    def ahead(mesh: Mesh) -> None:
+        mesh.send("bob", "x", np.zeros(16 * AHEAD_BYTES, np.uint8))
+        mesh.flush()
+        try:
+            mesh.pace()
+        finally:
+            told.set()
+
+    def bob(mesh: Mesh) -> None:
+        told.wait()
+        mesh.recv("alice", "y", 1)
+
+    results = site.run({"alice": ahead, "bob": bob, "carol": lambda mesh: None}, round_timeout_s=0.5)
+    assert isinstance(results["alice"], PeerUnavailable) and results["alice"].party == "bob"
+    assert "took nothing" in str(results["alice"]) and isinstance(results["bob"], PeerUnavailable)
+
+
 def test_misbehaviour_is_reported_with_its_culprit(site: Site) -> None:
     def job(mesh: Mesh) -> Any:
         if mesh.me == "bob":

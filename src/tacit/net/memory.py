@@ -311,11 +311,15 @@ class HubMesh(Mesh):
             with hub._lock:
                 self._pacing = peer
                 hub._locked_pass_turn()
-                self._wake.wait_for(
+                taken = self._wake.wait_for(
                     lambda peer=peer: self._failure is not None or not hub._locked_ahead(self.me, peer),  # type: ignore[misc]
                     hub.timeout_s,
                 )
                 self._pacing = ""
+            if not taken:
+                raise PeerUnavailable(
+                    f"{peer} took nothing of what {self.me} sent for {hub.timeout_s} s", peer
+                )
 
     def recv(self, frm: str, label: str, nbytes: int) -> npt.NDArray[np.uint8]:
         """Wait for the expected message."""

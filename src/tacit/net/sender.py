@@ -62,10 +62,12 @@ class Sender:
             self._changed.wait_for(lambda: self._failed or self._stopped or not (self._backlog or self._busy))
             return not self._failed and not self._backlog
 
-    def wait_below(self, limit: int) -> None:
-        """Wait until at most `limit` bytes are still to be written, or never will be."""
+    def wait_below(self, limit: int, timeout_s: float | None) -> bool:
+        """Wait until at most `limit` bytes are still to be written, or never will be; False when that took too long."""
         with self._changed:
-            self._changed.wait_for(lambda: self._failed or self._stopped or self.waiting <= limit)
+            return self._changed.wait_for(
+                lambda: self._failed or self._stopped or self.waiting <= limit, timeout_s
+            )
 
     def stop(self) -> None:
         """Drop what is left and end the thread; its socket must be shut down if it may be blocked."""

@@ -154,10 +154,17 @@ class TlsMesh(Mesh):
             self._queued.clear()
 
     def pace(self) -> None:
-        """Wait while a peer has yet to take more than `AHEAD_BYTES`."""
-        for sender in self._senders.values():
-            if sender.waiting > AHEAD_BYTES:
-                sender.wait_below(AHEAD_BYTES)
+        """Wait while a peer has yet to take more than `AHEAD_BYTES`; on any error tell all and free everything."""
+        for peer, sender in self._senders.items():
+            if sender.waiting <= AHEAD_BYTES:
+                continue
+            try:
+                if not sender.wait_below(AHEAD_BYTES, self._round_timeout_s):
+                    text = f"{peer} took nothing of what it was sent for {self._round_timeout_s} s, though it is alive"
+                    raise PeerUnavailable(text, peer)
+            except BaseException as error:
+                self.abort(error)
+                raise
 
     def recv(self, frm: str, label: str, nbytes: int) -> npt.NDArray[np.uint8]:
         """Wait for the expected message; on any error tell all peers and free everything."""

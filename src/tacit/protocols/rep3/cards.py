@@ -23,8 +23,8 @@ TWO_OPERANDS = "two-operand view of Mohassel and Rindal (ABY3), CCS 2018, sectio
 
 PERMUTED = "Laur, Willemson, Zhang, ISC 2011; opened as in Chida et al., ePrint 2019/695; docs/decisions/0040"
 
-REPEATING = 6
-"""From the second block of every third on, pieces receive and send in the same order: no party gets deeper by more."""
+REPEATING = 9
+"""From the third block of every third on, no party gets deeper by more (all starting depths were tried)."""
 
 LEADING = "leading-zero anticipation: Schmookler and Nowka, ARITH 2001; docs/decisions/0050"
 
