@@ -59,16 +59,13 @@ def deepen(depth: dict[T, int], waves: Sequence[Wave], name: Callable[[int], T])
             continue
         pieces = wave.order if isinstance(wave, Pieces) else (0,)
         marks: list[list[int]] = [[] for _ in pieces]
-        for stage in range(
-            len(run) + 1
-        ):  # every piece receives the wave before, and sends its part of this one
+        for stage in range(len(run) + 1):
+            # Every piece receives its part of the wave before, and sends its part of this one.
+            got, sent = run[stage - 1] if stage else [], run[stage] if stage < len(run) else []
             for mark, kind in zip(marks, pieces, strict=True):
-                for (_, receiver, _), deep in zip(
-                    _of(run[stage - 1], kind) if stage else [], mark, strict=True
-                ):
+                for (_, receiver, _), deep in zip(_of(got, kind), mark, strict=True):
                     depth[name(receiver)] = max(depth.get(name(receiver), 0), deep)
-                sent = _of(run[stage], kind) if stage < len(run) else []
-                mark[:] = [depth.setdefault(name(sender), 0) + 1 for sender, _, _ in sent]
+                mark[:] = [depth.setdefault(name(sender), 0) + 1 for sender, _, _ in _of(sent, kind)]
         run = []
 
 

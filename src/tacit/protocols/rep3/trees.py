@@ -9,7 +9,7 @@ its setup, as in Chaudhari, Choudhury, Patra, Suresh, "ASTRA", CCSW 2019 (docs/d
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import accumulate, combinations, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -125,17 +125,12 @@ def climb_unlike(p: Rep3, s: Planes, levels: tuple[Level, ...]) -> Planes:
     less t0 and t1.
     """
     party, n, (s0, s1) = p.party, s.n, s.parts
-    sets, sums, used, made = *sizes(levels), 0, 0
-    lanes = -(-n // 64)
+    (sets, sums), lanes = sizes(levels), -(-n // 64)
     if party.index == 0:
         with2, with1 = p.common(+2, "rep3/products"), p.common(+1, "rep3/products")
         rho, t0, t1 = with2.planes(sets, n), with2.planes(sums, n), with1.planes(sums, n)
         sent = []
-        for level in levels:
-            at, to = (
-                slice(used, used := used + len(level.sets[0])),
-                slice(made, made := made + len(level.begins) - 1),
-            )
+        for level, at, to in _placed(levels):
             sent.append(kernels.lambda_rows(s0, s1, *level.sets, rho[at]))
             s0 = kernels.mix_rows(s0, t0[to], level.old, level.made)
             s1 = kernels.mix_rows(s1, t1[to], level.old, level.made)
@@ -146,27 +141,29 @@ def climb_unlike(p: Rep3, s: Planes, levels: tuple[Level, ...]) -> Planes:
     other = party.peer(1 if first else -1)
     if first:
         drawn = p.common(-1, "rep3/products").planes(sums, n)
-        held = (
-            party.recv(party.peer(-1), "rep3.products", 8 * sets * lanes).view(np.uint64).reshape(sets, lanes)
-        )
+        got = party.recv(party.peer(-1), "rep3.products", 8 * sets * lanes)
+        held = got.view(np.uint64).reshape(sets, lanes)
     else:
         with0 = p.common(+1, "rep3/products")
         held, drawn = with0.planes(sets, n), with0.planes(sums, n)
-    for level in levels:
-        at, to = (
-            slice(used, used := used + len(level.sets[0])),
-            slice(made, made := made + len(level.begins) - 1),
-        )
-        w, share = (s1, s0) if first else (s0, s1)
-        mine = kernels.sum_rows(
-            w, share, held[at], *level.products, level.begins, *level.terms, drawn[to], first
-        )
+    w, share = (s1, s0) if first else (s0, s1)
+    for level, at, to in _placed(levels):
+        terms = (*level.products, level.begins, *level.terms)
+        mine = kernels.sum_rows(w, share, held[at], *terms, drawn[to], first)
         party.send(other, "rep3.and", mine)  # 2…
         both = mine ^ party.recv(other, "rep3.and", mine.nbytes).view(np.uint64).reshape(mine.shape)
         w = kernels.mix_rows(w, both, level.old, level.made)
         share = kernels.mix_rows(share, drawn[to], level.old, level.made)
-        s0, s1 = (share, w) if first else (w, share)
-    return Planes((s0, s1), n)
+    return Planes((share, w) if first else (w, share), n)
+
+
+def _placed(levels: Iterable[Level]) -> Iterator[tuple[Level, slice, slice]]:
+    """Yield levels with the places of their products of λ's and of their sums among those of all levels."""
+    used = made = 0
+    for level in levels:
+        at, to = used + len(level.sets[0]), made + len(level.begins) - 1
+        yield level, slice(used, at), slice(made, to)
+        used, made = at, to
 
 
 def sizes(levels: Iterable[Level]) -> tuple[int, int]:
