@@ -155,6 +155,7 @@ class Bench:
         try:
             yield
         except EngineFailed as exc:
+            out[name].pop("seconds", None)  # of runs whose result nobody saw
             out[name]["failed"] = str(exc)
             self.say(f"{w.name}: {title(name)} failed: {exc}")
             self._drop(name)
