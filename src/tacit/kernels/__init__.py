@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from tacit.kernels.choice import NATIVE, Info, info, notice, reuse_memory, set_threads
-from tacit.kernels.shapes import U128, Array, Packed, Places
+from tacit.kernels.shapes import U128, Array, Packed, Places, Terms
 
 if NATIVE:
     from tacit.kernels.compiled import (
@@ -88,7 +88,8 @@ else:
     )
 
 __all__ = [
-    "NATIVE", "U128", "Array", "Info", "Packed", "Places", "add", "add_planes", "and_rows", "bits_first", "bits_second",
+    "NATIVE", "U128", "Array", "Info", "Packed", "Places", "Terms", "add", "add_planes", "and_rows", "bits_first",
+    "bits_second",
     "block_select", "block_table", "from_planes", "gathered_matmul", "info", "lambda_rows", "matmul", "mix_rows", "mul",
     "neg", "notice", "pack_bool", "pack_words", "prg", "rep3_dot", "rep3_matmul",
     "rep3_matmul_rows", "rep3_mul", "rep3_products", "reuse_memory", "select_first", "select_second", "set_threads",

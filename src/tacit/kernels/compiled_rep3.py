@@ -151,22 +151,10 @@ def lambda_rows(s0: Array, s1: Array, x: Array, y: Array, mask: Array) -> Array:
     return out
 
 
-def sum_rows(
-    w: Array,
-    share: Array,
-    sets: Array,
-    u: Array,
-    v: Array,
-    begins: Array,
-    of_w: Array,
-    of_share: Array,
-    mask: Array,
-    lead: bool,
-) -> Array:
+def sum_rows(w: Array, share: Array, sets: Array, terms: shapes.Terms, mask: Array, lead: bool) -> Array:
     """Return sums of terms, masked; the reference says what numbers mean."""
     out = np.empty(mask.shape, U64)
-    length = mask.shape[1]
-    _native.sum_rows(out, _c(w), _c(share), _c(sets), u, v, begins, of_w, of_share, _c(mask), lead, length)
+    _native.sum_rows(out, _c(w), _c(share), _c(sets), *terms, _c(mask), lead, mask.shape[1])
     return out
 
 

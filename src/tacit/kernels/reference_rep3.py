@@ -18,7 +18,7 @@ from tacit.kernels.reference import (
     unpack_bool,
     unpack_words,
 )
-from tacit.kernels.shapes import Array, Packed, is_wide, shift_in
+from tacit.kernels.shapes import Array, Packed, Terms, is_wide, shift_in
 from tacit.kernels.shapes import rows as check_rows
 
 _ONES = (1 << 64) - 1
@@ -193,23 +193,13 @@ def lambda_rows(s0: Array, s1: Array, x: Array, y: Array, mask: Array) -> Array:
     return np.asarray(_products_of_rows(s0 ^ s1, x, y) ^ mask)
 
 
-def sum_rows(
-    w: Array,
-    share: Array,
-    sets: Array,
-    u: Array,
-    v: Array,
-    begins: Array,
-    of_w: Array,
-    of_share: Array,
-    mask: Array,
-    lead: bool,
-) -> Array:
+def sum_rows(w: Array, share: Array, sets: Array, terms: Terms, mask: Array, lead: bool) -> Array:
     """Return sums of terms, masked: the o-th of terms ``begins[o]`` to ``begins[o + 1]``.
 
     A term is a row of w times a row of `share`. The number −1 stands for ones in place of w, and for `lead` in place
     of a share; −2, −3, … for the products of rows u and v of w, numbered likewise, and for the rows of `sets`.
     """
+    u, v, begins, of_w, of_share = terms
     products, ones = _products_of_rows(w, u, v), np.full(w.shape[1], _ONES, np.uint64)
     ends = [int(at) for at in begins]
     if (

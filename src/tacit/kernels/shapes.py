@@ -20,6 +20,19 @@ U128 = np.dtype([("lo", "<u8"), ("hi", "<u8")])
 U8 = np.dtype(np.uint8)
 
 
+class Terms(NamedTuple):
+    """Sums of products of rows, by number; ``reference_rep3.sum_rows`` says what numbers mean."""
+
+    u: Array
+    v: Array
+    """The rows, or products before, that each product is of."""
+    begins: Array
+    """Where the terms of each sum begin, and where the last one's end."""
+    of_w: Array
+    of_share: Array
+    """The two rows or products of each term."""
+
+
 class Packed(NamedTuple):
     """Packed words of `bits` bits that are added to others, or taken away if `less`."""
 

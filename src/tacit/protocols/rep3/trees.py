@@ -20,6 +20,7 @@ import numpy.typing as npt
 from tacit import kernels
 from tacit.core.share import Planes, stack_planes
 from tacit.core.timing import Network
+from tacit.kernels import Terms
 from tacit.protocols.rep3.turns import thirds
 
 if TYPE_CHECKING:
@@ -40,12 +41,8 @@ class Level(NamedTuple):
 
     sets: tuple[Array, Array]
     """Products of λ's, each of two rows or products before it."""
-    products: tuple[Array, Array]
-    """Products of w's likewise."""
-    begins: Array
-    """Where the terms of each sum begin, and where the last one's end."""
-    terms: tuple[Array, Array]
-    """A term is a row or product of w's times one of λ's."""
+    terms: Terms
+    """Products of w's likewise; a term is a row or product of w's times one of λ's."""
     old: Array
     made: Array
     """A new row is an old row plus a sum (−1: without)."""
@@ -148,8 +145,7 @@ def climb_unlike(p: Rep3, s: Planes, levels: tuple[Level, ...]) -> Planes:
         held, drawn = with0.planes(sets, n), with0.planes(sums, n)
     w, share = (s1, s0) if first else (s0, s1)
     for level, at, to in _placed(levels):
-        terms = (*level.products, level.begins, *level.terms)
-        mine = kernels.sum_rows(w, share, held[at], *terms, drawn[to], first)
+        mine = kernels.sum_rows(w, share, held[at], level.terms, drawn[to], first)
         party.send(other, "rep3.and", mine)  # 2…
         both = mine ^ party.recv(other, "rep3.and", mine.nbytes).view(np.uint64).reshape(mine.shape)
         w = kernels.mix_rows(w, both, level.old, level.made)
@@ -161,14 +157,14 @@ def _placed(levels: Iterable[Level]) -> Iterator[tuple[Level, slice, slice]]:
     """Yield levels with the places of their products of λ's and of their sums among those of all levels."""
     used = made = 0
     for level in levels:
-        at, to = used + len(level.sets[0]), made + len(level.begins) - 1
+        at, to = used + len(level.sets[0]), made + len(level.terms.begins) - 1
         yield level, slice(used, at), slice(made, to)
         used, made = at, to
 
 
 def sizes(levels: Iterable[Level]) -> tuple[int, int]:
     """Return how many products of λ's P0 shares, and how many sums are reshared."""
-    counts = [(len(level.sets[0]), len(level.begins) - 1) for level in levels]
+    counts = [(len(level.sets[0]), len(level.terms.begins) - 1) for level in levels]
     return sum(c for c, _ in counts), sum(c for _, c in counts)
 
 
@@ -321,10 +317,9 @@ def _level(sums: Sequence[Sum], old: list[int], made: list[int]) -> Level:
         found = np.array(pairs, np.int64).reshape(-1, 2)
         return np.ascontiguousarray(found[:, 0]), np.ascontiguousarray(found[:, 1])
 
-    numbers = [np.array(each, np.int64) for each in (begins, old, made)]
-    return Level(
-        columns(set_pairs), columns(product_pairs), numbers[0], columns(terms), numbers[1], numbers[2]
-    )
+    starts, kept, new = (np.array(each, np.int64) for each in (begins, old, made))
+    found = Terms(*columns(product_pairs), starts, *columns(terms))
+    return Level(columns(set_pairs), found, kept, new)
 
 
 def _numbered(rows: frozenset[int], known: dict[frozenset[int], int], pairs: list[tuple[int, int]]) -> int:
