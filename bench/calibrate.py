@@ -145,8 +145,11 @@ def _sizes(how: Factors) -> dict[str, int]:
     return {"terms": how.terms, "width": how.width}
 
 
-def equations() -> dict[str, Program]:
-    """Return Programs of some equations of one kind each, on few elements: kinds that are more than one call."""
+def equations(wide: bool = False) -> dict[str, Program]:
+    """Return Programs of some equations of one kind each, on few elements: kinds that are more than one call.
+
+    Over rings wider than a word roots and quotients are many small calls, and every step between them takes longer.
+    """
     kinds: list[Callable[[Any], Any]] = [
         lambda x: x * 0.3,
         lambda x: x / 3.0,
@@ -155,13 +158,22 @@ def equations() -> dict[str, Program]:
         functions.sigmoid,
         functions.max,
     ]
+    if wide:
+        kinds = [
+            *kinds[:4],
+            lambda x: x * x,
+            lambda x: x + x,
+            functions.rsqrt,
+            functions.sqrt,
+            lambda x: x / x,
+        ]
     found = {}
     for made in kinds:
         trace = Trace()
-        x = trace.parameter(Aval((SIZES[0],), "fixed", -64, 64, "secret"))
+        x = trace.parameter(Aval((SIZES[0],), "fixed", 0.25 if wide else -64, 64, "secret"))
         program = trace.program([made(x) for _ in range(LIKE)])
         public = any(e.op == "const" for e in program.eqns)
-        found[f"equation {program.eqns[-1].op}" + " public" * public] = program
+        found[f"equation {program.eqns[-1].op}" + " public" * public + " wide" * wide] = program
     return found
 
 
@@ -242,18 +254,19 @@ def _curves(p: Any) -> dict[str, Points]:
 
 def _glue(p: Any, curves: dict[str, Points]) -> dict[str, Points]:
     """Return what equations of some kinds take besides the calls that they make."""
-    fmt, programs = Format(64, 16), equations()
-    runtime, machine = (
-        Runtime(p, fmt, NAMES),
-        Machine({what: tuple(points) for what, points in curves.items()}),
-    )
-    given = Value(Aval((SIZES[0],), "fixed", -64, 64, "secret"), None, held(p, (SIZES[0],)))
-    calls: dict[str, Call] = {what: partial(runtime.block, of, [given]) for what, of in programs.items()}
+    machine = Machine({what: tuple(points) for what, points in curves.items()})
     found = {}
-    for what, took in _times(p, calls, MOST_PASSES, False).items():
-        cost = predict(programs[what], "rep3", fmt, NAMES, NAMES, machine=machine)
-        rest = max(0.0, took - statistics.mean(cost.working.values())) / LIKE
-        found[what] = [(1.0, rest), (2.0, rest)]
+    for fmt, programs in ((Format(64, 16), equations()), (Format(128, 44), equations(wide=True))):
+        over = p.over(Ring(fmt.width))
+        runtime, share = Runtime(over, fmt, NAMES), held(over, (SIZES[0],))
+        calls: dict[str, Call] = {
+            what: partial(runtime.block, of, [Value(of.inputs[0].aval, None, share)])
+            for what, of in programs.items()
+        }
+        for what, took in _times(p, calls, MOST_PASSES, False).items():
+            cost = predict(programs[what], "rep3", fmt, NAMES, NAMES, machine=machine)
+            rest = max(0.0, took - statistics.mean(cost.working.values())) / LIKE
+            found[what] = [(1.0, rest), (2.0, rest)]
     return found
 
 

@@ -103,7 +103,8 @@ class Plan:
     def time(self) -> str:
         """Say how long the computation takes, in words that leave no doubt that it is an estimate."""
         place = "one machine" if self.network == LOOPBACK else str(self.network)
-        return f"about {_duration(self.cost.seconds)} on {place} (an estimate; reading tables and meeting left out)"
+        without = "an estimate; starting, reading tables and meeting left out"
+        return f"about {_duration(self.cost.seconds)} on {place} ({without})"
 
     def _provided(self, owner: str) -> str:
         mine = [i for i in self.inputs if i.owner == owner]
@@ -308,8 +309,10 @@ class _Pricing(Runtime):
         idle = before == cost.units.total() + cost.calls.total()
         self.p.spend("linear", size if idle or eqn.op == "conv" else 0)
         public = any(v.aval.where == PUBLIC for v in ins)
-        if (kind := f"equation {eqn.op}" + " public" * public) in self.p.machine.curves:
-            self.p.spend(kind, 1)
+        kind = f"equation {eqn.op}" + " public" * public
+        wide = kind + " wide" * (self.p.ring.width > 64)
+        if (found := next((k for k in (wide, kind) if k in self.p.machine.curves), None)) is not None:
+            self.p.spend(found, 1)
         return results
 
     def turn(self, body: Program, consts: list[Value], carry: list[Value], rows: list[Value]) -> list[Value]:

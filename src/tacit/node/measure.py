@@ -1,13 +1,15 @@
 """Measure the links among a job's compute parties: every party ends with the same `Network`, to approve with the job.
 
-Nothing here depends on data. One pair after the other: pings, then bursts that grow until one takes a quarter of a
-second; the longest round trip and the slowest direction stand for all.
+Nothing here depends on data. One ordered pair after the other: pings, then bursts that grow until one takes a quarter
+of a second. What else runs on a machine, or has only just started there, makes pings and bursts slower, never faster: a
+quarter of the pings were as short as the round trip that counts, and the fastest burst counts. Of a pair's two parties
+the one that found the shorter round trip is believed, as it is the same. The longest round trip and the slowest
+direction stand for all.
 """
 
 from __future__ import annotations
 
 import math
-import statistics
 import time
 from collections.abc import Callable
 from itertools import permutations
@@ -25,82 +27,108 @@ from tacit.net.roster import Roster
 from tacit.net.tls import connect_mesh
 from tacit.node.job import Job
 
-PINGS = 9
-FIRST_BURST, LAST_BURST = 1 << 16, 1 << 24
+PINGS, MOST_PINGS = 5, 400
+"""Round trips that are timed at least, and at most; in between for PING_S. One more comes before, untimed."""
+PING_S = 0.1
+FIRST_BURST, LAST_BURST = 1 << 12, 1 << 24
 """Bytes of a burst: each is four times the one before."""
-BURSTS = 3
-"""Of the last size; the fastest counts."""
+BURSTS, BURSTS_S = 5, 1.0
+"""Of one size: two at least, and no more once bursts to this peer have taken so long."""
 LONG_ENOUGH_S = 0.25
+END = 2**64 - 1
+"""Asks for nothing more; another number asks for an answer to a burst of so many bytes, 0 for one at once."""
 Clock = Callable[[], float]
 
 
 def measure(mesh: Mesh, compute: tuple[str, ...], clock: Clock = time.perf_counter) -> Network:
     """Measure over links that exist, as one of the compute parties; raises PeerMisbehaved if the parties disagree."""
-    own = []
-    for a, b in permutations(compute, 2):
-        if mesh.me == a:
-            own.append(_ask(mesh, b, clock))
-        elif mesh.me == b:
-            _answer(mesh, a)
-    report = np.array(own, np.uint64)
+    own = np.zeros((len(compute), 2), np.uint64)
+    for a, b in permutations(range(len(compute)), 2):
+        if mesh.me == compute[a]:
+            own[b] = _ask(mesh, compute[b], clock)
+        elif mesh.me == compute[b]:
+            _answer(mesh, compute[a])
     for peer in mesh.peers:
-        mesh.send(peer, "measure.report", report)
+        mesh.send(peer, "measure.report", own)
     mesh.flush()
-    told = [report]
+    told = {mesh.me: own}
     for peer in mesh.peers:
-        theirs = mesh.recv(peer, "measure.report", report.nbytes).view(np.uint64).reshape(report.shape)
-        if not np.all((theirs >= 1) & (theirs <= np.array([MOST_US, MOST_BYTES], np.uint64))):
+        theirs = mesh.recv(peer, "measure.report", own.nbytes).view(np.uint64).reshape(own.shape)
+        others = np.delete(theirs, compute.index(peer), axis=0)
+        if not np.all((others >= 1) & (others <= np.array([MOST_US, MOST_BYTES], np.uint64))):
             raise PeerMisbehaved(f"{peer} reports a link that cannot be", (peer,))
-        told.append(theirs)
-    every = np.concatenate(told)
-    found = Network(
-        "measured", _rounded(int(every[:, 0].max()), math.ceil), _rounded(int(every[:, 1].min()), math.floor)
-    )
+        told[peer] = theirs
+    found = _slowest([[(int(trip), int(rate)) for trip, rate in told[name]] for name in compute])
     _confirm(mesh, found)
     return found
 
 
+def _slowest(every: list[list[tuple[int, int]]]) -> Network:
+    """Return the network from round trip (µs) and bytes a second of each ordered pair."""
+    pairs = list(permutations(range(len(every)), 2))
+    trip = max(min(every[a][b][0], every[b][a][0]) for a, b in pairs)
+    rate = min(every[a][b][1] for a, b in pairs)
+    return Network("measured", _rounded(trip, math.ceil), _rounded(rate, math.floor))
+
+
 def _ask(mesh: Mesh, to: str, clock: Clock) -> tuple[int, int]:
     """Return the round trip in microseconds and the bytes a second from here to `to`."""
-    trips = []
-    for _ in range(PINGS):
+
+    def answered(size: int) -> float:
         start = clock()
-        mesh.send(to, "measure.ping")
-        mesh.recv(to, "measure.pong", 0)
-        trips.append(clock() - start)
-    trip, size, fastest, left = statistics.median(trips[1:]), FIRST_BURST, 0.0, BURSTS
-    while left:
-        start = clock()
-        mesh.send(to, "measure.size", np.array([size], np.uint64))
-        mesh.send(to, "measure.burst", np.zeros(size, np.uint8), stable=True)
-        mesh.recv(to, "measure.pong", 0)
-        took = max(clock() - start - trip, size / MOST_BYTES)
-        fastest = max(fastest, size / took)
-        if took >= LONG_ENOUGH_S or size >= LAST_BURST:
-            left -= 1  # what else runs on the machine only makes a burst slower
-        else:
-            size *= 4
-    mesh.send(to, "measure.size", np.zeros(1, np.uint64))
+        mesh.send(to, "measure.ask", np.array([size], np.uint64))
+        if size:
+            mesh.send(to, "measure.burst", np.zeros(size, np.uint8), stable=True)
+        mesh.recv(to, "measure.answer", 0)
+        return clock() - start
+
+    trip = _round_trip(answered, clock)
+    size, least = _burst(answered, clock, trip)
+    mesh.send(to, "measure.ask", np.array([END], np.uint64))
     mesh.flush()
-    return min(max(1, round(trip * 1e6)), MOST_US), min(max(1, round(fastest)), MOST_BYTES)
+    rate = size / max(least, size / MOST_BYTES)
+    return min(max(1, round(trip * 1e6)), MOST_US), max(1, round(rate))
+
+
+def _round_trip(answered: Callable[[int], float], clock: Clock) -> float:
+    """Return the lower quartile of as many pings as fit into PING_S."""
+    answered(0)  # the peer may still be busy with another
+    begun = clock()
+    trips: list[float] = []
+    while len(trips) < PINGS or (len(trips) < MOST_PINGS and clock() - begun < PING_S):
+        trips.append(answered(0))
+    return sorted(trips)[len(trips) // 4]
+
+
+def _burst(answered: Callable[[int], float], clock: Clock, trip: float) -> tuple[int, float]:
+    """Return the bytes of a burst that takes long enough, or of the last, and the least seconds that it took."""
+    begun, size = clock(), FIRST_BURST
+    while True:
+        least = math.inf
+        for done in range(BURSTS):
+            if done >= 2 and clock() - begun > BURSTS_S:
+                break
+            least = min(least, answered(size) - trip)
+            if least < LONG_ENOUGH_S and size < LAST_BURST:
+                break
+        if least >= LONG_ENOUGH_S or size >= LAST_BURST:
+            return size, least
+        size *= 4
 
 
 def _answer(mesh: Mesh, to: str) -> None:
     """Answer what `_ask` sends."""
-    for _ in range(PINGS):
-        mesh.recv(to, "measure.ping", 0)
-        mesh.send(to, "measure.pong")
-        mesh.flush()
     while True:
-        size = int(mesh.recv(to, "measure.size", 8).view(np.uint64)[0])
-        if size == 0:
+        size = int(mesh.recv(to, "measure.ask", 8).view(np.uint64)[0])
+        if size == END:
             return
         if size > LAST_BURST:
             raise PeerMisbehaved(
                 f"{to} announces a burst of {size:,} bytes; {LAST_BURST:,} are the most", (to,)
             )
-        mesh.recv(to, "measure.burst", size)
-        mesh.send(to, "measure.pong")
+        if size:
+            mesh.recv(to, "measure.burst", size)
+        mesh.send(to, "measure.answer")
         mesh.flush()
 
 

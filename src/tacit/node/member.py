@@ -44,6 +44,7 @@ class Outcome:
     wire: dict[str, int] = field(default_factory=dict)
     """Bytes to each peer with framing, before encryption."""
     seconds: float = 0.0
+    """From the end of the handshake, as the plan estimates them; other parties may be some milliseconds behind."""
     digest: str = ""
     session: str = ""
 
@@ -147,8 +148,8 @@ def compute(
     entropy: Entropy = system_entropy,
 ) -> Outcome:
     """Run the job over links that exist: handshake, program, account."""
-    started = time.monotonic()
     party = handshake(mesh, job.compute, job.digest(), roster, entropy, job.network)
+    started = time.monotonic()
     before = mesh.meter.snapshot()
     role = "dealer" if party.name == job.dealer else "compute" if party.index >= 0 else "client"
     options = {"dealer": job.dealer} if job.dealer else {}

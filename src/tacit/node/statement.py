@@ -41,7 +41,9 @@ def statement(plan: Plan, outcomes: Mapping[str, Outcome], how: str) -> list[tup
                 )
             )
     took = max((o.seconds for o in outcomes.values()), default=0)
-    rows.append(("seconds", f"{took:.2f} (estimated {plan.cost.seconds:.2g}, for {plan.network})"))
+    rows.append(
+        ("seconds", f"{took:.2f} after meeting (estimated {plan.cost.seconds:.2g}, for {plan.network})")
+    )
     digests = {o.digest for o in outcomes.values()}
     rows.append(("job", ", ".join(sorted(digests))))
     return rows
