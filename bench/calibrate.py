@@ -103,6 +103,7 @@ def cases(p: Any, n: int) -> dict[str, tuple[Call, dict[str, Any]]]:
         "below": (lambda: p.below(x, 27, PLACES), {"bits": 27, "at": PLACES}),
         "combine": (lambda: p.combine(planes, weights, (40, 32)), {"planes": 8, "widths": (40, 32)}),
         "and_": (lambda: p.and_(planes[:2], planes[:2]), {"planes": 2}),
+        "and_all": (lambda: p.and_all(planes), {"planes": 8}),
         "sign": (lambda: p.sign(x, 24), {"bits": 24}),
         "is_zero": (lambda: p.is_zero(x, 24), {"bits": 24}),
         "decompose": (lambda: p.decompose(x, 24), {"bits": 24}),

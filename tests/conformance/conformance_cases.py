@@ -114,6 +114,12 @@ def _and(ring: Ring, rng: np.random.Generator) -> Iterator[Operands]:
         )
 
 
+def _and_all(ring: Ring, rng: np.random.Generator) -> Iterator[Operands]:
+    for count, n in ((1, 65), (2, 0), (2, 1), (3, 63), (7, 64), (9, 65), (33, 30), (5, 1000)):
+        x = _planes(rng, count, n) | _planes(rng, count, n) | _planes(rng, count, n)
+        yield Operands(f"{count}x{n}", (), lambda p, x=x, n=n: p.and_all(scatter_planes(p, x, n)))
+
+
 def _to_arith(ring: Ring, rng: np.random.Generator) -> Iterator[Operands]:
     for count, n in ((1, 0), (1, 1), (3, 63), (1, 64), (2, 65), (5, 1000)):
         x = _planes(rng, count, n)
@@ -198,7 +204,7 @@ def _product(name: str, ring: Ring, rng: np.random.Generator) -> Iterator[Operan
         )
 
 
-EXACT = ("mul", "matmul", "and_", "trunc_exact", "sign", "is_zero", "decompose", "to_arith", "select",
+EXACT = ("mul", "matmul", "and_", "and_all", "trunc_exact", "sign", "is_zero", "decompose", "to_arith", "select",
          "dot", "digit_ranks", "place", "fetch")  # fmt: skip
 ROUNDED = ("trunc", "mul_trunc", "matmul_trunc")
 
@@ -222,7 +228,8 @@ def cases(name: str, ring: Ring, seed: int) -> list[Operands]:
         return list(_digits(ring, rng))
     if name in ("place", "fetch"):
         return list(_rows(name, ring, seed))
-    return list({"and_": _and, "to_arith": _to_arith, "select": _select}[name](ring, rng))
+    makers = {"and_": _and, "and_all": _and_all, "to_arith": _to_arith, "select": _select}
+    return list(makers[name](ring, rng))
 
 
 def exact_quotient(name: str, operands: Operands, f: int) -> tuple[Array, Array]:

@@ -157,7 +157,7 @@ def test_tournaments(protocol: str, n: int, dealer: str, rows: int, width: int, 
 
 FUNCTIONALITIES = (
     "share_input", "share_bits", "reveal", "reveal_bits", "mul", "matmul", "trunc", "trunc_exact",
-    "mul_trunc", "matmul_trunc", "and_", "sign", "is_zero", "decompose", "to_arith", "select",
+    "mul_trunc", "matmul_trunc", "and_", "and_all", "sign", "is_zero", "decompose", "to_arith", "select",
     "dot", "digit_ranks", "shuffle", "place", "fetch", "factored", "below", "combine", "mul_into",
 )  # fmt: skip
 
@@ -191,6 +191,7 @@ def test_rep3_card_figures_cited_in_the_decision_record() -> None:
     assert figures("is_zero", bits=62) == (245, 3)
     assert figures("to_arith") == (192, 2)
     assert figures("select") == (256, 2)
+    assert figures("and_all", planes=8) == (21, 2)
     assert figures("decompose", bits=64) == (765, 8)
     assert figures("trunc_exact", f=16) == (390, 5)
     assert figures("dot") == (192, 1)
@@ -241,7 +242,7 @@ def test_without_a_dealer_products_are_not_realised(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in FUNCTIONALITIES if n not in ("mul_trunc", "matmul_trunc", "dot")]
+    "name", [n for n in FUNCTIONALITIES if n not in ("mul_trunc", "matmul_trunc", "dot", "and_all")]
 )
 def test_an_unrealised_functionality_names_itself(name: str) -> None:
     party = Party("alice", ("alice",), None, KeyRing({}, b""))  # type: ignore[arg-type]

@@ -92,6 +92,7 @@ PROGRAMS: dict[str, Callable[[Any, int], Any]] = {
     "to_arith": lambda p, v: p.to_arith(_bit(p, v)),
     "select": lambda p, v: p.select(_bit(p, v), _pair(p, v)[0]),
     "and_": lambda p, v: [p.and_(_bit(p, v), _bit(p, v + 1)) for _ in range(8)],
+    "and_all": lambda p, v: p.and_all(stack_planes([_bit(p, v >> b) for b in range(9)])),
     "dot": lambda p, v: p.dot(*(x.reshape(4, N // 4) for x in _pair(p, v))),
     "digit_ranks": lambda p, v: p.over(Ring(16)).digit_ranks(
         stack_planes([_bit(p, v >> b) for b in range(3)]), 1, N

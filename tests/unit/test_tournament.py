@@ -98,9 +98,9 @@ def test_many_groups_are_taken_in_blocks(shape: tuple[int, int], monkeypatch: py
     assert sum(signs) == compared and len(signs) > calls
 
 
-@pytest.mark.parametrize("way", ["_carried", "_traced"])
+@pytest.mark.parametrize("way", [("_carried",), ("_traced", 2), ("_traced", 3), ("_traced", 8)], ids=str)
 @pytest.mark.parametrize("k", tournament.ARITIES)
-def test_the_first_of_equal_ones_in_groups_of_every_size(k: int, way: str) -> None:
+def test_the_first_of_equal_ones_in_groups_of_every_size(k: int, way: tuple[str, *tuple[int, ...]]) -> None:
     """Few values, so that most groups have several greatest; sizes around whole groups."""
     rng = np.random.default_rng(k)
     for rows in (k, k + 1, 2 * k - 1, 2 * k + 2):
@@ -109,10 +109,8 @@ def test_the_first_of_equal_ones_in_groups_of_every_size(k: int, way: str) -> No
         while left > 1:
             levels.append(min(k, left))
             left = sum(tournament.groups_of(left, levels[-1]))
-        run = getattr(tournament, way)
-        found = opened(
-            "rep3", 64, LOOPBACK, x, lambda p, s, run=run, levels=tuple(levels): run(p, s, BITS, levels)
-        )
+        run, rest = getattr(tournament, way[0]), (tuple(levels), *way[1:])
+        found = opened("rep3", 64, LOOPBACK, x, lambda p, s, run=run, rest=rest: run(p, s, BITS, *rest))
         assert np.array_equal(found, x.argmax(0)), rows
 
 
@@ -122,7 +120,7 @@ def test_ends_of_the_range_meet() -> None:
     for network in NETWORKS:
         for levels in ((7,), (2, 2, 2), (3, 3), (4, 2)):
             found = opened(
-                "rep3", 7, network, x, lambda p, s, levels=levels: tournament._traced(p, s, BITS, levels)
+                "rep3", 7, network, x, lambda p, s, levels=levels: tournament._traced(p, s, BITS, levels, 2)
             )
             assert list(found) == [1]
         assert list(opened("rep3", 7, network, x, lambda p, s: tournament.greatest(p, s, BITS))) == [15]

@@ -21,7 +21,7 @@ from tacit import testing
 from tacit.algebra.ring import Ring
 from tacit.core.party import WIRE_VERSION
 from tacit.core.rows import Column, index_ring
-from tacit.core.share import Planes, Share
+from tacit.core.share import Planes, Share, stack_planes
 from tacit.gadgets.waves import Powers, Series, Waves
 from tacit.net.memory import Hub
 from tacit.protocols.rep3.turns import TURNED_FROM
@@ -57,6 +57,7 @@ PROGRAMS: dict[str, Callable[[Any], Any]] = {
     "mul": lambda p: p.mul(_x(p), _x(p, "bob")),
     "matmul": lambda p: p.matmul(_x(p).reshape(1, N), _x(p, "bob").reshape(N, 1)),
     "and_": lambda p: p.and_(_bits(p), _bits(p, "alice")),
+    "and_all": lambda p: p.and_all(stack_planes([_bits(p), _bits(p, "alice")] * 5)),
     "trunc": lambda p: p.trunc(_x(p), 5),
     "trunc_exact": lambda p: p.trunc_exact(_x(p), 5),
     "mul_trunc": lambda p: p.mul_trunc(_x(p), _x(p, "bob"), 5),

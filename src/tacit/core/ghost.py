@@ -181,6 +181,11 @@ class Ghost(Protocol):
         self.visit("and_", out.n, planes=out.planes)
         return out
 
+    def and_all(self, x: Planes) -> Planes:
+        """F_and of many on shapes."""
+        self.visit("and_all", x.n, planes=x.planes)
+        return ghost_planes(1, x.n)
+
     def sign(self, x: Share, bits: int) -> Planes:
         """F_sign on shapes."""
         self.check_bits(bits + 1)

@@ -22,7 +22,7 @@ from tacit.algebra.ring import Ring
 from tacit.core.factors import Factors
 from tacit.core.party import Party
 from tacit.core.rows import Column
-from tacit.core.share import Gathered, Matrix, Planes, Share
+from tacit.core.share import Gathered, Matrix, Planes, Share, stack_planes
 from tacit.core.timing import Network
 from tacit.errors import Desync, NotRealised, RangeError
 
@@ -368,6 +368,14 @@ class Protocol:
     def and_(self, x: Planes, y: Planes) -> Planes:
         """F_and: x AND y, plane by plane."""
         raise self._missing("and_")
+
+    def and_all(self, x: Planes) -> Planes:
+        """F_and of many: the AND of all planes of x, at least one; here by pairs, a round for each halving."""
+        while x.planes > 1:
+            half = x.planes // 2
+            both = self.and_(x[:half], x[half : 2 * half])
+            x = both if x.planes % 2 == 0 else stack_planes([both, x[2 * half :]])
+        return x
 
     def sign(self, x: Share, bits: int) -> Planes:
         """F_sign: one plane [x < 0], for −2^bits ≤ x < 2^bits (flattened)."""

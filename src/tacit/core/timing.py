@@ -149,7 +149,7 @@ class Machine:
 
 def work(functionality: str, n: int, sizes: Mapping[str, Any], width: int = 64) -> float:
     """Return the units of work of one call on n elements of so many bits: what a party's processor time grows with."""
-    if functionality == "and_":
+    if functionality in ("and_", "and_all"):
         return n * int(sizes.get("planes", 1))
     if functionality in ("sign", "is_zero", "decompose", "below"):
         return n * int(sizes["bits"])

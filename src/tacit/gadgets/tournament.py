@@ -1,7 +1,7 @@
 """The greatest of many rows: a tournament of groups, each decided by comparing all of its pairs at once.
 
 Pairs need the fewest comparisons. A group of k needs k(k−1)/2 of them, all in one batch, and its winner is known
-after ⌈log2(k−1)⌉ rounds of AND, where pairs would take ⌈log2 k⌉ batches one after the other. So groups are small
+after the AND of k − 1 of them, where pairs would take ⌈log2 k⌉ batches one after the other. So groups are small
 while many rows are left, and large near the end, where rounds are what costs (docs/decisions/0061).
 """
 
@@ -24,14 +24,14 @@ from tacit.core.timing import Network
 Array = npt.NDArray[Any]
 Call = tuple[str, int, dict[str, Any]]
 
-ARITIES = (2, 3, 5, 9, 17, 33, 64)
-"""Sizes of groups, besides all that are left; one more than a power of two suits a tree of AND."""
+ARITIES = (2, 3, 4, 5, 7, 9, 17, 33, 64)
+"""Sizes of groups, besides all that are left: with all up to 64, plans are worth less than 1% more."""
 
 
 def greatest(p: Protocol, x: Share, bits: int) -> Share:
     """Return the greatest of each column of x (rows, columns).
 
-    Differences of a column's elements must be less than 2^bits. Each level: F_sign of all pairs, ⌈log2(k−1)⌉ F_and,
+    Differences of a column's elements must be less than 2^bits. Each level: F_sign of all pairs, F_and of many,
     F_inject.
     """
     rows, columns = x.shape
@@ -56,9 +56,10 @@ def greatest_place(p: Protocol, x: Share, bits: int) -> Share:
     if rows == 1 or not columns:
         return _numbers(p, 1, columns).reshape(columns)
     (both, with_numbers), (one, without) = (plan(p, rows, columns, bits, moving) for moving in (2, 1))
-    if both <= one + p.price(*_tracing(rows, columns, len(without))):
+    tracing, joined = _tracing(p, rows, columns, len(without))
+    if both <= one + tracing:
         return _carried(p, x, bits, with_numbers)
-    return _traced(p, x, bits, without)
+    return _traced(p, x, bits, without, joined)
 
 
 # -- how large the groups are ---------------------------------------------------------------------------------
@@ -75,7 +76,7 @@ def plan(p: Protocol, rows: int, columns: int, bits: int, moving: int) -> tuple[
 
     For rows × columns elements whose differences have `bits` bits; `moving` values are selected for each winner.
     """
-    cards = tuple(p.card(name) for name in ("sign", "and_", "select"))
+    cards = tuple(p.card(name) for name in ("sign", "and_all", "select"))
     return _cheapest(cards, p.party.n, p.party.network, p.ring, rows, columns, bits, moving)
 
 
@@ -122,23 +123,30 @@ def _level(
     moving: int,
 ) -> int:
     """Return the price of so many comparisons that decide n groups of k."""
-    compare, both, select = cards
-    inputs = k - 1
-    calls: list[tuple[Card, int, dict[str, Any]]] = [(compare, compared, {"bits": bits})]
-    while inputs > 1:
-        calls.append((both, n * (k - 1) * (inputs // 2), {}))
-        inputs -= inputs // 2
-    calls.append((select, n * (k - 1) * moving, {}))
+    compare, every, select = cards
+    calls: tuple[tuple[Card, int, dict[str, Any]], ...] = (
+        (compare, compared, {"bits": bits}),
+        (every, n * (k - 1), {"planes": k - 1}),
+        (select, n * (k - 1) * moving, {}),
+    )
     waves: list[Wave] = []
     for card, size, sizes in calls:
         waves += card.pattern(ring, size, parties=parties, network=network, **sizes)
     return price(network, parties, waves)
 
 
-def _tracing(rows: int, columns: int, levels: int) -> list[Call]:
+def _tracing(p: Protocol, rows: int, columns: int, levels: int) -> tuple[int, int]:
+    """Return the least price of finding the rows' numbers, and how many levels are joined at a time."""
     planes = (rows - 1).bit_length()
-    joins: list[Call] = [("and_", rows * columns, {})] * (levels - 1).bit_length()
-    return [*joins, ("to_arith", columns * planes, {"planes": planes})]
+
+    def calls(at_once: int) -> list[Call]:
+        found, left = list[Call](), levels
+        while left > 1:
+            found.append(("and_all", rows * columns, {"planes": min(at_once, left)}))
+            left = -(-left // at_once)
+        return [*found, ("to_arith", columns * planes, {"planes": planes})]
+
+    return min((p.price(*calls(at_once)), at_once) for at_once in range(2, max(2, levels) + 1))
 
 
 # -- one level -------------------------------------------------------------------------------------------------
@@ -177,20 +185,13 @@ def _winners(p: Protocol, met: Share, k: int) -> Planes:
     """
     pair = np.zeros((k, k), np.int64)
     pair[np.triu_indices(k, 1)] = np.arange(met.shape[0])
-    seat = np.arange(k - 1)[:, None]
-    other = np.arange(k - 1) + (np.arange(k - 1) >= seat)
+    seat = np.arange(k - 1)
+    other = np.arange(k - 1)[:, None]
+    other = other + (other >= seat)
     won = met[pair[np.minimum(seat, other), np.maximum(seat, other)]]
     earlier = (other > seat).astype(np.uint8)[:, :, None]
     won = Share(tuple(a ^ earlier if p.holds_constant(j) else a for j, a in enumerate(won.parts)))
-    while won.shape[1] > 1:
-        half = won.shape[1] // 2
-        both = _and(p, won[:, :half], won[:, half : 2 * half])
-        won = join([both, won[:, 2 * half :]], axis=1) if won.shape[1] % 2 else both
-    return p.pack(won)
-
-
-def _and(p: Protocol, a: Share, b: Share) -> Share:
-    return p.unpack(p.and_(p.pack(a), p.pack(b)), a.shape)
+    return p.and_all(stack_planes([p.pack(won[j]) for j in range(k - 1)]))
 
 
 def _chosen(p: Protocol, hot: Planes, gaps: Share, last: Share) -> Share:
@@ -237,8 +238,8 @@ def _carried(p: Protocol, x: Share, bits: int, levels: tuple[int, ...]) -> Share
     return where.reshape(columns)
 
 
-def _traced(p: Protocol, x: Share, bits: int, levels: tuple[int, ...]) -> Share:
-    """Find the rows' numbers from who won at each level."""
+def _traced(p: Protocol, x: Share, bits: int, levels: tuple[int, ...], joined: int) -> Share:
+    """Find the rows' numbers from who won at each level; so many levels are joined at a time."""
     rows = x.shape[0]
     steps: list[tuple[Share, int]] = []
     """Whether a row won its group; how many of these rows one row of the next has below it."""
@@ -252,15 +253,34 @@ def _traced(p: Protocol, x: Share, bits: int, levels: tuple[int, ...]) -> Share:
         steps.append((_all_seats(p, join(hots, 1), rows, alone), k))
         rows = groups + alone
     while len(steps) > 1:
-        pairs = [(steps[i], steps[i + 1]) for i in range(0, len(steps) - 1, 2)]
-        below = join([low.reshape(low.size) for (low, _), _ in pairs])
-        above = join([_spread(high, k, low.shape[0]).reshape(low.size) for (low, k), (high, _) in pairs])
-        both, made, at = _and(p, below, above), [], 0
-        for (low, k), (_, further) in pairs:
-            made.append((both[at : at + low.size].reshape(*low.shape), k * further))
-            at += low.size
-        steps = [*made, *steps[2 * len(pairs) :]]
+        steps = _joined(p, steps, min(joined, len(steps)))
     return _number(p, steps[0][0])
+
+
+def _joined(p: Protocol, steps: list[tuple[Share, int]], count: int) -> list[tuple[Share, int]]:
+    """Join so many steps at a time, at the rows of the lowest: a row won there, and the one above it, and so on."""
+    chunks = [steps[at : at + count] for at in range(0, len(steps), count)]
+    kept = chunks.pop() if len(chunks[-1]) == 1 else []
+    planes: list[list[Share]] = [[] for _ in range(count)]
+    spans = []
+    for chunk in chunks:
+        shape, span = chunk[0][0].shape, 1
+        for plane, (won, k) in zip(planes, chunk, strict=False):
+            plane.append(_spread(won, span, shape[0]).reshape(won.shape[1] * shape[0]))
+            span *= k
+        for plane in planes[len(chunk) :]:
+            plane.append(p.constant_bits(np.ones(shape[0] * shape[1], np.uint8)))
+        spans.append(span)
+    all_won = p.unpack(
+        p.and_all(stack_planes([p.pack(join(each)) for each in planes])),
+        (sum(each.size for each in planes[0]),),
+    )
+    made, at = [], 0
+    for chunk, span in zip(chunks, spans, strict=True):
+        low = chunk[0][0]
+        made.append((all_won[at : at + low.size].reshape(*low.shape), span))
+        at += low.size
+    return [*made, *kept]
 
 
 def _noting(p: Protocol, seats: Share, bits: int, hots: list[Share]) -> Iterator[Share]:
@@ -272,6 +292,8 @@ def _noting(p: Protocol, seats: Share, bits: int, hots: list[Share]) -> Iterator
 
 def _spread(x: Share, k: int, rows: int) -> Share:
     """Return each row of x for the k rows below it."""
+    if k == 1:
+        return x
     return x.map(lambda a: np.repeat(a, k, axis=0)[:rows])
 
 
@@ -311,7 +333,7 @@ def running(p: Protocol, x: Share, bits: int) -> Share:
     greatest of its own `reach`. Two rows so far apart meet in several groups, and are compared once.
     """
     (rows, columns), reach = x.shape, 1
-    cards = tuple(p.card(name) for name in ("sign", "and_", "select"))
+    cards = tuple(p.card(name) for name in ("sign", "and_all", "select"))
     for k in _spans(cards, p.party.n, p.party.network, p.ring, rows, columns, bits) if columns else ():
         # Rows before the first are the first again; those nearer to it than `reach` are decided.
         at = np.maximum(np.arange(reach, rows) - reach * np.arange(k)[:, None], 0)

@@ -73,6 +73,10 @@ class Clear(Protocol):
         """F_and."""
         return Planes((x.parts[0] & y.parts[0],), x.n)
 
+    def and_all(self, x: Planes) -> Planes:
+        """F_and of many."""
+        return Planes((np.bitwise_and.reduce(x.parts[0], axis=0, keepdims=True),), x.n)
+
     def sign(self, x: Share, bits: int) -> Planes:
         """F_sign."""
         planes = kernels.to_planes(np.ascontiguousarray(x.parts[0]).reshape(-1), bits + 1)
@@ -135,8 +139,8 @@ def _moved(columns: Sequence[Column], source: Array) -> list[Column]:
 
 
 _REALISED = (
-    "share_input share_bits reveal reveal_bits agree mul matmul and_ trunc trunc_exact mul_trunc matmul_trunc sign "
-    "is_zero decompose to_arith select dot digit_ranks shuffle place fetch"
+    "share_input share_bits reveal reveal_bits agree mul matmul and_ and_all trunc trunc_exact mul_trunc "
+    "matmul_trunc sign is_zero decompose to_arith select dot digit_ranks shuffle place fetch"
 )
 Clear.cards = {
     name: Card(name, "clear", "the specification", "none", "0 of 1", "none", "everything", _silent)

@@ -70,6 +70,7 @@ class Rep3(Protocol):
     mul = arithmetic.mul
     matmul = arithmetic.matmul
     and_ = trees.and_
+    and_all = trees.and_all
     trunc = twoparty.trunc
     trunc_exact = bits.trunc_exact
     sign = bits.sign

@@ -65,7 +65,7 @@ def _carry(p: Rep3, x: Share, bits: int) -> Planes:
 def is_zero(p: Rep3, x: Share, bits: int) -> Planes:
     """F_zero: a = −b mod 2^m, block by block: a + (b − 1) is all ones; then a tree of AND."""
     p.check_bits(bits)
-    return trees.every(p, _joined_blocks(p, x, bits, equal=True))
+    return trees.and_all(p, _joined_blocks(p, x, bits, equal=True))
 
 
 @lru_cache(maxsize=1 << 12)

@@ -43,6 +43,11 @@ def _and(ring: Ring, n: int, planes: int = 1, network: Network = LOOPBACK, **_: 
     return _climb(n, trees.pairs(planes), network)
 
 
+def _and_all(ring: Ring, n: int, planes: int = 8, network: Network = LOOPBACK, **_: object) -> list[Wave]:
+    levels = trees.equal_levels(trees.groups(planes, n, network, False))
+    return _tree(n, trees.equal_plans(planes), levels, network)
+
+
 def _turned(pattern: Callable[..., list[Wave]], bits: int = 64) -> Callable[..., list[Wave]]:
     """Return the pattern on thirds of a large array, with the roles turned from third to third (`turns`).
 
@@ -151,10 +156,7 @@ def _is_zero(ring: Ring, n: int, bits: int = 62, network: Network = LOOPBACK, **
     radix = bit_rows.block_bits(bits, n, network)
     nb = -(-bits // radix)
     waves = _turned(_blocks)(ring, n, network, rows=bit_rows.table_rows(bits, radix), count=nb)
-    return [
-        *waves,
-        *_tree(n, trees.equal_plans(nb), trees.equal_levels(trees.groups(nb, n, network, False)), network),
-    ]
+    return [*waves, *_and_all(ring, n, nb, network)]
 
 
 def _decompose(ring: Ring, n: int, bits: int = 64, network: Network = LOOPBACK, **_: object) -> list[Wave]:
@@ -330,6 +332,7 @@ CARDS: dict[str, Card] = {
         _card("mul", ARAKI, _ring_pass),
         _card("matmul", ARAKI, _ring_pass),
         _card("and_", f"{ARAKI}, where roles are turned; else {MANY_ROWS}", _and),
+        _card("and_all", f"{ARAKI}, where roles are turned; else {MANY_ROWS}", _and_all),
         _card("trunc", TWO_OPERANDS, _turned(_trunc), ROUNDING),
         _card("trunc_exact", f"{TWO_OPERANDS}; {MANY_ROWS}", _trunc_exact),
         _card("mul_trunc", TWO_OPERANDS, _mul_trunc_or_mul, ROUNDING),

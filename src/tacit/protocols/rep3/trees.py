@@ -89,14 +89,14 @@ def carry(p: Rep3, blocks: Planes) -> Planes:
     return climb_unlike(p, blocks, carry_levels(nb, groups(nb, blocks.n, network)))
 
 
-def every(p: Rep3, s: Planes) -> Planes:
-    """Return the AND of all planes."""
-    count, network = s.planes, p.party.network
+def and_all(p: Rep3, x: Planes) -> Planes:
+    """F_and of many: levels of pairs, or of as many rows as are worth their products."""
+    count, network = x.planes, p.party.network
     if count == 1:
-        return s
-    if len(thirds(s.n, network)) > 1:
-        return climb_alike(p, s, equal_plans(count))
-    return climb_unlike(p, s, equal_levels(groups(count, s.n, network, False)))
+        return x
+    if len(thirds(x.n, network)) > 1:
+        return climb_alike(p, x, equal_plans(count))
+    return climb_unlike(p, x, equal_levels(groups(count, x.n, network, False)))
 
 
 def climb_alike(p: Rep3, s: Planes, plans: tuple[Plan, ...]) -> Planes:

@@ -59,12 +59,7 @@ def is_zero(p: Semi2k, x: Share, bits: int) -> Planes:
     r, b = material.mask(x.size, bits)
     table = material.blocks(b, x.size, bits)
     less_one = p.add_public(x, p.ring.constant(-1))
-    _, equal = _blocks(p, table, _open_low(p, less_one, r, bits, "semi2k.zero"), x.size)
-    while equal.planes > 1:
-        half = equal.planes // 2
-        joined = p.and_(equal[:half], equal[half : 2 * half])
-        equal = joined if equal.planes % 2 == 0 else stack_planes([joined, equal[2 * half :]])
-    return equal
+    return p.and_all(_blocks(p, table, _open_low(p, less_one, r, bits, "semi2k.zero"), x.size)[1])
 
 
 def decompose(p: Semi2k, x: Share, bits: int) -> Planes:
@@ -157,12 +152,12 @@ def tree_planes(blocks: int) -> list[int]:
     return levels
 
 
-def zero_planes(blocks: int) -> list[int]:
-    """Return the AND planes of each level of `is_zero`."""
+def halving_planes(count: int) -> list[int]:
+    """Return the AND planes of each level of `and_all`."""
     levels = []
-    while blocks > 1:
-        levels.append(blocks // 2)
-        blocks -= blocks // 2
+    while count > 1:
+        levels.append(count // 2)
+        count -= count // 2
     return levels
 
 

@@ -9,7 +9,7 @@ import math
 
 from tacit.algebra.ring import Ring
 from tacit.core.protocol import Card, Pattern, Wave
-from tacit.protocols.semi2k.boolean import prefix_steps, tree_planes, zero_planes
+from tacit.protocols.semi2k.boolean import halving_planes, prefix_steps, tree_planes
 from tacit.protocols.semi2k.material import RADIX, table_rows
 
 BEAVER = "Beaver, CRYPTO 1991"
@@ -91,6 +91,10 @@ def _and(ring: Ring, n: int, planes: int = 1, parties: int = 3, **_: object) -> 
     return _opened(parties, *_and_steps(n, [planes]))
 
 
+def _and_all(ring: Ring, n: int, planes: int = 8, parties: int = 3, **_: object) -> list[Wave]:
+    return _opened(parties, *_and_steps(n, halving_planes(planes))) if planes > 1 else []
+
+
 def _sign(ring: Ring, n: int, bits: int = 62, parties: int = 3, **_: object) -> list[Wave]:
     first = planes_bytes(1 + table_rows(bits), n), ring.wire_bytes(n, bits + 1)
     return _opened(parties, first, *_and_steps(n, tree_planes(-(-bits // RADIX))))
@@ -98,7 +102,7 @@ def _sign(ring: Ring, n: int, bits: int = 62, parties: int = 3, **_: object) -> 
 
 def _is_zero(ring: Ring, n: int, bits: int = 62, parties: int = 3, **_: object) -> list[Wave]:
     first = planes_bytes(table_rows(bits), n), ring.wire_bytes(n, bits)
-    return _opened(parties, first, *_and_steps(n, zero_planes(-(-bits // RADIX))))
+    return _opened(parties, first, *_and_steps(n, halving_planes(-(-bits // RADIX))))
 
 
 def _decompose(ring: Ring, n: int, bits: int = 64, parties: int = 3, **_: object) -> list[Wave]:
@@ -184,6 +188,7 @@ CARDS: dict[str, Card] = {
         _card("dot", BEAVER, _dot, "one triple for each product"),
         _card("matmul", BEAVER, _matmul, "one matrix triple"),
         _card("and_", BEAVER, _and, "one bit triple a bit"),
+        _card("and_all", BEAVER, _and_all, "one bit triple for each AND of two bits"),
         _card("trunc", MASKED, _trunc, "a mask r, −r>>f and its top bit", ROUNDING),
         _card("trunc_exact", MASKED, _trunc_exact, "as trunc, block tables of −r, bit triples, daBits"),
         _card("mul_trunc", f"{BEAVER}; {MASKED}", _mul_trunc, "as mul, then trunc", ROUNDING),

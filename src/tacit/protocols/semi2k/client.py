@@ -13,7 +13,7 @@ from tacit.core.ghost import Ghost
 from tacit.core.party import Party
 from tacit.core.share import Share
 from tacit.errors import InternalError, NotRealised, UsageError
-from tacit.protocols.semi2k.boolean import prefix_steps, tree_planes, zero_planes
+from tacit.protocols.semi2k.boolean import halving_planes, prefix_steps, tree_planes
 from tacit.protocols.semi2k.cards import CARDS
 from tacit.protocols.semi2k.material import RADIX, Material
 
@@ -116,6 +116,9 @@ class Semi2kDealer(Semi2kClient):
     def _deal_and_(self, n: int, *, planes: int, **_: Any) -> None:
         self.material.bit_triple(planes, n)
 
+    def _deal_and_all(self, n: int, *, planes: int, **_: Any) -> None:
+        self._deal_tree(n, halving_planes(planes))
+
     def _deal_sign(self, n: int, *, bits: int, **_: Any) -> None:
         m = self.material
         b = m.mask(n, bits + 1)[1]
@@ -127,7 +130,7 @@ class Semi2kDealer(Semi2kClient):
     def _deal_is_zero(self, n: int, *, bits: int, **_: Any) -> None:
         b = self.material.mask(n, bits)[1]
         self.material.blocks(b, n, bits)
-        self._deal_tree(n, zero_planes(-(-bits // RADIX)))
+        self._deal_tree(n, halving_planes(-(-bits // RADIX)))
 
     def _deal_decompose(self, n: int, *, bits: int, **_: Any) -> None:
         b = self.material.mask(n, bits)[1]
