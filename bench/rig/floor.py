@@ -16,8 +16,8 @@ ROUNDS = 1000
 MEGABYTES = 160
 SIDES = (256, 1000)
 PRODUCTS_S = 0.5
-PRODUCTS = 2
-"""Ring products that a party of replicated sharing computes for each product of the program."""
+PRODUCTS = 5 / 3
+"""Ring products that a party of replicated sharing computes for each product of the program: five by three parties."""
 
 
 def products(program: Program) -> int:

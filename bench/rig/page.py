@@ -274,9 +274,10 @@ def floor_in_words(m: dict[str, float]) -> str:
     one, both = m["tls_shared_one"], m["tls_shared_both"]
     way = "each to one neighbour" if one >= both else "each to both others, all links busy both ways"
     return (
-        "The floor on loopback is bytes of the busiest party over the bandwidth of its links, plus two multiply-adds "
-        "for each of a matrix product or convolution over the kernels' peak; rounds, generators, bit operations and "
-        "memory are left out. Shared: all three parties at once on the same cores, as in a workload, which gives each "
+        "The floor on loopback is bytes of the busiest party over the bandwidth of its links, plus five thirds of a "
+        "multiply-add for each of a matrix product or convolution over the kernels' peak; rounds, generators, bit "
+        "operations and memory are left out. Shared: all three parties at once on the same cores, as in a workload, "
+        "which gives each "
         f"{max(one, both) / 1e9:.2f} GB/s through TLS ({way}; the other way {min(one, both) / 1e9:.2f}) and "
         f"{m['products_shared'] / 1e9:.1f} thousand million products a second. Alone: one link one way, one process on "
         f"all cores: {m['tls_alone'] / 1e9:.2f} GB/s and {m['products_alone'] / 1e9:.1f} thousand million. A TLS round "

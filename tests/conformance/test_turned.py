@@ -107,9 +107,9 @@ def test_a_product_some_rows_at_a_time(width: int, turn: bool, monkeypatch: pyte
     def noted(*operands: npt.NDArray[Any]) -> Any:
         rows = by_rows(*operands)
 
-        def some(start: int, out: npt.NDArray[Any]) -> None:
+        def some(start: int, out: npt.NDArray[Any], role: int) -> None:
             done.setdefault(current_thread().name, []).append((start, len(out)))
-            rows(start, out)
+            rows(start, out, role)
 
         return some
 

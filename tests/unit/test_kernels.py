@@ -94,13 +94,13 @@ def test_native_equals_reference(target: str, kernel: Kernel, wide: bool, n: int
 SIDE = st.one_of(st.integers(0, 9), st.integers(0, 100))
 
 
-def in_rows(kernel_module: Any, operands: list[Array], some: int = 37) -> Array:
-    """Return a product that is computed some rows at a time, the last of them first."""
+def in_rows(kernel_module: Any, operands: list[Array], role: int, some: int = 37) -> Array:
+    """Return a role's part of a product, computed some rows at a time, the last of them first."""
     x, y = operands[0], operands[2]
     out = np.empty((x.shape[0], y.shape[1]), x.dtype)
     rows = kernel_module.rep3_matmul_rows(*operands)
     for start in reversed(range(0, len(out), some)):
-        rows(start, out[start : start + some])
+        rows(start, out[start : start + some], role)
     return out
 
 
@@ -121,16 +121,15 @@ def test_products_of_any_shape(batch: int, m: int, k: int, n: int, wide: bool, t
 
     x = [matrix(m, k, turned & 1) for _ in range(2)]
     y = [matrix(k, n, turned & 2) for _ in range(2)]
-    z = draw((*lead, m, n), wide)
-    plain, masked = reference.matmul(x[0], y[0]), reference.rep3_matmul(*x, *y, z)
+    plain, parts = reference.matmul(x[0], y[0]), [reference.rep3_matmul(role, *x, *y) for role in range(3)]
     before = _native.target()
     for name in TARGETS:
         _native.set_target(name)
         assert_same(plain, compiled.matmul(x[0], y[0]))
-        assert_same(masked, compiled.rep3_matmul(*x, *y, z))
-        assert_same(masked, reference.add(z, compiled.rep3_matmul(*x, *y)))
-        if not batch:
-            assert_same(masked, reference.add(z, in_rows(compiled, [*x, *y])))
+        for role, part in enumerate(parts):
+            assert_same(part, compiled.rep3_matmul(role, *x, *y))
+            if not batch:
+                assert_same(part, in_rows(compiled, [*x, *y], role))
     _native.set_target(before)
 
 
@@ -148,11 +147,12 @@ def test_products_of_matrices_that_lie_anywhere(
 
     x, y = (tuple(draw((148,), wide) for _ in range(1 + two)) for _ in range(2))
     x_at, y_at = tables(batch, m, k), tables(batch, k, n)
-    want = reference.gathered_matmul(x, x_at, y, y_at)
+    want = [reference.gathered_matmul(x, x_at, y, y_at, role) for role in range(3)]
     before = _native.target()
     for name in TARGETS:
         _native.set_target(name)
-        assert_same(want, compiled.gathered_matmul(x, x_at, y, y_at))
+        for role in range(3):
+            assert_same(want[role], compiled.gathered_matmul(x, x_at, y, y_at, role))
     _native.set_target(before)
 
 
@@ -213,15 +213,6 @@ def test_results_do_not_depend_on_threads(kernel: Kernel, wide: bool) -> None:
         _native.set_threads(before)
 
 
-@needs_native
-def test_long_dot_products_are_cut_into_pieces() -> None:
-    draw = drawer("long dot")
-    for wide in (False, True):
-        operands = [draw((2, 300_001), wide) for _ in range(4)]
-        z = draw((2,), wide)
-        assert_same(reference.rep3_dot(*operands, z), compiled.rep3_dot(*operands, z))
-
-
 def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     env = {k: v for k, v in os.environ.items() if not k.startswith("TACIT_")} | environment
     return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60)
@@ -256,15 +247,12 @@ def test_arithmetic_is_that_of_integers(
 ) -> None:
     width = 128 if wide else 64
     draw = drawer("integers", shape, wide)
-    a, b, c, d, z = (draw(shape, wide) for _ in range(5))
-    ia, ib, ic, id_, iz = (as_int(v) for v in (a, b, c, d, z))
-    expected = {
-        "add": ia + ib, "sub": ia - ib, "mul": ia * ib, "neg": -ia,
-        "rep3_mul": ia * (ic + id_) + ib * ic + iz,
-    }  # fmt: skip
+    a, b = (draw(shape, wide) for _ in range(2))
+    ia, ib = as_int(a), as_int(b)
+    expected = {"add": ia + ib, "sub": ia - ib, "mul": ia * ib, "neg": -ia}
     got = {
         "add": kernel_module.add(a, b), "sub": kernel_module.sub(a, b), "mul": kernel_module.mul(a, b),
-        "neg": kernel_module.neg(a), "rep3_mul": kernel_module.rep3_mul(a, b, c, d, z),
+        "neg": kernel_module.neg(a),
     }  # fmt: skip
     for name, value in expected.items():
         assert got[name].shape == shape
@@ -284,31 +272,20 @@ def test_matrix_products_are_those_of_integers(
 ) -> None:
     draw = drawer("matrices", wide, m, k, n)
     modulus = 2 ** (128 if wide else 64)
-    a, b, z = draw((2, m, k), wide), draw((2, k, n), wide), draw((2, m, n), wide)
-    ia, ib, iz = as_int(a), as_int(b), as_int(z)
+    a, b = draw((3, m, k), wide), draw((3, k, n), wide)
+    ia, ib = as_int(a), as_int(b)
     if k:
         assert np.array_equal(as_int(kernel_module.matmul(a[0], b[0])), ia[0] @ ib[0] % modulus)
-        masked = kernel_module.rep3_matmul(a[0], a[1], b[0], b[1], z[0])
-        assert np.array_equal(as_int(masked), (ia[0] @ (ib[0] + ib[1]) + ia[1] @ ib[0] + iz[0]) % modulus)
-        plain = (ia[0] @ (ib[0] + ib[1]) + ia[1] @ ib[0]) % modulus
-        assert np.array_equal(as_int(in_rows(kernel_module, [*a, *b], 2)), plain)
+        held = [[*a[[i, (i + 1) % 3]], *b[[i, (i + 1) % 3]]] for i in range(3)]
+        whole = ia.sum(0) @ ib.sum(0) % modulus
+        parts = [as_int(kernel_module.rep3_matmul(role, *of)) for role, of in enumerate(held)]
+        assert np.array_equal(sum(parts) % modulus, whole)
+        parts = [as_int(in_rows(kernel_module, of, role, 2)) for role, of in enumerate(held)]
+        assert np.array_equal(sum(parts) % modulus, whole)
         batched = as_int(kernel_module.matmul(a, b))
         assert np.array_equal(batched[1], ia[1] @ ib[1] % modulus)
     else:
         assert not kernel_module.matmul(a, b).tobytes().strip(b"\0")
-
-
-@pytest.mark.parametrize("wide", [False, True])
-def test_dot_products_are_those_of_integers(kernel_module: Implementation, wide: bool) -> None:
-    draw = drawer("dot", wide)
-    for shape in [(5, 7), (2, 3, 4), (3, 0), (6,)]:
-        x0, x1, y0, y1 = (draw(shape, wide) for _ in range(4))
-        z = draw(shape[:-1], wide)
-        i0, i1, j0, j1, iz = (as_int(v) for v in (x0, x1, y0, y1, z))
-        expected = ((i0 * (j0 + j1) + i1 * j0).sum(axis=-1) + iz) % 2 ** (128 if wide else 64)
-        got = kernel_module.rep3_dot(x0, x1, y0, y1, z)
-        assert got.shape == z.shape
-        assert np.array_equal(as_int(got), np.asarray(expected, object))
 
 
 @pytest.mark.parametrize("wide", [False, True])
@@ -401,15 +378,18 @@ def test_wrong_shapes_and_dtypes_are_refused(kernel_module: Implementation) -> N
     rows = kernel_module.rep3_matmul_rows(a, a, a.T, a.T)
     for start, out in ((0, a), (-1, a[:1, :1]), (len(a), np.empty((1, len(a)), np.uint64))):
         with pytest.raises(ShapeError):
-            rows(start, out)
+            rows(start, out, 0)
     with pytest.raises(ShapeError):
-        rows(0, np.empty((len(a), len(a)), np.uint64).T[:, : len(a)])
+        rows(0, np.empty((len(a), len(a)), np.uint64).T[:, : len(a)], 0)
     with pytest.raises(TypeError):
-        rows(0, np.zeros((1, len(a)), U128))
+        rows(0, np.zeros((1, len(a)), U128), 0)
+    for role in (-1, 3):
+        with pytest.raises(ValueError):
+            rows(0, np.empty((1, len(a)), np.uint64), role)
+        with pytest.raises(ValueError):
+            kernel_module.rep3_matmul(role, a, a, a.T, a.T)
     with pytest.raises(ShapeError):
         kernel_module.rep3_matmul_rows(*[np.zeros((1, 2, 2), np.uint64)] * 4)
-    with pytest.raises(ShapeError):
-        kernel_module.rep3_dot(a, a, a, a, a)
     with pytest.raises(ShapeError):
         kernel_module.from_planes(a, 300)
     with pytest.raises(ShapeError):
@@ -447,7 +427,7 @@ def test_memory_safety_does_not_hang_on_the_wrapper() -> None:
         for place in range(6):
             tables = [bad if i == place else zero for i in range(6)]
             with pytest.raises(ValueError):
-                _native.gathered_matmul_64(np.zeros(1, np.uint64), flat, none, flat, none, *tables)
+                _native.gathered_matmul_64(np.zeros(1, np.uint64), 0, flat, none, flat, none, *tables)
     right = np.zeros(_native.right_bytes_64(2, 2), np.uint8)
     with pytest.raises(ValueError):
         _native.pack_right_64(right[1:], flat, flat, 2, 2, False)
@@ -461,9 +441,11 @@ def test_memory_safety_does_not_hang_on_the_wrapper() -> None:
         (2**64 - 1, right, 2),
     ):
         with pytest.raises(ValueError):
-            _native.rep3_rows_64(np.zeros(4, np.uint64), flat, flat, packed, start, whole, 2, 2, False)
+            _native.rep3_rows_64(np.zeros(4, np.uint64), 0, flat, flat, packed, start, whole, 2, 2, False)
     with pytest.raises(ValueError):
-        _native.gathered_matmul_64(np.zeros(2, np.uint64), flat, none, flat, none, *[zero] * 6)
+        _native.gathered_matmul_64(np.zeros(2, np.uint64), 0, flat, none, flat, none, *[zero] * 6)
+    with pytest.raises(ValueError):
+        _native.gathered_matmul_64(np.zeros(1, np.uint64), 3, flat, none, flat, none, *[zero] * 6)
 
 
 def test_the_table_names_every_kernel() -> None:

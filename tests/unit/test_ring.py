@@ -79,20 +79,6 @@ def test_sums_and_products_of_arrays(width: int) -> None:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_rep3_product(width: int) -> None:
-    ring, size = Ring(width), 1 << width
-    x0, x1, y0, y1, z = (raw(ring, 12, s) for s in range(5))
-    e = [ring.encode_ints(v) for v in (x0, x1, y0, y1, z)]
-    want = (x0 * (y0 + y1) + x1 * y0 + z) % size
-    assert np.array_equal(plain(ring, ring.rep3_mul(*e)), want)
-    m = [v.reshape(s) for v, s in zip(e, ((3, 4), (3, 4), (4, 3), (4, 3), (3, 4)), strict=True)]
-    zero = ring.zeros((3, 3))
-    got = ring.rep3_matmul((m[0], m[1]), (m[2], m[3]), zero)
-    a0, a1, b0, b1 = x0.reshape(3, 4), x1.reshape(3, 4), y0.reshape(4, 3), y1.reshape(4, 3)
-    assert np.array_equal(plain(ring, got), (a0 @ (b0 + b1) + a1 @ b0) % size)
-
-
-@pytest.mark.parametrize("width", WIDTHS)
 def test_wire(width: int) -> None:
     ring = Ring(width)
     for n in (0, 1, 7, 8, 9, 64):

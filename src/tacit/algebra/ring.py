@@ -170,19 +170,16 @@ class Ring:
         return self._batched(lambda x, y: kernels.matmul(x, y), a, b)
 
     def gathered_matmul(
-        self, x: tuple[Array, ...], x_at: kernels.Places, y: tuple[Array, ...], y_at: kernels.Places
+        self,
+        x: tuple[Array, ...],
+        x_at: kernels.Places,
+        y: tuple[Array, ...],
+        y_at: kernels.Places,
+        role: int = 0,
     ) -> Array:
-        """Return a party's part of a product of matrices that lie anywhere in flat parts; a single one has two axes."""
-        out = self.reduce(kernels.gathered_matmul(x, x_at, y, y_at))
+        """Return a role's part of a product of matrices that lie anywhere in flat parts; a single one has two axes."""
+        out = self.reduce(kernels.gathered_matmul(x, x_at, y, y_at, role))
         return out[0] if len(out) == 1 else out
-
-    def rep3_mul(self, x0: Array, x1: Array, y0: Array, y1: Array, z: Array) -> Array:
-        """Return x0·(y0+y1) + x1·y0 + z elementwise; operands have one shape."""
-        return self.reduce(kernels.rep3_mul(x0, x1, y0, y1, z))
-
-    def rep3_matmul(self, x: tuple[Array, Array], y: tuple[Array, Array], z: Array) -> Array:
-        """Return x0@(y0+y1) + x1@y0 + z; operands (B, m, k), (B, k, n), (B, m, n) or without B."""
-        return self.reduce(kernels.rep3_matmul(x[0], x[1], y[0], y[1], z))
 
     def _batched(self, fn: Any, a: Array, b: Array) -> Array:
         batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])

@@ -20,12 +20,9 @@ def matmul_64(
 def matmul_128(
     out: Array, a: Array, b: Array, batch: int, m: int, k: int, n: int, a_turned: bool, b_turned: bool
 ) -> None: ...
-def rep3_mul_64(out: Array, x0: Array, x1: Array, y0: Array, y1: Array, z: Array) -> None: ...
-def rep3_mul_128(out: Array, x0: Array, x1: Array, y0: Array, y1: Array, z: Array) -> None: ...
-def rep3_dot_64(out: Array, x0: Array, x1: Array, y0: Array, y1: Array, z: Array, terms: int) -> None: ...
-def rep3_dot_128(out: Array, x0: Array, x1: Array, y0: Array, y1: Array, z: Array, terms: int) -> None: ...
 def gathered_matmul_64(
     out: Array,
+    role: int,
     x0: Array,
     x1: Array,
     y0: Array,
@@ -39,6 +36,7 @@ def gathered_matmul_64(
 ) -> None: ...
 def gathered_matmul_128(
     out: Array,
+    role: int,
     x0: Array,
     x1: Array,
     y0: Array,
@@ -52,11 +50,11 @@ def gathered_matmul_128(
 ) -> None: ...
 def rep3_matmul_64(
     out: Array,
+    role: int,
     x0: Array,
     x1: Array,
     y0: Array,
     y1: Array,
-    z: Array,
     batch: int,
     m: int,
     k: int,
@@ -66,11 +64,11 @@ def rep3_matmul_64(
 ) -> None: ...
 def rep3_matmul_128(
     out: Array,
+    role: int,
     x0: Array,
     x1: Array,
     y0: Array,
     y1: Array,
-    z: Array,
     batch: int,
     m: int,
     k: int,
@@ -81,12 +79,30 @@ def rep3_matmul_128(
 def right_bytes_64(k: int, n: int) -> int: ...
 def pack_right_64(right: Array, y0: Array, y1: Array, k: int, n: int, turned: bool) -> None: ...
 def rep3_rows_64(
-    out: Array, x0: Array, x1: Array, right: Array, start: int, whole: int, k: int, n: int, turned: bool
+    out: Array,
+    role: int,
+    x0: Array,
+    x1: Array,
+    right: Array,
+    start: int,
+    whole: int,
+    k: int,
+    n: int,
+    turned: bool,
 ) -> None: ...
 def right_bytes_128(k: int, n: int) -> int: ...
 def pack_right_128(right: Array, y0: Array, y1: Array, k: int, n: int, turned: bool) -> None: ...
 def rep3_rows_128(
-    out: Array, x0: Array, x1: Array, right: Array, start: int, whole: int, k: int, n: int, turned: bool
+    out: Array,
+    role: int,
+    x0: Array,
+    x1: Array,
+    right: Array,
+    start: int,
+    whole: int,
+    k: int,
+    n: int,
+    turned: bool,
 ) -> None: ...
 def to_planes_64(out: Array, words: Array, bits: int) -> None: ...
 def to_planes_128(out: Array, words: Array, bits: int) -> None: ...

@@ -9,8 +9,8 @@ from tacit.kernels.shapes import U64, U128, Array
 
 __all__ = [
     "add", "add_planes", "block_select", "block_table", "from_planes", "gathered_matmul", "matmul", "mul", "neg",
-    "pack_bool", "pack_words", "prg", "rep3_dot", "rep3_matmul",
-    "rep3_matmul_rows", "rep3_mul", "shl", "shr", "sub",
+    "pack_bool", "pack_words", "prg", "rep3_matmul",
+    "rep3_matmul_rows", "shl", "shr", "sub",
     "to_planes", "unpack_bool", "unpack_words",
 ]  # fmt: skip
 
@@ -93,37 +93,20 @@ def matmul(a: Array, b: Array) -> Array:
     return out
 
 
-def rep3_mul(x0: Array, x1: Array, y0: Array, y1: Array, z: Array) -> Array:
-    """Return ``x0*(y0+y1) + x1*y0 + z``: a party's part of a replicated product, masked by ``z``."""
-    kernel = _native.rep3_mul_128 if shapes.element_wise(x0, x1, y0, y1, z) else _native.rep3_mul_64
-    out = np.empty(z.shape, z.dtype)
-    kernel(out, _c(x0), _c(x1), _c(y0), _c(y1), _c(z))
-    return out
-
-
-def rep3_dot(x0: Array, x1: Array, y0: Array, y1: Array, z: Array) -> Array:
-    """Return the sum of ``x0*(y0+y1) + x1*y0`` over the last axis, plus ``z``: ``(..., m) -> (...)``."""
-    kernel = _native.rep3_dot_128 if shapes.replicated_dot(x0, x1, y0, y1, z) else _native.rep3_dot_64
-    out = np.empty(z.shape, z.dtype)
-    kernel(out, _c(x0), _c(x1), _c(y0), _c(y1), _c(z), x0.shape[-1])
-    return out
-
-
-def rep3_matmul(x0: Array, x1: Array, y0: Array, y1: Array, z: Array | None = None) -> Array:
-    """Return ``x0@(y0+y1) + x1@y0``, and ``+ z`` (two dimensions, or batched)."""
-    wide, shape = shapes.replicated_product(x0, x1, y0, y1, z)
+def rep3_matmul(role: int, x0: Array, x1: Array, y0: Array, y1: Array) -> Array:
+    """Return a role's part of a replicated product, as the reference says (two dimensions, or batched)."""
+    wide, shape = shapes.replicated_product(x0, x1, y0, y1, role)
     kernel = _native.rep3_matmul_128 if wide else _native.rep3_matmul_64
     out = np.empty(shape, x0.dtype)
     batch = shape[0] if x0.ndim == 3 else 1
     (a0, a1), a_turned = _rows(x0, x1)
     (b0, b1), b_turned = _rows(y0, y1)
-    start = _ABSENT if z is None else _c(z)
-    kernel(out, a0, a1, b0, b1, start, batch, shape[-2], x0.shape[-1], shape[-1], a_turned, b_turned)
+    kernel(out, role, a0, a1, b0, b1, batch, shape[-2], x0.shape[-1], shape[-1], a_turned, b_turned)
     return out
 
 
 def rep3_matmul_rows(x0: Array, x1: Array, y0: Array, y1: Array) -> shapes.Rows:
-    """Return what writes rows ``start`` and following of ``x0@(y0+y1) + x1@y0`` to ``out``: it packs y once."""
+    """Return what writes rows ``start`` and following of a role's ``rep3_matmul`` to ``out``: it packs y once."""
     wide, (m, n) = shapes.row_products(x0, x1, y0, y1)
     k, kernel = x0.shape[1], _native.rep3_rows_128 if wide else _native.rep3_rows_64
     size, pack = (
@@ -136,22 +119,23 @@ def rep3_matmul_rows(x0: Array, x1: Array, y0: Array, y1: Array) -> shapes.Rows:
     right = np.empty(size(k, n), np.uint8)
     pack(right, b0, b1, k, n, b_turned)
 
-    def rows(start: int, out: Array) -> None:
-        shapes.some_rows(start, out, (m, n), wide)
-        kernel(out, a0, a1, right, start, m, k, n, a_turned)
+    def rows(start: int, out: Array, role: int) -> None:
+        shapes.some_rows(start, out, role, (m, n), wide)
+        kernel(out, role, a0, a1, right, start, m, k, n, a_turned)
 
     return rows
 
 
 def gathered_matmul(
-    x: tuple[Array, ...], x_at: shapes.Places, y: tuple[Array, ...], y_at: shapes.Places
+    x: tuple[Array, ...], x_at: shapes.Places, y: tuple[Array, ...], y_at: shapes.Places, role: int = 0
 ) -> Array:
-    """Return ``x0@y0``, or ``x0@(y0+y1) + x1@y0`` of two parts: batches of matrices that lie anywhere in flat parts."""
-    kernel = _native.gathered_matmul_128 if shapes.gathered(x, x_at, y, y_at) else _native.gathered_matmul_64
+    """Return ``x0@y0``, or `rep3_matmul` of two parts: batches of matrices that lie anywhere in flat parts."""
+    wide = shapes.gathered(x, x_at, y, y_at, role)
+    kernel = _native.gathered_matmul_128 if wide else _native.gathered_matmul_64
     out = np.empty((x_at[0].size, x_at[1].size, y_at[2].size), x[0].dtype)
     a, b = [_c(p) for p in x], [_c(p) for p in y]
     second = (a[1], b[1]) if len(a) == 2 else (_ABSENT, _ABSENT)
-    kernel(out, a[0], second[0], b[0], second[1], *map(_c, x_at), *map(_c, y_at))
+    kernel(out, role, a[0], second[0], b[0], second[1], *map(_c, x_at), *map(_c, y_at))
     return out
 
 

@@ -15,8 +15,8 @@ from tacit.kernels.shapes import U128, Array
 
 __all__ = [
     "add", "add_planes", "block_select", "block_table", "from_planes", "gathered_matmul", "matmul", "mul", "neg",
-    "pack_bool", "pack_words", "prg", "rep3_dot", "rep3_matmul",
-    "rep3_matmul_rows", "rep3_mul", "shl", "shr", "sub",
+    "pack_bool", "pack_words", "prg", "rep3_matmul",
+    "rep3_matmul_rows", "shl", "shr", "sub",
     "to_planes", "unpack_bool", "unpack_words",
 ]  # fmt: skip
 
@@ -139,61 +139,42 @@ def matmul(a: Array, b: Array) -> Array:
     return out
 
 
-def _sum_last(a: Array) -> Array:
-    """Sum over the last axis (of fewer than 2^32 elements)."""
-    if not shapes.is_wide(a):
-        return np.asarray(a.sum(axis=-1, dtype=np.uint64))
-    lo, hi = _split(a)
-    zero = np.zeros(a.shape[:-1], np.uint64)
-    # Halves of 32 bits cannot overflow a 64-bit sum.
-    low, high = (np.asarray(h.sum(axis=-1, dtype=np.uint64)) for h in (lo & _LOW32, lo >> _32))
-    total = add(_wide(low, zero), shl(_wide(high, zero), 32))
-    return add(total, _wide(zero, np.asarray(hi.sum(axis=-1, dtype=np.uint64))))
+def rep3_matmul(role: int, x0: Array, x1: Array, y0: Array, y1: Array) -> Array:
+    """Return a role's part of a replicated product, of its holder's components (two dimensions, or batched).
 
-
-def rep3_mul(x0: Array, x1: Array, y0: Array, y1: Array, z: Array) -> Array:
-    """Return ``x0*(y0+y1) + x1*y0 + z``: a party's part of a replicated product, masked by ``z``."""
-    shapes.element_wise(x0, x1, y0, y1, z)
-    return add(add(mul(x0, add(y0, y1)), mul(x1, y0)), z)
-
-
-def rep3_dot(x0: Array, x1: Array, y0: Array, y1: Array, z: Array) -> Array:
-    """Return the sum of ``x0*(y0+y1) + x1*y0`` over the last axis, plus ``z``: ``(..., m) -> (...)``."""
-    shapes.replicated_dot(x0, x1, y0, y1, z)
-    return add(_sum_last(add(mul(x0, add(y0, y1)), mul(x1, y0))), z)
-
-
-def rep3_matmul(x0: Array, x1: Array, y0: Array, y1: Array, z: Array | None = None) -> Array:
-    """Return ``x0@(y0+y1) + x1@y0``, and ``+ z`` (two dimensions, or batched)."""
-    shapes.replicated_product(x0, x1, y0, y1, z)
-    out = add(matmul(x0, add(y0, y1)), matmul(x1, y0))
-    return out if z is None else add(out, z)
+    The parts of roles 0, 1, 2, who hold components (0, 1), (1, 2), (2, 0), sum to the product: of its nine terms P0
+    computes four as ``(x0+x1)@(y0+y1)``, P1 three as ``x0@y1 + x1@(y0+y1)``, P2 two as ``x0@y1 + x1@y0``.
+    """
+    shapes.replicated_product(x0, x1, y0, y1, role)
+    if role == 0:
+        return matmul(add(x0, x1), add(y0, y1))
+    return add(matmul(x0, y1), matmul(x1, add(y0, y1) if role == 1 else y0))
 
 
 def rep3_matmul_rows(x0: Array, x1: Array, y0: Array, y1: Array) -> shapes.Rows:
-    """Return what writes rows ``start`` and following of ``x0@(y0+y1) + x1@y0`` to ``out``."""
+    """Return what writes rows ``start`` and following of a role's ``rep3_matmul`` to ``out``."""
     wide, shape = shapes.row_products(x0, x1, y0, y1)
 
-    def rows(start: int, out: Array) -> None:
-        shapes.some_rows(start, out, shape, wide)
+    def rows(start: int, out: Array, role: int) -> None:
+        shapes.some_rows(start, out, role, shape, wide)
         stop = start + len(out)
-        out[...] = rep3_matmul(x0[start:stop], x1[start:stop], y0, y1)
+        out[...] = rep3_matmul(role, x0[start:stop], x1[start:stop], y0, y1)
 
     return rows
 
 
 def gathered_matmul(
-    x: tuple[Array, ...], x_at: shapes.Places, y: tuple[Array, ...], y_at: shapes.Places
+    x: tuple[Array, ...], x_at: shapes.Places, y: tuple[Array, ...], y_at: shapes.Places, role: int = 0
 ) -> Array:
-    """Return ``x0@y0``, or ``x0@(y0+y1) + x1@y0`` of two parts: batches of matrices that lie anywhere in flat parts."""
-    shapes.gathered(x, x_at, y, y_at)
+    """Return ``x0@y0``, or `rep3_matmul` of two parts: batches of matrices that lie anywhere in flat parts."""
+    shapes.gathered(x, x_at, y, y_at, role)
 
     def laid_out(parts: tuple[Array, ...], at: shapes.Places) -> list[Array]:
         where = at[0][:, None, None] + at[1][:, None] + at[2]
         return [part[where] for part in parts]
 
     a, b = laid_out(x, x_at), laid_out(y, y_at)
-    return rep3_matmul(*a, *b) if len(a) == 2 else matmul(*a, *b)
+    return rep3_matmul(role, *a, *b) if len(a) == 2 else matmul(*a, *b)
 
 
 # --- bits and planes ----------------------------------------------------------------------------------------

@@ -79,34 +79,35 @@ def product(a: Array, b: Array) -> tuple[bool, tuple[int, ...]]:
     return wide, (*a.shape[:-1], b.shape[-1])
 
 
-def replicated_product(
-    x0: Array, x1: Array, y0: Array, y1: Array, z: Array | None
-) -> tuple[bool, tuple[int, ...]]:
+def replicated_product(x0: Array, x1: Array, y0: Array, y1: Array, role: int) -> tuple[bool, tuple[int, ...]]:
     """Check the operands of ``rep3_matmul``; return (wide, shape of the result)."""
     element_wise(x0, x1)
     element_wise(y0, y1)
-    wide, shape = product(x0, y0)
-    if z is not None and z.shape != shape:
-        raise ShapeError(f"mask of shape {z.shape} for a product of shape {shape}")
-    if z is not None and is_wide(z) != wide:
-        raise TypeError("a kernel's operands mix uint64 and U128 elements")
-    return wide, shape
+    one_of_three(role)
+    return product(x0, y0)
 
 
-Rows: TypeAlias = Callable[[int, Array], None]
-"""(start, out): write rows of a product, as many as `out` has."""
+def one_of_three(role: int) -> None:
+    """Check a role."""
+    if role not in (0, 1, 2):
+        raise ValueError(f"roles are 0, 1 and 2, not {role}")
+
+
+Rows: TypeAlias = Callable[[int, Array, int], None]
+"""(start, out, role): write rows of a product, as many as `out` has."""
 
 
 def row_products(x0: Array, x1: Array, y0: Array, y1: Array) -> tuple[bool, tuple[int, int]]:
     """Check the operands of ``rep3_matmul_rows``; return (wide, shape of the result)."""
-    wide, shape = replicated_product(x0, x1, y0, y1, None)
+    wide, shape = replicated_product(x0, x1, y0, y1, 0)
     if len(shape) != 2:
         raise ShapeError(f"rows of a product of shape {shape}, not of one matrix")
     return wide, (shape[0], shape[1])
 
 
-def some_rows(start: int, out: Array, shape: tuple[int, int], wide: bool) -> None:
-    """Check that rows of a product of ``shape`` fit into ``out``."""
+def some_rows(start: int, out: Array, role: int, shape: tuple[int, int], wide: bool) -> None:
+    """Check a role, and that rows of a product of ``shape`` fit into ``out``."""
+    one_of_three(role)
     if out.ndim != 2 or out.shape[1] != shape[1] or not 0 <= start <= shape[0] - len(out):
         raise ShapeError(f"rows of shape {out.shape} from {start} on, of a product of shape {shape}")
     if is_wide(out) != wide:
@@ -119,9 +120,10 @@ Places: TypeAlias = tuple[Array, Array, Array]
 """Where the elements of a batch of matrices lie in flat memory: (b, i, j) at batch[b] + first[i] + second[j]."""
 
 
-def gathered(x: tuple[Array, ...], x_at: Places, y: tuple[Array, ...], y_at: Places) -> bool:
+def gathered(x: tuple[Array, ...], x_at: Places, y: tuple[Array, ...], y_at: Places, role: int) -> bool:
     """Check the operands of ``gathered_matmul``; return whether they are wide."""
     wide = is_wide(x[0])
+    one_of_three(role)
     if len(x) != len(y) or len(x) not in (1, 2):
         raise ShapeError(f"operands of {len(x)} and {len(y)} parts, not both of one or both of two")
     for parts, at in ((x, x_at), (y, y_at)):
@@ -136,16 +138,6 @@ def gathered(x: tuple[Array, ...], x_at: Places, y: tuple[Array, ...], y_at: Pla
     if x_at[0].size != y_at[0].size or x_at[2].size != y_at[1].size:
         sizes = [tuple(table.size for table in at) for at in (x_at, y_at)]
         raise ShapeError(f"matrix product of shapes {sizes[0]} and {sizes[1]}")
-    return wide
-
-
-def replicated_dot(x0: Array, x1: Array, y0: Array, y1: Array, z: Array) -> bool:
-    """Check the operands of ``rep3_dot``: ``(..., m)`` with a mask ``(...)``; return whether wide."""
-    wide = element_wise(x0, x1, y0, y1)
-    if x0.ndim == 0 or z.shape != x0.shape[:-1]:
-        raise ShapeError(f"dot product of shapes {x0.shape} with a mask of shape {z.shape}")
-    if is_wide(z) != wide:
-        raise TypeError("a kernel's operands mix uint64 and U128 elements")
     return wide
 
 

@@ -41,6 +41,11 @@ def _square(count: int) -> Callable[[Draw, int, bool], Arguments]:
     return lambda draw, n, wide: tuple(draw((isqrt(n), isqrt(n)), wide) for _ in range(count))
 
 
+def _second_part(draw: Draw, n: int, wide: bool) -> Arguments:
+    """Draw operands for the role that computes most."""
+    return (1, *_square(4)(draw, n, wide))
+
+
 def _gathered(draw: Draw, n: int, wide: bool) -> Arguments:
     """Windows of 3 x 3 on a square image of four features, of which there are half as many places as elements."""
     side = isqrt(n // 2) + 3
@@ -52,12 +57,7 @@ def _gathered(draw: Draw, n: int, wide: bool) -> Arguments:
     x = tuple(draw((4 * side * side,), wide) for _ in range(2))
     y = tuple(draw((36 * 16,), wide) for _ in range(2))
     none = np.zeros(1, np.int64)
-    return x, (none, rows, taps), y, (none, np.arange(36), 36 * np.arange(16))
-
-
-def _dot(draw: Draw, n: int, wide: bool) -> Arguments:
-    rows = -(-n // 100)
-    return (*(draw((rows, 100), wide) for _ in range(4)), draw((rows,), wide))
+    return x, (none, rows, taps), y, (none, np.arange(36), 36 * np.arange(16)), 1
 
 
 def _to_planes(draw: Draw, n: int, wide: bool) -> Arguments:
@@ -101,10 +101,8 @@ KERNELS: tuple[Kernel, ...] = (
     Kernel("mul", True, _arrays(2)),
     Kernel("shl", True, _shift),
     Kernel("shr", True, _shift),
-    Kernel("rep3_mul", True, _arrays(5)),
-    Kernel("rep3_dot", True, _dot),
     Kernel("matmul", True, _square(2), lambda n: isqrt(n) ** 3),
-    Kernel("rep3_matmul", True, _square(5), lambda n: 2 * isqrt(n) ** 3),
+    Kernel("rep3_matmul", True, _second_part, lambda n: 2 * isqrt(n) ** 3),
     Kernel("gathered_matmul", True, _gathered, lambda n: 2 * 36 * 16 * (isqrt(n // 2) + 1) ** 2),
     Kernel("to_planes", True, _to_planes),
     Kernel("from_planes", True, _from_planes),

@@ -72,17 +72,18 @@ template <class T> struct Tiles {
     }
 
     // Tile of A: row r holds the bytes of 64 inner indices.
-    static void pack_a(u8 *to, const T *a, Steps step, size_t rows, size_t k) {
+    static void pack_a(u8 *to, const T *a, const T *a2, Steps step, size_t rows, size_t k) {
         const __m512i gather = _mm512_set_epi64(0x3F372F271F170F07, 0x3E362E261E160E06, 0x3D352D251D150D05,
                                                 0x3C342C241C140C04, 0x3B332B231B130B03, 0x3A322A221A120A02,
                                                 0x3931292119110901, 0x3830282018100800);
         T padded[64];
         for (size_t block = 0; block * 64 < k; ++block)
             for (size_t r = 0; r < MR; ++r) {
-                const T *from = a + r * step.outer + block * 64 * step.inner;
+                const size_t at = r * step.outer + block * 64 * step.inner;
+                const T *from = a + at;
                 const size_t have = r < rows ? least(64, k - block * 64) : 0;
-                if (have < 64 || step.inner != 1) {
-                    fetch<T>(padded, from, nullptr, step.inner, have, 64);
+                if (have < 64 || step.inner != 1 || a2) {
+                    fetch<T>(padded, from, a2 ? a2 + at : a2, step.inner, have, 64);
                     from = padded;
                 }
                 for (size_t half = 0; half < LIMBS / 8; ++half) {

@@ -185,6 +185,33 @@ Places places(const In &batch, const In &first, const In &second, size_t nb_, si
 // Where the panels of a packed operand begin in its buffer.
 template <class P> P *panels(P *p) { return reinterpret_cast<P *>((reinterpret_cast<std::uintptr_t>(p) + 63) / 64 * 64); }
 
+// A party's part of a replicated product, of nine five by three parties: P0 computes (x0 + x1)(y0 + y1), which are four,
+// P1 x1 (y0 + y1) + x0 y1, P2 x0 y1 + x1 y0, each of its own first and second component.
+template <class T> struct Part {
+    enum : size_t { FIRST, SECOND, SUM };
+    Term<T> terms[2];
+    size_t right[2], count = 2;  // right: which of y0, y1, y0 + y1 a term multiplies
+
+    // left_sums: P1 adds parts of x instead of y.
+    Part(unsigned role, bool left_sums, const T *x0, const T *x1, const T *y0, const T *y1) {
+        if (role > 2) throw std::invalid_argument("roles are 0, 1 and 2");
+        if (role == 0) {
+            set(0, x0, x1, y0, y1, SUM);
+            count = 1;
+        } else {
+            set(0, x0, role == 1 && left_sums ? x1 : nullptr, y1, nullptr, SECOND);
+            const bool both = role == 1 && !left_sums;
+            set(1, x1, nullptr, y0, both ? y1 : nullptr, both ? SUM : FIRST);
+        }
+    }
+
+  private:
+    void set(size_t t, const T *a, const T *a2, const T *b, const T *b2, size_t of) {
+        terms[t] = {a, a2, b, b2};
+        right[t] = of;
+    }
+};
+
 // --- one binding for each kernel, for both widths ---------------------------------------------------------
 
 template <class T> void bind_ring(nb::module_ &m, const std::string &suffix) {
@@ -225,26 +252,6 @@ template <class T> void bind_ring(nb::module_ &m, const std::string &suffix) {
         const Unlocked free(o.size());
         ring<T>().neg(to, px, n);
     });
-    def("rep3_mul", [](H out, H x0, H x1, H y0, H y1, H z) {
-        const Out o(out);
-        const In a0(x0), a1(x1), b0(y0), b1(y1), c(z);
-        const size_t n = o.size() / sizeof(T);
-        T *const to = o.at<T>(n);
-        const T *const p0 = a0.at<T>(n), *const p1 = a1.at<T>(n), *const q0 = b0.at<T>(n), *const q1 = b1.at<T>(n),
-                       *const r = c.at<T>(n);
-        const Unlocked free(o.size());
-        ring<T>().rep3_mul(to, p0, p1, q0, q1, r, n);
-    });
-    def("rep3_dot", [](H out, H x0, H x1, H y0, H y1, H z, size_t terms) {
-        const Out o(out);
-        const In a0(x0), a1(x1), b0(y0), b1(y1), c(z);
-        const size_t n = o.size() / sizeof(T), all = n * terms;
-        T *const to = o.at<T>(n);
-        const T *const p0 = a0.at<T>(all), *const p1 = a1.at<T>(all), *const q0 = b0.at<T>(all),
-                       *const q1 = b1.at<T>(all), *const r = c.at<T>(n);
-        const Unlocked free(o.size() + a0.size());
-        ring<T>().rep3_dot(to, p0, p1, q0, q1, r, n, terms);
-    });
     def("matmul", [](H out, H a, H b, size_t batch, size_t m, size_t k, size_t n, bool a_turned, bool b_turned) {
         const Out o(out);
         const In x(a), y(b);
@@ -254,52 +261,45 @@ template <class T> void bind_ring(nb::module_ &m, const std::string &suffix) {
         memset(to, 0, o.size());
         ring<T>().product(to, &term, 1, {batch, m, k, n, a_turned, b_turned, {}, {}});
     });
-    def("rep3_matmul", [](H out, H x0, H x1, H y0, H y1, H z, size_t batch, size_t m, size_t k, size_t n,
+    def("rep3_matmul", [](H out, unsigned role, H x0, H x1, H y0, H y1, size_t batch, size_t m, size_t k, size_t n,
                           bool x_turned, bool y_turned) {
         const Out o(out);
         const In a0(x0), a1(x1), b0(y0), b1(y1);
-        const MaybeIn c(z);
         const size_t na = batch * m * k, nb_ = batch * k * n;
         T *const to = o.at<T>(batch * m * n);
-        const T *const start = c.at<T>(batch * m * n);
-        const T *const p0 = a0.at<T>(na), *const p1 = a1.at<T>(na), *const q0 = b0.at<T>(nb_),
-                *const q1 = b1.at<T>(nb_);
-        // x0 (y0 + y1) + x1 y0 = (x0 + x1) y0 + x0 y1: parts of a large operand are read once each.
-        const bool thin = m <= 4 && m < n;
-        const Term<T> terms[2] = {{p0, thin ? p1 : nullptr, q0, thin ? nullptr : q1},
-                                  {thin ? p0 : p1, nullptr, thin ? q1 : q0, nullptr}};
+        // Parts of a large right operand are read once each.
+        const Part<T> part(role, m <= 4 && m < n, a0.at<T>(na), a1.at<T>(na), b0.at<T>(nb_), b1.at<T>(nb_));
         const Unlocked free(o.size() * k);
-        if (o.size() && start) memcpy(to, start, o.size());
-        if (!start) memset(to, 0, o.size());
-        ring<T>().product(to, terms, 2, {batch, m, k, n, x_turned, y_turned, {}, {}});
+        memset(to, 0, o.size());
+        ring<T>().product(to, part.terms, part.count, {batch, m, k, n, x_turned, y_turned, {}, {}});
     });
-    def("right_bytes", [](size_t k, size_t n) { return 2 * ring<T>().prepared.bytes(k, n) + 64; });
+    def("right_bytes", [](size_t k, size_t n) { return 3 * ring<T>().prepared.bytes(k, n) + 64; });
     def("pack_right", [](H right, H y0, H y1, size_t k, size_t n, bool turned) {
         const Out o(right);
         const In b0(y0), b1(y1);
         const T *const q0 = b0.at<T>(k * n), *const q1 = b1.at<T>(k * n);
-        u8 *const to = panels(o.at<u8>(2 * ring<T>().prepared.bytes(k, n) + 64));
-        const Term<T> terms[2] = {{nullptr, nullptr, q0, q1}, {nullptr, nullptr, q0, nullptr}};
+        u8 *const to = panels(o.at<u8>(3 * ring<T>().prepared.bytes(k, n) + 64));
+        const Term<T> terms[3] = {{nullptr, nullptr, q0, nullptr}, {nullptr, nullptr, q1, nullptr}, {nullptr, nullptr, q0, q1}};
         const Unlocked free(o.size());
-        ring<T>().prepared.pack(to, terms, 2, k, n, turned);
+        ring<T>().prepared.pack(to, terms, 3, k, n, turned);
     });
     // Rows `start` and following, as many as fit into `out`, of `whole` ones.
-    def("rep3_rows", [](H out, H x0, H x1, H right, size_t start, size_t whole, size_t k, size_t n, bool turned) {
+    def("rep3_rows", [](H out, unsigned role, H x0, H x1, H right, size_t start, size_t whole, size_t k, size_t n, bool turned) {
         const Out o(out);
         const In a0(x0), a1(x1), r(right);
         const size_t m = n ? o.size() / sizeof(T) / n : 0;
         if (start > whole || m > whole - start) throw std::invalid_argument("no such rows");
         T *const to = o.at<T>(m * n);
         const size_t from = turned ? start : start * k;
-        const T *const p0 = a0.at<T>(whole * k) + from, *const p1 = a1.at<T>(whole * k) + from;
-        const u8 *const packed = panels(r.at<u8>(2 * ring<T>().prepared.bytes(k, n) + 64));
-        const Term<T> terms[2] = {{p0, nullptr, nullptr, nullptr}, {p1, nullptr, nullptr, nullptr}};
+        const u8 *const packed = panels(r.at<u8>(3 * ring<T>().prepared.bytes(k, n) + 64));
+        const Part<T> part(role, false, a0.at<T>(whole * k) + from, a1.at<T>(whole * k) + from, nullptr, nullptr);
         const Unlocked free(o.size() * k);
         memset(to, 0, o.size());
-        if (!ring<T>().prepared.rows(to, terms, 2, packed, m, whole, k, n, turned)) throw std::bad_alloc();
+        if (!ring<T>().prepared.rows(to, part.terms, part.right, part.count, packed, m, whole, k, n, turned))
+            throw std::bad_alloc();
     });
-    def("gathered_matmul", [](H out, H x0, H x1, H y0, H y1, H x_batch, H x_first, H x_second, H y_batch, H y_first,
-                              H y_second) {
+    def("gathered_matmul", [](H out, unsigned role, H x0, H x1, H y0, H y1, H x_batch, H x_first, H x_second, H y_batch,
+                              H y_first, H y_second) {
         const Out o(out);
         const In a0(x0), b0(y0), xb(x_batch), xf(x_first), xs(x_second), yb(y_batch), yf(y_first), ys(y_second);
         const MaybeIn a1(x1), b1(y1);
@@ -309,10 +309,11 @@ template <class T> void bind_ring(nb::module_ &m, const std::string &suffix) {
         T *const to = o.at<T>(batch * m * n);
         const T *const p0 = a0.at<T>(na), *const p1 = a1.at<T>(na), *const q0 = b0.at<T>(nb_), *const q1 = b1.at<T>(nb_);
         if (!p1 != !q1 && na && nb_) throw std::invalid_argument("one operand has two parts, the other one");
-        const Term<T> terms[2] = {{p0, nullptr, q0, q1}, {p1, nullptr, q0, nullptr}};
+        const Term<T> plain = {p0, nullptr, q0, nullptr};
+        const Part<T> part(role, false, p0, p1, q0, q1);
         const Unlocked free(o.size() * k);
         memset(to, 0, o.size());
-        ring<T>().product(to, terms, p1 ? 2 : 1, {batch, m, k, n, false, false, x_at, y_at});
+        ring<T>().product(to, p1 ? part.terms : &plain, p1 ? part.count : 1, {batch, m, k, n, false, false, x_at, y_at});
     });
     def("to_planes", [](H out, H words, size_t bits) {
         const Out o(out);

@@ -228,10 +228,10 @@ template <class T, size_t ROWS, size_t WIDE> struct Plain {
 
     static void begin() {}
     static void end() {}
-    static void pack_a(u8 *to, const T *a, Steps step, size_t rows, size_t k) {
+    static void pack_a(u8 *to, const T *a, const T *a2, Steps step, size_t rows, size_t k) {
         T *dst = reinterpret_cast<T *>(to);
         for (size_t l = 0; l < k; ++l)
-            for (size_t r = 0; r < MR; ++r) dst[l * MR + r] = r < rows ? a[r * step.outer + l * step.inner] : T{};
+            fetch(dst + l * MR, a + l * step.inner, a2 ? a2 + l * step.inner : a2, step.outer, rows, MR);
     }
     static void pack_b(u8 *to, const T *b, const T *b2, Steps step, size_t columns, size_t k) {
         T *dst = reinterpret_cast<T *>(to);
@@ -275,9 +275,10 @@ template <class K> bool packed(const Task<typename K::type> &task) {
     u8 *const as = bs + b_panel * (nc / K::NR);
     T *const near = reinterpret_cast<T *>(as + a_panel * (mc / K::MR));
     const auto pack_a = [&](u8 *to, size_t t, size_t i, size_t l, size_t rows, size_t k) {
-        if (!spread) return K::pack_a(to, task.a(t, i, l), task.a_step, rows, k);
-        gather<T>(near, task.terms[t].a, nullptr, task.a_at.first + i, task.a_at.second + l, rows, k, k);
-        K::pack_a(to, near, {k, 1}, rows, k);
+        if (!spread) return K::pack_a(to, task.a(t, i, l), task.a2(t, i, l), task.a_step, rows, k);
+        const Term<T> &from = task.terms[t];
+        gather<T>(near, from.a, from.a2, task.a_at.first + i, task.a_at.second + l, rows, k, k);
+        K::pack_a(to, near, nullptr, {k, 1}, rows, k);
     };
     const auto pack_b = [&](u8 *to, size_t t, size_t l, size_t j, size_t columns, size_t k) {
         if (!spread) return K::pack_b(to, task.b(t, l, j), task.b2(t, l, j), task.b_step, columns, k);
@@ -320,12 +321,6 @@ template <class T> void plain(const Task<T> &task) {
                 }
 }
 
-template <class T> bool sums_rows(const Task<T> &task) {
-    for (size_t t = 0; t < task.count; ++t)
-        if (task.terms[t].a2) return true;
-    return false;
-}
-
 // Small: the micro kernel for shapes that do not fill Big's block.
 template <class Big, class Small> void one(const Task<typename Big::type> &task) {
     using T = typename Big::type;
@@ -342,7 +337,7 @@ template <class Big, class Small> void one(const Task<typename Big::type> &task)
         done = blocks();
     else if (task.n < 8)
         done = task.a_step.inner == 1 ? few_columns(task) : turned(task, rows);
-    else if (task.m <= 4 || (task.k <= 3 && task.b_step.inner == 1) || sums_rows(task))
+    else if (task.m <= 4 || (task.k <= 3 && task.b_step.inner == 1))
         done = task.b_step.inner == 1 ? rows(task) : turned(task, few_columns<T>);
     else
         done = blocks();

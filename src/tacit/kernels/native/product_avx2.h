@@ -16,13 +16,12 @@ struct Halves {
 
     static void begin() {}
     static void end() {}
-    static void pack_a(u8 *to, const u64 *a, Steps step, size_t rows, size_t k) {
+    static void pack_a(u8 *to, const u64 *a, const u64 *a2, Steps step, size_t rows, size_t k) {
         u64 *dst = reinterpret_cast<u64 *>(to);
-        for (size_t l = 0; l < k; ++l, dst += 2 * MR)
-            for (size_t r = 0; r < MR; ++r) {
-                dst[r] = r < rows ? a[r * step.outer + l * step.inner] : 0;
-                dst[MR + r] = dst[r] >> 32;
-            }
+        for (size_t l = 0; l < k; ++l, dst += 2 * MR) {
+            fetch(dst, a + l * step.inner, a2 ? a2 + l * step.inner : a2, step.outer, rows, MR);
+            for (size_t r = 0; r < MR; ++r) dst[MR + r] = dst[r] >> 32;
+        }
     }
     static void pack_b(u8 *to, const u64 *b, const u64 *b2, Steps step, size_t columns, size_t k) {
         u64 *dst = reinterpret_cast<u64 *>(to);

@@ -6,7 +6,7 @@
 namespace tacit::TACIT_TARGET {
 namespace {
 
-// Packed: for each term, for each KC inner indices, for each NR columns, one panel.
+// Packed: for each right operand, for each KC inner indices, for each NR columns, one panel.
 template <class K> struct Panels {
     using T = typename K::type;
     size_t k, n;
@@ -35,8 +35,8 @@ template <class K> struct Panels {
         });
     }
 
-    // c (m,n) += sum of a (m,k) @ packed; return false for want of memory.
-    bool rows(T *c, const Term<T> *terms, size_t count, const u8 *packed, size_t m, Steps step) const {
+    // c (m,n) += sum of (a + a2) (m,k) @ packed right operand which[t]; return false for want of memory.
+    bool rows(T *c, const Term<T> *terms, const size_t *which, size_t count, const u8 *packed, size_t m, Steps step) const {
         const Panels p = *this;
         const size_t a_panel = up(K::A_BYTES * depth(), 64), mc = least(K::MC, up(m, K::MR));
         const size_t share = least(m * k * n / WORTH + 1, size_t(get_threads())), scratch = a_panel * (mc / K::MR);
@@ -53,14 +53,15 @@ template <class K> struct Panels {
                 for (size_t t = 0; t < count; ++t)
                     for (size_t l = 0; l < p.k; l += K::KC) {
                         const size_t some = least(mc, rest - ic), inner = least(K::KC, p.k - l);
-                        for (size_t i = 0; i < some; i += K::MR)
-                            K::pack_a(as + i / K::MR * a_panel,
-                                      terms[t].a + (ic + i) * step.outer + l * step.inner, step,
-                                      least(K::MR, some - i), inner);
+                        for (size_t i = 0; i < some; i += K::MR) {
+                            const size_t at = (ic + i) * step.outer + l * step.inner;
+                            K::pack_a(as + i / K::MR * a_panel, terms[t].a + at,
+                                      terms[t].a2 ? terms[t].a2 + at : nullptr, step, least(K::MR, some - i), inner);
+                        }
                         for (size_t j = left; j < right; j += K::NR)
                             for (size_t i = 0; i < some; i += K::MR)
                                 K::run(c + (ic + i) * p.n + j, p.n, as + i / K::MR * a_panel,
-                                       packed + p.at(t, l, j / K::NR), least(K::MR, some - i),
+                                       packed + p.at(which[t], l, j / K::NR), least(K::MR, some - i),
                                        least(K::NR, right - j), inner);
                     }
             K::end();
@@ -84,13 +85,13 @@ template <class Big, class Small, class U> struct Choose {
         fills(k, n) ? Panels<Big>{k, n}.pack(to, as(terms), count, turned)
                     : Panels<Small>{k, n}.pack(to, as(terms), count, turned);
     }
-    static bool rows(U *c, const Term<U> *terms, size_t count, const u8 *packed, size_t m, size_t whole, size_t k,
-                     size_t n, bool turned) {
+    static bool rows(U *c, const Term<U> *terms, const size_t *which, size_t count, const u8 *packed, size_t m,
+                     size_t whole, size_t k, size_t n, bool turned) {
         if (!m || !k || !n) return true;
         const Steps step = turned ? Steps{1, whole} : Steps{k, 1};
         T *const to = reinterpret_cast<T *>(c);
-        return fills(k, n) ? Panels<Big>{k, n}.rows(to, as(terms), count, packed, m, step)
-                           : Panels<Small>{k, n}.rows(to, as(terms), count, packed, m, step);
+        return fills(k, n) ? Panels<Big>{k, n}.rows(to, as(terms), which, count, packed, m, step)
+                           : Panels<Small>{k, n}.rows(to, as(terms), which, count, packed, m, step);
     }
     static Prepared<U> table() { return {bytes, pack, rows}; }
 };

@@ -17,7 +17,7 @@ struct u128 {
     u64 lo, hi;
 };
 
-// One term of a sum of matrix products: (a + a2) @ (b + b2), where a2 or b2 may be null, but for one of them.
+// One term of a sum of matrix products: (a + a2) @ (b + b2), where a2 or b2 may be null.
 template <class T> struct Term {
     const T *a, *a2, *b, *b2;
 };
@@ -38,10 +38,10 @@ struct Shape {
 template <class T> struct Prepared {
     size_t (*bytes)(size_t k, size_t n);  // of one packed operand
     void (*pack)(u8 *to, const Term<T> *terms, size_t count, size_t k, size_t n, bool turned);
-    // c (m,n), preset by the caller, gains the sum of the terms' a (m,k) @ packed. An a that is turned is a part of
-    // `whole` rows. False for want of memory.
-    bool (*rows)(T *c, const Term<T> *terms, size_t count, const u8 *packed, size_t m, size_t whole, size_t k, size_t n,
-                 bool turned);
+    // c (m,n), preset by the caller, gains the sum of the terms' (a + a2) (m,k) @ packed operand which[t]. An a that
+    // is turned is a part of `whole` rows. False for want of memory.
+    bool (*rows)(T *c, const Term<T> *terms, const size_t *which, size_t count, const u8 *packed, size_t m, size_t whole,
+                 size_t k, size_t n, bool turned);
 };
 
 // The kernels on elements of type T. n counts elements; out never overlaps an input.
@@ -52,8 +52,6 @@ template <class T> struct Ring {
     void (*mul)(T *out, const T *a, const T *b, size_t n);
     void (*shl)(T *out, const T *a, unsigned s, size_t n);
     void (*shr)(T *out, const T *a, unsigned s, size_t n);
-    void (*rep3_mul)(T *out, const T *x0, const T *x1, const T *y0, const T *y1, const T *z, size_t n);
-    void (*rep3_dot)(T *out, const T *x0, const T *x1, const T *y0, const T *y1, const T *z, size_t n, size_t m);
     // c (batch,m,n), preset by the caller, gains the sum of the terms' products (batch,m,k) @ (batch,k,n).
     void (*product)(T *c, const Term<T> *terms, size_t count, const Shape &shape);
     Prepared<T> prepared;

@@ -38,8 +38,8 @@ using Block = Plain<Scalar, 4, 2>;
 #endif
 
 template <class T> Ring<T> ring(decltype(Ring<T>::product) product, Prepared<T> prepared) {
-    return {add<T>,      sub<T>,  neg<T>,       mul<T>,         shl<T>,        shr<T>,         rep3_mul<T>,
-            rep3_dot<T>, product, prepared,      to_planes<T>,   from_planes<T>, pack_words<T>,  unpack_words<T>,
+    return {add<T>,        sub<T>,        neg<T>,         mul<T>,         shl<T>,          shr<T>,         product,
+            prepared,      to_planes<T>,  from_planes<T>, pack_words<T>,  unpack_words<T>,
             rep3_products<T>, trunc_first<T>, trunc_second<T>, trunc_third<T>, select_first<T>, select_second<T>,
             bits_first<T>, bits_second<T>, moved<T>, placed<T>, places<T>};
 }

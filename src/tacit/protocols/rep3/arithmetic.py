@@ -47,19 +47,22 @@ def matmul(p: Rep3, x: Matrix, y: Matrix) -> Share:
 
 
 def local_matmul(p: Rep3, x: Matrix, y: Matrix) -> Array:
-    """Return this party's additive part of x @ y: x0@(y0+y1) + x1@y0."""
-    ring = p.ring
+    """Return this party's additive part of x @ y (`kernels.rep3_matmul`).
+
+    Of the nine products of components, P0 needs one matrix product for the four that it can compute, P1 and P2 two.
+    """
+    ring, role = p.ring, p.party.index
     if isinstance(x, Gathered) and isinstance(y, Gathered):
-        return ring.gathered_matmul(x.flat.parts, x.at, y.flat.parts, y.at)
+        return ring.gathered_matmul(x.flat.parts, x.at, y.flat.parts, y.at, role)
     x, y = laid_out(x), laid_out(y)
     if len(x.shape) == len(y.shape) == 2:
-        return ring.reduce(kernels.rep3_matmul(*x.parts, *y.parts))
+        return ring.reduce(kernels.rep3_matmul(role, *x.parts, *y.parts))
     batch = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
     flat = [
         np.broadcast_to(part, batch + part.shape[-2:]).reshape(-1, *part.shape[-2:])
         for part in (*x.parts, *y.parts)
     ]
-    out = ring.reduce(kernels.rep3_matmul(*flat))
+    out = ring.reduce(kernels.rep3_matmul(role, *flat))
     return out.reshape(*batch, *out.shape[-2:])
 
 
@@ -98,6 +101,7 @@ def _in_rows(p: Rep3, x: Matrix, y: Matrix) -> tuple[Array, Callable[[int, int],
     """Return where this party's part of x @ y goes, and what computes its flat elements that are not yet there.
 
     Some rows at a time where blocks of it are to leave while the next are computed (`turns.pieces`), else at once.
+    There parties have machines of their own: roles are turned from block to block, for as much work for each.
     """
     if not (isinstance(x, Share) and isinstance(y, Share) and len(x.shape) == len(y.shape) == 2):
         return local_matmul(p, x, y), _nothing
@@ -112,7 +116,7 @@ def _in_rows(p: Rep3, x: Matrix, y: Matrix) -> tuple[Array, Callable[[int, int],
         for i in range(low // n // rows, -(-high // (n * rows))):
             if missing[i]:
                 some = z[i * rows : (i + 1) * rows]
-                compute(i * rows, some)
+                compute(i * rows, some, (p.party.index - i) % 3)
                 if ring.width not in (64, 128):
                     some[...] = ring.reduce(some)
                 missing[i] = False
