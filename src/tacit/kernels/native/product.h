@@ -58,13 +58,15 @@ template <> struct Reg<u128> {
     static u128 total(u128 v) { return v; }
 };
 
+// Aligned here and not by aligned_alloc: glibc keeps the piece that it cuts off in front for small objects, so that what
+// is freed is too short for the next such buffer, and a process grew by one at every product.
 struct Buffer {
-    void *p;
-    explicit Buffer(size_t bytes) : p(std::aligned_alloc(64, (bytes + 63) & ~size_t(63))) {}
-    ~Buffer() { std::free(p); }
+    void *whole;
+    explicit Buffer(size_t bytes) : whole(std::malloc(bytes + 63)) {}
+    ~Buffer() { std::free(whole); }
     Buffer(const Buffer &) = delete;
     Buffer &operator=(const Buffer &) = delete;
-    template <class T> T *as() const { return static_cast<T *>(p); }
+    template <class T> T *as() const { return reinterpret_cast<T *>((uintptr_t(whole) + 63) & ~uintptr_t(63)); }
 };
 
 // --- thin shapes ------------------------------------------------------------------------------------------
