@@ -135,7 +135,7 @@ def test_a_party_holds_at_most_three_times_its_live_shares(
 
 
 def test_a_party_does_not_grow_from_run_to_run(tmp_path: Path) -> None:
-    """Products of matrices pack operands in buffers of worker threads, which have to find the last one's place again."""
+    """Buffers of a product, in worker threads, must find the place of the last ones again."""
     known = {w.name: w for w in all_workloads()}
     assert peak_over_live(known["matrix product 512^3"], tmp_path, runs=14) <= TIMES
 
