@@ -8,6 +8,7 @@ import math
 import os
 import queue
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -27,9 +28,10 @@ PEERS = ROOT / ".peers"
 LEAD_S = 0.005
 """How long before the common start the parties hear of it."""
 SHORT_S = 0.1
-SUCCESSION = 4
-"""A run that is shorter is measured as the last of so many in close succession: what is warm after a pause, in which
-other engines used the same caches, is not what is warm in a service or in a loop."""
+SUCCESSION, MOST_RUNS, WARM_S = 4, 64, 0.2
+"""A run that is shorter is measured at the end of at least so many in close succession, and of as many as start within
+so many seconds: what is warm after a pause, in which other engines used the same caches, is not what is warm in a
+service or in a loop."""
 APART, LEAST_APART_S = 1.6, 0.002
 """How far apart they start, in times of a run, and at least."""
 
@@ -239,23 +241,24 @@ class Processes:
     def run(self, timeout_s: float, about_s: float = math.inf) -> dict[str, Any]:
         """Run once, or in close succession if a run takes `about_s` and that is short.
 
-        Seconds are from the common start until the slowest party has finished: "seconds" of the last run, "cold" of the
-        first, which follows a pause in which other engines ran.
+        Seconds are from the common start until the slowest party has finished: "seconds" the median of the later half
+        of runs, "cold" of the first, which follows a pause in which other engines ran.
         """
         self.call("meet", timeout_s)
         apart = max(LEAST_APART_S, APART * about_s)
         starts = [time.monotonic() + LEAD_S]
         if about_s <= SHORT_S:
-            starts += [starts[0] + i * apart for i in range(1, SUCCESSION)]
+            count = min(MOST_RUNS, max(SUCCESSION, math.ceil(WARM_S / apart)))
+            starts += [starts[0] + i * apart for i in range(1, count)]
         answers = self.call("run", timeout_s, starts=starts)
         counts = self.call("count", 60)
         ends = [max(a["ends"][i] for a in answers) for i in range(len(starts))]
-        late = any(end > start for end, start in zip(ends, starts[1:], strict=False))
         times = [end - start for end, start in zip(ends, starts, strict=True)]
+        # A run that was still going on when the next was to start makes that one look long.
+        warm = [times[i] for i in range(len(times) // 2, len(times)) if i and ends[i - 1] <= starts[i]]
         sent = [c["tcp"] - a["sent_before"] for a, c in zip(answers, counts, strict=True)]
         return {
-            # A run that was still going on when the next was to start makes that one look long: the first counts.
-            "seconds": times[0] if late else times[-1],
+            "seconds": statistics.median(warm or times[:1]),
             "cold": times[0],
             "cpu": sum(a["cpu"] for a in answers),
             "wire": [n // len(starts) for n in sent],
