@@ -37,8 +37,9 @@ def greatest(p: Protocol, x: Share, bits: int) -> Share:
     rows, columns = x.shape
     for k in plan(p, rows, columns, bits, 1)[1]:
         groups, alone = groups_of(rows, k)
-        held = x[: groups * k] if groups * k <= rows else x[_padded(rows, k, groups)]
-        seats = held.reshape(k, groups, columns)  # of rows far apart: which of equal ones wins does not show
+        seats = _held(x, groups * k).reshape(
+            k, groups, columns
+        )  # of rows far apart: which of equal ones wins does not show
         won = (_chosen(p, hot, gaps, part[-1]) for part, gaps, hot in _met(p, seats, bits))
         x = put_together(groups + alone, chain(won, [x[rows - 1 :]] * alone))
         rows = groups + alone
@@ -49,7 +50,7 @@ def greatest_place(p: Protocol, x: Share, bits: int) -> Share:
     """Return the number of the first row that holds the greatest of each column of x (rows, columns).
 
     As `greatest`. Rows' numbers either move with the elements, or are found at the end from who won: [row won its
-    group], AND the same of its group's winner, and so on up, by ⌈log2(levels)⌉ F_and; the bits of the row's number
+    group], AND the same of its group's winner, and so on up, by F_and of many; the bits of the row's number
     are XORs of these, and become ring elements by F_b2a. That sends few bits a row, for a few rounds more.
     """
     rows, columns = x.shape
@@ -152,19 +153,40 @@ def _tracing(p: Protocol, rows: int, columns: int, levels: int) -> tuple[int, in
 # -- one level -------------------------------------------------------------------------------------------------
 
 
-def _padded(rows: int, k: int, groups: int) -> Array:
-    # Missing rows are the last one again: it never beats itself.
-    return np.minimum(np.arange(groups * k), rows - 1)
+def _held(x: Share, rows: int) -> Share:
+    """Return so many rows of x; missing ones are the last one again, which never beats itself."""
+    more = rows - x.shape[0]
+    return x[:rows] if more <= 0 else join([x, *[x[-1:]] * more])
+
+
+@lru_cache(maxsize=256)
+def _pairs(k: int) -> tuple[Array, Array]:
+    """Return the seats (first, second) of every pair of k: those with the last seat, then the others."""
+    first, second = np.triu_indices(k - 1, 1)
+    return np.concatenate([np.arange(k - 1), first]), np.concatenate([np.full(k - 1, k - 1), second])
+
+
+@lru_cache(maxsize=256)
+def _against(k: int) -> tuple[Array, Array]:
+    """Return, of each seat but the last (second axis), the pairs with all others, and whether it is first in them."""
+    pair, seat = np.zeros((k, k), np.int64), np.arange(k - 1)
+    pair[_pairs(k)] = np.arange(k * (k - 1) // 2)
+    other = np.arange(k - 1)[:, None]
+    other = other + (other >= seat)
+    return pair[np.minimum(seat, other), np.maximum(seat, other)], (other > seat).astype(np.uint8)[:, :, None]
 
 
 def _meet(p: Protocol, seats: Share, bits: int) -> tuple[Share, Planes]:
     """Return, of seats (k, groups, columns), the first k − 1 less the last, and whether each of these wins."""
     k = seats.shape[0]
-    gaps = p.sub(seats[:-1], seats[-1:])
-    first, second = np.triu_indices(k, 1)
-    pairs = gaps if k == 2 else p.sub(seats[first], seats[second])
+    gaps = pairs = p.sub(seats[:-1], seats[-1:])
+    if k > 2:
+        first, second = (seat[k - 1 :] for seat in _pairs(k))
+        pairs = join([gaps, p.sub(seats[first], seats[second])])
     later = p.sign(pairs.reshape(pairs.size), bits)
-    return gaps, p.invert(later) if k == 2 else _winners(p, p.unpack(later, (len(first), gaps[0].size)), k)
+    return gaps, p.invert(later) if k == 2 else _winners(
+        p, p.unpack(later, (pairs.shape[0], gaps[0].size)), k
+    )
 
 
 def _met(p: Protocol, seats: Share, bits: int) -> Iterator[tuple[Share, Share, Planes]]:
@@ -180,24 +202,27 @@ def _met(p: Protocol, seats: Share, bits: int) -> Iterator[tuple[Share, Share, P
 def _winners(p: Protocol, met: Share, k: int) -> Planes:
     """Return whether each seat but the last wins: one plane of k−1 times n bits, from (k(k−1)/2, n) truth values.
 
-    `met` says of each pair, in the order of `triu_indices`, whether the second is greater; so of equal ones the first
-    wins, and of all seats exactly one.
+    `met` says of each pair, in the order of `_pairs`, whether the second is greater; so of equal ones the first wins,
+    and of all seats exactly one.
     """
-    pair = np.zeros((k, k), np.int64)
-    pair[np.triu_indices(k, 1)] = np.arange(met.shape[0])
-    seat = np.arange(k - 1)
-    other = np.arange(k - 1)[:, None]
-    other = other + (other >= seat)
-    won = met[pair[np.minimum(seat, other), np.maximum(seat, other)]]
-    earlier = (other > seat).astype(np.uint8)[:, :, None]
+    pair, earlier = _against(k)
+    won = met[pair]
     won = Share(tuple(a ^ earlier if p.holds_constant(j) else a for j, a in enumerate(won.parts)))
-    return p.and_all(stack_planes([p.pack(won[j]) for j in range(k - 1)]))
+    return p.and_all(_packed(p, won.reshape(k - 1, (k - 1) * met.shape[1])))
+
+
+def _packed(p: Protocol, x: Share) -> Planes:
+    """Return a plane for each row of x, truth values (rows, n); all are packed at once."""
+    rows, n = x.shape
+    more = np.zeros((rows, -n % 64), np.uint8)
+    flat = p.pack(x.map(lambda a: np.concatenate([a, more], axis=1)))
+    return Planes(tuple(a.reshape(rows, -1) for a in flat.parts), n)
 
 
 def _chosen(p: Protocol, hot: Planes, gaps: Share, last: Share) -> Share:
     """Return the last seat plus the gap of the seat that won, if another did."""
     step = p.select(hot, gaps.reshape(gaps.size)).reshape(*gaps.shape)
-    return p.add(p.sum(step, (0,)), last)
+    return p.add(step[0] if step.shape[0] == 1 else p.sum(step, (0,)), last)
 
 
 # -- places ----------------------------------------------------------------------------------------------------
@@ -205,9 +230,7 @@ def _chosen(p: Protocol, hot: Planes, gaps: Share, last: Share) -> Share:
 
 def _neighbours(x: Share, k: int, groups: int) -> Share:
     """Return seats (k, groups, …) of rows that follow one another, so that the first of equal ones wins."""
-    rows, *rest = x.shape
-    held = x[: groups * k] if groups * k <= rows else x[_padded(rows, k, groups)]
-    return held.reshape(groups, k, *rest).map(lambda a: a.swapaxes(0, 1))
+    return _held(x, groups * k).reshape(groups, k, *x.shape[1:]).map(lambda a: a.swapaxes(0, 1))
 
 
 def _numbers(p: Protocol, rows: int, columns: int) -> Share:
@@ -271,9 +294,9 @@ def _joined(p: Protocol, steps: list[tuple[Share, int]], count: int) -> list[tup
         for plane in planes[len(chunk) :]:
             plane.append(p.constant_bits(np.ones(shape[0] * shape[1], np.uint8)))
         spans.append(span)
+    sizes = [chunk[0][0].size for chunk in chunks]
     all_won = p.unpack(
-        p.and_all(stack_planes([p.pack(join(each)) for each in planes])),
-        (sum(each.size for each in planes[0]),),
+        p.and_all(_packed(p, join(list(chain(*planes))).reshape(count, sum(sizes)))), (sum(sizes),)
     )
     made, at = [], 0
     for chunk, span in zip(chunks, spans, strict=True):
@@ -346,7 +369,7 @@ def running(p: Protocol, x: Share, bits: int) -> Share:
         else:
             known = np.zeros((k - 1, reach, columns), np.uint8)
             met = p.unpack(later, pairs.shape).map(lambda a: np.concatenate([known, a], axis=1))  # noqa: B023
-            first, second = np.triu_indices(k, 1)
+            first, second = _pairs(k)
             met = met[(second - first - 1)[:, None], at[first]]
             hot = _winners(p, met.reshape(len(first), pairs[0].size), k)
         x = join([x[:reach], _chosen(p, hot, gaps, seats[-1])])
