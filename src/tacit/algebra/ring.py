@@ -20,6 +20,7 @@ from tacit.errors import RangeError, ShapeError
 
 Array = npt.NDArray[Any]
 U128 = kernels.U128
+_U64 = np.dtype("<u8")
 _LOW32 = np.uint64(0xFFFFFFFF)
 
 
@@ -41,7 +42,7 @@ class Ring:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The NumPy type of one element."""
-        return U128 if self.wide else np.dtype("<u8")
+        return U128 if self.width > 64 else _U64
 
     # -- construction ------------------------------------------------------------------------------------
 
@@ -139,8 +140,9 @@ class Ring:
 
     def add(self, a: Array, b: Array, out: Array | None = None) -> Array:
         """Return a + b, with broadcasting; in `out` if given."""
-        if not self.wide:
-            return self.reduce_fresh(np.add(a, b, out=out))
+        if self.width <= 64:
+            total = np.add(a, b, out=out)
+            return total if self.width == 64 else self.reduce_fresh(total)
         total = self.reduce(kernels.add(*_same(a, b)))
         if out is None:
             return total
@@ -149,8 +151,9 @@ class Ring:
 
     def sub(self, a: Array, b: Array) -> Array:
         """Return a − b, with broadcasting."""
-        if not self.wide:
-            return self.reduce_fresh(np.subtract(a, b))
+        if self.width <= 64:
+            gap = np.subtract(a, b)
+            return gap if self.width == 64 else self.reduce_fresh(gap)
         return self.reduce(kernels.sub(*_same(a, b)))
 
     def neg(self, a: Array) -> Array:
@@ -263,7 +266,7 @@ class Ring:
     def pack(self, a: Array, bits: int | None = None) -> Array:
         """Serialise the low `bits` bits of each element, flat, to uint8."""
         bits = self.width if bits is None else bits
-        flat = np.ascontiguousarray(a).reshape(-1)
+        flat = a if a.ndim == 1 and a.flags.c_contiguous else np.ascontiguousarray(a).reshape(-1)
         if bits == (128 if self.width > 64 else 64):
             return flat.view(np.uint8)
         return np.asarray(kernels.pack_words(flat, bits))
@@ -272,8 +275,10 @@ class Ring:
         """Invert `pack` for `shape`."""
         bits = self.width if bits is None else bits
         if bits == (128 if self.width > 64 else 64):
-            return buf.view(self.dtype).reshape(tuple(shape))
-        return np.asarray(kernels.unpack_words(buf, bits, prod(shape), self.wide)).reshape(tuple(shape))
+            flat = buf.view(self.dtype)
+        else:
+            flat = kernels.unpack_words(buf, bits, prod(shape), self.wide)
+        return flat if flat.shape == shape else flat.reshape(tuple(shape))
 
 
 def _same(a: Array, b: Array) -> tuple[Array, Array]:

@@ -62,6 +62,14 @@ def _some(v: Value, at: int, stop: int) -> Value:
 
     aval = _cut(v.aval, stop - at)
     if v.aval.where == PUBLIC:
-        return replace(v, aval=aval, data=None if v.data is None else take(v.data), share=None, encoded={})
+        return replace(
+            v,
+            aval=aval,
+            data=None if v.data is None else take(v.data),
+            share=None,
+            encoded={},
+            factors=None,
+            one=None,
+        )
     assert v.share is not None
     return replace(v, aval=aval, data=None, share=v.share.map(take))

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tacit.array.runtime import Runtime, Value
 
 Array = npt.NDArray[Any]
+Factors = tuple[int, list[tuple[int, Array]]]
+"""Bits that a secret loses first; the bits of each part of a constant, and that part as ring elements."""
 # What is rounded away before the last truncations stays below 2^-SPARE units of the last place, each time.
 SPARE = 4
 MAX_PARTS = 12
@@ -68,13 +70,16 @@ def once(v: Value) -> Value:
 
     Of what differs by machine every element is agreed on: that stays as it is, too.
     """
+    if v.one is not None:
+        return v.one
     if not (isinstance(v.data, np.ndarray) and v.exact and v.data.ndim and v.data.size > 1):
         return v
     if any(v.data.strides):
         return v
-    a = v.aval
-    one = Aval((1,) * v.data.ndim, a.kind, a.lo, a.hi, a.where)
-    return replace(v, aval=one, data=v.data[(slice(1),) * v.data.ndim], share=None, encoded=None)
+    aval = Aval((1,) * v.data.ndim, v.aval.kind, v.aval.lo, v.aval.hi, v.aval.where)
+    first = v.data[(slice(1),) * v.data.ndim]
+    v.one = replace(v, aval=aval, data=first, share=None, encoded=None, factors=None)
+    return v.one
 
 
 def multiply(
@@ -94,27 +99,42 @@ def multiply(
         public = once(public)
     if public.aval.kind != "fixed":
         return product(x, rt.encode(public, 0))
+    how = (secret.aval.kind, secret.aval.magnitude, terms, inverse)
+    if public.factors is not None and public.factors[0] == how:
+        drop, factors = public.factors[1]
+    else:
+        drop, factors = _factors(rt, public, secret.aval, terms, inverse)
+        if public.constant:
+            public.factors = how, (drop, factors)
+    x = rt.rescale(x, drop)
+    frac = (rt.f if secret.aval.kind == "fixed" else 0) - drop
+    total: Share | None = None
+    for t, encoded in factors:
+        part = rt.rescale(product(x, encoded if public.exact else rt.p.agree(encoded)), frac + t - rt.f)
+        total = part if total is None else rt.p.add(total, part)
+    assert total is not None
+    return total
+
+
+def _factors(rt: Runtime, public: Value, secret: Aval, terms: int, inverse: bool) -> Factors:
+    """Split a public value, or its reciprocal, for products with a secret of these bounds."""
     span = (public.aval.lo, public.aval.hi)
     lo, hi = iv.reciprocal(span) if inverse else span
     c, rest = _value(public, inverse)
-    plan = split(rt.fmt.width, rt.f, secret.aval, max(abs(lo), abs(hi)), terms)
+    plan = split(rt.fmt.width, rt.f, secret, max(abs(lo), abs(hi)), terms)
     if public.constant and not np.any(rest):
         t = _fraction_bits(c)
         plan = Split(0, (t,), 0.0) if t < min(plan.parts[0], 1023) else plan
-    x = rt.rescale(x, plan.drop)
-    frac = (rt.f if secret.aval.kind == "fixed" else 0) - plan.drop
-    total: Share | None = None
+    made = []
     for at, t in enumerate(plan.parts):
         near = np.ldexp(np.rint(np.ldexp(c, t)), -t)
         rest = (c - near) + rest
         encoded = rt.ring.encode_floats(near, t)
         if at == len(plan.parts) - 1:
             encoded = rt.ring.add(encoded, rt.ring.encode_floats(rest, t))
-        part = rt.rescale(product(x, encoded if public.exact else rt.p.agree(encoded)), frac + t - rt.f)
-        total = part if total is None else rt.p.add(total, part)
+        made.append((t, encoded))
         c, rest = rest, np.zeros_like(rest)
-    assert total is not None
-    return total
+    return plan.drop, made
 
 
 def _fraction_bits(c: Array) -> int:

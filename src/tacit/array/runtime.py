@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tacit.array import streams
+from tacit.array import constants, streams
 from tacit.array.bounds import scale_of
 from tacit.array.loop import infer_once, scan_types, split
 from tacit.array.ops import join_where, kind_dtype, table
@@ -50,6 +50,10 @@ class Value:
     """Whether the value follows from the program text alone."""
     encoded: dict[int, Array] | None = None
     """A constant as ring elements, by fractional bits."""
+    factors: tuple[tuple[Any, ...], constants.Factors] | None = None
+    """How a constant was multiplied last: the bounds of the other factor, and its parts."""
+    one: Value | None = None
+    """A number that an array repeats, as an array of one element (`constants.once`)."""
 
 
 @dataclass(slots=True)

@@ -42,10 +42,12 @@ class Party:
     network: Network = LOOPBACK
     """What variants are chosen for, the same at every party: a public part of the job."""
     index: int = field(init=False)
+    _around: tuple[str, ...] = field(init=False, repr=False)
     _open: dict[str, Source] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         self.index = self.compute.index(self.name) if self.name in self.compute else -1
+        self._around = (*self.compute[self.index :], *self.compute[: self.index])
 
     @property
     def n(self) -> int:
@@ -54,7 +56,7 @@ class Party:
 
     def peer(self, offset: int) -> str:
         """Name of the compute party `offset` places after this one, cyclically."""
-        return self.compute[(self.index + offset) % len(self.compute)]
+        return self._around[offset]
 
     def common(self, offset: int, label: str) -> Source:
         """Stream shared with the compute party `offset` places after this one."""

@@ -68,32 +68,30 @@ class Stream:
     def __repr__(self) -> str:
         return "Stream(<secret>)"
 
-    def take(self, nbytes: int, out: Array | None = None) -> Array:
-        """Return the next `nbytes` bytes, uint8, in `out` if given; whole blocks are consumed."""
-        block, self._block = self._block, self._block + -(-nbytes // 16)
+    def take(self, nbytes: int) -> Array:
+        """Return the next `nbytes` bytes, uint8; whole blocks are consumed."""
+        return self._write(np.empty(nbytes, np.uint8))
+
+    def _write(self, out: Array) -> Array:
+        """Fill an array that is contiguous with the next bytes, and return it."""
+        block, self._block = self._block, self._block + -(-out.nbytes // 16)
         if _native_prg():
-            return kernels.prg(self._key, block, nbytes, out)
+            return kernels.prg(self._key, block, out.nbytes, out)
         counter = modes.CTR(block.to_bytes(16, "big"))
         encryptor = Cipher(algorithms.AES(self._key), counter).encryptor()
-        made = np.frombuffer(bytearray(encryptor.update(bytes(nbytes))), np.uint8)
-        if out is None:
-            return made
-        out[...] = made
+        out.reshape(-1).view(np.uint8)[...] = np.frombuffer(encryptor.update(bytes(out.nbytes)), np.uint8)
         return out
 
     def ring(self, ring: Ring, shape: tuple[int, ...]) -> Array:
         """Return uniform ring elements of `shape`."""
-        n = prod(shape)
-        if ring.width == 64:
-            return self.take(8 * n).view(np.uint64).reshape(shape)
-        return ring.reduce_fresh(self.take(n * ring.dtype.itemsize).view(ring.dtype)).reshape(shape)
+        drawn = self._write(np.empty(shape, ring.dtype))
+        return drawn if ring.width == 64 else ring.reduce_fresh(drawn)
 
     def fill(self, ring: Ring, out: Array) -> Array:
         """Write uniform ring elements to an array, and return it."""
         if ring.width == 64 and out.flags.c_contiguous:
-            self.take(out.nbytes, out.reshape(-1).view(np.uint8))
-        else:
-            out[...] = self.ring(ring, out.shape)
+            return self._write(out)
+        out[...] = self.ring(ring, out.shape)
         return out
 
     def bits(self, bits: int, shape: tuple[int, ...], ring: Ring) -> Array:
@@ -106,8 +104,7 @@ class Stream:
 
     def planes(self, planes: int, n: int) -> Array:
         """Return uniform bit planes, uint64 (planes, ceil(n/64))."""
-        lanes = -(-n // 64)
-        return self.take(planes * lanes * 8).view(np.uint64).reshape(planes, lanes)
+        return self._write(np.empty((planes, -(-n // 64)), np.uint64))
 
     def permutation(self, blocks: int, n: int) -> Array:
         """Return a uniform permutation of each of `blocks` blocks of n rows, as uint32 places among all rows.

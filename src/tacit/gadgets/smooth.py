@@ -9,14 +9,18 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
+import numpy.typing as npt
+
+from tacit.algebra.ring import Ring
 from tacit.core.protocol import Protocol
 from tacit.core.share import Share, join
 from tacit.gadgets.separable import LN2
 from tacit.gadgets.waves import Real, Series, Waves, fit, waves, whole_bits
 
+Array = npt.NDArray[Any]
 PI = Decimal("3.14159265358979323846264338327950288419716939937510")
 GAPS = (0.05, 0.15, 0.4, 1.0, 2.0)
 """Parts of the interval that a series' quarter period is longer; the cheapest is taken."""
@@ -157,14 +161,20 @@ def evaluate(p: Protocol, x: Share, how: Plan, f: int, magnitude: float) -> Shar
     if how.clamp is not None:
         x = clamp(p, x, how.clamp, f, magnitude)
     out = p.factored(x, how.series)
-    return p.add_public(out, p.ring.encode_floats(how.offset, f)) if how.offset else out
+    return p.add_public(out, _number(p.ring, how.offset, f)) if how.offset else out
+
+
+@lru_cache(maxsize=256)
+def _number(ring: Ring, value: float, f: int) -> Array:
+    """Return a public number as a ring element, which nobody writes to."""
+    return ring.encode_floats(value, f)
 
 
 def clamp(p: Protocol, x: Share, limit: float, f: int, magnitude: float) -> Share:
     """Return x within [−limit, limit] for |x| ≤ magnitude: both ends are compared at once."""
     bits, n = _clamp_bits(limit, f, magnitude), x.size
-    end = p.ring.encode_floats(limit, f)
-    over = join([p.add_public(x, p.ring.neg(end)), p.neg(p.add_public(x, end))])
+    below, above = _number(p.ring, -limit, f), _number(p.ring, limit, f)
+    over = join([p.add_public(x, below), p.neg(p.add_public(x, above))])
     excess = p.select(p.invert(p.sign(over, bits)), over)
     return p.add(p.sub(x, excess[:n]), excess[n:])
 

@@ -17,7 +17,7 @@ from tacit.core.share import Planes, Share
 from tacit.core.timing import Network
 from tacit.protocols.rep3 import trees, twoparty
 from tacit.protocols.rep3.trees import NONE, Plan, plan
-from tacit.protocols.rep3.turns import Steps, joined, joined_planes, run, thirds
+from tacit.protocols.rep3.turns import Steps, joined, joined_planes, run, whole
 
 if TYPE_CHECKING:
     from tacit.protocols.rep3 import Rep3
@@ -50,22 +50,19 @@ def sign(p: Rep3, x: Share, bits: int) -> Planes:
     propagate. 3… a binary tree of AND joins the blocks.
     """
     p.check_bits(bits + 1)
-    both = _joined_blocks(p, x, bits, top=True)
-    if bits == 0:
-        return both
-    top, blocks = both[:1], both[1:]
-    return p.xor(top, trees.carry(p, blocks))
+    top, blocks = _joined_blocks(p, x, bits, top=True)
+    return p.xor(top, trees.carry(p, blocks)) if bits else top
 
 
 def _carry(p: Rep3, x: Share, bits: int) -> Planes:
     """Return one plane: the carry of a + b out of the low `bits` bits."""
-    return trees.carry(p, _joined_blocks(p, x, bits))
+    return trees.carry(p, _joined_blocks(p, x, bits)[1])
 
 
 def is_zero(p: Rep3, x: Share, bits: int) -> Planes:
     """F_zero: a = −b mod 2^m, block by block: a + (b − 1) is all ones; then a tree of AND."""
     p.check_bits(bits)
-    return trees.and_all(p, _joined_blocks(p, x, bits, equal=True))
+    return trees.and_all(p, _joined_blocks(p, x, bits, equal=True)[1])
 
 
 @lru_cache(maxsize=1 << 12)
@@ -74,7 +71,7 @@ def block_bits(bits: int, n: int, network: Network) -> int:
 
     The least price wins, in bytes of the party that sends most (`Protocol.price`), for signs and carries alike.
     """
-    lane, turned = 8 * -(-n // 64), len(thirds(n, network)) > 1
+    lane, turned = 8 * -(-n // 64), not whole(n, network)
 
     def price(radix: int) -> int:
         nb = -(-bits // radix)
@@ -97,17 +94,22 @@ def table_rows(bits: int, radix: int) -> int:
 # -- blocks --------------------------------------------------------------------------------------------------
 
 
-def _joined_blocks(p: Rep3, x: Share, bits: int, top: bool = False, equal: bool = False) -> Planes:
+Blocks = tuple[Planes, Planes]
+"""The plane a_m ⊕ b_m, or none; propagate and generate of each block."""
+
+
+def _joined_blocks(p: Rep3, x: Share, bits: int, top: bool = False, equal: bool = False) -> Blocks:
     parts = [np.ascontiguousarray(part).reshape(-1) for part in x.parts]
     radix = block_bits(bits, x.size, p.party.network)
 
-    def steps(q: Rep3, low: int, high: int) -> Steps[Planes]:
+    def steps(q: Rep3, low: int, high: int) -> Steps[Blocks]:
         return _blocks(q, [part[low:high] for part in parts], bits, radix, top, equal)
 
-    return joined_planes(run(p, x.size, steps))
+    tops, blocks = zip(*run(p, x.size, steps), strict=True)
+    return joined_planes(tops), joined_planes(blocks)
 
 
-def _blocks(q: Rep3, x: list[Array], bits: int, radix: int, top: bool, equal: bool) -> Steps[Planes]:
+def _blocks(q: Rep3, x: list[Array], bits: int, radix: int, top: bool, equal: bool) -> Steps[Blocks]:
     """Return shared planes: a_m ⊕ b_m if `top`; propagate and generate of each block of `radix` bits of a + b.
 
     The lowest propagate is never needed for a carry and is left out; for equality only propagates are made.
@@ -123,7 +125,8 @@ def _blocks(q: Rep3, x: list[Array], bits: int, radix: int, top: bool, equal: bo
         first = a[bits:] ^ rho[:extra]
         party.send(party.peer(1), "rep3.table", first, kernels.block_table(a[:bits], radix, rho[extra:]))  # 1
         party.flush()
-        return _stacked((rho[:extra], first), (with2.planes(count, n), with1.planes(count, n)), n)
+        drawn = (with2.planes(count, n), with1.planes(count, n))
+        return Planes((rho[:extra], first), n), Planes(drawn, n)
     known = x[party.index % 2]
     if equal:
         known = q.ring.sub(known, q.ring.constant(1))
@@ -140,7 +143,7 @@ def _blocks(q: Rep3, x: list[Array], bits: int, radix: int, top: bool, equal: bo
             rest = mine ^ theirs.view(np.uint64).reshape(count, lanes)
         else:
             rest = mine
-        return _stacked((table[:extra], b[bits:]), (mask, rest), n)
+        return Planes((table[:extra], b[bits:]), n), Planes((mask, rest), n)
     with0 = q.common(+1, "rep3/blocks")
     rho, mask = with0.planes(rows, n), with0.planes(count, n)
     mine = kernels.block_select(rho[extra:], b[:bits], radix, False)[skip : skip + count]
@@ -151,13 +154,7 @@ def _blocks(q: Rep3, x: list[Array], bits: int, radix: int, top: bool, equal: bo
         party.send(party.peer(-1), "rep3.blocks", mine)  # 2
         (got,) = yield ((party.peer(-1), "rep3.blocks", 8 * count * lanes),)
         rest = mine ^ got.view(np.uint64).reshape(count, lanes)
-    return _stacked((b[bits:], rho[:extra]), (rest, mask), n)
-
-
-def _stacked(top: tuple[Array, Array], blocks: tuple[Array, Array], n: int) -> Planes:
-    if not len(top[0]):
-        return Planes(blocks, n)
-    return Planes(tuple(np.concatenate(pair) for pair in zip(top, blocks, strict=True)), n)
+    return Planes((b[bits:], rho[:extra]), n), Planes((rest, mask), n)
 
 
 # -- all bits ------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from tacit.protocols.rep3 import bits as bit_rows
 from tacit.protocols.rep3 import leading, trees
 from tacit.protocols.rep3.ranks import planes as digit_planes
 from tacit.protocols.rep3.ranks import row_blocks
-from tacit.protocols.rep3.turns import pieces, rows_at_once, thirds
+from tacit.protocols.rep3.turns import pieces, rows_at_once, thirds, whole
 
 ARAKI = "Araki, Furukawa, Lindell, Nof, Ohara, CCS 2016, section 2.2"
 MANY_ROWS = (
@@ -114,7 +114,7 @@ def _exchange(first: int, *each: int) -> list[Wave]:
 
 def _tree(n: int, plans: Iterable[trees.Plan], levels: Iterable[trees.Level], network: Network) -> list[Wave]:
     """Return the waves of either way to climb a tree."""
-    if len(thirds(n, network)) == 1:
+    if whole(n, network):
         planes = [trees.sizes([level]) for level in levels]
         shared = planes_bytes(sum(sets for sets, _ in planes), n)
         return _exchange(shared, *(planes_bytes(sums, n) for _, sums in planes)) if planes else []

@@ -10,10 +10,9 @@ count, and only the exchange is left (docs/decisions/0050).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,8 +33,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Lift:
+class Lift(NamedTuple):
     """From Z/2^width, less `shift` bits, to a ring; messages are named after `label`."""
 
     width: int
@@ -86,13 +84,15 @@ def in_place(
     p: Rep3, shape: tuple[int, ...], make: Callable[[Rep3, int, int, Into], Steps[Share]], bits: int = 64
 ) -> Share:
     """Run `make(p, start, stop, into)` on pieces, as `run` does; each writes its part of the result to `into`."""
-    first, second = room(p, prod(shape))
+    n = prod(shape)
+    first, second = room(p, n)
 
     def steps(q: Rep3, low: int, high: int) -> Steps[Share]:
-        return make(q, low, high, (first[low:high], second[low:high]))
+        into = (first, second) if high - low == n else (first[low:high], second[low:high])
+        return make(q, low, high, into)
 
-    run(p, first.size, steps, bits)
-    return Share((first.reshape(shape), second.reshape(shape)))
+    run(p, n, steps, bits)
+    return Share((first, second)).reshape(*shape)
 
 
 def first(q: Rep3, how: Lift, with1: Source, with2: Source, into: Into, *before: Array) -> Share:
@@ -105,8 +105,7 @@ def first(q: Rep3, how: Lift, with1: Source, with2: Source, into: Into, *before:
     return Share((with2.fill(ring, into[0]), with1.fill(ring, into[1])))
 
 
-@dataclass(frozen=True, slots=True)
-class Second:
+class Second(NamedTuple):
     """What P1 draws before it has P0's message."""
 
     alpha: Array
@@ -123,17 +122,17 @@ class Second:
         """P1's part, which has P0's message. 2. P1 → P2: masked u. 3. P1 → P2: masked part."""
         party, ring, n, t1 = q.party, q.ring, m1.size, self.into[0]
         w, f, (add, constant) = how.width, how.shift, how.constants()
+        other, bit, part = party.peer(1), how.label + "-bit", how.label + "-part"
         hat = lift_bit(m1, self.alpha, add, w)
-        party.send(party.peer(1), how.label + "-bit", hat)
-        (theirs,) = yield ((party.peer(1), how.label + "-bit", hat.size),)
+        party.send(other, bit, hat)
+        (theirs,) = yield ((other, bit, hat.size),)
         mine = lift_part(m1, hat, theirs, self.alpha, gamma, t1, add, constant, w, f, True, ring.width)
-        party.send(party.peer(1), how.label + "-part", ring.pack(mine))
-        (last,) = yield ((party.peer(1), how.label + "-part", ring.wire_bytes(n)),)
+        party.send(other, part, ring.pack(mine))
+        (last,) = yield ((other, part, ring.wire_bytes(n)),)
         return Share((t1, ring.add(mine, ring.unpack(last, (n,)), self.into[1])))
 
 
-@dataclass(frozen=True, slots=True)
-class Third:
+class Third(NamedTuple):
     """What P2 draws before it sends its masked v."""
 
     beta: Array
@@ -152,13 +151,14 @@ class Third:
         """P2's part. 2. P2 → P1: masked v, which needs nothing of P0's. 3. P2 → P1: masked part."""
         party, ring, n, t0 = q.party, q.ring, m2.size, self.into[1]
         w, f = how.width, how.shift
+        other, bit, part = party.peer(-1), how.label + "-bit", how.label + "-part"
         hat = lift_bit(m2, self.beta, 0, w)
         yield ()
-        party.send(party.peer(-1), how.label + "-bit", hat)
-        (theirs,) = yield ((party.peer(-1), how.label + "-bit", hat.size),)
+        party.send(other, bit, hat)
+        (theirs,) = yield ((other, bit, hat.size),)
         mine = lift_part(m2, hat, theirs, self.beta, self.gamma, t0, 0, 0, w, f, False, ring.width)
-        party.send(party.peer(-1), how.label + "-part", ring.pack(mine))
-        (rest,) = yield ((party.peer(-1), how.label + "-part", ring.wire_bytes(n)),)
+        party.send(other, part, ring.pack(mine))
+        (rest,) = yield ((other, part, ring.wire_bytes(n)),)
         return Share((ring.add(mine, ring.unpack(rest, (n,)), self.into[0]), t0))
 
 
@@ -191,7 +191,8 @@ def product_into(p: Rep3, product: Product, shape: tuple[int, ...], how: Lift) -
 
 
 def _product(q: Rep3, product: Product, low: int, high: int, how: Lift, into: Into) -> Steps[Share]:
-    party, ring, narrow, n = q.party, q.ring, Ring(how.width), high - low
+    party, ring, n = q.party, q.ring, high - low
+    narrow = ring if ring.width == how.width else Ring(how.width)
     stream = how.label.replace(".", "/", 1)
     if party.index == 0:
         with2, with1 = q.common(+2, stream), q.common(+1, stream)

@@ -21,7 +21,7 @@ from tacit import kernels
 from tacit.core.share import Planes, stack_planes
 from tacit.core.timing import Network
 from tacit.kernels import Terms
-from tacit.protocols.rep3.turns import thirds
+from tacit.protocols.rep3.turns import whole
 
 if TYPE_CHECKING:
     from tacit.protocols.rep3 import Rep3
@@ -46,6 +46,11 @@ class Level(NamedTuple):
     old: Array
     made: Array
     """A new row is an old row plus a sum (−1: without)."""
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many products of λ's P0 shares, and how many sums are reshared."""
+        return self.sets[0].size, self.terms.begins.size - 1
 
 
 class Plan(NamedTuple):
@@ -74,7 +79,7 @@ def climb(p: Rep3, s: Planes, plans: tuple[Plan, ...]) -> Planes:
     """Go through levels of pairs: in each, multiply rows a and b of s, and make the rows of the next s."""
     if not plans:
         return s
-    if len(thirds(s.n, p.party.network)) > 1:
+    if not whole(s.n, p.party.network):
         return climb_alike(p, s, plans)
     return climb_unlike(p, s, tuple(each.level for each in plans))
 
@@ -84,7 +89,7 @@ def carry(p: Rep3, blocks: Planes) -> Planes:
     nb, network = (blocks.planes + 1) // 2, p.party.network
     if nb == 1:
         return blocks
-    if len(thirds(blocks.n, network)) > 1:
+    if not whole(blocks.n, network):
         return climb_alike(p, blocks, carry_plans(nb))
     return climb_unlike(p, blocks, carry_levels(nb, groups(nb, blocks.n, network)))
 
@@ -94,7 +99,7 @@ def and_all(p: Rep3, x: Planes) -> Planes:
     count, network = x.planes, p.party.network
     if count == 1:
         return x
-    if len(thirds(x.n, network)) > 1:
+    if not whole(x.n, network):
         return climb_alike(p, x, equal_plans(count))
     return climb_unlike(p, x, equal_levels(groups(count, x.n, network, False)))
 
@@ -157,15 +162,15 @@ def _placed(levels: Iterable[Level]) -> Iterator[tuple[Level, slice, slice]]:
     """Yield levels with the places of their products of λ's and of their sums among those of all levels."""
     used = made = 0
     for level in levels:
-        at, to = used + len(level.sets[0]), made + len(level.terms.begins) - 1
-        yield level, slice(used, at), slice(made, to)
-        used, made = at, to
+        sets, sums = level.counts
+        yield level, slice(used, used + sets), slice(made, made + sums)
+        used, made = used + sets, made + sums
 
 
 def sizes(levels: Iterable[Level]) -> tuple[int, int]:
     """Return how many products of λ's P0 shares, and how many sums are reshared."""
-    counts = [(len(level.sets[0]), len(level.terms.begins) - 1) for level in levels]
-    return sum(c for c, _ in counts), sum(c for _, c in counts)
+    counts = [level.counts for level in levels]
+    return sum([c for c, _ in counts]), sum([c for _, c in counts])
 
 
 # -- levels of pairs ------------------------------------------------------------------------------------------

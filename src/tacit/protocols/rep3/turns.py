@@ -12,7 +12,7 @@ are the same; streams of turned parties have labels of their own, so what they d
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -49,12 +49,17 @@ def turned_from(network: Network) -> int:
     return max(LEAST, ROUNDS_WORTH * network.round_bytes // 8)
 
 
-def thirds(n: int, network: Network = LOOPBACK, bits: int = 64) -> list[tuple[int, int]]:
-    """Return the bounds of the pieces that n elements are worked on in: three, of whole words of bits, or one.
+def whole(n: int, network: Network = LOOPBACK, bits: int = 64) -> bool:
+    """Return whether n elements are worked on at once; P0 sends some `bits` for each.
 
-    P0 sends some `bits` for each element; the more, the fewer elements are worth turning the roles for.
+    The more bits, the fewer elements are worth turning the roles for.
     """
-    if n < LEAST or n * max(1, bits // 64) < turned_from(network):
+    return n < LEAST or n * max(1, bits // 64) < turned_from(network)
+
+
+def thirds(n: int, network: Network = LOOPBACK, bits: int = 64) -> list[tuple[int, int]]:
+    """Return the bounds of the pieces that n elements are worked on in: three, of whole words of bits, or one."""
+    if whole(n, network, bits):
         return [(0, n)]
     step = -(-n // 192) * 64
     return [(min(r * step, n), min((r + 1) * step, n)) for r in range(3)]
@@ -67,12 +72,12 @@ def turned(party: Party, r: int) -> Party:
     seat = copy.copy(party)
     seat.compute = (*party.compute[r:], *party.compute[:r])
     seat.index = (party.index - r) % 3
-    return seat
+    return seat  # its neighbours stay the same
 
 
 def alone(p: Rep3, steps: Steps[T]) -> T:
     """Run one protocol to its end."""
-    recv, got = p.party.recv, None
+    recv, got = p.party.mesh.recv, None
     try:
         while True:
             wanted = steps.send(got)  # type: ignore[arg-type]
@@ -108,9 +113,9 @@ def pieces(n: int, network: Network, bits: int) -> list[tuple[int, int, int]]:
     Thirds, and on links that are slower than the work, blocks of them, so that they carry the first while the
     next are computed. Blocks are whole words of bits, so all of them take the bytes of their third.
     """
-    bounds = thirds(n, network, bits)
-    if len(bounds) == 1:
+    if whole(n, network, bits):
         return [(0, 0, n)]
+    bounds = thirds(n, network, bits)
     longest = max(1, *(stop - start for start, stop in bounds))
     step = longest
     if network.bytes_per_s < LOOPBACK.bytes_per_s:
@@ -145,9 +150,9 @@ def rows_at_once(m: int, k: int, n: int, network: Network) -> int:
 
 def run(p: Rep3, n: int, make: Callable[[Rep3, int, int], Steps[T]], bits: int = 64) -> list[T]:
     """Run `make(p, start, stop)` on the pieces of n elements, with the roles turned from third to third; in order."""
-    found = pieces(n, p.party.network, bits)
-    if len(found) == 1:
+    if whole(n, p.party.network, bits):
         return [alone(p, make(p, 0, n))]
+    found = pieces(n, p.party.network, bits)
     seats = [p.turned(r) for r in range(3)]
     results = together(p, [make(seats[r], low, high) for r, low, high in found])
     order = sorted(range(len(found)), key=lambda i: found[i][1])
@@ -162,7 +167,7 @@ def joined(shares: list[Share], shape: tuple[int, ...]) -> Share:
     return Share(tuple(np.concatenate(ps, axis=-1).reshape(shape) for ps in parts))
 
 
-def joined_planes(pieces: list[Planes]) -> Planes:
+def joined_planes(pieces: Sequence[Planes]) -> Planes:
     """Lay the lanes of pieces end to end; all but the last are whole words."""
     if len(pieces) == 1:
         return pieces[0]
