@@ -8,7 +8,7 @@ nothing overflows silently: the ring is the arithmetic.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -29,20 +29,18 @@ class Ring:
     """The ring Z/2^width; its methods take and return arrays of reduced elements."""
 
     width: int
+    dtype: np.dtype[Any] = field(init=False, compare=False, repr=False)
+    """The NumPy type of one element."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.width <= 128:
             raise RangeError(f"ring width {self.width} is not between 1 and 128")
+        object.__setattr__(self, "dtype", U128 if self.width > 64 else _U64)
 
     @property
     def wide(self) -> bool:
         """Whether elements need two 64-bit limbs."""
         return self.width > 64
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The NumPy type of one element."""
-        return U128 if self.width > 64 else _U64
 
     # -- construction ------------------------------------------------------------------------------------
 

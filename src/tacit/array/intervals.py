@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 Interval = tuple[float, float]
 
@@ -61,6 +62,7 @@ def bits_of(magnitude: float, frac_bits: int) -> int:
     return max(int(units + 1).bit_length(), 1)
 
 
+@lru_cache(maxsize=1 << 12)
 def rounded_bits(magnitude: float, frac_bits: int) -> int:
     """Return `bits_of` with a margin for a range that was assumed of the exact value; whole numbers have none."""
     if not frac_bits or not math.isfinite(magnitude):

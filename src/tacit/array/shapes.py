@@ -44,7 +44,7 @@ def _mover(name: str, move: Move) -> Op:
         return [move(vals[0], params)]
 
     def lower(rt: Runtime, vals: list[Value], outs: list[Aval], params: Params) -> list[Share]:
-        return [rt.share(vals[0]).map(lambda part: move(part, params))]
+        return [Share(tuple([move(part, params) for part in rt.share(vals[0]).parts]))]
 
     return Op(name, _probe(name, move), clear, lower)
 
@@ -60,12 +60,12 @@ def _broadcast(a: Array, params: Params) -> Array:
 
 
 def _slice(a: Array, params: Params) -> Array:
-    steps = params.get("steps") or [1] * a.ndim
-    keys = zip(params["start"], params["stop"], steps, a.shape, strict=True)
-    for start, stop, step, size in keys:
+    steps, keys = params.get("steps") or [1] * a.ndim, []
+    for start, stop, step, size in zip(params["start"], params["stop"], steps, a.shape, strict=True):
         if not (0 <= start <= stop <= size and step > 0):
             raise ValueError(f"slice {start}:{stop}:{step} leaves an axis of {size}")
-    return a[tuple(slice(*k[:3]) for k in zip(params["start"], params["stop"], steps, strict=True))]
+        keys.append(slice(start, stop, step))
+    return a[tuple(keys)]
 
 
 def _take(a: Array, params: Params) -> Array:

@@ -248,7 +248,7 @@ class Protocol:
     def add_public(self, x: Share, c: Array) -> Share:
         """Return x + c for public ring elements c."""
         parts, shape = x.parts, x.shape
-        if shape != c.shape and (shape := np.broadcast_shapes(shape, c.shape)) != x.shape:
+        if c.ndim and shape != c.shape and (shape := np.broadcast_shapes(shape, c.shape)) != x.shape:
             parts = tuple([np.broadcast_to(p, shape) for p in parts])
         return Share(
             tuple([self.ring.add(p, c) if self.holds_constant(j) else p for j, p in enumerate(parts)])

@@ -135,6 +135,12 @@ class Waves:
     t: int
     width: int
     shift: int
+    weights: tuple[Array, Array] = field(init=False, compare=False, repr=False)
+    """The coefficients of cosines and of sines, scaled."""
+
+    def __post_init__(self) -> None:
+        a, b = (np.array(c) * 2.0**self.t for c in (self.series.cosines, self.series.sines))
+        object.__setattr__(self, "weights", (a, b))
 
     @property
     def terms(self) -> int:
@@ -148,8 +154,7 @@ class Waves:
 
     def weigh(self, known: Array, rows: Array, stride: int) -> Array:
         """Weigh by A cos n_j β + B sin n_j β and B cos n_j β − A sin n_j β."""
-        a, b = (np.array(c) * 2.0**self.t for c in (self.series.cosines, self.series.sines))
-        return waves_right(known, rows, stride, self.rate, self.series.step, a, b, self.width)
+        return waves_right(known, rows, stride, self.rate, self.series.step, *self.weights, self.width)
 
 
 def exponent(v: float) -> int:

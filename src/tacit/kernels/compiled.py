@@ -204,11 +204,8 @@ def add_planes(a: Array, b: Array) -> Array:
 def block_table(a_planes: Array, radix: int, mask: Array | None = None) -> Array:
     """Return ``uint64[T, L]``: for each block of ``radix`` planes with value A, the planes ``[A >= j]``, ^ mask."""
     m, length = shapes.planes(a_planes)
-    rows = sum((1 << v) - 1 for v in shapes.blocks(m, radix))
-    out = np.empty((rows, length), U64)
-    _native.block_table(
-        out, _c(a_planes), np.empty(0, np.uint8) if mask is None else _c(mask), m, length, radix
-    )
+    out = np.empty((shapes.table_rows(m, radix), length), U64)
+    _native.block_table(out, _c(a_planes), _ABSENT if mask is None else _c(mask), m, length, radix)
     return out
 
 

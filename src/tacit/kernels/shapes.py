@@ -7,6 +7,7 @@ that of a little-endian unsigned 128-bit integer.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -192,21 +193,27 @@ def packed(buf: Array, bits: int, n: int, wide: bool) -> None:
         raise ShapeError(f"{buf.size} bytes are not {n} packed elements of {bits} bits")
 
 
-def blocks(m: int, radix: int) -> list[int]:
+@lru_cache(maxsize=1024)
+def blocks(m: int, radix: int) -> tuple[int, ...]:
     """Return the block sizes of ``m`` bits cut into blocks of ``radix``, the last one possibly shorter."""
     if not 1 <= radix <= 8:
         raise ValueError(f"radix is the number of bits in a block, 1 to 8, not {radix}")
-    return [min(radix, m - low) for low in range(0, m, radix)]
+    return tuple(min(radix, m - low) for low in range(0, m, radix))
 
 
-def select(t: Array, b_planes: Array, radix: int) -> list[int]:
+@lru_cache(maxsize=1024)
+def table_rows(m: int, radix: int) -> int:
+    """Return the rows of the table of blocks of ``radix`` of ``m`` bits."""
+    return sum((1 << v) - 1 for v in blocks(m, radix))
+
+
+def select(t: Array, b_planes: Array, radix: int) -> tuple[int, ...]:
     """Check the operands of ``block_select``; return the block sizes."""
     m, length = planes(b_planes)
-    sizes = blocks(m, radix)
-    rows = sum((1 << v) - 1 for v in sizes)
+    rows = table_rows(m, radix)
     if planes(t) != (rows, length):
         raise ShapeError(f"table of shape {t.shape}, expected {(rows, length)}: {m} bits, radix {radix}")
-    return sizes
+    return blocks(m, radix)
 
 
 def stream(key: bytes, block: int, nbytes: int) -> None:
