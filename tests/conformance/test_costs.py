@@ -317,13 +317,22 @@ def test_turned_roles(width: int) -> None:
 
 @pytest.mark.parametrize("behind", NAMES[:3])
 @pytest.mark.parametrize(
-    ("n", "step", "found"), [(0, 0, 3), (1250, 448, 3), (1250, 384, 5), (1315, 384, 6), (1250, 64, 20)]
+    ("n", "step", "found", "trip_us"),
+    [
+        (0, 0, 3, 0),
+        (1250, 448, 3, 100),
+        (1250, 384, 5, 100),
+        (1315, 384, 6, 100),
+        (1250, 64, 20, 100),
+        (1250, 640, 2, 40_000),  # of one role
+        (1250, 64, 20, 40_000),
+    ],
 )
 def test_depths_of_turned_roles(
-    behind: str, n: int, step: int, found: int, monkeypatch: pytest.MonkeyPatch
+    behind: str, n: int, step: int, found: int, trip_us: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Parties begin at depths far apart, and work on thirds or blocks of them: each one's depth is as predicted."""
-    network = Network("link", 100, 10**8) if n else LOOPBACK
+    """Parties begin at depths far apart, and work on thirds or blocks: each one's depth is as predicted."""
+    network = Network("link", trip_us, 10**8) if n else LOOPBACK
     monkeypatch.setattr("tacit.protocols.rep3.turns.BLOCK_BYTES", 8 * step)
     n = n or TURNED_FROM
     assert len(pieces(n, network, 64)) == found

@@ -25,14 +25,15 @@ from tacit.protocols.rep3 import turns
 ROW_MOVERS = ("place", "fetch")
 
 
-@pytest.fixture(params=["turned", "in blocks", "as they are"])
+@pytest.fixture(params=["turned", "in blocks", "one role in blocks", "as they are"])
 def _every_size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "as they are":
         return
+    roles = 1 if request.param == "one role in blocks" else 3
     monkeypatch.setattr(turns, "TURNED_FROM", 0)
-    monkeypatch.setattr(turns, "LEAST", 0)
-    assert len(turns.thirds(1)) == 3
-    if request.param == "in blocks":  # as on links that are slower than loopback, and of the fewest elements
+    monkeypatch.setattr(turns, "LEAST", 0 if roles == 3 else 1 << 60)
+    assert len(turns.thirds(1)) == roles
+    if request.param != "turned":  # as on links that are slower than loopback, and of the fewest elements
         monkeypatch.setattr(turns, "ROUNDS_WORTH", 0)
         monkeypatch.setattr(turns, "LOOPBACK", replace(LOOPBACK, bytes_per_s=LOOPBACK.bytes_per_s + 1))
         monkeypatch.setattr(turns, "BLOCK_BYTES", 1)

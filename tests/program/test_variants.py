@@ -113,6 +113,16 @@ def test_roles_are_turned_from_what_rounds_are_worth() -> None:
     assert len(turns.thirds(turns.LEAST - 1, bits=10**6)) == 1
 
 
+def test_blocks_of_one_role_are_as_long_as_a_link_repays() -> None:
+    n = turns.turned_from(WAN) - 64
+    found = turns.pieces(n, WAN, 64)
+    each = WAN.bytes_per_s // turns.PER_SECOND
+    assert {r for r, _, _ in found} == {0} and len(found) in (turns.BLOCKS, turns.BLOCKS + 1)
+    assert all(b[1] == a[2] and a[2] % 64 == 0 for a, b in pairwise(found)) and found[-1][2] == n
+    assert len(turns.pieces(each // 8 // 64 * 64, WAN, 64)) == 1
+    assert len(turns.pieces(each // 8 + 64, WAN, 64)) == 2
+
+
 def test_blocks_of_thirds_carry_the_same_bytes_in_order() -> None:
     for n in (12_288, 12_289, 100_001):
         assert turns.pieces(n, LOOPBACK, 64) == [(r, *b) for r, b in enumerate(turns.thirds(n))]

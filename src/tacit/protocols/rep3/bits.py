@@ -17,7 +17,7 @@ from tacit.core.share import Planes, Share
 from tacit.core.timing import Network
 from tacit.protocols.rep3 import trees, twoparty
 from tacit.protocols.rep3.trees import NONE, Plan, plan
-from tacit.protocols.rep3.turns import Steps, joined, joined_planes, run, whole
+from tacit.protocols.rep3.turns import Steps, joined, joined_planes, one_role, run
 
 if TYPE_CHECKING:
     from tacit.protocols.rep3 import Rep3
@@ -71,7 +71,7 @@ def block_bits(bits: int, n: int, network: Network) -> int:
 
     The least price wins, in bytes of the party that sends most (`Protocol.price`), for signs and carries alike.
     """
-    lane, turned = 8 * -(-n // 64), not whole(n, network)
+    lane, turned = 8 * -(-n // 64), not one_role(n, network)
 
     def price(radix: int) -> int:
         nb = -(-bits // radix)

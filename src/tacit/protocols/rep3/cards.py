@@ -13,7 +13,7 @@ from tacit.protocols.rep3 import bits as bit_rows
 from tacit.protocols.rep3 import leading, trees
 from tacit.protocols.rep3.ranks import planes as digit_planes
 from tacit.protocols.rep3.ranks import row_blocks
-from tacit.protocols.rep3.turns import pieces, rows_at_once, thirds, whole
+from tacit.protocols.rep3.turns import one_role, pieces, rows_at_once, thirds
 
 ARAKI = "Araki, Furukawa, Lindell, Nof, Ohara, CCS 2016, section 2.2"
 MANY_ROWS = (
@@ -49,21 +49,20 @@ def _and_all(ring: Ring, n: int, planes: int = 8, network: Network = LOOPBACK, *
 
 
 def _turned(pattern: Callable[..., list[Wave]], bits: int = 64) -> Callable[..., list[Wave]]:
-    """Return the pattern on thirds of a large array, with the roles turned from third to third (`turns`).
+    """Return the pattern on thirds of a large array, with the roles turned from third to third, or blocks (`turns`).
 
     P0 sends some `bits` for each element.
     """
 
     def whole(ring: Ring, n: int, network: Network = LOOPBACK, **sizes: Any) -> list[Wave]:
-        bounds = thirds(n, network, bits)
-        if len(bounds) == 1:
+        bounds, order = thirds(n, network, bits), tuple([r for r, _, _ in pieces(n, network, bits)])
+        if len(order) == 1:
             return pattern(ring, n, **sizes)
-        order = tuple(r for r, _, _ in pieces(n, network, bits))
         waves: list[Wave] = []
         for r, (low, high) in enumerate(bounds):
             for number, wave in enumerate(pattern(ring, high - low, **sizes)):
                 if number == len(waves):
-                    waves.append(Pieces(number, order[:REPEATING], len(order) // 3))
+                    waves.append(Pieces(number, order[:REPEATING], len(order) // len(bounds)))
                 waves[number] += [((a + r) % 3, (b + r) % 3, size) for a, b, size in wave]
         return waves
 
@@ -114,7 +113,7 @@ def _exchange(first: int, *each: int) -> list[Wave]:
 
 def _tree(n: int, plans: Iterable[trees.Plan], levels: Iterable[trees.Level], network: Network) -> list[Wave]:
     """Return the waves of either way to climb a tree."""
-    if whole(n, network):
+    if one_role(n, network):
         planes = [trees.sizes([level]) for level in levels]
         shared = planes_bytes(sum(sets for sets, _ in planes), n)
         return _exchange(shared, *(planes_bytes(sums, n) for _, sums in planes)) if planes else []

@@ -21,7 +21,7 @@ from tacit import kernels
 from tacit.core.share import Planes, stack_planes
 from tacit.core.timing import Network
 from tacit.kernels import Terms
-from tacit.protocols.rep3.turns import whole
+from tacit.protocols.rep3.turns import one_role
 
 if TYPE_CHECKING:
     from tacit.protocols.rep3 import Rep3
@@ -79,7 +79,7 @@ def climb(p: Rep3, s: Planes, plans: tuple[Plan, ...]) -> Planes:
     """Go through levels of pairs: in each, multiply rows a and b of s, and make the rows of the next s."""
     if not plans:
         return s
-    if not whole(s.n, p.party.network):
+    if not one_role(s.n, p.party.network):
         return climb_alike(p, s, plans)
     return climb_unlike(p, s, tuple(each.level for each in plans))
 
@@ -89,7 +89,7 @@ def carry(p: Rep3, blocks: Planes) -> Planes:
     nb, network = (blocks.planes + 1) // 2, p.party.network
     if nb == 1:
         return blocks
-    if not whole(blocks.n, network):
+    if not one_role(blocks.n, network):
         return climb_alike(p, blocks, carry_plans(nb))
     return climb_unlike(p, blocks, carry_levels(nb, groups(nb, blocks.n, network)))
 
@@ -99,7 +99,7 @@ def and_all(p: Rep3, x: Planes) -> Planes:
     count, network = x.planes, p.party.network
     if count == 1:
         return x
-    if not whole(x.n, network):
+    if not one_role(x.n, network):
         return climb_alike(p, x, equal_plans(count))
     return climb_unlike(p, x, equal_levels(groups(count, x.n, network, False)))
 

@@ -37,7 +37,9 @@ ROUNDS_WORTH = 2
 """On slower links they are turned from as many rounds as the bytes of P0's message are worth: turning saves some half
 of them, and about a round is lost, as no party is ahead of the others."""
 BLOCK_BYTES = 1 << 18
-"""P0's message in a block: long enough to repay what a block costs, some 0.1 ms."""
+"""Most of P0's message that is a block: long enough to repay what a block costs, some 0.1 ms, on any link."""
+BLOCKS, PER_SECOND = 16, 500
+"""Where a link takes longer than 1/500 s for such a block, blocks of that time, but no more than so many of a third."""
 LEAST = 3 << 6
 """Fewer elements have no third of a whole word of bits."""
 
@@ -49,8 +51,8 @@ def turned_from(network: Network) -> int:
     return max(LEAST, ROUNDS_WORTH * network.round_bytes // 8)
 
 
-def whole(n: int, network: Network = LOOPBACK, bits: int = 64) -> bool:
-    """Return whether n elements are worked on at once; P0 sends some `bits` for each.
+def one_role(n: int, network: Network = LOOPBACK, bits: int = 64) -> bool:
+    """Return whether each party plays its own role for all n elements; P0 sends some `bits` for each.
 
     The more bits, the fewer elements are worth turning the roles for.
     """
@@ -59,7 +61,7 @@ def whole(n: int, network: Network = LOOPBACK, bits: int = 64) -> bool:
 
 def thirds(n: int, network: Network = LOOPBACK, bits: int = 64) -> list[tuple[int, int]]:
     """Return the bounds of the pieces that n elements are worked on in: three, of whole words of bits, or one."""
-    if whole(n, network, bits):
+    if one_role(n, network, bits):
         return [(0, n)]
     step = -(-n // 192) * 64
     return [(min(r * step, n), min((r + 1) * step, n)) for r in range(3)]
@@ -110,16 +112,16 @@ def together(p: Rep3, every: list[Steps[T]]) -> list[T]:
 def pieces(n: int, network: Network, bits: int) -> list[tuple[int, int, int]]:
     """Return (role, start, stop) of what n elements are worked on in, in the order of work.
 
-    Thirds, and on links that are slower than the work, blocks of them, so that they carry the first while the
-    next are computed. Blocks are whole words of bits, so all of them take the bytes of their third.
+    Thirds, and on links that are slower than the work, blocks of them, so that they carry the first while the next are
+    computed, and the answers to it while they carry the next. Blocks are whole words of bits, so all of them take the
+    bytes of their third.
     """
-    if whole(n, network, bits):
-        return [(0, 0, n)]
     bounds = thirds(n, network, bits)
     longest = max(1, *(stop - start for start, stop in bounds))
     step = longest
     if network.bytes_per_s < LOOPBACK.bytes_per_s:
-        step = max(64, BLOCK_BYTES * 8 // bits // 64 * 64)
+        each = min(BLOCK_BYTES, max(longest * bits // 8 // BLOCKS, network.bytes_per_s // PER_SECOND))
+        step = max(64, each * 8 // bits // 64 * 64)
     return [
         (r, start + low, min(start + low + step, stop))
         for low in range(0, longest, step)
@@ -142,7 +144,9 @@ def rows_at_once(m: int, k: int, n: int, network: Network) -> int:
     Some where blocks of the result leave one by one. Thin products, most convolutions among them, are little work
     beside their bytes; a right operand much larger than the result, packed for all rows, takes memory for little time.
     """
-    if n < COLUMNS or k < INNER or k > FLAT * m or len(pieces(m * n, network, 64)) <= 3:
+    if n < COLUMNS or k < INNER or k > FLAT * m or one_role(m * n, network):
+        return 0
+    if len(pieces(m * n, network, 64)) <= 3:
         return 0
     rows = -(-max(ROW_ELEMENTS, ROW_PRODUCTS // k) // (n * ROWS)) * ROWS
     return rows if rows < m else 0
@@ -150,9 +154,11 @@ def rows_at_once(m: int, k: int, n: int, network: Network) -> int:
 
 def run(p: Rep3, n: int, make: Callable[[Rep3, int, int], Steps[T]], bits: int = 64) -> list[T]:
     """Run `make(p, start, stop)` on the pieces of n elements, with the roles turned from third to third; in order."""
-    if whole(n, p.party.network, bits):
+    network = p.party.network
+    at_once = network.bytes_per_s >= LOOPBACK.bytes_per_s and one_role(n, network, bits)
+    found = [] if at_once else pieces(n, network, bits)
+    if len(found) <= 1:
         return [alone(p, make(p, 0, n))]
-    found = pieces(n, p.party.network, bits)
     seats = [p.turned(r) for r in range(3)]
     results = together(p, [make(seats[r], low, high) for r, low, high in found])
     order = sorted(range(len(found)), key=lambda i: found[i][1])
