@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from conformance_cases import SIZES, integers
+from conformance_cases import SIZES, integers, plane_bits
 from test_costs import check
 
 from tacit import testing
 from tacit.algebra.ring import Ring
 from tacit.core.share import Planes, Share
 from tacit.errors import NotRealised, RangeError
-from tacit.protocols.rep3 import turns
-from tacit.protocols.rep3.leading import layout, prefix_plans
+from tacit.protocols.rep3 import bits as bit_rows
+from tacit.protocols.rep3 import trees, turns
+from tacit.protocols.rep3.leading import layout, prefix_plans, prefix_ways
 from tacit.testing import gather, gather_planes, run, scatter, scatter_planes
 
 Array = npt.NDArray[Any]
@@ -90,6 +91,32 @@ def test_prefix_plans_leave_the_products_that_are_asked_for(blocks: int) -> None
             rows = np.array([z[n] if o < 0 else rows[o] for o, n in zip(old, new, strict=True)])
         assert np.array_equal(rows[list(ends)], want[list(ends)])
         assert len(prefix_plans(blocks, ends)) == (blocks - 1).bit_length()
+
+
+@pytest.mark.parametrize("count", [3, 5, 8, 9, 16, 31])
+def test_prefixes_that_join_several_spans_at_once(count: int) -> None:
+    rng, n = np.random.default_rng([SEED, count]), 100
+    rows = rng.integers(0, 1 << 64, (2 * count - 1, 2), dtype=np.uint64)
+    rows |= rng.integers(0, 1 << 64, rows.shape, dtype=np.uint64)
+    all_ends, some = tuple(range(count)), tuple(range(count - 1, 0, -3))[::-1]
+    carried = [rows[count - 1]]
+    for propagate, generate in zip(rows[: count - 1], rows[count:], strict=True):
+        carried.append(generate ^ (propagate & carried[-1]))
+    met = np.bitwise_and.accumulate(rows[:count])
+    ways = [
+        *((way, slice(None), all_ends, np.array(carried)) for way in bit_rows.prefix_ways(count)),
+        *((way, slice(count), ends, met) for ends in (all_ends, some) for way in prefix_ways(count, ends)),
+    ]
+    assert len(ways) >= 3 and all(len(way) < (count - 1).bit_length() for way, *_ in ways)
+
+    def body(p: Any) -> list[Planes]:
+        held = scatter_planes(p, rows, n)
+        return [trees.climb_unlike(p, held[part], way) for way, part, _, _ in ways]
+
+    found = run("rep3", 64, body)
+    for i, (_, _, ends, want) in enumerate(ways):
+        got = gather_planes({name: each[i] for name, each in found.items()}, "rep3")
+        assert np.array_equal(got[list(ends)], plane_bits(want, n)[list(ends)])
 
 
 def test_blocks_cover_all_places_and_end_where_they_are_asked_to() -> None:

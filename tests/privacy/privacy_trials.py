@@ -15,7 +15,8 @@ from privacy_lanes import Key, Lab, Pins, Program, Setting, enumerate_lanes
 from tacit.algebra.ring import Ring
 from tacit.core.rows import Column
 from tacit.core.share import Planes, Share, stack_planes
-from tacit.protocols.rep3 import trees, turns
+from tacit.protocols.rep3 import bits as bit_rows
+from tacit.protocols.rep3 import leading, trees, turns
 from tacit.testing import NAMES, gather, gather_planes
 
 SEED = 99
@@ -444,6 +445,25 @@ TRIALS = [
             pinned=1,
         )
         for split in (((3,),), ((1, 2), (2,)))
+    ),
+    *(
+        Trial(
+            f"prefix of ANDs turned by {r}",
+            Setting("rep3", 1),
+            _climbed(trees.climb_unlike, leading.prefix_ways(3, (1, 2))[0], r),
+            values(0, 2, 3),
+            lambda s: s[0] + 2 * (s[0] & s[1]) + 4 * min(s),
+            pinned=2,
+        )
+        for r in range(3)
+    ),
+    Trial(
+        "prefix of carries",
+        Setting("rep3", 1),
+        _climbed(trees.climb_unlike, bit_rows.prefix_ways(3)[0]),
+        values(0, 2, 5),
+        lambda s: s[2] + 2 * (s[3] ^ s[0] & s[2]) + 4 * (s[4] ^ s[1] & (s[3] ^ s[0] & s[2])),
+        pinned=1,
     ),
     Trial(
         "decompose, two pairs",

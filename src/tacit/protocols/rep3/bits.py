@@ -174,7 +174,8 @@ def decompose(p: Rep3, x: Share, bits: int) -> Planes:
 
     whole = joined_planes(run(p, x.size, steps))
     out, carries = whole[:bits], whole[bits:]
-    carries = trees.climb(p, carries, prefix_plans(pair_counts(bits)[2]))
+    count = pair_counts(bits)[2]
+    carries = trees.climb(p, carries, prefix_plans(count), prefix_ways(count))
     upper = range(3, bits, 2)
     if len(upper):
         both = Planes(
@@ -293,3 +294,22 @@ def prefix_plans(count: int) -> tuple[Plan, ...]:
         plans.append(plan(a, b, old, new))
         span *= 2
     return tuple(plans)
+
+
+@lru_cache(maxsize=256)
+def prefix_ways(count: int) -> trees.Ways:
+    """Return levels to the rows of `prefix_plans` that join several spans at once, as `trees.carry_levels` blocks."""
+    ways = []
+    for radix, spans in trees.radices(count):
+        levels = []
+        for span in spans:
+            sums: list[trees.Sum] = []
+            below = {i: [i, *trees.lower_ends(i, span, radix)] for i in range(count)}
+            for i in range(span * radix, count):
+                sums.append([frozenset(j - span for j in below[i])])
+            for each in below.values():
+                made = [[count - span + g, *(j - span for j in each[:b])] for b, g in enumerate(each)]
+                sums.append([frozenset(rows) for rows in made])
+            levels.append(trees.joined(sums))
+        ways.append(tuple(levels))
+    return tuple(ways)

@@ -120,8 +120,8 @@ def _tree(n: int, plans: Iterable[trees.Plan], levels: Iterable[trees.Level], ne
     return [[(a, b, planes_bytes(len(each.a), n)) for a, b in ((0, 2), (1, 0), (2, 1))] for each in plans]
 
 
-def _climb(n: int, plans: tuple[trees.Plan, ...], network: Network) -> list[Wave]:
-    return _tree(n, plans, [each.level for each in plans], network)
+def _climb(n: int, plans: tuple[trees.Plan, ...], network: Network, ways: trees.Ways = ()) -> list[Wave]:
+    return _tree(n, plans, trees.least(plans, ways, n, network), network)
 
 
 def _blocks(ring: Ring, n: int, rows: int = 0, count: int = 0, **_: object) -> list[Wave]:
@@ -162,7 +162,7 @@ def _decompose(ring: Ring, n: int, bits: int = 64, network: Network = LOOPBACK, 
     rows, count = bit_rows.pair_rows(bits)
     upper, below = bit_rows.pair_counts(bits)[1:]
     waves = _turned(_blocks)(ring, n, network, rows=rows, count=count)
-    waves += _climb(n, bit_rows.prefix_plans(below), network)
+    waves += _climb(n, bit_rows.prefix_plans(below), network, bit_rows.prefix_ways(below))
     return [*waves, *(_and(ring, n, upper - 1, network) if upper > 1 else [])]
 
 
@@ -234,7 +234,8 @@ def _below(
 ) -> list[Wave]:
     how = leading.layout(bits, at)
     waves = _turned(_blocks)(ring, n, network, rows=how.rows(bits), count=how.blocks)
-    return [*waves, *_climb(n, leading.prefix_plans(how.blocks, how.ends), network)]
+    steps = how.blocks, how.ends
+    return [*waves, *_climb(n, leading.prefix_plans(*steps), network, leading.prefix_ways(*steps))]
 
 
 def _combine(
@@ -338,14 +339,14 @@ CARDS: dict[str, Card] = {
         _card("matmul_trunc", TWO_OPERANDS, _matmul_trunc, ROUNDING),
         _card("sign", f"{TWO_OPERANDS}; {MANY_ROWS}", _sign),
         _card("is_zero", f"{TWO_OPERANDS}; {MANY_ROWS}", _is_zero),
-        _card("decompose", TWO_OPERANDS + "; prefix: Sklansky 1960", _decompose),
+        _card("decompose", f"{TWO_OPERANDS}; prefix: Sklansky 1960; {MANY_ROWS}", _decompose),
         _card("to_arith", TWO_OPERANDS, _to_arith),
         _card("select", TWO_OPERANDS, _turned(_select)),
         _card("factored", TWO_OPERANDS.replace("0003", "0050"), _factored, ROUNDING),
         _card("mul_into", TWO_OPERANDS.replace("0003", "0050"), _mul_into, ROUNDING),
         _card(
             "below",
-            LEADING,
+            f"{LEADING}; {MANY_ROWS}",
             _below,
             "nothing; in between, the bit depends on the shares, so nobody may see it",
         ),

@@ -20,14 +20,14 @@ from tacit.algebra.ring import Ring
 from tacit.core.share import Planes, Share
 from tacit.errors import RangeError
 from tacit.kernels.waves import bits_left, bits_right
-from tacit.protocols.rep3.trees import Plan, climb, plan
+from tacit.protocols.rep3 import trees
+from tacit.protocols.rep3.trees import NONE, Plan, climb, plan
 from tacit.protocols.rep3.turns import Steps, joined_planes, run
 
 if TYPE_CHECKING:
     from tacit.protocols.rep3 import Rep3
 
 Array = npt.NDArray[Any]
-NONE = -1
 LABEL = "rep3/combine"
 
 
@@ -81,6 +81,20 @@ def prefix_plans(blocks: int, ends: tuple[int, ...]) -> tuple[Plan, ...]:
     return tuple(plans)
 
 
+@lru_cache(maxsize=256)
+def prefix_ways(blocks: int, ends: tuple[int, ...]) -> trees.Ways:
+    """Return levels to the rows of `prefix_plans` at `ends` that join several spans at once."""
+    ways = []
+    for radix, spans in trees.radices(blocks):
+        wanted, levels = set(ends), []
+        for span in reversed(spans):
+            lower = {i: trees.lower_ends(i, span, radix) if i in wanted else [] for i in range(blocks)}
+            levels.append(trees.joined([[frozenset([i, *low])] for i, low in lower.items()]))
+            wanted.update(*lower.values())
+        ways.append(tuple(reversed(levels)))
+    return tuple(ways)
+
+
 def below(p: Rep3, x: Share, bits: int, at: Sequence[int]) -> Planes:
     """F_below: for falling places i, a plane that is 1 if x < 2^i and 0 if x ≥ 2^(i+1), for 0 ≤ x < 2^bits.
 
@@ -96,7 +110,7 @@ def below(p: Rep3, x: Share, bits: int, at: Sequence[int]) -> Planes:
         return _blocks(q, [part[low:high] for part in parts], bits, how)
 
     none = joined_planes(run(p, x.size, steps))
-    none = climb(p, none, prefix_plans(how.blocks, how.ends))
+    none = climb(p, none, prefix_plans(how.blocks, how.ends), prefix_ways(how.blocks, how.ends))
     return none[list(how.ends)]
 
 

@@ -53,6 +53,10 @@ class Level(NamedTuple):
         return self.sets[0].size, self.terms.begins.size - 1
 
 
+Ways = tuple[tuple[Level, ...], ...]
+"""Levels that make the same rows, each way of its own."""
+
+
 class Plan(NamedTuple):
     """One level of pairs: rows a and b are multiplied; a new row is an old row plus a product (−1: without)."""
 
@@ -75,13 +79,16 @@ def pairs(k: int) -> tuple[Plan, ...]:
     return (plan(list(range(k)), list(range(k, 2 * k)), [NONE] * k, list(range(k))),) if k else ()
 
 
-def climb(p: Rep3, s: Planes, plans: tuple[Plan, ...]) -> Planes:
-    """Go through levels of pairs: in each, multiply rows a and b of s, and make the rows of the next s."""
+def climb(p: Rep3, s: Planes, plans: tuple[Plan, ...], ways: Ways = ()) -> Planes:
+    """Go through levels of pairs: in each, multiply rows a and b of s, and make the rows of the next s.
+
+    Where P0 waits for nobody, in the cheapest of the `ways` to the same rows, if there are others.
+    """
     if not plans:
         return s
     if not one_role(s.n, p.party.network):
         return climb_alike(p, s, plans)
-    return climb_unlike(p, s, tuple(each.level for each in plans))
+    return climb_unlike(p, s, least(plans, ways, s.n, p.party.network))
 
 
 def carry(p: Rep3, blocks: Planes) -> Planes:
@@ -171,6 +178,38 @@ def sizes(levels: Iterable[Level]) -> tuple[int, int]:
     """Return how many products of λ's P0 shares, and how many sums are reshared."""
     counts = [level.counts for level in levels]
     return sum([c for c, _ in counts]), sum([c for _, c in counts])
+
+
+# -- prefixes --------------------------------------------------------------------------------------------------
+
+
+def least(plans: tuple[Plan, ...], ways: Ways, n: int, network: Network) -> tuple[Level, ...]:
+    """Return the levels of least price, in the bytes of P0, among pairs and other `ways` to the same rows."""
+    lane = 8 * -(-n // 64)
+
+    def price(levels: tuple[Level, ...]) -> int:
+        return len(levels) * network.round_bytes + lane * sizes(levels)[0]
+
+    return min((tuple(each.level for each in plans), *ways), key=price)
+
+
+def radices(count: int) -> list[tuple[int, list[int]]]:
+    """Return, for each number of levels less than pairs take, how many digits each joins at least, and their spans."""
+    found: list[tuple[int, list[int]]] = []
+    fewest = (count - 1).bit_length()
+    for radix in range(3, MOST + 1):
+        spans = [1]
+        while spans[-1] * radix < count:
+            spans.append(spans[-1] * radix)
+        if len(spans) < fewest:
+            found.append((radix, spans))
+            fewest = len(spans)
+    return found
+
+
+def lower_ends(i: int, span: int, radix: int) -> list[int]:
+    """Return the last digits of the spans below digit i's that are joined with it, the highest first."""
+    return [(i // span - b) * span - 1 for b in range(i // span % radix)]
 
 
 # -- levels of pairs ------------------------------------------------------------------------------------------
@@ -279,7 +318,7 @@ def carry_levels(nb: int, split: tuple[tuple[int, ...], ...]) -> tuple[Level, ..
                 sums.append([frozenset(range(low - 1, high - 1))])
         for low, high in pairwise(accumulate(counts, initial=0)):
             sums.append([frozenset([nb - 1 + i, *range(i, high - 1)]) for i in range(low, high)])
-        levels.append(_joined(sums))
+        levels.append(joined(sums))
         nb = len(counts)
     return tuple(levels)
 
@@ -288,12 +327,12 @@ def carry_levels(nb: int, split: tuple[tuple[int, ...], ...]) -> tuple[Level, ..
 def equal_levels(split: tuple[tuple[int, ...], ...]) -> tuple[Level, ...]:
     """Return the levels that multiply all rows, in groups."""
     return tuple(
-        _joined([[frozenset(range(low, high))] for low, high in pairwise(accumulate(counts, initial=0))])
+        joined([[frozenset(range(low, high))] for low, high in pairwise(accumulate(counts, initial=0))])
         for counts in split
     )
 
 
-def _joined(sums: list[Sum]) -> Level:
+def joined(sums: list[Sum]) -> Level:
     """Return the level whose new rows are sums; one that is an old row alone is kept, not made."""
     kept = [next(iter(each[0])) if len(each) == len(each[0]) == 1 else NONE for each in sums]
     made = [i for i, old in enumerate(kept) if old == NONE]
