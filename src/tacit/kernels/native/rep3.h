@@ -5,7 +5,7 @@
 #include "table.h"
 #include "vector.h"
 
-#include <vector>
+#include <memory>
 
 namespace tacit::TACIT_TARGET {
 namespace {
@@ -199,30 +199,37 @@ void and_rows(u64 *__restrict out, const u64 *s0, const u64 *s1, const std::int6
 
 constexpr size_t NARROW = 32;  // words of every row that one piece of work covers: hundreds of rows stay in the cache
 
-// out[r] = the product of two rows each, NARROW words apart; numbers from −2 down are products before.
+// Words of a piece in whole vectors: rows that are kept for it lie so far apart.
+inline size_t apart(size_t words) { return (words + LANES - 1) / LANES * LANES; }
+
+// out[r] = the product of two rows each; numbers from −2 down are products before. `row(r, i)` loads another row's
+// words from the i-th on.
 template <class Row>
-void products_of_rows(u64 *out, const std::int64_t *x, const std::int64_t *y, size_t count, size_t wide, Row row) {
-    for (size_t r = 0; r < count; ++r) {
-        const u64 *a = x[r] >= 0 ? row(x[r]) : out + (-2 - x[r]) * NARROW;
-        const u64 *b = y[r] >= 0 ? row(y[r]) : out + (-2 - y[r]) * NARROW;
-        u64 *const to = out + r * NARROW;
-        for (size_t i = 0; i < wide; ++i) to[i] = a[i] & b[i];
-    }
+void products_of_rows(u64 *out, const std::int64_t *x, const std::int64_t *y, size_t count, size_t step, Row row) {
+    const auto at = [=](std::int64_t r, size_t i) { return r >= 0 ? row(r, i) : load(out + (-2 - r) * step + i); };
+    for (size_t r = 0; r < count; ++r)
+        for (size_t i = 0; i < step; i += LANES) store(out + r * step + i, at(x[r], i) & at(y[r], i));
 }
 
 void lambda_rows(u64 *__restrict out, const u64 *s0, const u64 *s1, const std::int64_t *x, const std::int64_t *y,
                  const u64 *mask, size_t held, size_t rows, size_t length) {
     parallel((length + NARROW - 1) / NARROW, (size_t(1) << 11) / (held + rows + 1) + 1, [=](size_t piece, size_t end) {
-        std::vector<u64> known(held * NARROW), made(rows * NARROW);
+        const std::unique_ptr<u64[]> kept(new u64[(held + rows) * apart(length < NARROW ? length : NARROW)]);
         for (; piece < end; ++piece) {
-            const size_t low = piece * NARROW, wide = length - low < NARROW ? length - low : NARROW;
+            const size_t low = piece * NARROW, wide = length - low < NARROW ? length - low : NARROW, step = apart(wide);
+            u64 *const known = kept.get(), *const made = known + held * step;
             for (size_t r = 0; r < held; ++r)
-                for (size_t i = 0; i < wide; ++i)
-                    known[r * NARROW + i] = s0[r * length + low + i] ^ s1[r * length + low + i];
-            products_of_rows(made.data(), x, y, rows, wide, [&](std::int64_t r) { return known.data() + r * NARROW; });
+                for (size_t i = 0; i < wide; i += LANES) {
+                    const size_t from = r * length + low + i;
+                    store(known + r * step + i, load(s0 + from, wide - i) ^ load(s1 + from, wide - i));
+                }
+            products_of_rows(made, x, y, rows, step,
+                             [=](std::int64_t r, size_t i) { return load(known + r * step + i); });
             for (size_t r = 0; r < rows; ++r)
-                for (size_t i = 0; i < wide; ++i)
-                    out[r * length + low + i] = made[r * NARROW + i] ^ mask[r * length + low + i];
+                for (size_t i = 0; i < wide; i += LANES) {
+                    const size_t to = r * length + low + i;
+                    store(out + to, load(made + r * step + i) ^ load(mask + to, wide - i), wide - i);
+                }
         }
     });
 }
@@ -232,27 +239,26 @@ void sum_rows(u64 *__restrict out, const u64 *w, const u64 *share, const u64 *se
     const Terms t = terms;
     const size_t work = t.products + size_t(t.begins[sums]) + 1;
     parallel((length + NARROW - 1) / NARROW, (size_t(1) << 11) / work + 1, [=](size_t piece, size_t end) {
-        std::vector<u64> made(t.products * NARROW);
+        const std::unique_ptr<u64[]> kept(new u64[t.products * apart(length < NARROW ? length : NARROW)]);
+        u64 *const made = kept.get(), ones[NARROW];
+        memset(ones, 0xFF, sizeof ones);
         for (; piece < end; ++piece) {
-            const size_t low = piece * NARROW, wide = length - low < NARROW ? length - low : NARROW;
-            products_of_rows(made.data(), t.u, t.v, t.products, wide,
-                             [&](std::int64_t r) { return w + r * length + low; });
+            const size_t low = piece * NARROW, wide = length - low < NARROW ? length - low : NARROW, step = apart(wide);
+            products_of_rows(made, t.u, t.v, t.products, step, [=](std::int64_t r, size_t i) {
+                return load(w + r * length + low + i, wide - i);
+            });
             for (size_t o = 0; o < sums; ++o) {
-                u64 sum[NARROW];
-                for (size_t i = 0; i < wide; ++i) sum[i] = mask[o * length + low + i];
+                V sum[NARROW / LANES];
+                for (size_t i = 0; i < wide; i += LANES) sum[i / LANES] = load(mask + o * length + low + i, wide - i);
                 for (std::int64_t at = t.begins[o]; at < t.begins[o + 1]; ++at) {
                     const std::int64_t p = t.of_w[at], s = t.of_share[at];
                     if (s == -1 && !lead) continue;
-                    const u64 *a = p >= 0 ? w + p * length + low : p == -1 ? nullptr : &made[(-2 - p) * NARROW];
-                    const u64 *b = s >= 0 ? share + s * length + low : s == -1 ? nullptr : sets + (-2 - s) * length + low;
-                    if (a && b)
-                        for (size_t i = 0; i < wide; ++i) sum[i] ^= a[i] & b[i];
-                    else if (a || b)
-                        for (size_t i = 0; i < wide; ++i) sum[i] ^= (a ? a : b)[i];
-                    else
-                        for (size_t i = 0; i < wide; ++i) sum[i] = ~sum[i];
+                    const u64 *const a = p >= 0 ? w + p * length + low : p == -1 ? ones : made + (-2 - p) * step;
+                    const u64 *const b = s >= 0 ? share + s * length + low : s == -1 ? ones : sets + (-2 - s) * length + low;
+                    for (size_t i = 0; i < wide; i += LANES)
+                        sum[i / LANES] ^= load(a + i, wide - i) & load(b + i, wide - i);
                 }
-                for (size_t i = 0; i < wide; ++i) out[o * length + low + i] = sum[i];
+                for (size_t i = 0; i < wide; i += LANES) store(out + o * length + low + i, sum[i / LANES], wide - i);
             }
         }
     });

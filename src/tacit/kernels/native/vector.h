@@ -4,6 +4,10 @@
 #include "pool.h"
 #include "table.h"
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 #if defined(__AVX512F__)
 #define TACIT_LANES 8
 #elif defined(__AVX2__)
@@ -25,20 +29,37 @@ inline V load(const u64 *p) { return *reinterpret_cast<const VLoose *>(p); }
 inline void store(u64 *p, V v) { *reinterpret_cast<VLoose *>(p) = v; }
 inline V all(u64 x) { return x - V{}; }
 
-// The first n lanes only; the others are zero.
+// The first n lanes only, n > 0; the others are zero. Short rows are nothing but such: no detour through memory.
+#if defined(__AVX512F__)
 inline V load(const u64 *p, size_t n) {
-    if (n >= LANES) return load(p);
-    u64 t[LANES] = {};
-    memcpy(t, p, 8 * n);
-    return load(t);
+    return n >= LANES ? load(p) : V(_mm512_maskz_loadu_epi64(__mmask8((1u << n) - 1), p));
 }
 
 inline void store(u64 *p, V v, size_t n) {
     if (n >= LANES) return store(p, v);
-    u64 t[LANES];
-    store(t, v);
-    memcpy(p, t, 8 * n);
+    _mm512_mask_storeu_epi64(p, __mmask8((1u << n) - 1), __m512i(v));
 }
+#elif defined(__AVX2__)
+inline __m256i lanes(size_t n) {
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x((long long)n), _mm256_setr_epi64x(0, 1, 2, 3));
+}
+
+inline V load(const u64 *p, size_t n) {
+    return n >= LANES ? load(p) : V(_mm256_maskload_epi64(reinterpret_cast<const long long *>(p), lanes(n)));
+}
+
+inline void store(u64 *p, V v, size_t n) {
+    if (n >= LANES) return store(p, v);
+    _mm256_maskstore_epi64(reinterpret_cast<long long *>(p), lanes(n), __m256i(v));
+}
+#else
+inline V load(const u64 *p, size_t n) { return n >= LANES ? load(p) : V{*p, 0}; }
+
+inline void store(u64 *p, V v, size_t n) {
+    if (n >= LANES) return store(p, v);
+    *p = v[0];
+}
+#endif
 
 inline u64 sum(V v) {
     u64 s = 0;
