@@ -40,7 +40,7 @@ def program(p: Any) -> Any:
     if p.offers("factored"):
         z = p.factored(z, Waves(Series(0.0, (0.5,), (0.75,)), 1 << 40, 20, 12, 48, 20))
         bits = p.below(z, 40, (30, 10))
-        narrow = p.over(Ring(48))
+        narrow, z = p.over(Ring(48)), p.mul_early(z, z)
         z = p.add(z, narrow.mul_into(*narrow.combine(bits, np.ones((2, 2), np.uint64), [48, 48]), 1, p.ring))
     p.is_zero(z, 20)
     return p.reveal(z, ["alice", "carl"]), p.reveal_bits(b, ["carl", "bob"])

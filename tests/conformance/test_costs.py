@@ -159,6 +159,7 @@ FUNCTIONALITIES = (
     "share_input", "share_bits", "reveal", "reveal_bits", "mul", "matmul", "trunc", "trunc_exact",
     "mul_trunc", "matmul_trunc", "and_", "and_all", "sign", "is_zero", "decompose", "to_arith", "select",
     "dot", "digit_ranks", "shuffle", "place", "fetch", "factored", "below", "combine", "mul_into",
+    "mul_early",
 )  # fmt: skip
 
 
@@ -184,6 +185,7 @@ def test_rep3_card_figures_cited_in_the_decision_record() -> None:
         return round(sum(cards[name].bits(ring, 3, **sizes))), cards[name].rounds(ring, **sizes)
 
     assert figures("mul") == (192, 1)
+    assert figures("mul_early") == (192, 2)
     assert figures("mul_trunc", f=16) == (210, 3)
     assert figures("trunc", f=16) == (112, 2)
     assert figures("sign", bits=62) == (331, 3)

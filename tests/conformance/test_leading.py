@@ -12,8 +12,18 @@ from test_costs import check
 
 from tacit import testing
 from tacit.algebra.ring import Ring
+from tacit.array import functions
+from tacit.array.analyse import predict
+from tacit.array.interpret import Trace
+from tacit.array.program import Aval
+from tacit.array.runtime import Format
+from tacit.core.cost import Cost
 from tacit.core.share import Planes, Share
+from tacit.core.timing import PRESETS, Network
 from tacit.errors import NotRealised, RangeError
+from tacit.gadgets import separable
+from tacit.gadgets.separable import Costs
+from tacit.net.memory import Hub
 from tacit.protocols.rep3 import bits as bit_rows
 from tacit.protocols.rep3 import trees, turns
 from tacit.protocols.rep3.leading import layout, prefix_plans, prefix_ways
@@ -21,6 +31,7 @@ from tacit.testing import gather, gather_planes, run, scatter, scatter_planes
 
 Array = npt.NDArray[Any]
 SEED = 12
+NAMES = testing.NAMES[:3]
 PLACES = [
     (2, (1, 0)), (2, (0,)), (1, (0,)), (5, (4,)), (5, (3, 0)), (8, (7, 6, 5, 4, 3, 2, 1, 0)), (12, (9, 7, 5, 3, 1)),
     (26, (23, 21, 19, 17, 15, 13, 11)), (40, (30, 10, 0)), (61, (58, 2)),
@@ -170,6 +181,49 @@ def test_products_into_a_wider_ring(narrow: int, into: int) -> None:
             )
 
 
+@pytest.mark.parametrize("width", [1, 3, 37, 64, 65, 128])
+def test_products_in_which_the_first_party_receives_nothing(width: int) -> None:
+    rng, ring = np.random.default_rng([SEED, width]), Ring(width)
+    for n in SIZES:
+        x, y = (ring.encode_ints(integers(rng, n, -(2 ** (width - 1)), 2 ** (width - 1))) for _ in range(2))
+        hub = Hub(NAMES, record=True)
+
+        def body(p: Any, x: Any = x, y: Any = y) -> Share:
+            return p.mul_early(scatter(p, x), scatter(p, y))
+
+        found = gather(run("rep3", width, body, hub=hub), "rep3", ring)
+        assert np.array_equal(found, ring.mul(x, y)), f"{n} products of {width} bits"
+        assert not hub.received(NAMES[0])
+
+
+@pytest.mark.parametrize("network", PRESETS.values(), ids=str)
+@pytest.mark.parametrize("n", [1, 100, 10_000])
+@pytest.mark.parametrize("fn", ["log", "sqrt", "rsqrt", "reciprocal"])
+def test_the_product_with_the_scale_holds_nobody_up(fn: str, n: int, network: Network) -> None:
+    """The form of a product is chosen by what it costs in its place: never more rounds, nor more bytes."""
+    trace = Trace()
+    x = trace.parameter(Aval((n,), "fixed", 0.01, 1000, "secret"))
+    program = trace.program([1 / x if fn == "reciprocal" else getattr(functions, fn)(x)])
+
+    def cost() -> Cost:
+        for plan in (separable._log_plan, separable._scaled_plan, separable._inverse_plan):
+            plan.cache_clear()
+        return predict(program, "rep3", Format(64, 16), NAMES, NAMES, network=network)
+
+    def other(self: Costs, *way: Any) -> int:
+        return 1 << 62 if way[-1] else worth(self, *way)
+
+    worth = Costs.worth
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Costs, "worth", other)
+        before = cost()
+    now = cost()
+    assert now.rounds <= before.rounds and now.seconds <= before.seconds
+    assert all(now.sent_by(name) <= before.sent_by(name) for name in NAMES)
+    if n <= 100:
+        assert (now.rounds, now.calls["mul_early"]) == (before.rounds - 1, 1)
+
+
 def test_rounding_of_products_is_unbiased() -> None:
     ring, wide, n = Ring(50), Ring(64), 40_000
     x = integers(np.random.default_rng(SEED), n, -(2**20), 2**20)
@@ -194,7 +248,8 @@ def test_costs_are_as_the_cards_say() -> None:
             x, narrow = scatter(p, zero), p.over(Ring(40))
             tests = [p.below(x, bits, at) for bits, at in PLACES]
             sums = narrow.combine(scatter_planes(p, planes, n), w, [40, 17])
-            return tests, narrow.mul_into(*(x.map(narrow.ring.reduce) for _ in range(2)), 9, Ring(63)), sums
+            x = x.map(narrow.ring.reduce)
+            return tests, narrow.mul_into(x, x, 9, Ring(63)), sums, narrow.mul_early(x, x)
 
         check("rep3", 64, body, 3, "", f"n={n}")
 

@@ -224,6 +224,10 @@ def _combined_twice(s: Secrets) -> Program:
     return program
 
 
+def _multiplied_early(s: Secrets) -> Program:
+    return lambda p, lab: p.mul_early(lab.share(s[0]), lab.share(s[1]))
+
+
 def _multiplied_into(s: Secrets) -> Program:
     return lambda p, lab: p.mul_into(lab.share(s[0]), lab.share(s[1]), 0, Ring(p.ring.width + 1))
 
@@ -580,6 +584,8 @@ TRIALS = [
     ),
     Trial("combine", _rep3(2), _combined, values(0, 2, 2), lambda s: signed(3 * s[0] + s[1], 2), pinned=2),
     Trial("combine, two sums", _rep3(2), _combined_twice, values(0, 2, 2), None, pinned=2),
+    Trial("mul_early", _rep3(2), _multiplied_early, values(-2, 2, 2), lambda s: signed(s[0] * s[1], 2)),
+    Trial("mul_early, three bits", _rep3(3), _multiplied_early, [(0, 0), (3, -4), (-1, 2)], None, pinned=2),
     Trial("mul_into", _rep3(3), _multiplied_into, [(0, 0), (1, 1), (1, -1)], None, pinned=1),
     Trial("mul_into, cut", _rep3(3), _multiplied_and_cut, [(0, 0), (1, 1), (1, -1)], None, pinned=1),
     *(
@@ -596,6 +602,7 @@ TRIALS = [
             ("below", _unary("below", 2, (0,)), values(0, 4)),
             ("combine", _combined, values(0, 2, 2)),
             ("mul_into", _multiplied_and_cut, [(0, 0), (1, 1), (1, -1)]),
+            ("mul_early", _multiplied_early, [(0, 0), (3, -4), (-1, 2), (3, 1)]),
         )
     ),
     *_table(_two, ("alice", "bob", "carl")),

@@ -105,6 +105,7 @@ PROGRAMS: dict[str, Callable[[Any, int], Any]] = {
     "factored into a narrow ring": lambda p, v: p.over(Ring(32)).factored(_pair(p, v)[0], _sines(48, 12)),
     "below": lambda p, v: p.below(_pair(p, v)[0], 62, (59, 57, 50)),
     "combine": lambda p, v: p.combine(_bit(p, v), np.array([[3], [5]], np.uint64), [64, 32]),
+    "mul_early": lambda p, v: p.mul_early(*_pair(p, v)),
     "mul_into": lambda p, v: p.over(Ring(48)).mul_into(
         *(x.map(Ring(48).reduce) for x in _pair(p, v)), 8, Ring(64)
     ),

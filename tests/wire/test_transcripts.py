@@ -102,6 +102,7 @@ PERMUTED: dict[str, Callable[[Any], Any]] = {
     "fetch": lambda p: p.fetch(_order(p), [_column(p)]),
     "turned roles": _turned,
     "below": lambda p: p.below(_x(p), 40, (37, 35, 10)),
+    "mul_early": lambda p: p.mul_early(_x(p), p.shl(_x(p), 3)),
 }
 """What rep3 alone realises."""
 WORDS: dict[str, Callable[[Any], Any]] = {

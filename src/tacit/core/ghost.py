@@ -143,6 +143,11 @@ class Ghost(Protocol):
         self.visit("mul", out.size)
         return out
 
+    def mul_early(self, x: Share, y: Share) -> Share:
+        """F_mul on shapes."""
+        self.visit("mul_early", x.size)
+        return x
+
     def matmul(self, x: Matrix, y: Matrix) -> Share:
         """F_matmul on shapes."""
         out = ghost(_matmul_shape(x.shape, y.shape))

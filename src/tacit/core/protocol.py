@@ -337,6 +337,10 @@ class Protocol:
         """F_mul: x·y elementwise (one shape)."""
         raise self._missing("mul")
 
+    def mul_early(self, x: Share, y: Share) -> Share:
+        """F_mul on flat x and y in the form in which the first party receives nothing, and goes on at once."""
+        raise self._missing("mul_early")
+
     def matmul(self, x: Matrix, y: Matrix) -> Share:
         """F_matmul: x @ y; both lie whole in memory, or both anywhere (`Gathered`)."""
         raise self._missing("matmul")

@@ -120,12 +120,17 @@ def choose(p: Protocol, tests: Planes, values: Sequence[Sequence[int]], widths: 
 
 @dataclass(frozen=True, slots=True)
 class Mantissa:
-    """A function of v = x·2^(step·k) / 2^m: a series of x·2^(step·k)·factor, which counts mod 2^period units."""
+    """A function of v = x·2^(step·k) / 2^m: a series of x·2^(step·k)·factor, which counts mod 2^period units.
+
+    The product with the scale is between calls in which the first party receives nothing: where none of them is
+    turned, one of that form is a round less (`early`).
+    """
 
     octaves: Octaves
     series: Waves
     factor: int
     period: int
+    early: bool
 
     def scales(self) -> list[int]:
         """Return by what x is multiplied for each k."""
@@ -136,11 +141,10 @@ class Mantissa:
         """Return the function, to which the constant is still to be added, given the scale if there are tests."""
         narrow = p.over(Ring(self.period))
         x = x.map(narrow.ring.reduce)
-        v = (
-            narrow.mul_public(x, narrow.ring.constant(self.factor))
-            if scaled is None
-            else narrow.mul(x, scaled)
-        )
+        if scaled is None:
+            v = narrow.mul_public(x, narrow.ring.constant(self.factor))
+        else:
+            v = (narrow.mul_early if self.early else narrow.mul)(x, scaled)
         return p.factored(v, self.series)
 
 
@@ -227,24 +231,23 @@ class Costs:
     @classmethod
     def of(cls, p: Protocol) -> Costs:
         """Return the costs of a protocol's calls."""
-        names = ("below", "combine", "mul", "factored", "mul_into")
+        names = ("below", "combine", "mul", "mul_early", "factored", "mul_into")
         return cls(tuple(p.card(name) for name in names), p.party.n, p.party.network)
 
-    def worth(self, what: Wanted, where: Octaves, width: int, series: Waves, period: int) -> int:
+    def worth(self, what: Wanted, where: Octaves, width: int, series: Waves, period: int, early: bool) -> int:
         """Return what one way costs: a round counts as the bytes that the network carries in its time."""
-        below, combine, mul, factored, mul_into = self.cards
+        below, combine, mul, mul_early, factored, mul_into = self.cards
         n, full, sizes = what.n, Ring(what.k), {"terms": series.terms, "width": series.width}
-        calls: list[tuple[Card, Ring, int, dict[str, Any]]] = [
-            (factored, full, n, {**sizes, "shift": series.shift})
-        ]
+        calls: list[tuple[Card, Ring, int, dict[str, Any]]] = []
         if where.at:
             calls.append((below, full, n, {"bits": what.m, "at": where.at}))
             planes = len(where.at)
             outer = Ring(max(width, period))
             calls.append((combine, outer, n * planes, {"planes": planes, "widths": (width, period)}))
-            calls.append((mul, Ring(period), n, {}))
-            if width < what.k:
-                calls.append((mul_into, Ring(width), n, {"f": width - 2, "into": what.k}))
+            calls.append((mul_early if early else mul, Ring(period), n, {}))
+        calls.append((factored, full, n, {**sizes, "shift": series.shift}))
+        if where.at and width < what.k:
+            calls.append((mul_into, Ring(width), n, {"f": width - 2, "into": what.k}))
         waves = [
             wave
             for card, ring, size, more in calls
@@ -258,15 +261,17 @@ class Costs:
         ways: Iterable[Octaves],
         plan: Callable[[Octaves], Series3 | None],
         width: Callable[[Octaves], int],
-    ) -> tuple[Octaves, Waves, int, int] | None:
+    ) -> Mantissa | None:
         """Return the way that is worth least of those that can be planned, with scales of so many bits."""
         best, least = None, 0
         for where in ways:
             found = plan(where)
-            if found is not None:
-                worth = self.worth(what, where, width(where), found[0], found[2])
+            if found is None:
+                continue
+            for early in (False, True) if where.at else (False,):
+                worth = self.worth(what, where, width(where), found[0], found[2], early)
                 if best is None or worth < least:
-                    best, least = (where, *found), worth
+                    best, least = Mantissa(where, *found, early), worth
         return best
 
 
@@ -298,7 +303,7 @@ def _log_plan(costs: Costs, what: Wanted) -> Mantissa | None:
 
     ways = _ways(what, (1, 2))
     found = costs.cheapest(what, ways, plan, lambda _: what.k) if _possible(what) else None
-    return None if found is None else Mantissa(*found)
+    return found
 
 
 def log(p: Protocol, x: Share, plan: Mantissa, f: int) -> Share:
@@ -329,7 +334,7 @@ def _inverse_plan(costs: Costs, what: Wanted) -> Mantissa | None:
     for ways in (_ways(what, (1,)), [octaves(what.m, what.least, 1, True)]) if _possible(what) else ():
         found = costs.cheapest(what, ways, plan, lambda _: what.k)
         if found is not None:
-            return Mantissa(*found)
+            return found
     return None
 
 
@@ -401,8 +406,9 @@ def _scaled_plan(costs: Costs, what: Wanted) -> Scaled | None:
     found = costs.cheapest(what, ways, plan, width) if _possible(what) else None
     if found is None:
         return None
-    e = exponents(found[0])
-    return Scaled(Mantissa(*found), width(found[0]), out(found[0]), min(e), e)
+    where = found.octaves
+    e = exponents(where)
+    return Scaled(found, width(where), out(where), min(e), e)
 
 
 def scaled(p: Protocol, x: Share, plan: Scaled) -> Share:

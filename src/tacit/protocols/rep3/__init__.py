@@ -68,6 +68,7 @@ class Rep3(Protocol):
     reveal = arithmetic.reveal
     reveal_bits = arithmetic.reveal_bits
     mul = arithmetic.mul
+    mul_early = twoparty.mul_early
     matmul = arithmetic.matmul
     and_ = trees.and_
     and_all = trees.and_all

@@ -19,6 +19,7 @@ ARAKI = "Araki, Furukawa, Lindell, Nof, Ohara, CCS 2016, section 2.2"
 MANY_ROWS = (
     "AND of many rows: Patra, Schneider, Suresh, Yalame (ABY2.0), USENIX Security 2021; docs/decisions/0068"
 )
+EARLY = "P0 as the dealer: Chaudhari, Choudhury, Patra, Suresh (ASTRA), CCSW 2019; docs/decisions/0068"
 TWO_OPERANDS = "two-operand view of Mohassel and Rindal (ABY3), CCS 2018, section 5; docs/decisions/0003"
 
 PERMUTED = "Laur, Willemson, Zhang, ISC 2011; opened as in Chida et al., ePrint 2019/695; docs/decisions/0040"
@@ -37,6 +38,11 @@ def planes_bytes(planes: int, n: int) -> int:
 def _ring_pass(ring: Ring, n: int, **_: object) -> list[Wave]:
     b = ring.wire_bytes(n)
     return [[(0, 2, b), (1, 0, b), (2, 1, b)]]
+
+
+def _mul_early(ring: Ring, n: int, **_: object) -> list[Wave]:
+    b = ring.wire_bytes(n)
+    return _exchange(b, b)
 
 
 def _and(ring: Ring, n: int, planes: int = 1, network: Network = LOOPBACK, **_: object) -> list[Wave]:
@@ -330,6 +336,7 @@ CARDS: dict[str, Card] = {
         _card("reveal_bits", ARAKI, _reveal_bits, "the value, to the parties named"),
         _card("agree", "public values, sent in the clear", _agree, "the public value"),
         _card("mul", ARAKI, _ring_pass),
+        _card("mul_early", EARLY, _mul_early),
         _card("matmul", ARAKI, _ring_pass),
         _card("and_", f"{ARAKI}, where roles are turned; else {MANY_ROWS}", _and),
         _card("and_all", f"{ARAKI}, where roles are turned; else {MANY_ROWS}", _and_all),

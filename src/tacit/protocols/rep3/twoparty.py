@@ -18,7 +18,7 @@ import numpy.typing as npt
 from tacit import kernels
 from tacit.core.share import Planes, Share
 from tacit.protocols.rep3.lift import Into, Lift, Product, in_place, product_into, room
-from tacit.protocols.rep3.turns import Steps, joined, run
+from tacit.protocols.rep3.turns import Steps, alone, joined, run
 
 if TYPE_CHECKING:
     from tacit.protocols.rep3 import Rep3
@@ -121,6 +121,40 @@ def _trunc(
     turned = into and (into[1], into[0])
     edge, last = kernels.trunc_third(c0, t02, held[0], mine, theirs, round_up, f, k, turned)
     return Share((last, edge))
+
+
+# -- a product in which P0 receives nothing ------------------------------------------------------------------
+
+
+def mul_early(p: Rep3, x: Share, y: Share) -> Share:
+    """F_mul, flat; with z0 + z1 + z2 the local products of F_mul of Araki et al., z0 is what P0 knows.
+
+    1. P0 → P1: z0 − ρ. 2. P1 and P2 reshare z1 + (z0 − ρ) and z2 + ρ. Each party sends one element, so the roles are
+    never turned.
+    """
+    parts = [np.ascontiguousarray(part) for s in (x, y) for part in s.parts]
+    return alone(p, _mul_early(p, parts, room(p, x.shape)))
+
+
+def _mul_early(q: Rep3, parts: list[Array], into: Into) -> Steps[Share]:
+    party, ring, shape = q.party, q.ring, into[0].shape
+    if party.index == 0:
+        rho = q.common(+2, "rep3/mul-early").ring(ring, shape)
+        party.send(party.peer(1), "rep3.mul-early", ring.pack(_products(q, parts, None, rho)))  # 1
+        return _drawn(q, into, "rep3/mul-early")
+    if party.index == 1:
+        t = q.common(-1, "rep3/mul-early").fill(ring, into[0])
+        (got,) = yield ((party.peer(-1), "rep3.mul-early", ring.wire_bytes(prod(shape))),)
+        mine = _products(q, parts, ring.unpack(got, shape), t)
+        return (yield from _reshared(q, mine, into, "rep3.mul-early-exchange"))
+    with0 = q.common(+1, "rep3/mul-early")
+    rho, t = with0.ring(ring, shape), with0.fill(ring, into[1])
+    mine = _products(q, parts, rho, t)
+    return (yield from _exchanged(q, mine, into, "rep3.mul-early-exchange"))
+
+
+def _products(q: Rep3, parts: list[Array], plus: Array | None, minus: Array) -> Array:
+    return kernels.rep3_products(parts[0], parts[1], parts[2], parts[3], plus, minus, q.ring.width)
 
 
 # -- bits to ring elements -----------------------------------------------------------------------------------
