@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tacit.algebra.ring import Ring
-from tacit.core.protocol import Card, Protocol, price
+from tacit.core.protocol import Card, Protocol, Wave, price
 from tacit.core.share import Planes, Share
 from tacit.core.timing import Network
 from tacit.gadgets.normalise import none_above
@@ -122,8 +122,7 @@ def choose(p: Protocol, tests: Planes, values: Sequence[Sequence[int]], widths: 
 class Mantissa:
     """A function of v = x·2^(step·k) / 2^m: a series of x·2^(step·k)·factor, which counts mod 2^period units.
 
-    The product with the scale is between calls in which the first party receives nothing: where none of them is
-    turned, one of that form is a round less (`early`).
+    The product with the scale is `early` where the calls around it are.
     """
 
     octaves: Octaves
@@ -234,26 +233,32 @@ class Costs:
         names = ("below", "combine", "mul", "mul_early", "factored", "mul_into")
         return cls(tuple(p.card(name) for name in names), p.party.n, p.party.network)
 
-    def worth(self, what: Wanted, where: Octaves, width: int, series: Waves, period: int, early: bool) -> int:
-        """Return what one way costs: a round counts as the bytes that the network carries in its time."""
+    def worth(self, what: Wanted, where: Octaves, width: int, series: Waves, period: int) -> tuple[int, bool]:
+        """Return what one way costs, and whether its product with the scale is `early`.
+
+        A round counts as the bytes that the network carries in its time. If the first party receives nothing in the
+        calls before and after that product, it had better receive nothing in between (docs/decisions/0068).
+        """
+
+        def waves(card: Card, ring: Ring, size: int, **more: Any) -> list[Wave]:
+            return card.pattern(ring, size, parties=self.parties, network=self.network, **more)
+
         below, combine, mul, mul_early, factored, mul_into = self.cards
-        n, full, sizes = what.n, Ring(what.k), {"terms": series.terms, "width": series.width}
-        calls: list[tuple[Card, Ring, int, dict[str, Any]]] = []
-        if where.at:
-            calls.append((below, full, n, {"bits": what.m, "at": where.at}))
-            planes = len(where.at)
-            outer = Ring(max(width, period))
-            calls.append((combine, outer, n * planes, {"planes": planes, "widths": (width, period)}))
-            calls.append((mul_early if early else mul, Ring(period), n, {}))
-        calls.append((factored, full, n, {**sizes, "shift": series.shift}))
-        if where.at and width < what.k:
-            calls.append((mul_into, Ring(width), n, {"f": width - 2, "into": what.k}))
-        waves = [
-            wave
-            for card, ring, size, more in calls
-            for wave in card.pattern(ring, size, parties=self.parties, network=self.network, **more)
+        n, full, planes = what.n, Ring(what.k), len(where.at)
+        series_waves = waves(factored, full, n, terms=series.terms, width=series.width, shift=series.shift)
+        if not where.at:
+            return price(self.network, self.parties, series_waves), False
+        outer = Ring(max(width, period))
+        scales = waves(combine, outer, n * planes, planes=planes, widths=(width, period))
+        early = not any(to == 0 for wave in (*scales, *series_waves) for _, to, _ in wave)
+        found = [
+            *waves(below, full, n, bits=what.m, at=where.at),
+            *scales,
+            *waves(mul_early if early else mul, Ring(period), n),
+            *series_waves,
+            *(waves(mul_into, Ring(width), n, f=width - 2, into=what.k) if width < what.k else []),
         ]
-        return price(self.network, self.parties, waves)
+        return price(self.network, self.parties, found), early
 
     def cheapest(
         self,
@@ -268,10 +273,9 @@ class Costs:
             found = plan(where)
             if found is None:
                 continue
-            for early in (False, True) if where.at else (False,):
-                worth = self.worth(what, where, width(where), found[0], found[2], early)
-                if best is None or worth < least:
-                    best, least = Mantissa(where, *found, early), worth
+            worth, early = self.worth(what, where, width(where), found[0], found[2])
+            if best is None or worth < least:
+                best, least = Mantissa(where, *found, early), worth
         return best
 
 
