@@ -12,9 +12,10 @@ from tacit import testing
 from tacit.array import functions as fn
 from tacit.array.analyse import plan, predict
 from tacit.array.interpret import Trace, reveal
-from tacit.array.passes import localise, prune
+from tacit.array.passes import localise, once, prune
 from tacit.array.program import Program, parse
 from tacit.array.ranges import fit
+from tacit.array.repeat import repeat
 from tacit.array.runtime import Format, Runtime
 
 OWNERS = {"alice": 7, "bob": 5, "carol": 4, "dave": 3}
@@ -128,3 +129,24 @@ def test_pruning_drops_what_no_result_needs() -> None:
     _ = fn.exp(x * y)
     reveal(x + y, why="test")
     assert [e.op for e in prune(trace.program()).eqns] == ["add", "reveal"]
+
+
+def test_the_same_equation_is_computed_once() -> None:
+    """In loops too; what is fresh every time, or of other parameters, stays."""
+    trace = Trace()
+    x = trace.input("x", "alice", (4,), "fixed", -1, 1) + trace.input("y", "bob", (4,), "fixed", -1, 1)
+    turned, _ = repeat(
+        lambda _, c, r: ([(c[0] * c[0] + c[0] * c[0]) * r[0]], []), [], [x], [(-2, 2)], [[0.5] * 3]
+    )
+    for i, a in enumerate((fn.mean(x) * fn.mean(x), fn.mean(x[:2]), turned[0])):
+        reveal(a, why="test", name=f"r{i}")
+    for i in range(2):
+        reveal(trace.bind("shuffle", [x], {})[0], why="test", name=f"s{i}")
+    whole = prune(trace.program())
+    program = once(whole)
+    ops = [e.op for e in program.eqns]
+    assert (ops.count("shuffle"), ops.count("reveal")) == (2, 5)
+    assert ops.count("sum") == 2 and len(program.eqns) < len(whole.eqns)
+    (loop,) = (e for e in program.eqns if e.op == "scan")
+    assert [e.op for e in loop.params["body"].eqns].count("square") == 1
+    assert parse(program.text()).text() == once(program).text() == program.text()

@@ -14,7 +14,7 @@ import numpy as np
 
 from tacit.array.loop import infer, scan_types
 from tacit.array.ops import kind_dtype
-from tacit.array.passes import localise, prune
+from tacit.array.passes import localise, once, prune
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
 from tacit.array.schema import WANTED
 
@@ -28,7 +28,7 @@ Role = tuple[str, bool]
 
 def optimise(program: Program, local: bool = True) -> Program:
     """Return the Program as it is put before those who approve it: owners' own computation first, if `local`."""
-    return merge(localise(program) if local else prune(program))
+    return merge(once(localise(program) if local else prune(program)))
 
 
 def merge(program: Program) -> Program:

@@ -2,7 +2,7 @@
 
 `localise` moves sums and Gram products through the concatenation of owners' rows: a pooled mean of three
 hospitals then shares three sums instead of every row. `around` does so for variances. `prune` drops what no result
-needs. `merge.py` holds one more, and all of them in order.
+needs, `once` what has been computed. `merge.py` holds one more, and all of them in order.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from tacit.array.around import Around
 from tacit.array.loop import infer, infer_eqn
-from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
+from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program, params_text
 
 ELEMENTWISE = frozenset(
     [
@@ -62,6 +62,28 @@ def prune(program: Program) -> Program:
             kept.append(eqn)
             needed.update(eqn.ins)
     return _renumber(program.replace(eqns=tuple(reversed(kept))))
+
+
+FRESH = frozenset({"reveal", "shuffle"})
+"""Operations that do something new every time."""
+
+
+def once(program: Program) -> Program:
+    """Compute the same equation of the same operands once, in loops too: a mean that is asked for three times."""
+    now: dict[int, int] = {}
+    made: dict[tuple[Any, ...], tuple[int, ...]] = {}
+    kept: list[Eqn] = []
+    for eqn in program.eqns:
+        ins, params = tuple(now.get(v, v) for v in eqn.ins), eqn.params
+        if "body" in params:
+            params = {**params, "body": once(params["body"])}
+        elif eqn.op not in FRESH:
+            outs = made.setdefault((eqn.op, ins, params_text(eqn)), eqn.outs)
+            if outs != eqn.outs:
+                now.update(zip(eqn.outs, outs, strict=True))
+                continue
+        kept.append(Eqn(eqn.op, ins, eqn.outs, params, eqn.source))
+    return _renumber(program.replace(eqns=tuple(kept), outputs=tuple(now.get(v, v) for v in program.outputs)))
 
 
 def _renumber(program: Program) -> Program:

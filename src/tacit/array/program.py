@@ -151,8 +151,7 @@ def _lines(program: Program, indent: str) -> Iterator[str]:
     for eqn in program.eqns:
         outs = ", ".join(f"%{v}" for v in eqn.outs)
         ins = "".join(f" %{v}" for v in eqn.ins)
-        plain = {k: v for k, v in eqn.params.items() if k != "body"}
-        params = " " + json.dumps(plain, sort_keys=True, default=_encode_param) if plain else ""
+        params = " " + params_text(eqn) if eqn.params.keys() - {"body"} else ""
         if "body" in eqn.params:
             yield f"{indent}{outs} = {eqn.op}{ins}{params} begin"
             yield from _lines(eqn.params["body"], indent + "  ")
@@ -160,6 +159,12 @@ def _lines(program: Program, indent: str) -> Iterator[str]:
         else:
             yield f"{indent}{outs} = {eqn.op}{ins}{params}"
     yield f"{indent}return" + "".join(f" %{v}" for v in program.outputs)
+
+
+def params_text(eqn: Eqn) -> str:
+    """Return the parameters of an equation as its line has them, a body left out."""
+    plain = {k: v for k, v in eqn.params.items() if k != "body"}
+    return json.dumps(plain, sort_keys=True, default=_encode_param)
 
 
 def _encode_param(value: Any) -> Any:
