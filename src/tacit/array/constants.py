@@ -106,14 +106,18 @@ def multiply(
         drop, factors = _factors(rt, public, secret.aval, terms, inverse)
         if public.constant:
             public.factors = how, (drop, factors)
-    x = rt.rescale(x, drop)
+    if drop:
+        x = rt.rescale(x, drop)
+        rt.p.settle()
     frac = (rt.f if secret.aval.kind == "fixed" else 0) - drop
-    total: Share | None = None
-    for t, encoded in factors:
-        part = rt.rescale(product(x, encoded if public.exact else rt.p.agree(encoded)), frac + t - rt.f)
-        total = part if total is None else rt.p.add(total, part)
-    assert total is not None
-    return total
+
+    def part(t: int, encoded: Array) -> Share:
+        return rt.rescale(product(x, encoded if public.exact else rt.p.agree(encoded)), frac + t - rt.f)
+
+    if len(factors) == 1:
+        return part(*factors[0])
+    with rt.p.together():
+        return rt.p.total([part(*each) for each in factors])
 
 
 def _factors(rt: Runtime, public: Value, secret: Aval, terms: int, inverse: bool) -> Factors:

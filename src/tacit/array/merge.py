@@ -17,6 +17,7 @@ from tacit.array.ops import kind_dtype
 from tacit.array.passes import localise, once, prune
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
 from tacit.array.schema import WANTED
+from tacit.array.together import gather
 
 MOVES = frozenset({"broadcast", "reshape", "transpose", "slice", "flip"})
 SAME = MOVES | {"convert", "add", "sub", "neg", "not"}
@@ -28,7 +29,7 @@ Role = tuple[str, bool]
 
 def optimise(program: Program, local: bool = True) -> Program:
     """Return the Program as it is put before those who approve it: owners' own computation first, if `local`."""
-    return merge(once(localise(program) if local else prune(program)))
+    return prune(gather(merge(once(localise(program) if local else prune(program)))))
 
 
 def merge(program: Program) -> Program:

@@ -15,6 +15,7 @@ from tacit.array.loop import infer_once, scan_types, split
 from tacit.array.ops import join_where, kind_dtype, table
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Input, Program, owned
 from tacit.array.streams import Rows
+from tacit.array.together import SHARING, Waiting, is_shared_at_once, shared_ahead
 from tacit.core.protocol import Protocol
 from tacit.core.share import Share
 from tacit.errors import DataError, RangeError, ShapeError, UndeclaredDisclosure, UsageError
@@ -65,6 +66,12 @@ class _Step:
     dead: tuple[int, ...]
     fixed: bool
     """Whether the results are small and follow from this program's text alone, whatever its inputs."""
+    ends: bool
+    """Whether calls that were left must end before it."""
+    left: bool
+    """Whether its own may be left."""
+    shared: tuple[int, ...]
+    """Owners' values that are shared before it, in one round."""
     kept: list[Value] | None = None
     """They, from the first run on."""
 
@@ -144,8 +151,15 @@ class Runtime:
                     known = {var: v.data for var, v in env.items() if v.data is not None}
                     sums |= streams.ahead(program, at, known, plan.avals, owned(self.me))
                 summed = sums.pop(eqn.outs[0], None) if large else None
+                if step.ends:
+                    self.p.settle()
+                if step.shared:
+                    self.share_together([env[v] for v in step.shared])
                 if summed is not None:
                     results = [Value(step.outs[0], summed, None, False)]
+                elif step.left:
+                    with self.p.later():
+                        results = self.step(eqn, ins, step.outs)
                 else:
                     results = self.step(eqn, ins, step.outs)
                 if step.fixed and all(v.exact for v in results):
@@ -156,6 +170,7 @@ class Runtime:
                 del env[var]
             if progress is not None:
                 progress(at + 1, len(plan.steps))
+        self.p.settle()
         return [env[v] for v in program.outputs]
 
     def _plan(self, program: Program, ins: list[Aval]) -> _Plan:
@@ -164,13 +179,17 @@ class Runtime:
             return found
         avals, dead = infer_once(program, ins, self.fmt), program.last_uses()
         steps = []
+        waiting = Waiting()
         known: set[int] = set()  # of the text alone
-        for eqn, last in zip(program.eqns, dead, strict=True):
+        ahead = shared_ahead(program, avals)
+        for eqn, last, shared in zip(program.eqns, dead, ahead, strict=True):
             outs = [avals[v] for v in eqn.outs]
             fixed = eqn.op not in ("reveal", "scan") and known.issuperset(eqn.ins)
             if fixed:
                 known.update(eqn.outs)
-            steps.append(_Step(eqn, outs, last, fixed and sum(a.size for a in outs) <= KEPT_ELEMENTS))
+            ends, left = waiting.take(eqn, [avals[v] for v in eqn.ins], outs)
+            kept = fixed and sum(a.size for a in outs) <= KEPT_ELEMENTS
+            steps.append(_Step(eqn, outs, last, kept, ends, left, shared))
         if len(self._plans) >= KEPT_PLANS:
             self._plans.clear()
         made = self._plans[id(program)] = _Plan(program, ins, avals, steps)
@@ -195,6 +214,10 @@ class Runtime:
             exact = all(v.exact for v in ins) and (op.exact or outs[0].kind != "fixed")
             return [Value(a, d, None, exact, constant) for a, d in zip(outs, data, strict=True)]
         assert op.lower is not None
+        if eqn.op in SHARING and (
+            owners := [v for v in ins if is_shared_at_once(v.aval) and v.share is None]
+        ):
+            self.share_together(owners)
         shares = op.lower(self, ins, outs, eqn.params)
         return [Value(a, None, s) for a, s in zip(outs, shares, strict=True)]
 
@@ -274,6 +297,13 @@ class Runtime:
                 data = None if v.data is None else self._encode(v, scale_of(v.aval, self.f))
                 v.share = self.p.share_input(v.aval.owner, data, v.aval.shape)
         return v.share
+
+    def share_together(self, values: Sequence[Value]) -> None:
+        """Share owners' values in one round."""
+        with self.p.later():
+            for v in values:
+                self.share(v)
+        self.p.settle()
 
     def plain(self, data: Array, aval: Aval) -> Value:
         """Return a known array as a shared value, for a run in the clear."""

@@ -274,7 +274,10 @@ def _lower(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) -> lis
         return [constants.multiply(rt, public, secret, product, sizes.terms()[1])]
     a, b = windows(rt.share(x)), kernels(rt.share(w))
     both = x.aval.kind == w.aval.kind == "fixed"
-    return [folded(rt.p.matmul_trunc(a, b, rt.f) if both else rt.p.matmul(a, b))]
+    made = rt.p.matmul_trunc(a, b, rt.f) if both else rt.p.matmul(a, b)
+    if sizes.groups > 1:
+        rt.p.settle()  # what follows copies the results
+    return [folded(made)]
 
 
 def _error(i: list[Aval], o: list[Aval], params: Params, k: int, f: int) -> Error:

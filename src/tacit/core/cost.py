@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 import numpy.typing as npt
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from tacit.algebra.ring import Ring
 from tacit.core.ghost import Ghost
 from tacit.core.party import Party
-from tacit.core.protocol import Card, Pieces, deepen
+from tacit.core.protocol import PATIENT_WIDTH, Begun, Card, Pieces, deepen
 from tacit.core.share import Matrix, Planes, Share
 from tacit.core.timing import Machine, default_machine, work
 from tacit.errors import NotRealised
@@ -62,6 +63,29 @@ class Cost:
         return sum(b for (frm, _), b in self.links.items() if frm == party)
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """Messages of a call, wave by wave, and the work that goes with them (`CostModel._exchange`)."""
+
+    waves: list[list[tuple[str, str, int]]]
+    seconds: float
+    blocks: list[int]
+    ahead: list[float]
+
+    @classmethod
+    def joined(cls, calls: list[_Call]) -> _Call:
+        """Return calls that share their rounds as one."""
+        return cls(
+            [
+                [m for wave in waves for m in wave]
+                for waves in zip_longest(*(c.waves for c in calls), fillvalue=[])
+            ],
+            sum(c.seconds for c in calls),
+            [max(each) for each in zip_longest(*(c.blocks for c in calls), fillvalue=1)],
+            [sum(each) for each in zip_longest(*(c.ahead for c in calls), fillvalue=0.0)],
+        )
+
+
 class CostModel(Ghost):
     """Realises every functionality by counting the messages on its card; `dealer` names who deals, if any.
 
@@ -85,6 +109,15 @@ class CostModel(Ghost):
         self.cost = Cost(cores=self.machine.cores * party.n if self.machine.cores < 1 else math.inf)
         self._seeded: set[str] = set()
         self._line: dict[str, float] = {}
+        self._left: list[tuple[_Call, Begun, Callable[[int], str]]] = []
+
+    def settle(self) -> None:
+        """Let what was left go on, wave by wave."""
+        if not self._left:
+            return
+        self._exchange(_Call.joined([call for call, _, _ in self._left]))
+        while self._left:
+            self._left[:] = [each for each in self._left if each[1].go_on(self.cost.depth, each[2])]
 
     def offers(self, functionality: str) -> bool:
         """Whether the modelled protocol has a card for it."""
@@ -121,39 +154,46 @@ class CostModel(Ghost):
             )
         self.cost.calls[functionality] += 1
         self.cost.elements[functionality] += n
-        deepen(self.cost.depth, waves, lambda place: self._name(place, outside))
+
+        def name(place: int) -> str:
+            return self._name(place, outside)
+
         local = _product_units(n, *sizes["shapes"]) if "shapes" in sizes else {}
         product = sum(self.machine.processor(k, units) for k, units in local.items())
         ahead = [product * wave.product if isinstance(wave, Pieces) else 0.0 for wave in waves]
-        self._exchange(
-            [
-                [(self._name(a, outside), self._name(b, outside), size) for a, b, size in wave]
-                for wave in waves
-            ],
+        call = _Call(
+            [[(name(a), name(b), size) for a, b, size in wave] for wave in waves],
             self.machine.processor(kind, work(functionality, n, sizes, self.ring.width)),
             [wave.blocks if isinstance(wave, Pieces) else 1 for wave in waves],
             ahead,
         )
+        patient = self.patient and card.patient and self.ring.width <= PATIENT_WIDTH
+        if patient and sizes.get("owner", 0) >= 0:
+            begun = Begun(waves)
+            begun.go_on(self.cost.depth, name)
+            self._left.append((call, begun, name))
+        else:
+            self.settle()
+            deepen(self.cost.depth, waves, name)
+            self._exchange(call)
         for k, units in local.items():
             if any(ahead):
                 self.cost.units[k] += units
             else:
                 self.spend(k, units)
 
-    def _exchange(
-        self, waves: list[list[tuple[str, str, int]]], seconds: float, blocks: list[int], ahead: list[float]
-    ) -> None:
+    def _exchange(self, call: _Call) -> None:
         """Add a call's waves; each party works as much before each message that it sends as after the last.
 
         Senders of a wave have work `ahead` of it besides.
         Of a wave in blocks, the first is on its way while the others are computed, and worked on while they arrive.
         """
-        names, clock = self.party.compute, self.cost.clock
+        names, clock, waves = self.party.compute, self.cost.clock, call.waves
         sends = Counter(name for wave in waves for name in {sender for sender, _, _ in wave})
-        part = {name: seconds / (sends[name] + 1) for name in names}
+        part = {name: call.seconds / (sends[name] + 1) for name in names}
         last: dict[str, float] = {}  # when a party has the last block
         cut = 1
-        for wave, count, more in zip(waves, blocks, ahead, strict=True):
+        for wave, count, more in zip(waves, call.blocks, call.ahead, strict=True):
             senders = [name for name in names if any(sender == name for sender, _, _ in wave)]
             began = {name: clock.get(name, 0.0) for name in senders}
             before = {name: part[name] + more for name in senders}

@@ -8,9 +8,10 @@ message are written once here, over the parts.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 from itertools import zip_longest
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -35,6 +36,10 @@ Wave = list[tuple[int, int, int]]
 Pattern = Callable[..., list[Wave]]
 
 
+PATIENT_WIDTH = 64
+"""Bits of the widest ring in which calls may be left for later."""
+
+
 class Pieces(list[tuple[int, int, int]]):
     """Wave `number` of a call that is worked on in pieces, each of which goes on as soon as it has its messages.
 
@@ -57,16 +62,30 @@ def deepen(depth: dict[T, int], waves: Sequence[Wave], name: Callable[[int], T])
         run.append(wave)
         if isinstance(wave, Pieces) and isinstance(following, Pieces) and following.number == len(run):
             continue
-        pieces = wave.order if isinstance(wave, Pieces) else (0,)
-        marks: list[list[int]] = [[] for _ in pieces]
-        for stage in range(len(run) + 1):
-            # Every piece receives its part of the wave before, and sends its part of this one.
-            got, sent = run[stage - 1] if stage else [], run[stage] if stage < len(run) else []
-            for mark, kind in zip(marks, pieces, strict=True):
-                for (_, receiver, _), deep in zip(_of(got, kind), mark, strict=True):
-                    depth[name(receiver)] = max(depth.get(name(receiver), 0), deep)
-                mark[:] = [depth.setdefault(name(sender), 0) + 1 for sender, _, _ in _of(sent, kind)]
+        begun = Begun(run)
+        while begun.go_on(depth, name):
+            pass
         run = []
+
+
+class Begun:
+    """A call on its way, as far as causal depth goes: waves of pieces that advance together, or plain ones."""
+
+    def __init__(self, waves: Sequence[Wave]) -> None:
+        self.waves, self.stage = waves, 0
+        self.pieces = waves[0].order if waves and isinstance(waves[0], Pieces) else (0,)
+        self.marks: list[list[int]] = [[] for _ in self.pieces]
+
+    def go_on(self, depth: dict[T, int], name: Callable[[int], T]) -> bool:
+        """Let every piece receive its part of the wave before, and send its part of the next; say if there was one."""
+        got = self.waves[self.stage - 1] if self.stage else []
+        sent = self.waves[self.stage] if self.stage < len(self.waves) else []
+        for mark, kind in zip(self.marks, self.pieces, strict=True):
+            for (_, receiver, _), deep in zip(_of(got, kind), mark, strict=True):
+                depth[name(receiver)] = max(depth.get(name(receiver), 0), deep)
+            mark[:] = [depth.setdefault(name(sender), 0) + 1 for sender, _, _ in _of(sent, kind)]
+        self.stage += 1
+        return self.stage <= len(self.waves)
 
 
 def rounds(waves: Sequence[Wave]) -> int:
@@ -129,6 +148,8 @@ class Card:
     material: str
     leaks: str
     pattern: Pattern
+    patient: bool = False
+    """Whether a call may be begun and left for later, in rings of up to PATIENT_WIDTH bits (decision 0072)."""
 
     def bits(self, ring: Ring, parties: int, n: int = 64 * 1024, **sizes: int) -> list[float]:
         """Bits that each compute party sends for one element, amortised over `n`."""
@@ -167,6 +188,8 @@ class Protocol:
     def __init__(self, party: Party, ring: Ring) -> None:
         self.party = party
         self.ring = ring
+        self.patient = False
+        """Whether calls that can be left are."""
 
     # -- which part a public constant is added to: a protocol says for each of its parts ---------------------
 
@@ -203,6 +226,32 @@ class Protocol:
         narrow.ring = ring
         return narrow
 
+    # -- calls that share their rounds -----------------------------------------------------------------------
+
+    @contextmanager
+    def later(self) -> Iterator[None]:
+        """Within, calls may be begun and left: nobody reads their results before `settle` (decision 0072)."""
+        before, self.patient = self.patient, True
+        try:
+            yield
+        finally:
+            self.patient = before
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Let calls within, none of which reads another's results, share their rounds; they may be left if all may."""
+        with self.later():
+            yield
+        if not self.patient:
+            self.settle()
+
+    def settle(self) -> None:
+        """Let all calls that were left end, their rounds shared."""
+
+    def total(self, terms: list[Share]) -> Share:
+        """Return the sum of results of calls, which may have been left: it is there when they are."""
+        return reduce(self.add, terms)
+
     # -- no messages -----------------------------------------------------------------------------------------
 
     def constant(self, value: Array) -> Share:
@@ -221,6 +270,7 @@ class Protocol:
         Machines differ in the last place of exp or of a long sum; shares of different constants would be
         inconsistent. Raises Desync if a party's own value differs by more than 2^12 units.
         """
+        self.settle()
         party, ring = self.party, self.ring
         if party.index == 0:
             for peer in party.compute[1:]:

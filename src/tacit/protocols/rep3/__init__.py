@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from functools import reduce
 
 from tacit.algebra.ring import Ring
 from tacit.core.party import Party
@@ -33,6 +35,24 @@ class Rep3(Protocol):
         self._seats = tuple(turns.turned(party, r) for r in range(3))
         self._turn = ""
         self._turned: dict[tuple[int, int], Rep3] = {}
+        self.waiting: list[turns.Running] = []
+        """What has been begun and left."""
+        self.last: list[Callable[[], None]] = []
+        """What is to be done when that has ended."""
+
+    settle = turns.settle
+
+    def total(self, terms: list[Share]) -> Share:
+        """Return the sum of results of calls; if any was left, written over the first when all have ended."""
+        if not self.waiting:
+            return super().total(terms)
+
+        def add_up() -> None:
+            for into, part in zip(terms[0].parts, reduce(self.add, terms).parts, strict=True):
+                into[...] = part
+
+        self.last.append(add_up)
+        return terms[0]
 
     def holds_constant(self, part: int) -> bool:
         """Public constants are added to component 0, which P0 holds first and P2 second."""

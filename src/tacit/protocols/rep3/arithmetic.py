@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tacit import kernels
+from tacit.core.protocol import PATIENT_WIDTH
 from tacit.core.share import Gathered, Matrix, Planes, Share, laid_out
 from tacit.kernels import Packed
 from tacit.protocols.rep3 import twoparty
 from tacit.protocols.rep3.lift import Mask
-from tacit.protocols.rep3.turns import rows_at_once
+from tacit.protocols.rep3.turns import Steps, alone, leave, rows_at_once
 
 if TYPE_CHECKING:
     from tacit.protocols.rep3 import Rep3
@@ -155,6 +156,9 @@ def share_input(p: Rep3, owner: str, value: Array | None, shape: tuple[int, ...]
     of a component, and would always round up if that were 0. Another owner: see `client`; two elements in all.
     """
     ring, party = p.ring, p.party
+    patient = p.patient and ring.width <= PATIENT_WIDTH and owner in party.compute
+    if not patient:
+        p.settle()
     if owner not in party.compute:
         return _from_client(p, owner, shape)
     place = (party.index - party.compute.index(owner)) % 3
@@ -167,13 +171,25 @@ def share_input(p: Rep3, owner: str, value: Array | None, shape: tuple[int, ...]
         party.flush()
         return Share((mine, rest))
     if place == 1:
-        buf = party.recv(owner, "rep3.input", ring.wire_bytes(known.size))
-        return Share((ring.unpack(buf, shape), known))
+        into = np.empty(shape, ring.dtype)
+        steps = _given(p, owner, into)
+        if patient:
+            leave(p, [steps])
+        else:
+            alone(p, steps)
+        return Share((into, known))
     return Share((known, party.common(+1, "rep3/input").ring(ring, shape)))
+
+
+def _given(p: Rep3, owner: str, into: Array) -> Steps[None]:
+    """Receive an owner's part."""
+    (got,) = yield ((owner, "rep3.input", p.ring.wire_bytes(into.size)),)
+    into[...] = p.ring.unpack(got, into.shape)
 
 
 def share_bits(p: Rep3, owner: str, value: Array | None, shape: tuple[int, ...]) -> Share:
     """F_input for truth values: as `share_input` over GF(2), packed."""
+    p.settle()
     party, n = p.party, int(np.prod(shape, dtype=np.int64))
     if owner not in party.compute:
         return p.unpack(_bits_from_client(p, owner, n), shape)

@@ -314,6 +314,10 @@ ROUNDING = (
 )
 
 
+PATIENT = frozenset({"share_input", "trunc", "mul_trunc", "matmul_trunc", "select", "mul_into", "factored"})
+"""What runs as steps that write their results in place."""
+
+
 def _card(name: str, source: str, pattern: Pattern, leaks: str = "nothing") -> Card:
     return Card(
         functionality=name,
@@ -324,6 +328,7 @@ def _card(name: str, source: str, pattern: Pattern, leaks: str = "nothing") -> C
         material="pairwise AES-CTR streams",
         leaks=leaks,
         pattern=pattern,
+        patient=name in PATIENT,
     )
 
 

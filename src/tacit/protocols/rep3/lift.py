@@ -20,11 +20,12 @@ import numpy.typing as npt
 from tacit import kernels
 from tacit.algebra.ring import Ring
 from tacit.core.factors import lifted_bits
+from tacit.core.protocol import PATIENT_WIDTH
 from tacit.core.share import Share
 from tacit.errors import RangeError
 from tacit.kernels import Packed
 from tacit.kernels.waves import lift_bit, lift_part, lift_product
-from tacit.protocols.rep3.turns import Steps, run
+from tacit.protocols.rep3.turns import Steps, found, leave, run, seated
 
 if TYPE_CHECKING:
     from tacit.crypto.prg import Source
@@ -91,7 +92,10 @@ def in_place(
         into = (first, second) if high - low == n else (first[low:high], second[low:high])
         return make(q, low, high, into)
 
-    run(p, n, steps, bits)
+    if p.patient and p.ring.width <= PATIENT_WIDTH:
+        leave(p, seated(p, found(p, n, bits), steps))
+    else:
+        run(p, n, steps, bits)
     return Share((first, second)).reshape(*shape)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -89,24 +90,47 @@ def alone(p: Rep3, steps: Steps[T]) -> T:
         return end.value
 
 
+@dataclass(slots=True)
+class Running:
+    """A protocol on its way: what it waits for, and its result in the end."""
+
+    steps: Steps[Any]
+    wanted: tuple[Expected, ...] | None = None
+    result: Any = None
+
+    def go_on(self, p: Rep3) -> bool:
+        """Receive what is waited for and run to the next wave, whose messages leave; say whether there is one."""
+        got = None if self.wanted is None else [p.party.recv(*w) for w in self.wanted]
+        try:
+            self.wanted = self.steps.send(got)  # type: ignore[arg-type]
+            return True
+        except StopIteration as end:
+            self.result = end.value
+            return False
+        finally:
+            p.party.flush()
+
+
 def together(p: Rep3, every: list[Steps[T]]) -> list[T]:
     """Run several protocols wave by wave; each goes on as soon as it has its messages, and what it sends leaves."""
-    results: list[Any] = [None] * len(every)
-    wanted: list[tuple[Expected, ...] | None] = [None] * len(every)
-    live = list(range(len(every)))
+    running = [Running(steps) for steps in every]
+    live = running
     while live:
-        going = []
-        for i in live:
-            expected = wanted[i]
-            got = None if expected is None else [p.party.recv(*w) for w in expected]
-            try:
-                wanted[i] = every[i].send(got)  # type: ignore[arg-type]
-                going.append(i)
-            except StopIteration as end:
-                results[i] = end.value
-            p.party.flush()
-        live = going
-    return results
+        live = [r for r in live if r.go_on(p)]
+    return [r.result for r in running]
+
+
+def leave(p: Rep3, every: list[Steps[Any]]) -> None:
+    """Begin protocols that write their results in place, and leave them until `settle` (decision 0072)."""
+    p.waiting += [r for r in map(Running, every) if r.go_on(p)]
+
+
+def settle(p: Rep3) -> None:
+    """Run what has been left to its end, wave by wave."""
+    while p.waiting:
+        p.waiting[:] = [r for r in p.waiting if r.go_on(p)]
+    while p.last:
+        p.last.pop(0)()
 
 
 def pieces(n: int, network: Network, bits: int) -> list[tuple[int, int, int]]:
@@ -154,15 +178,28 @@ def rows_at_once(m: int, k: int, n: int, network: Network) -> int:
 
 def run(p: Rep3, n: int, make: Callable[[Rep3, int, int], Steps[T]], bits: int = 64) -> list[T]:
     """Run `make(p, start, stop)` on the pieces of n elements, with the roles turned from third to third; in order."""
-    network = p.party.network
-    at_once = network.bytes_per_s >= LOOPBACK.bytes_per_s and one_role(n, network, bits)
-    found = [] if at_once else pieces(n, network, bits)
-    if len(found) <= 1:
+    some = found(p, n, bits)
+    if len(some) == 1:
         return [alone(p, make(p, 0, n))]
-    seats = [p.turned(r) for r in range(3)]
-    results = together(p, [make(seats[r], low, high) for r, low, high in found])
-    order = sorted(range(len(found)), key=lambda i: found[i][1])
+    results = together(p, seated(p, some, make))
+    order = sorted(range(len(some)), key=lambda i: some[i][1])
     return [results[i] for i in order]
+
+
+def found(p: Rep3, n: int, bits: int) -> list[tuple[int, int, int]]:
+    """Return the pieces of n elements on this party's network, soon where there is only one."""
+    network = p.party.network
+    if network.bytes_per_s >= LOOPBACK.bytes_per_s and one_role(n, network, bits):
+        return [(0, 0, n)]
+    return pieces(n, network, bits)
+
+
+def seated(
+    p: Rep3, some: list[tuple[int, int, int]], make: Callable[[Rep3, int, int], Steps[T]]
+) -> list[Steps[T]]:
+    """Return the steps of pieces, each with its roles."""
+    seats = [p.turned(r) for r in range(3)] if len(some) > 1 else [p]
+    return [make(seats[r], low, high) for r, low, high in some]
 
 
 def joined(shares: list[Share], shape: tuple[int, ...]) -> Share:

@@ -1,0 +1,215 @@
+"""Which equations may share their rounds with the next ones (decision 0072).
+
+A product's result is needed by whoever reads it, not by the equation that follows in the Program. A run begins such
+calls and leaves them; before the first equation that reads what they make, all of them end together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tacit.array.loop import infer, scan_types
+from tacit.array.ops import table
+from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
+
+PATIENT = frozenset({"mul", "square", "matmul", "conv", "div"})
+"""Operations whose lowering ends in a call that may be left: nothing of it reads the results before `settle`."""
+WAITING_ELEMENTS = 1 << 20
+"""Results that may wait at a time: their operands and masks are held as long."""
+
+
+def patient(eqn: Eqn, ins: Sequence[Aval], outs: Sequence[Aval]) -> bool:
+    """Whether an equation's calls may be left: products with truncation, in the clear of at most one operand."""
+    if eqn.op not in PATIENT or outs[0].where != SECRET or outs[0].size > WAITING_ELEMENTS:
+        return False
+    known = [a for a in ins if a.where == PUBLIC]
+    if known or eqn.op == "div":
+        return (
+            bool(known)
+            and ins[-1 if eqn.op == "div" else ins.index(known[0])] in known
+            and known[0].kind == "fixed"
+        )
+    return all(a.kind == "fixed" for a in ins)
+
+
+def _talks(eqn: Eqn, outs: Sequence[Aval]) -> bool:
+    """Whether an equation sends messages, those of sharing its operands left out."""
+    return eqn.op in ("reveal", "scan") or (outs[0].where == SECRET and not table()[eqn.op].local)
+
+
+SHARING = PATIENT | {"add", "sub", "concat"}
+"""Operations that share every operand which one owner knows."""
+SHARED_ELEMENTS = 1 << 12
+"""A larger array is not shared before it is needed."""
+
+
+def is_shared_at_once(a: Aval) -> bool:
+    """Whether a value is shared with others of an operation of SHARING."""
+    return bool(a.owner) and a.kind != "bool"
+
+
+def shared_ahead(program: Program, avals: dict[int, Aval]) -> list[tuple[int, ...]]:
+    """Return, for each equation, the owners' values to share just before it: all that are known by then, at once."""
+    wanted: dict[int, int] = {}
+    made = {spec.var: -1 for spec in program.inputs}
+    for at, eqn in enumerate(program.eqns):
+        made.update(dict.fromkeys(eqn.outs, at))
+        if eqn.op in SHARING and avals[eqn.outs[0]].where == SECRET:
+            for v in eqn.ins:
+                if is_shared_at_once(avals[v]):
+                    wanted.setdefault(v, at)
+    found: list[tuple[int, ...]] = [()] * len(program.eqns)
+    while wanted:
+        first = min(wanted.values())
+        now = [
+            v
+            for v, at in wanted.items()
+            if at == first or (made[v] < first and avals[v].size <= SHARED_ELEMENTS)
+        ]
+        found[first] = tuple(now)
+        for v in now:
+            del wanted[v]
+    return found
+
+
+@dataclass(slots=True)
+class Waiting:
+    """Follows, equation by equation, which results are not there yet."""
+
+    outs: set[int] = field(default_factory=set)
+    elements: int = 0
+
+    def take(self, eqn: Eqn, ins: Sequence[Aval], outs: Sequence[Aval]) -> tuple[bool, bool]:
+        """Return whether all that waits must end before an equation, and whether its own calls may be left."""
+        left, size = patient(eqn, ins, outs), sum(a.size for a in outs)
+        talks = _talks(eqn, outs)
+        ends = bool(self.outs) and (
+            not self.outs.isdisjoint(eqn.ins)
+            or (talks and not left)
+            or (left and self.elements + size > WAITING_ELEMENTS)
+        )
+        if ends:
+            self.outs.clear()
+            self.elements = 0
+        if left:
+            self.outs.update(eqn.outs)
+            self.elements += size
+        return ends, left
+
+
+# -- the order of equations -------------------------------------------------------------------------------
+
+WINDOW = 128
+"""Equations that an equation may be moved across, upwards: what it makes lives as much longer."""
+ROUNDS = {"mul": 2, "square": 2, "matmul": 2, "conv": 2, "select": 2, "reveal": 1}
+"""About how many rounds operations take, others SEVERAL: which of two comes first is decided by what follows them."""
+SEVERAL = 8
+
+
+def gather(program: Program) -> Program:
+    """Put equations that may share their rounds next to each other, those of loops too.
+
+    In turn: the next equation that sends messages; if it may be left, with all others of the window that may and depend
+    on nothing that is still to come. It is put off while a longer chain of others begins with an equation that may not.
+    """
+    return _gathered(program, None)
+
+
+def _gathered(program: Program, ins: list[Aval] | None) -> Program:
+    avals = infer(program, ins)
+    eqns = [_inside(e, avals) if e.op == "scan" else e for e in program.eqns]
+    order = _Order(eqns, avals)
+    return program.replace(eqns=tuple(eqns[i] for i in order.run()))
+
+
+def _inside(eqn: Eqn, avals: dict[int, Aval]) -> Eqn:
+    body = _gathered(eqn.params["body"], scan_types([avals[v] for v in eqn.ins], eqn.params)[0])
+    return Eqn(eqn.op, eqn.ins, eqn.outs, {**eqn.params, "body": body}, eqn.source)
+
+
+class _Order:
+    """Equations by number, in a new order."""
+
+    def __init__(self, eqns: list[Eqn], avals: dict[int, Aval]) -> None:
+        self.eqns = eqns
+        results = [[avals[v] for v in e.outs] for e in eqns]
+        self.talks = [_talks(e, outs) for e, outs in zip(eqns, results, strict=True)]
+        self.left = [
+            patient(e, [avals[v] for v in e.ins], outs) for e, outs in zip(eqns, results, strict=True)
+        ]
+        self.secret = [outs[0].where == SECRET for outs in results]
+        self.size = [sum(a.size for a in outs) for outs in results]
+        self.height = self._heights()
+        self.maker = {v: i for i, e in enumerate(eqns) for v in e.outs}
+        self.rest = list(range(len(eqns)))
+        self.made: list[int] = []
+
+    def _heights(self) -> list[int]:
+        """Return the rounds of the longest chain that begins with each equation."""
+        after: dict[int, int] = {}
+        heights = [0] * len(self.eqns)
+        for i in reversed(range(len(self.eqns))):
+            eqn = self.eqns[i]
+            own = ROUNDS.get(eqn.op, SEVERAL) if self.talks[i] else 0
+            heights[i] = own + max((after.get(v, 0) for v in eqn.outs), default=0)
+            for v in eqn.ins:
+                after[v] = max(after.get(v, 0), heights[i])
+        return heights
+
+    def run(self) -> list[int]:
+        """Return the numbers of the equations in their new order."""
+        while self.rest:
+            first, ready = self._ready()
+            if first is None:
+                self._emit(self._owners_first(set(self.rest[: WINDOW + 1])))
+                continue
+            top = max(ready, key=lambda i: self.height[i])
+            group = [first]
+            if self.left[first] and not self.left[top] and self.height[top] > self.height[first]:
+                group = [top]
+            elif self.left[first]:
+                group, size = [], 0
+                for i in ready:
+                    if self.left[i] and (i == first or size + self.size[i] <= WAITING_ELEMENTS):
+                        group.append(i)
+                        size += self.size[i]
+            before = [i for i in self.rest[: self.rest.index(first)] if i not in self.blocked]
+            self._emit(self._owners_first({*before, *self._needed(group)} - set(group)))
+            self._emit(group)
+        return self.made
+
+    def _ready(self) -> tuple[int | None, list[int]]:
+        """Return the next equation with messages, and all of the window that depend on no others."""
+        late: set[int] = set()
+        ready: list[int] = []
+        self.blocked: set[int] = set()
+        for i in self.rest[: WINDOW + 1]:
+            eqn = self.eqns[i]
+            if not late.isdisjoint(eqn.ins):
+                self.blocked.add(i)
+            elif self.talks[i]:
+                ready.append(i)
+            if i in self.blocked or self.talks[i]:
+                late.update(eqn.outs)
+        return (ready[0] if ready else None), ready
+
+    def _needed(self, group: list[int]) -> set[int]:
+        """Return what is still to be computed for a group."""
+        waiting, found, todo = set(self.rest[: WINDOW + 1]), set(), list(group)
+        while todo:
+            for v in self.eqns[todo.pop()].ins:
+                i = self.maker.get(v)
+                if i is not None and i in waiting and i not in found:
+                    found.add(i)
+                    todo.append(i)
+        return found
+
+    def _owners_first(self, some: set[int]) -> list[int]:
+        """Return equations without messages, those in the clear first: then all that is shared is shared at once."""
+        return sorted(some, key=lambda i: (self.secret[i], i))
+
+    def _emit(self, some: list[int]) -> None:
+        self.made += some
+        gone = set(some)
+        self.rest = [i for i in self.rest if i not in gone]

@@ -1,0 +1,148 @@
+"""Calls that are left end together: the same values and bytes, in the rounds of the longest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from test_costs import metered, predicted
+from test_factored import Square
+
+from tacit import testing
+from tacit.algebra.ring import Ring
+from tacit.core.share import Share
+from tacit.core.timing import LOOPBACK, Network
+from tacit.protocols.rep3.cards import PATIENT
+from tacit.testing import NAMES
+
+F = 8
+RING = Ring(64)
+SIZES = (1, 70, 5000, 40_000)
+NETWORKS = (LOOPBACK, Network("far", 40_000, 1_000_000), Network("narrow", 200, 40_000_000))
+"""On which no array here has its roles turned but the largest; all but the least; and more, in blocks."""
+
+
+def call(p: Any, kind: str, n: int, at: int) -> Callable[[], Share]:
+    """Return one call, on values that follow from its number."""
+    values = RING.encode_ints(np.arange(n) % 97 * (at + 3) - 50)
+    if kind == "share_input":
+        owner = NAMES[at % 3]
+        return lambda: p.share_input(owner, values if p.party.name == owner else None, (n,))
+    x = testing.scatter(p, values)
+    column = testing.scatter(p, RING.encode_ints(np.arange(-3, 5)).reshape(8, 1))
+    bits = testing.scatter_planes(p, np.full((1, -(-n // 64)), 0x123456789ABCDEF, np.uint64), n)
+    return {
+        "trunc": lambda: p.trunc(x, F),
+        "mul_trunc": lambda: p.mul_trunc(x, x, F),
+        "matmul_trunc": lambda: p.matmul_trunc(column, x.reshape(1, n), F),
+        "select": lambda: p.select(bits, x),
+        "mul_into": lambda: p.mul_into(x, x, F, RING),
+        "factored": lambda: p.factored(x, Square(64, F)),
+    }[kind]
+
+
+def drawn(seed: int) -> list[tuple[str, int]]:
+    """Return some calls in random order."""
+    rng, kinds = np.random.default_rng(seed), sorted(PATIENT)
+    return [(kinds[rng.integers(len(kinds))], SIZES[rng.integers(len(SIZES))]) for _ in range(5)]
+
+
+def one_by_one(p: Any, some: list[tuple[str, int]]) -> list[Share]:
+    """Run calls in turn, after one that leaves the parties apart."""
+    apart(p)
+    return [call(p, kind, n, at)() for at, (kind, n) in enumerate(some)]
+
+
+def at_once(p: Any, some: list[tuple[str, int]]) -> list[Share]:
+    """Leave all calls but the last, which may not be left."""
+    apart(p)
+    made = []
+    with p.together():
+        made = [call(p, kind, n, at)() for at, (kind, n) in enumerate(some)]
+    p.reveal(made[0], [NAMES[1]])
+    return made
+
+
+def apart(p: Any) -> None:
+    """Let the parties' clocks differ."""
+    p.trunc(testing.scatter(p, RING.zeros((3,))), F)
+    p.reveal(testing.scatter(p, RING.zeros((2,))), [NAMES[2]])
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda n: n.name)
+@pytest.mark.parametrize("seed", range(6))
+def test_values_bytes_and_rounds(seed: int, network: Network) -> None:
+    some = drawn(seed)
+    found = testing.run("rep3", 64, lambda p: at_once(p, some), seed=seed, network=network)
+    alone = testing.run("rep3", 64, lambda p: one_by_one(p, some), seed=seed, network=network)
+    for name in NAMES[:3]:
+        for a, b in zip(found[name], alone[name], strict=True):
+            assert all(np.array_equal(x, y) for x, y in zip(a.parts, b.parts, strict=True)), f"{name} {some}"
+    real = metered("rep3", 64, lambda p: at_once(p, some), 3, "", network)
+    model = predicted("rep3", 64, lambda p: at_once(p, some), 3, "", network)
+    assert +Counter(real.links) == +Counter(model.links), f"{some}: bytes"
+    assert {n: real.depth[n] for n in NAMES[:3]} == {n: model.depth[n] for n in NAMES[:3]}, f"{some}: rounds"
+    longest = max(rounds(network, [each]) for each in some)
+    assert rounds(network, some) <= longest + 1, f"{some}"
+
+
+def rounds(network: Network, some: list[tuple[str, int]]) -> int:
+    """Return the rounds of calls that share theirs."""
+
+    def body(p: Any) -> None:
+        with p.together():
+            for at, (kind, n) in enumerate(some):
+                call(p, kind, n, at)()
+
+    return predicted("rep3", 64, body, 3, "", network).rounds
+
+
+@pytest.mark.parametrize("width", [40, 128])
+def test_other_rings(width: int) -> None:
+    """In rings of more than a word calls are not left, and nothing else changes."""
+
+    def body(p: Any) -> list[Share]:
+        x = testing.scatter(p, Ring(width).encode_ints(np.arange(-3, 5)))
+        with p.together():
+            made = [
+                p.mul_trunc(x, x, 1),
+                p.trunc(x, 1),
+                p.share_input(NAMES[1], Ring(width).zeros((2,)), (2,)),
+            ]
+            total = p.total([p.trunc(x, 1), p.trunc(x, 2)])
+        return [*made, total]
+
+    found = testing.run("rep3", width, body)
+    values = [
+        Ring(width).to_ints(testing.gather({n: found[n][i] for n in NAMES[:3]}, "rep3", Ring(width)))
+        for i in range(4)
+    ]
+    x = np.arange(-3, 5)
+    for got, want in zip(values, (x * x / 2, x / 2, np.zeros(2), x / 2 + x / 4), strict=True):
+        assert np.all(np.abs(got.astype(np.float64) - want) < 2)
+    real, model = (f("rep3", width, body, 3, "") for f in (metered, predicted))
+    assert +Counter(real.links) == +Counter(model.links) and real.rounds == model.rounds
+
+
+def test_bits_and_agreed_values_end_what_waits() -> None:
+    """Their messages are not of those that may be left, and come after them."""
+
+    def body(p: Any) -> list[Share]:
+        x = testing.scatter(p, RING.encode_ints(np.arange(100)))
+        with p.later():
+            first = p.mul_trunc(x, x, F)
+            p.agree(RING.zeros((3,)))
+            second = p.trunc(x, F)
+            p.share_bits(NAMES[0], np.zeros(4, np.uint8), (4,))
+        p.settle()
+        return [first, second]
+
+    found = testing.run("rep3", 64, body)
+    for i, want in enumerate((np.arange(100) ** 2 / 2**F, np.arange(100) / 2**F)):
+        got = RING.to_ints(testing.gather({n: found[n][i] for n in NAMES[:3]}, "rep3", RING))
+        assert np.all(np.abs(got.astype(np.float64) - want) < 1)
+    real, model = (f("rep3", 64, body, 3, "") for f in (metered, predicted))
+    assert real.rounds == model.rounds
