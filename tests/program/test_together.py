@@ -1,0 +1,137 @@
+"""Independent products share their rounds: the same equations and answers, the predicted cost is the metered cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from program_gen import programs
+
+from tacit import testing
+from tacit.array import functions as fn
+from tacit.array.analyse import predict
+from tacit.array.interpret import Trace, reveal
+from tacit.array.loop import infer
+from tacit.array.passes import localise, once, prune
+from tacit.array.program import Program, parse
+from tacit.array.ranges import fit
+from tacit.array.repeat import repeat
+from tacit.array.runtime import Format, Runtime
+from tacit.array.together import WAITING_ELEMENTS, Waiting, gather, shared_ahead
+from tacit.errors import RangeError
+from tacit.study import run_clear
+
+COMPUTE = ("alice", "bob", "carol")
+PARTIES = (*COMPUTE, "dave")
+FMT = Format(64, 16)
+
+
+def values() -> dict[str, dict[str, Any]]:
+    rng = np.random.default_rng(3)
+    return {o: {"x": np.round(rng.uniform(-2, 2, (5, 4)), 3)} for o in PARTIES}
+
+
+def training() -> Program:
+    """Record a step of a model with two layers, a loop that has one more, and means of what four owners hold."""
+    trace = Trace()
+    x, w, v, d = (trace.input("x", o, (5, 4), "fixed", -2, 2) for o in PARTIES)
+    hidden = x @ w.T + d @ v.T
+    error = hidden * 0.25 - 0.125
+    grads = [error.T @ x, error @ w, error * error, (error * 0.3).sum(axis=0)]
+    steps = [w - grads[0] * 0.01, v - grads[1] * 0.02, grads[2] * 0.7]
+
+    def turn(consts: list[Any], carry: list[Any], row: list[Any]) -> tuple[list[Any], list[Any]]:
+        a, b = carry
+        halves = [a * consts[0] * row[0], b * consts[0] * row[0]]
+        return [fn.minimum(fn.maximum(h, -4), 4) for h in halves], []
+
+    carried, _ = repeat(turn, [v], steps[:2], [(-4, 4)] * 2, [[0.1, 0.2]])
+    means = [fn.mean(each * other) for each, other in ((x, w), (w, v), (x, x), (x, x))]
+    for i, a in enumerate([*steps, *carried, *means, grads[3]]):
+        reveal(a, why="test", name=f"r{i}")
+    return trace.program()
+
+
+def run(program: Program, fmt: Format = FMT) -> tuple[dict[str, Any], dict[str, Any]]:
+    def body(p: Any) -> Any:
+        runtime = Runtime(p, fmt, PARTIES)
+        return runtime.run(program, values()[p.party.name]), p.party.mesh.meter.snapshot()
+
+    out = testing.run("rep3", fmt.width, body, clients=("dave",), seed=3)
+    return out["alice"][0], {n: s for n, (_, s) in out.items()}
+
+
+@pytest.mark.parametrize("fmt", [FMT, Format(128, 30)], ids=str)
+def test_gathered_programs(fmt: Format) -> None:
+    plain = once(localise(training()))
+    made = gather(plain)
+    assert Counter(e.outs for e in plain.eqns) == Counter(e.outs for e in made.eqns)
+    assert infer(made) == infer(plain)
+    want = run_clear(plain, fmt, values())
+    assert all(np.array_equal(want[k], v) for k, v in run_clear(made, fmt, values()).items())
+    rounds = []
+    for program in (plain, prune(made)):
+        got, meters = run(parse(program.text()), fmt)
+        for name, value in want.items():
+            assert np.allclose(got[name], value, atol=60 * 2.0**-fmt.frac_bits), name
+        cost = predict(program, "rep3", fmt, COMPUTE, PARTIES)
+        assert cost.rounds == max(s.rounds for s in meters.values())
+        sent = {(me, to): t.payload_sent for me, s in meters.items() for to, t in s.peers.items()}
+        assert {k: n for k, n in sent.items() if n} == {k: n for k, n in cost.links.items() if n}
+        rounds.append(cost.rounds)
+    # In wider rings nothing is left, and another order may take a round more or less.
+    assert rounds[1] <= rounds[0] + (-8 if fmt.width == 64 else 1)
+    assert gather(made).text() == made.text()
+
+
+def test_what_may_wait_does_until_it_is_read() -> None:
+    program = prune(gather(localise(training())))
+    avals, waiting = infer(program), Waiting()
+    held: set[int] = set()
+    for eqn in program.eqns:
+        ends, left = waiting.take(eqn, [avals[v] for v in eqn.ins], [avals[v] for v in eqn.outs])
+        held = set() if ends else held
+        assert held.isdisjoint(eqn.ins)
+        held |= set(eqn.outs) if left else set()
+    shared = [v for each in shared_ahead(program, avals) for v in each]
+    assert len(shared) == len(set(shared)) > 0
+
+
+def test_large_results_do_not_wait() -> None:
+    trace = Trace()
+    x, y = (trace.input("x", o, (WAITING_ELEMENTS + 1,), "fixed", -1, 1) for o in COMPUTE[:2])
+    product = x * y
+    program = prune(trace.program([product, x * product]))
+    avals = infer(program)
+    for eqn in program.eqns:
+        assert Waiting().take(eqn, [avals[v] for v in eqn.ins], [avals[v] for v in eqn.outs]) == (
+            False,
+            False,
+        )
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(program=programs(most=8))
+def test_random_programs(program: Program) -> None:
+    """The same equations, each after what it needs, and the same answers in the clear."""
+    before = once(prune(program))
+    after = gather(before)
+    assert Counter((e.op, e.ins, e.outs) for e in before.eqns) == Counter(
+        (e.op, e.ins, e.outs) for e in after.eqns
+    )
+    assert infer(after) == infer(before)
+    try:
+        fmt = fit(before)
+    except RangeError:
+        return
+    rng, n = np.random.default_rng(1), program.inputs[0].aval.shape
+    arrays = {
+        "alice": {"x": rng.integers(-2, 3, n) * 1.5},
+        "bob": {"k": rng.integers(-5, 10, n)},
+        "carol": {"b": rng.integers(0, 2, n).astype(bool)},
+    }
+    was, now = (run_clear(parse(each.text()), fmt, arrays) for each in (before, after))
+    assert was.keys() == now.keys() and all(np.array_equal(was[k], now[k]) for k in was)
