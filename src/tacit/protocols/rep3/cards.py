@@ -314,7 +314,9 @@ ROUNDING = (
 )
 
 
-PATIENT = frozenset({"share_input", "trunc", "mul_trunc", "matmul_trunc", "select", "mul_into", "factored"})
+PATIENT = frozenset(
+    {"share_input", "trunc", "mul_trunc", "matmul_trunc", "select", "mul_into", "factored", "combine"}
+)
 """What runs as steps that write their results in place."""
 
 

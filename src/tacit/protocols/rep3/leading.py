@@ -21,8 +21,9 @@ from tacit.core.share import Planes, Share
 from tacit.errors import RangeError
 from tacit.kernels.waves import bits_left, bits_right
 from tacit.protocols.rep3 import trees
+from tacit.protocols.rep3.lift import Into
 from tacit.protocols.rep3.trees import NONE, Plan, climb, plan
-from tacit.protocols.rep3.turns import Steps, joined_planes, run
+from tacit.protocols.rep3.turns import Steps, joined_planes, leave_or_run, run
 
 if TYPE_CHECKING:
     from tacit.protocols.rep3 import Rep3
@@ -174,38 +175,43 @@ def combine(p: Rep3, b: Planes, weights: Array, widths: Sequence[int]) -> list[S
         raise RangeError(f"sums of {max(widths)} bits do not fit a ring of {p.ring.width} bits, at most 64")
     weights = np.ascontiguousarray(weights, np.uint64)
 
-    def steps(q: Rep3, low: int, high: int) -> Steps[list[Share]]:
+    rings = [Ring(w) for w in widths]
+    sums = [(np.empty(b.n, r.dtype), np.empty(b.n, r.dtype)) for r in rings]
+
+    def steps(q: Rep3, low: int, high: int) -> Steps[None]:
         lanes = slice(-(-low // 64), -(-high // 64))
         parts = [np.ascontiguousarray(part[:, lanes]) for part in b.parts]
-        return _combine(q, parts[0], parts[1], high - low, weights, [Ring(w) for w in widths])
+        into = [(first[low:high], second[low:high]) for first, second in sums]
+        return _combine(q, parts[0], parts[1], weights, rings, into)
 
-    pieces = run(p, b.n, steps, b.planes * p.ring.width)
-    if len(pieces) == 1:
-        return pieces[0]
-    return [
-        Share(tuple(np.concatenate(ps) for ps in zip(*(s.parts for s in o), strict=True)))
-        for o in zip(*pieces, strict=True)
-    ]
+    leave_or_run(p, b.n, steps, b.planes * p.ring.width)
+    return [Share(parts) for parts in sums]
 
 
-def _combine(q: Rep3, b0: Array, b1: Array, n: int, weights: Array, rings: list[Ring]) -> Steps[list[Share]]:
-    party, ring, planes = q.party, q.ring, b0.shape[0]
+def _combine(
+    q: Rep3, b0: Array, b1: Array, weights: Array, rings: list[Ring], into: list[Into]
+) -> Steps[None]:
+    party, ring, planes, n = q.party, q.ring, b0.shape[0], into[0][0].size
     sizes, row = [r.wire_bytes(n) for r in rings], 8 * ring.wire_bytes(n)
     if party.index == 0:
         with2, with1 = q.common(+2, LABEL), q.common(+1, LABEL)
         rho = with2.packed(ring.width, planes * n, ring)
         rows = bits_left(b0 ^ b1, rho, ring.width * n, ring.width, n)
         party.send(party.peer(1), "rep3.combine", *rows.reshape(planes, row // 8))  # 1
-        return [Share((with2.ring(r, (n,)), with1.ring(r, (n,)))) for r in rings]
+        party.flush()
+        for r, (first, second) in zip(rings, into, strict=True):
+            with2.fill(r, first)
+            with1.fill(r, second)
+        return
     if party.index == 1:
         with0 = q.common(-1, LABEL)
-        t = [with0.ring(r, (n,)) for r in rings]
+        t = [with0.fill(r, first) for r, (first, _) in zip(rings, into, strict=True)]
         (got,) = yield ((party.peer(-1), "rep3.combine", planes * row // 8),)
         sums = bits_right(b1, got, row, weights, np.stack(t), False, ring.width)
     else:
         with0 = q.common(+1, LABEL)
         rho = with0.packed(ring.width, planes * n, ring)
-        t = [with0.ring(r, (n,)) for r in rings]
+        t = [with0.fill(r, second) for r, (_, second) in zip(rings, into, strict=True)]
         sums = bits_right(b0, rho, ring.width * n, weights, np.stack(t), True, ring.width)
     mine = [r.reduce(m) for r, m in zip(rings, sums, strict=True)]
     packed = [r.pack(m) for r, m in zip(rings, mine, strict=True)]
@@ -214,9 +220,7 @@ def _combine(q: Rep3, b0: Array, b1: Array, n: int, weights: Array, rings: list[
         yield ()
     party.send(other, "rep3.combine-exchange", *packed)  # 2
     (theirs,) = yield ((other, "rep3.combine-exchange", sum(sizes)),)
-    out, at = [], 0
-    for r, m, mask, size in zip(rings, mine, t, sizes, strict=True):
-        last = r.add(m, r.unpack(theirs[at : at + size].copy(), (n,)))
-        out.append(Share((mask, last) if party.index == 1 else (last, mask)))
+    at = 0
+    for r, m, parts, size in zip(rings, mine, into, sizes, strict=True):
+        r.add(m, r.unpack(theirs[at : at + size].copy(), (n,)), parts[party.index % 2])
         at += size
-    return out

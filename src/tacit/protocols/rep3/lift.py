@@ -20,12 +20,11 @@ import numpy.typing as npt
 from tacit import kernels
 from tacit.algebra.ring import Ring
 from tacit.core.factors import lifted_bits
-from tacit.core.protocol import PATIENT_WIDTH
 from tacit.core.share import Share
 from tacit.errors import RangeError
 from tacit.kernels import Packed
 from tacit.kernels.waves import lift_bit, lift_part, lift_product
-from tacit.protocols.rep3.turns import Steps, found, leave, run, seated
+from tacit.protocols.rep3.turns import Steps, leave_or_run
 
 if TYPE_CHECKING:
     from tacit.crypto.prg import Source
@@ -92,10 +91,7 @@ def in_place(
         into = (first, second) if high - low == n else (first[low:high], second[low:high])
         return make(q, low, high, into)
 
-    if p.patient and p.ring.width <= PATIENT_WIDTH:
-        leave(p, seated(p, found(p, n, bits), steps))
-    else:
-        run(p, n, steps, bits)
+    leave_or_run(p, n, steps, bits)
     return Share((first, second)).reshape(*shape)
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tacit.core.party import Party
+from tacit.core.protocol import PATIENT_WIDTH
 from tacit.core.share import Planes, Share
 from tacit.core.timing import LOOPBACK, Network
 
@@ -192,6 +193,18 @@ def found(p: Rep3, n: int, bits: int) -> list[tuple[int, int, int]]:
     if network.bytes_per_s >= LOOPBACK.bytes_per_s and one_role(n, network, bits):
         return [(0, 0, n)]
     return pieces(n, network, bits)
+
+
+def leave_or_run(p: Rep3, n: int, make: Callable[[Rep3, int, int], Steps[Any]], bits: int = 64) -> None:
+    """Run steps that write their results in place, or begin them, if they may be left.
+
+    In rings of up to 64 bits all that a piece draws it draws before it waits, so that streams are read in the order
+    of calls, whichever waits for which.
+    """
+    if p.patient and p.ring.width <= PATIENT_WIDTH:
+        leave(p, seated(p, found(p, n, bits), make))
+    else:
+        run(p, n, make, bits)
 
 
 def seated(

@@ -40,6 +40,7 @@ def call(p: Any, kind: str, n: int, at: int) -> Callable[[], Share]:
         "matmul_trunc": lambda: p.matmul_trunc(column, x.reshape(1, n), F),
         "select": lambda: p.select(bits, x),
         "mul_into": lambda: p.mul_into(x, x, F, RING),
+        "combine": lambda: p.combine(bits, np.full((2, 1), 3, np.uint64), [64, 20])[at % 2],
         "factored": lambda: p.factored(x, Square(64, F)),
     }[kind]
 
