@@ -228,6 +228,19 @@ def _multiplied_early(s: Secrets) -> Program:
     return lambda p, lab: p.mul_early(lab.share(s[0]), lab.share(s[1]))
 
 
+def _left(s: Secrets) -> Program:
+    """Begin two calls before either ends: no two may share a mask."""
+
+    def program(p: Any, lab: Lab) -> Share:
+        bits = [lab.share_bit(v) for v in s]
+        with p.together():
+            one, two = (p.combine(b, np.array([[1]], np.uint64), [p.ring.width])[0] for b in bits)
+            assert p.party.index < 1 or len(p.waiting) == 2
+        return p.add(one, two)
+
+    return program
+
+
 def _multiplied_into(s: Secrets) -> Program:
     return lambda p, lab: p.mul_into(lab.share(s[0]), lab.share(s[1]), 0, Ring(p.ring.width + 1))
 
@@ -586,6 +599,7 @@ TRIALS = [
     Trial("combine, two sums", _rep3(2), _combined_twice, values(0, 2, 2), None, pinned=2),
     Trial("mul_early", _rep3(2), _multiplied_early, values(-2, 2, 2), lambda s: signed(s[0] * s[1], 2)),
     Trial("mul_early, three bits", _rep3(3), _multiplied_early, [(0, 0), (3, -4), (-1, 2)], None, pinned=2),
+    Trial("two calls left", _rep3(1), _left, values(0, 2, 2), lambda s: signed(s[0] + s[1], 1)),
     Trial("mul_into", _rep3(3), _multiplied_into, [(0, 0), (1, 1), (1, -1)], None, pinned=1),
     Trial("mul_into, cut", _rep3(3), _multiplied_and_cut, [(0, 0), (1, 1), (1, -1)], None, pinned=1),
     *(
