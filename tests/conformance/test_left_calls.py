@@ -101,6 +101,34 @@ def rounds(network: Network, some: list[tuple[str, int]]) -> int:
     return predicted("rep3", 64, body, 3, "", network).rounds
 
 
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda n: n.name)
+@pytest.mark.parametrize("seed", range(2))
+def test_masks_are_drawn_in_the_order_of_calls(seed: int, network: Network) -> None:
+    """Of one stream, by calls of one functionality that wait for different messages, or for none."""
+    n, rng = (SIZES[1], SIZES[3])[seed], np.random.default_rng(seed)
+    x = rng.integers(-100, 100, n)
+
+    def body(p: Any) -> list[Share]:
+        held = testing.scatter(p, RING.encode_ints(x))
+        bits = testing.scatter_planes(p, np.full((1, -(-n // 64)), 2**64 - 1, np.uint64), n)
+        sums = [Square(64, 0), Square(64, 5), Square(20, 5), Square(64, 0)]
+        with p.together():
+            made = [p.factored(held, how) for how in sums]
+            made += [p.trunc(held, 0), p.trunc(held, 3), p.trunc(held, 5)]
+            made += [p.mul_trunc(held, held, 1), p.mul_into(held, held, 5, RING), p.mul_trunc(held, held, 5)]
+            made += [*p.combine(bits, np.full((2, 1), 3, np.uint64), [64, 20])[:1], p.select(bits, held)]
+        return made
+
+    found = testing.run("rep3", 64, body, seed=seed, network=network)
+    squares = [x * x / 2.0**f for f in (0, 5, 5, 0)]
+    others = [x, x / 8, x / 32, x * x / 2, x * x / 32, x * x / 32, np.full(n, 3), x]
+    for i, want in enumerate([*squares, *others]):
+        got = RING.to_ints(testing.gather({p: found[p][i] for p in NAMES[:3]}, "rep3", RING))
+        assert np.all(np.abs(got.astype(np.float64) - want) < 1 + (i < 4)), i
+    real, model = (f("rep3", 64, body, 3, "", network) for f in (metered, predicted))
+    assert +Counter(real.links) == +Counter(model.links) and real.rounds == model.rounds
+
+
 @pytest.mark.parametrize("width", [40, 128])
 def test_other_rings(width: int) -> None:
     """In rings of more than a word calls are not left, and nothing else changes."""

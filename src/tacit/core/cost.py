@@ -168,12 +168,13 @@ class CostModel(Ghost):
             ahead,
         )
         patient = self.patient and card.patient and self.ring.width <= PATIENT_WIDTH
-        if patient and sizes.get("owner", 0) >= 0:
+        if patient and waves and sizes.get("owner", 0) >= 0:
             begun = Begun(waves)
             begun.go_on(self.cost.depth, name)
             self._left.append((call, begun, name))
         else:
-            self.settle()
+            if waves:
+                self.settle()
             deepen(self.cost.depth, waves, name)
             self._exchange(call)
         for k, units in local.items():

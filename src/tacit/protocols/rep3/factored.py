@@ -62,8 +62,8 @@ def _second(q: Rep3, known: Array, how: Factors, into: Into) -> Steps[Share]:
     row, whole = ring.wire_bytes(n, how.width), ring.wire_bytes(n)
     rows, with0 = how.terms * row, q.common(-1, LABEL)
     if lifted.bits(ring) == 0:
-        (buf,) = yield ((party.peer(-1), lifted.label, rows),)
         t1 = with0.fill(ring, into[0])
+        (buf,) = yield ((party.peer(-1), lifted.label, rows),)
         mine = ring.sub(lifted.cut(ring, how.weigh(known, buf, 8 * row), True), t1)
         party.send(party.peer(1), lifted.label + "-part", ring.pack(mine))  # 2
         (summed,) = yield ((party.peer(1), lifted.label + "-part", whole),)
