@@ -41,7 +41,9 @@ def call(p: Any, kind: str, n: int, at: int) -> Callable[[], Share]:
         "select": lambda: p.select(bits, x),
         "mul_into": lambda: p.mul_into(x, x, F, RING),
         "combine": lambda: p.combine(bits, np.full((2, 1), 3, np.uint64), [64, 20])[at % 2],
-        "factored": lambda: p.factored(x, Square(64, F)),
+        "factored": lambda: (
+            p.factored(x, Square(64, F)) if at % 2 else p.over(Ring(32)).factored(x, Square(64, 30))
+        ),
     }[kind]
 
 
@@ -88,6 +90,18 @@ def test_values_bytes_and_rounds(seed: int, network: Network) -> None:
     assert {n: real.depth[n] for n in NAMES[:3]} == {n: model.depth[n] for n in NAMES[:3]}, f"{some}: rounds"
     longest = max(rounds(network, [each]) for each in some)
     assert rounds(network, some) <= longest + 1, f"{some}"
+
+
+@pytest.mark.parametrize("n", [70, 40_000])
+@pytest.mark.parametrize("kind", sorted(PATIENT))
+def test_calls_of_a_kind_draw_in_turn(kind: str, n: int) -> None:
+    """Both holders of a stream read it in the order of calls, whatever they wait for: here with a lift and without."""
+    some = [(kind, n), (kind, n), (kind, 70)]
+    found = testing.run("rep3", 64, lambda p: at_once(p, some), seed=1)
+    alone = testing.run("rep3", 64, lambda p: one_by_one(p, some), seed=1)
+    for name in NAMES[:3]:
+        for a, b in zip(found[name], alone[name], strict=True):
+            assert all(np.array_equal(x, y) for x, y in zip(a.parts, b.parts, strict=True)), name
 
 
 def rounds(network: Network, some: list[tuple[str, int]]) -> int:

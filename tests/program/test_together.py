@@ -15,6 +15,7 @@ from tacit.array import functions as fn
 from tacit.array.analyse import predict
 from tacit.array.interpret import Trace, reveal
 from tacit.array.loop import infer
+from tacit.array.merge import optimise
 from tacit.array.passes import localise, once, prune
 from tacit.array.program import Program, parse
 from tacit.array.ranges import fit
@@ -22,6 +23,7 @@ from tacit.array.repeat import repeat
 from tacit.array.runtime import Format, Runtime
 from tacit.array.together import WAITING_ELEMENTS, Waiting, gather, shared_ahead
 from tacit.errors import RangeError
+from tacit.net import memory
 from tacit.study import run_clear
 
 COMPUTE = ("alice", "bob", "carol")
@@ -111,6 +113,28 @@ def test_large_results_do_not_wait() -> None:
             False,
             False,
         )
+
+
+def test_nobody_paces_before_it_has_taken_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parties with roles turned send much to one another and leave it; each of them has to take it some time."""
+    monkeypatch.setattr(memory, "AHEAD_BYTES", 1 << 16)
+    trace = Trace()
+    x, y = (trace.input("x", o, (40_000,), "fixed", -2, 2) for o in COMPUTE[:2])
+    z = x + y
+    ends = [fn.sum(fn.sign(z - c), 0) for c in (0, 0.5)]
+    ends.append(fn.sum(z[:64] * z[:64], 0))
+    for i, end in enumerate(ends):
+        reveal(end, why="test", name=f"r{i}")
+    rng = np.random.default_rng(5)
+    arrays = {o: {"x": rng.integers(-8, 8, 40_000) / 4} for o in COMPUTE[:2]}
+    program = optimise(trace.program())
+    want = run_clear(program, FMT, arrays)
+
+    def body(p: Any) -> Any:
+        return Runtime(p, FMT, COMPUTE).run(program, arrays.get(p.party.name, {}))
+
+    got = testing.run("rep3", 64, body)["alice"]
+    assert all(np.allclose(got[k], v, atol=1e-2) for k, v in want.items())
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))

@@ -197,7 +197,7 @@ class Runtime:
 
     def step(self, eqn: Eqn, ins: list[Value], outs: list[Aval]) -> list[Value]:
         """Run one equation."""
-        self.p.party.mesh.pace()  # a party that receives nothing would queue the messages of the whole program
+        self.p.pace()  # a party that receives nothing would queue the messages of the whole program
         if eqn.op == "reveal":
             return [self._reveal(eqn, ins[0], outs[0])]
         if eqn.op == "scan":

@@ -248,6 +248,10 @@ class Protocol:
     def settle(self) -> None:
         """Let all calls that were left end, their rounds shared."""
 
+    def pace(self) -> None:
+        """Wait while a peer has yet to take much of what it was sent: between calls, and while none is left."""
+        self.party.mesh.pace()
+
     def total(self, terms: list[Share]) -> Share:
         """Return the sum of results of calls, which may have been left: it is there when they are."""
         return reduce(self.add, terms)

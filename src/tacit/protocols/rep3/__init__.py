@@ -42,6 +42,11 @@ class Rep3(Protocol):
 
     settle = turns.settle
 
+    def pace(self) -> None:
+        """Wait as ever, but not before this party has taken what it is sent: the others might wait for that."""
+        if not self.waiting:
+            super().pace()
+
     def total(self, terms: list[Share]) -> Share:
         """Return the sum of results of calls; if any was left, written over the first when all have ended."""
         if not self.waiting:
