@@ -25,7 +25,8 @@ def test_cards_are_complete(name: str) -> None:
     for m in messages:
         card = cls.cards[m]
         for field in fields(card):
-            assert getattr(card, field.name), f"{name}.{m}: the card lacks {field.name}"
+            told = getattr(card, field.name)
+            assert told or isinstance(told, bool), f"{name}.{m}: the card lacks {field.name}"
         assert card.functionality == m
         assert card.protocol == name
 
