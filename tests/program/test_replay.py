@@ -14,6 +14,8 @@ from tacit.array import ops
 from tacit.array.interpret import Trace
 from tacit.array.program import Program
 from tacit.array.repeat import repeat
+from tacit.array.runtime import Format
+from tacit.study import run_clear
 
 X = np.array([0.5, -1.25, 2.0])
 ROWS = np.array([[1.0, 2.0, 3.0], [-1.0, 0.5, 0.25], [4.0, 0.0, -2.0]])
@@ -65,3 +67,25 @@ def test_a_program_runs_again_with_other_inputs_and_computes_its_constants_once(
     assert once["neg"] and calls == once
     assert np.allclose(first, np.maximum(3 * X + 0.25, 0), atol=1e-4)
     assert np.allclose(second, np.maximum(-3 * X + 0.25, 0), atol=1e-4)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 4])
+def test_what_a_loop_carries_is_as_visible_as_it_becomes(length: int) -> None:
+    """A value may turn secret in fewer iterations than it takes until all that it makes secret has."""
+    trace = Trace()
+    x, y, z = (trace.input("x", owner, (3,), "fixed", -4, 4) for owner in ("alice", "bob", "bob"))
+
+    def body(consts: list[Any], carry: list[Any], row: list[Any]) -> tuple[list[Any], list[Any]]:
+        a, b, c = carry
+        made = [a * consts[0], a * 0.5 + b, b - c * row[0]]
+        return [fn.clip(v, -8, 8) for v in made], [c * 2]
+
+    ends, rows = repeat(body, [x + y], [z, z * 0.5, z - 1], [(-8, 8)] * 3, [np.arange(1.0, length + 1)])
+    for i, v in enumerate([*ends, *rows]):
+        tacit.reveal(v + z, why="test", name=f"r{i}")
+    program = trace.program()
+    given = {"alice": {"x": X}, "bob": {"x": X[::-1].copy()}}
+    want = run_clear(program, Format(64, 16), given)
+    with tacit.simulate("rep3", seed=3) as s:
+        found = s.run(program, given)["carol"]
+    assert all(np.allclose(found[k], v, atol=1e-2) for k, v in want.items())

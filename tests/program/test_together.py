@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from program_gen import programs
 
 from tacit import testing
+from tacit.algebra.ring import Ring
 from tacit.array import functions as fn
 from tacit.array.analyse import predict
 from tacit.array.interpret import Trace, reveal
@@ -20,7 +21,7 @@ from tacit.array.passes import localise, once, prune
 from tacit.array.program import Program, parse
 from tacit.array.ranges import fit
 from tacit.array.repeat import repeat
-from tacit.array.runtime import Format, Runtime
+from tacit.array.runtime import Format, Runtime, Value
 from tacit.array.together import WAITING_ELEMENTS, Waiting, gather, shared_ahead
 from tacit.errors import RangeError
 from tacit.net import memory
@@ -29,6 +30,7 @@ from tacit.study import run_clear
 COMPUTE = ("alice", "bob", "carol")
 PARTIES = (*COMPUTE, "dave")
 FMT = Format(64, 16)
+FMT_RING = Ring(FMT.width)
 
 
 def values() -> dict[str, dict[str, Any]]:
@@ -113,6 +115,34 @@ def test_large_results_do_not_wait() -> None:
             False,
             False,
         )
+
+
+def test_a_loop_carries_products_that_its_body_ends_with() -> None:
+    """And a block returns none that still waits: whoever runs it reads them at once."""
+    trace = Trace()
+    x, y = (trace.input("x", o, (5, 4), "fixed", -2, 2) for o in COMPUTE[:2])
+    z = x + y
+
+    def turn(consts: list[Any], carry: list[Any], row: list[Any]) -> tuple[list[Any], list[Any]]:
+        a, b = carry
+        return [b * consts[0] * 0.125, a * row[0]], [a * b]
+
+    ends, rows = repeat(turn, [z], [z, z * 0.25], [(-4, 4)] * 2, [[0.5, -0.75, 0.25]])
+    program = prune(trace.program([*ends, *rows]))
+    arrays = {o: values()[o]["x"] for o in COMPUTE[:2]}
+
+    def body(p: Any) -> Any:
+        given = [Value(i.aval, arrays[i.owner] if p.party.name == i.owner else None) for i in program.inputs]
+        runtime = Runtime(p, FMT, COMPUTE)
+        return [runtime.p.reveal(v.share, COMPUTE) for v in runtime.block(program, given)]
+
+    found = [FMT_RING.to_floats(v, FMT.frac_bits) for v in testing.run("rep3", 64, body)["bob"]]
+    a = b = z = arrays["alice"] + arrays["bob"]
+    b, piles = z * 0.25, []
+    for c in (0.5, -0.75, 0.25):
+        piles.append(a * b)
+        a, b = b * z * 0.125, a * c
+    assert all(np.allclose(v, w, atol=1e-3) for v, w in zip(found, (a, b, piles), strict=True))
 
 
 def test_nobody_paces_before_it_has_taken_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,7 +134,8 @@ def _settle(ins: Sequence[Aval], params: Params, fmt: Format | None) -> tuple[li
     current = list(carry)
     outs: list[Aval] = []
     env: dict[int, Aval] | None = None
-    for turn in range(max(length, 1)):
+    turn, moved = 0, True
+    while turn < length or moved:
         if turn * len(body.eqns) > MAX_TURNS:
             raise RangeError(
                 f"the range of a value carried through a loop of {length} iterations still grows after {turn}; "
@@ -143,8 +144,12 @@ def _settle(ins: Sequence[Aval], params: Params, fmt: Format | None) -> tuple[li
         env = infer(body, [*consts, *current, *rows], before=env, fmt=fmt)
         outs = [env[v] for v in body.outputs]
         merged = [_merge(a, b, fmt) for a, b in zip(current, outs[: len(current)], strict=True)]
+        if turn >= length:
+            # Every iteration runs on values as visible as in the last: what follows from that, and no wider range.
+            merged = [b if a.where != b.where else a for a, b in zip(current, merged, strict=True)]
         if merged == current or not length:
             break
+        moved = any(a.where != b.where for a, b in zip(current, merged, strict=True))
         current = [a if a == b else b for a, b in zip(current, merged, strict=True)]
         worst = max((a.magnitude for a in current), default=0)
         if worst > HUGE:
@@ -152,6 +157,7 @@ def _settle(ins: Sequence[Aval], params: Params, fmt: Format | None) -> tuple[li
                 "a value carried through a loop may grow without bound; clip it in the loop, or state what you "
                 "know with tacit.assume(x, lo, hi)"
             )
+        turn += 1
     return [*consts, *current, *rows], outs
 
 
