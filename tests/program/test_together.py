@@ -145,6 +145,30 @@ def test_a_loop_carries_products_that_its_body_ends_with() -> None:
     assert all(np.allclose(v, w, atol=1e-3) for v, w in zip(found, (a, b, piles), strict=True))
 
 
+def test_what_goes_on_with_results_of_a_call_ends_it_first() -> None:
+    """A convolution in groups copies its products; a secret that loses bits first is then multiplied."""
+    trace = Trace()
+    x, y = (trace.input("x", o, (4, 6), "fixed", -2, 2) for o in COMPUTE[:2])
+    big = trace.input("big", "carol", (4, 6), "fixed", -(2.0**30), 2.0**30)
+    z = x + y
+    axes = {"strides": [1], "low": [0], "high": [0], "base": [1], "dilation": [1], "groups": 3}
+    pairs = [fn.reshape(z, (1, 6, 4)), fn.reshape(z[:3], (9, 2, 1))]
+    made = [fn.square(z), trace.bind("conv", pairs, axes)[0], (big + z) * 2.0**-30, (big + x) * 1.1e-9]
+    for i, value in enumerate(made):
+        reveal(value, why="test", name=f"r{i}")
+    program = prune(trace.program())
+    rng = np.random.default_rng(9)
+    arrays: dict[str, Any] = {o: {"x": rng.integers(-8, 8, (4, 6)) / 4} for o in COMPUTE[:2]}
+    arrays["carol"] = {"big": rng.integers(-(2**29), 2**29, (4, 6)) / 1.0}
+    want = run_clear(program, FMT, arrays)
+
+    def body(p: Any) -> Any:
+        return Runtime(p, FMT, COMPUTE).run(program, arrays[p.party.name])
+
+    got = testing.run("rep3", 64, body)["alice"]
+    assert all(np.allclose(got[k], v, atol=4 * 2.0**-FMT.frac_bits) for k, v in want.items())
+
+
 def test_nobody_paces_before_it_has_taken_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parties with roles turned send much to one another and leave it; each of them has to take it some time."""
     monkeypatch.setattr(memory, "AHEAD_BYTES", 1 << 16)
