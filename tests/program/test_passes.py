@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tacit
 from tacit import testing
 from tacit.array import functions as fn
 from tacit.array.analyse import plan, predict
@@ -150,3 +151,13 @@ def test_the_same_equation_is_computed_once() -> None:
     (loop,) = (e for e in program.eqns if e.op == "scan")
     assert [e.op for e in loop.params["body"].eqns].count("square") == 1
     assert parse(program.text()).text() == once(program).text() == program.text()
+
+
+def test_what_differs_in_the_order_of_operands_or_a_parameter_stays() -> None:
+    trace = Trace()
+    x, y = (trace.input("x", o, (4,), "fixed", -1, 1) for o in ("alice", "bob"))
+    made = [x - y, y - x, x < y, y < x, fn.cumulative_sum(x, 0), fn.flip(x), tacit.assume(x, 0, 1)]
+    made += [x * 0.5, x * -0.5, x - y, tacit.assume(x, -1, 0), x[1:], x[:3]]
+    program = prune(trace.program(made))
+    # Of x − y alone there were two.
+    assert len(once(program).eqns) == len(program.eqns) - 1

@@ -211,5 +211,6 @@ def test_random_programs(program: Program) -> None:
         "bob": {"k": rng.integers(-5, 10, n)},
         "carol": {"b": rng.integers(0, 2, n).astype(bool)},
     }
-    was, now = (run_clear(parse(each.text()), fmt, arrays) for each in (before, after))
-    assert was.keys() == now.keys() and all(np.array_equal(was[k], now[k]) for k in was)
+    was, *others = (run_clear(parse(each.text()), fmt, arrays) for each in (program, before, after))
+    for now in others:
+        assert was.keys() == now.keys() and all(np.array_equal(was[k], now[k]) for k in was)
