@@ -228,3 +228,31 @@ def test_random_programs(program: Program) -> None:
     was, *others = (run_clear(parse(each.text()), fmt, arrays) for each in (program, before, after))
     for now in others:
         assert was.keys() == now.keys() and all(np.array_equal(was[k], now[k]) for k in was)
+
+
+@pytest.mark.parametrize("small_first", [True, False])
+def test_one_constant_of_many_products(small_first: bool) -> None:
+    """What is kept of a constant suits the bounds of the other factor, and no division."""
+    trace, spans = Trace(), {"small": 1.0, "large": 2.0**28}
+    inputs = []
+    for name, most in spans.items():
+        ours, theirs = (trace.input(name, o, (3,), "fixed", -most, most) for o in COMPUTE[:2])
+        inputs.append(ours + theirs)
+    third = np.array([1 / 3, 2 / 3, 1 / 2])
+    inputs = inputs if small_first else inputs[::-1]
+    for i, x in enumerate(inputs):
+        reveal(x * third, why="test", name=f"product{i}")
+    for i, x in reversed([*enumerate(inputs)]):
+        reveal(x / third, why="test", name=f"quotient{i}")
+    program = parse(prune(gather(once(trace.program()))).text())
+    assert sum(e.op == "const" for e in program.eqns) == 1
+    data = {n: np.array([v, -v, v - 0.5]) for n, v in spans.items()}
+    out = testing.run(
+        "rep3",
+        64,
+        lambda p: Runtime(p, FMT, PARTIES).run(program, data if p.party.name in COMPUTE[:2] else {}),
+        clients=("dave",),
+    )["alice"]
+    for i, name in enumerate(spans if small_first else [*spans][::-1]):
+        assert np.allclose(out[f"product{i}"], 2 * data[name] * third, rtol=2.0**-14, atol=2.0**-12)
+        assert np.allclose(out[f"quotient{i}"], 2 * data[name] / third, rtol=2.0**-14, atol=2.0**-12)
