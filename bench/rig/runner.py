@@ -131,7 +131,7 @@ class Bench:
                 if i < count[name]:
                     self.say(f"{w.name}: {title(name)} {i + 1} of {count[name]}")
                     with self._guard(w, name, out):
-                        before = runs[name][-1]["cold"] if runs[name] else out[name]["first"]
+                        before = runs[name][-1]["seconds"] if runs[name] else out[name]["first"]
                         runs[name].append(self._engine(name).run(self.options.timeout_s, before))
                     if "failed" in out[name]:
                         del runs[name]
