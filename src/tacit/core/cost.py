@@ -14,7 +14,7 @@ import numpy.typing as npt
 from tacit.algebra.ring import Ring
 from tacit.core.ghost import Ghost
 from tacit.core.party import Party
-from tacit.core.protocol import PATIENT_WIDTH, Begun, Card, Pieces, deepen
+from tacit.core.protocol import Begun, Card, Pieces, deepen
 from tacit.core.share import Matrix, Planes, Share
 from tacit.core.timing import Machine, default_machine, work
 from tacit.errors import NotRealised
@@ -167,8 +167,7 @@ class CostModel(Ghost):
             [wave.blocks if isinstance(wave, Pieces) else 1 for wave in waves],
             ahead,
         )
-        patient = self.patient and card.patient and self.ring.width <= PATIENT_WIDTH
-        if patient and waves and sizes.get("owner", 0) >= 0:
+        if self.may_leave and card.patient and waves and sizes.get("owner", 0) >= 0:
             begun = Begun(waves)
             begun.go_on(self.cost.depth, name)
             self._left.append((call, begun, name))

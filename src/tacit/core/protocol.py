@@ -228,6 +228,11 @@ class Protocol:
 
     # -- calls that share their rounds -----------------------------------------------------------------------
 
+    @property
+    def may_leave(self) -> bool:
+        """Whether a call whose card is patient is begun and left now."""
+        return self.patient and self.ring.width <= PATIENT_WIDTH
+
     @contextmanager
     def later(self) -> Iterator[None]:
         """Within, calls may be begun and left: nobody reads their results before `settle` (decision 0072)."""

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tacit import kernels
-from tacit.core.protocol import PATIENT_WIDTH
 from tacit.core.share import Gathered, Matrix, Planes, Share, laid_out
 from tacit.kernels import Packed
 from tacit.protocols.rep3 import twoparty
@@ -156,8 +155,8 @@ def share_input(p: Rep3, owner: str, value: Array | None, shape: tuple[int, ...]
     of a component, and would always round up if that were 0. Another owner: see `client`; two elements in all.
     """
     ring, party = p.ring, p.party
-    patient = p.patient and ring.width <= PATIENT_WIDTH and owner in party.compute
-    if not patient:
+    left = p.may_leave and owner in party.compute
+    if not left:
         p.settle()
     if owner not in party.compute:
         return _from_client(p, owner, shape)
@@ -173,7 +172,7 @@ def share_input(p: Rep3, owner: str, value: Array | None, shape: tuple[int, ...]
     if place == 1:
         into = np.empty(shape, ring.dtype)
         steps = _given(p, owner, into)
-        if patient:
+        if left:
             leave(p, [steps])
         else:
             alone(p, steps)

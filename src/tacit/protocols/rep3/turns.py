@@ -20,7 +20,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tacit.core.party import Party
-from tacit.core.protocol import PATIENT_WIDTH
 from tacit.core.share import Planes, Share
 from tacit.core.timing import LOOPBACK, Network
 
@@ -201,7 +200,7 @@ def leave_or_run(p: Rep3, n: int, make: Callable[[Rep3, int, int], Steps[Any]], 
     In rings of up to 64 bits all that a piece draws it draws before it waits, so that streams are read in the order
     of calls, whichever waits for which.
     """
-    if p.patient and p.ring.width <= PATIENT_WIDTH:
+    if p.may_leave:
         leave(p, seated(p, found(p, n, bits), make))
     else:
         run(p, n, make, bits)
