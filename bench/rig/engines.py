@@ -242,7 +242,8 @@ class Processes:
         """Run once, or in close succession if a run takes `about_s` and that is short.
 
         Seconds are from the common start until the slowest party has finished: "seconds" the median of the later half
-        of runs, "cold" of the first, which follows a pause in which other engines ran.
+        of runs, "cold" of the first, which follows a pause in which other engines ran. Of the same later half is each
+        party's processor time, "cpus".
         """
         self.call("meet", timeout_s)
         apart = max(LEAST_APART_S, APART * about_s)
@@ -255,12 +256,15 @@ class Processes:
         ends = [max(a["ends"][i] for a in answers) for i in range(len(starts))]
         times = [end - start for end, start in zip(ends, starts, strict=True)]
         # A run that was still going on when the next was to start makes that one look long.
-        warm = [times[i] for i in range(len(times) // 2, len(times)) if i and ends[i - 1] <= starts[i]]
+        later = range(len(times) // 2, len(times))
+        warm = [i for i in later if i and ends[i - 1] <= starts[i]] or [0]
+        cpus = [statistics.median(a["cpus"][i] for i in warm) for a in answers]
         sent = [c["tcp"] - a["sent_before"] for a, c in zip(answers, counts, strict=True)]
         return {
-            "seconds": statistics.median(warm or times[:1]),
+            "seconds": statistics.median(times[i] for i in warm),
             "cold": times[0],
-            "cpu": sum(a["cpu"] for a in answers),
+            "cpu": sum(cpus),
+            "cpus": cpus,
             "wire": [n // len(starts) for n in sent],
             "peak": max(c["peak"] for c in counts),
             "rounds": max(a["meter"].get("rounds", np.nan) for a in answers),

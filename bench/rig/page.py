@@ -164,6 +164,11 @@ def details(found: dict[str, Record]) -> list[str]:
     return table(head, rows)
 
 
+def per_round(seconds: float, e: Record) -> str:
+    """Return microseconds a round; nothing of results from before there was such a figure, or without rounds."""
+    return f"{1e6 * seconds / e['rounds']:.0f}" if seconds and e["rounds"] else ""
+
+
 def floors(found: dict[str, Record], network: Network, measured: dict[str, float]) -> list[str]:
     """Return Tacit's times beside the floor, and the traffic that the cost model predicts beside the meters'."""
     rows = []
@@ -178,13 +183,13 @@ def floors(found: dict[str, Record], network: Network, measured: dict[str, float
             least = list(floor.seconds(measured, busiest, e["products"]))
         same = e["predicted_bytes"] == e["payload"] and e["predicted_rounds"] == e["rounds"]
         exact = "yes" if same else f"{e['rounds']:.0f} rounds, {size(max(e['payload']))} metered"
-        round_us = f"{1e6 * e['seconds'] / e['rounds']:.0f}" if e["rounds"] else ""
+        round_us = [per_round(s, e) for s in (e["seconds"], max(e.get("cpus", [0.0])))]
         times_floor = [number(e["seconds"] / f) if f else "" for f in least]
-        rows.append([name, number(e["seconds"]), *map(number, least), *times_floor, round_us,
+        rows.append([name, number(e["seconds"]), *map(number, least), *times_floor, *round_us,
                      f"{e['predicted_rounds']}", size(busiest), exact])  # fmt: skip
     kinds = [""] if network.rtt_s else [" alone", " shared"]
     head = ["workload", "Tacit, s", *(f"floor{k}, s" for k in kinds), *(f"Tacit / floor{k}" for k in kinds),
-            "µs a round", "rounds", "bytes of the busiest party", "as metered"]  # fmt: skip
+            "µs a round", "processor µs a round", "rounds", "bytes of the busiest party", "as metered"]  # fmt: skip
     return table(head, rows)
 
 
@@ -284,6 +289,13 @@ def floor_in_words(m: dict[str, float]) -> str:
         f"of three takes {1e6 * m['tls_round_s']:.0f} µs here. All are medians (`bench/net.py`, `bench/rig/floor.py`)."
     )
 
+
+ROUNDS = (
+    "µs a round is the time from start to end over the rounds: where three parties share the cores it contains waiting "
+    "for the others. Processor µs a round is the processor time of the busiest party's process, all threads and the "
+    "kernel on its behalf, TLS included, over the rounds: no waiting asleep is in it, but looking for messages is, at "
+    "most 250 µs a receive, in which others that have work run first."
+)
 
 CORES = """
 Only Tacit, on loopback, its processes bound to cores. Fewer than three cores are shared by the three parties; of
@@ -389,7 +401,7 @@ def write(folder: Path, note: str, page: Path = PAGE) -> None:
             if network.rtt_s:
                 lines += ["### Beside rounds × latency + bytes / bandwidth", "", *formula(found), ""]
             else:
-                lines += [floor_in_words(where["measured"]), ""]
+                lines += [floor_in_words(where["measured"]), "", ROUNDS, ""]
         lines += [f"### Every column: {TITLES[name]}", "", *details(found), ""]
     numbers = sorted(int(p.name.removeprefix("cores-")) for p in folder.glob("cores-*"))
     if numbers:

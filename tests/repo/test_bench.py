@@ -167,6 +167,30 @@ def test_the_page_hides_no_loss() -> None:
     assert page.ratio(found["c"], "spu") == "3.00" and page.ratio(found["c"], "mpyc") == ""
 
 
+def beside_the_floor(more: dict[str, Any], measured: dict[str, float]) -> dict[str, str]:
+    """Return the row of one workload on loopback, by column."""
+    ours = result(
+        2.0, products=6e8, predicted_bytes=[4e8, 1, 1], payload=[4e8, 1, 1], predicted_rounds=4, rounds=4
+    )
+    lines = page.floors({"a": {"engines": {"tacit": ours | more}}}, NETWORKS["loopback"], measured)
+    head, row = ([cell.strip() for cell in line.split("|")[1:-1]] for line in (lines[0], lines[2]))
+    return dict(zip(head, row, strict=True))
+
+
+MEASURED = {
+    "tls_alone": 8e8, "tls_shared_one": 2e8, "tls_shared_both": 4e8,
+    "products_alone": 4e9, "products_shared": 1e9,
+}  # fmt: skip
+
+
+def test_a_round_has_elapsed_and_processor_time() -> None:
+    row = beside_the_floor({"cpus": [0.5, 1.0, 0.25]}, MEASURED)
+    assert (row["µs a round"], row["processor µs a round"]) == ("500000", "250000")
+    assert beside_the_floor({}, MEASURED)["processor µs a round"] == "", (
+        "results from before have no such figure"
+    )
+
+
 def test_numbers_read_well() -> None:
     assert [page.number(x) for x in (0, 0.00123, 0.0123, 0.123, 1.234, 12.34, 1234.5)] == [
         "0", "0.0012", "0.012", "0.12", "1.23", "12.3", "1234",
@@ -179,6 +203,7 @@ def test_summary_takes_medians() -> None:
         {
             "seconds": s,
             "cpu": s,
+            "cpus": [s, 2 * s, 4 - s],
             "cold": s,
             "wire": [1, 2, 3],
             "peak": 10 * s,
@@ -189,7 +214,7 @@ def test_summary_takes_medians() -> None:
     ]
     found = runner.summary(runs)
     assert (found["seconds"], found["least"], found["most"], found["peak"]) == (2.0, 1.0, 3.0, 30.0)
-    assert found["rounds"] is None and found["payload"] is None
+    assert found["rounds"] is None and found["payload"] is None and found["cpus"] == [2.0, 4.0, 2.0]
 
 
 def in_turn_of(asked: list[list[str]]) -> Any:
@@ -281,6 +306,7 @@ def test_three_processes_behind_a_relay_and_an_error_of_one() -> None:
         engine.prepare(w.program, w.small, data, 60)
         found = engine.run(60)
         assert found["rounds"] == 3 and found["payload"] == [5000, 4063, 4063]
+        assert all(0 < cpu < 60 for cpu in found["cpus"]) and found["cpu"] == sum(found["cpus"])
         assert min(found["wire"]) >= 4063 and found["seconds"] >= 3 * NETWORKS["lan"].rtt_s / 2
         short = engine.run(60, found["cold"])  # several in succession, counted as one
         assert (short["rounds"], short["payload"]) == (3, found["payload"])
