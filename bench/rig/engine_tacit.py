@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench.rig.floor import products
+from bench.rig.floor import drawn, products
 from bench.rig.live import live_shares
 from bench.rig.party import Array, Engine
 
@@ -192,9 +192,13 @@ class Tacit(Engine):
         return open_results(self.runtime, self.results)
 
     def meter(self) -> dict[str, float]:
-        """Return causal rounds and payload bytes so far."""
+        """Return causal rounds, payload bytes and bytes drawn so far."""
         snapshot = self.mesh.meter.snapshot()
-        return {"rounds": snapshot.rounds, "payload": snapshot.total.payload_sent}
+        return {
+            "rounds": snapshot.rounds,
+            "payload": snapshot.total.payload_sent,
+            "drawn": drawn(self.runtime.p.party),
+        }
 
     def close(self) -> None:
         """Say goodbye."""

@@ -269,6 +269,7 @@ class Processes:
             "peak": max(c["peak"] for c in counts),
             "rounds": max(a["meter"].get("rounds", np.nan) for a in answers),
             "payload": [a["meter"].get("payload") for a in answers],
+            "drawn": [a["meter"].get("drawn") for a in answers],
         }
 
     def output(self, timeout_s: float) -> list[Any]:

@@ -1,21 +1,27 @@
-"""What no implementation of these protocols could beat here: bytes over the link, multiply-adds over the cores."""
+"""What no implementation of these protocols could beat here: bytes over the link, products and the generator over the
+cores."""
 
 from __future__ import annotations
 
 import multiprocessing
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from bench.rig.relay import Network
 
 from tacit.array.loop import infer
 from tacit.array.program import Aval, Eqn, Program
+from tacit.core.party import Party
 
 ROUNDS = 1000
 MEGABYTES = 160
 SIDES = (256, 1000)
-PRODUCTS_S = 0.5
+DRAWS = (2**16, 2**20, 2**24)
+"""Bytes of a draw: what stays in a core's caches, and what does not."""
+BLOCK = 16
+REPEAT_S = 0.5
 PRODUCTS = 5 / 3
 """Ring products that a party of replicated sharing computes for each product of the program: five by three parties."""
 
@@ -42,38 +48,66 @@ def products(program: Program) -> int:
     return sum(n * times.get(key, 1) for key, n in found.items())
 
 
-def _multiply(ready: Any, out: Any, side: int) -> None:
-    """Multiply matrices for half a second, at the same time as the other parties; report multiply-adds a second."""
+def drawn(party: Party) -> int:
+    """Return the bytes that a party's streams have expanded so far, in whole blocks as the generator makes them.
+
+    Every draw of the library passes through one of these streams, which count their blocks anyway.
+    """
+    streams: list[Any] = [*party.keys._streams.values(), *party._open.values()]
+    return BLOCK * sum(s._block for s in streams)
+
+
+def _multiplying(side: int) -> tuple[Callable[[], Any], int]:
+    """Return a product of matrices and its multiply-adds."""
     from bench.kernels import drawer
 
     from tacit import kernels
 
     draw = drawer(1)
     a, b = draw((side, side), False), draw((side, side), False)
-    kernels.matmul(a, b)
+    return (lambda: kernels.matmul(a, b)), side**3
+
+
+def _drawing(nbytes: int) -> tuple[Callable[[], Any], int]:
+    """Return a draw into memory that is there already, and its bytes."""
+    from tacit.algebra.ring import Ring
+    from tacit.crypto.prg import Stream
+
+    stream, ring, out = Stream(bytes(16), "floor"), Ring(64), np.empty(nbytes // 8, np.uint64)
+    return (lambda: stream.fill(ring, out)), nbytes
+
+
+def _repeat(ready: Any, out: Any, make: Callable[[int], tuple[Callable[[], Any], int]], size: int) -> None:
+    """Do the same for half a second, at the same time as the other parties; report units a second."""
+    call, units = make(size)
+    call()
     ready.wait()
     start, count = time.perf_counter(), 0
-    while time.perf_counter() < start + PRODUCTS_S:
-        kernels.matmul(a, b)
+    while time.perf_counter() < start + REPEAT_S:
+        call()
         count += 1
-    out.put(count * side**3 / (time.perf_counter() - start))
+    out.put(count * units / (time.perf_counter() - start))
 
 
-def products_per_s(parties: int, side: int) -> float:
-    """Return the multiply-adds a second of each of so many processes that multiply matrices at once."""
+def per_s(
+    parties: int, make: Callable[[int], tuple[Callable[[], Any], int]], sizes: tuple[int, ...]
+) -> float:
+    """Return the units a second of each of so many processes that do the same at once, at the best of the sizes."""
     context = multiprocessing.get_context("fork")
-    ready, out = context.Barrier(parties), context.SimpleQueue()
-    processes = [context.Process(target=_multiply, args=(ready, out, side)) for _ in range(parties)]
-    for p in processes:
-        p.start()
-    for p in processes:
-        p.join()
-    rates: list[float] = [out.get() for _ in processes]
-    return sum(rates) / parties
+    found = []
+    for size in sizes:
+        ready, out = context.Barrier(parties), context.SimpleQueue()
+        processes = [context.Process(target=_repeat, args=(ready, out, make, size)) for _ in range(parties)]
+        for p in processes:
+            p.start()
+        for p in processes:
+            p.join()
+        found.append(sum(out.get() for _ in processes) / parties)
+    return float(max(found))
 
 
 def measure() -> dict[str, float]:
-    """Measure the links and the kernels of this machine: bytes and multiply-adds a second, seconds a round.
+    """Measure the links and the kernels of this machine: bytes sent or drawn, multiply-adds a second; seconds a round.
 
     "alone" is one link one way, or one process on all cores; "shared" is what a party gets while all three do the
     same on the same cores, as in a workload: links by TLS, to one neighbour or to both, whichever is faster.
@@ -96,19 +130,48 @@ def measure() -> dict[str, float]:
         "tls_round_s": tls["ring"] / ROUNDS,
         "tcp_bytes_per_s": nbytes / raw["stream"],
         "tcp_round_trip_s": raw["ping"] / ROUNDS,
-        "products_alone": max(products_per_s(1, side) for side in SIDES),
-        "products_shared": max(products_per_s(3, side) for side in SIDES),
+        "products_alone": per_s(1, _multiplying, SIDES),
+        "products_shared": per_s(3, _multiplying, SIDES),
+        "generator_alone": per_s(1, _drawing, DRAWS),
+        "generator_shared": per_s(3, _drawing, DRAWS),
     }
 
 
-def seconds(measured: dict[str, float], nbytes: float, macs: float) -> tuple[float, float]:
-    """Return the floors on loopback, alone and shared: `nbytes` of the busiest party, its products for `macs`."""
-    shared = max(measured["tls_shared_one"], measured["tls_shared_both"])
-    work = PRODUCTS * macs
-    return (
-        nbytes / measured["tls_alone"] + work / measured["products_alone"],
-        nbytes / shared + work / measured["products_shared"],
-    )
+class Floor(NamedTuple):
+    """Seconds of a run on loopback that are left if everything else takes none; `generator` may be unknown."""
+
+    link: float
+    products: float
+    generator: float | None
+
+    @property
+    def link_and_products(self) -> float:
+        """What was the floor before the generator was counted."""
+        return self.link + self.products
+
+    @property
+    def whole(self) -> float | None:
+        """The sum of all three."""
+        return None if self.generator is None else self.link_and_products + self.generator
+
+
+def near(measured: dict[str, float], nbytes: float, macs: float, draws: float | None) -> dict[str, Floor]:
+    """Return the floors on loopback, alone and shared.
+
+    `nbytes` are what the busiest party sends, `draws` the bytes that the party draws that draws most, and each party
+    computes its products for `macs`. Rates or draws that were not taken yet leave the generator out.
+    """
+    links = {"alone": measured["tls_alone"]}
+    links["shared"] = max(measured["tls_shared_one"], measured["tls_shared_both"])
+    found = {}
+    for how, link in links.items():
+        rate = measured.get(f"generator_{how}")
+        found[how] = Floor(
+            nbytes / link,
+            PRODUCTS * macs / measured[f"products_{how}"],
+            None if rate is None or draws is None else draws / rate,
+        )
+    return found
 
 
 def far(network: Network, rounds: float, nbytes: float) -> float:

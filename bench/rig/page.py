@@ -171,26 +171,45 @@ def per_round(seconds: float, e: Record) -> str:
 
 def floors(found: dict[str, Record], network: Network, measured: dict[str, float]) -> list[str]:
     """Return Tacit's times beside the floor, and the traffic that the cost model predicts beside the meters'."""
+    kinds = ("shared", "alone")
+    head = ["workload", "Tacit, s"]
+    if network.rtt_s:
+        head += ["floor, s", "Tacit / floor"]
+    else:
+        head += [f"{part} shared, s" for part in ("link", "products", "generator")]
+        head += [f"floor {k}, s" for k in kinds] + [f"Tacit / floor {k}" for k in kinds]
+        head += [f"Tacit / link and products {k}" for k in kinds]
+    head += ["µs a round", "processor µs a round", "rounds", "bytes of the busiest party", "as metered"]
     rows = []
     for name, r in found.items():
         e = r["engines"].get("tacit", {})
         if "seconds" not in e or "products" not in e:
             continue
         busiest = max(e["predicted_bytes"])
+        row = [name, number(e["seconds"])]
         if network.rtt_s:
-            least = [floor.far(network, e["predicted_rounds"], busiest)]
+            least = floor.far(network, e["predicted_rounds"], busiest)
+            row += [number(least), over(e, least)]
         else:
-            least = list(floor.seconds(measured, busiest, e["products"]))
+            near = floor.near(measured, busiest, e["products"], e.get("drawn") and max(e["drawn"]))
+            row += [known(s) for s in near["shared"]]
+            row += [known(near[k].whole) for k in kinds] + [over(e, near[k].whole) for k in kinds]
+            row += [over(e, near[k].link_and_products) for k in kinds]
         same = e["predicted_bytes"] == e["payload"] and e["predicted_rounds"] == e["rounds"]
         exact = "yes" if same else f"{e['rounds']:.0f} rounds, {size(max(e['payload']))} metered"
-        round_us = [per_round(s, e) for s in (e["seconds"], max(e.get("cpus", [0.0])))]
-        times_floor = [number(e["seconds"] / f) if f else "" for f in least]
-        rows.append([name, number(e["seconds"]), *map(number, least), *times_floor, *round_us,
-                     f"{e['predicted_rounds']}", size(busiest), exact])  # fmt: skip
-    kinds = [""] if network.rtt_s else [" alone", " shared"]
-    head = ["workload", "Tacit, s", *(f"floor{k}, s" for k in kinds), *(f"Tacit / floor{k}" for k in kinds),
-            "µs a round", "processor µs a round", "rounds", "bytes of the busiest party", "as metered"]  # fmt: skip
+        row += [per_round(s, e) for s in (e["seconds"], max(e.get("cpus", [0.0])))]
+        rows.append([*row, f"{e['predicted_rounds']}", size(busiest), exact])
     return table(head, rows)
+
+
+def known(x: float | None) -> str:
+    """Return a number; nothing of what was not measured."""
+    return "" if x is None else number(x)
+
+
+def over(e: Record, least: float | None) -> str:
+    """Return how many times the least time that a result took, where there is such a time."""
+    return number(e["seconds"] / least) if least else ""
 
 
 def formula(found: dict[str, Record]) -> list[str]:
@@ -278,15 +297,23 @@ def floor_in_words(m: dict[str, float]) -> str:
     """Say what the floor on loopback is made of."""
     one, both = m["tls_shared_one"], m["tls_shared_both"]
     way = "each to one neighbour" if one >= both else "each to both others, all links busy both ways"
+
+    def generator(how: str) -> str:
+        rate = m.get(f"generator_{how}")
+        return "a generator that was not measured yet" if rate is None else f"{rate / 1e9:.1f} GB/s drawn"
+
     return (
         "The floor on loopback is bytes of the busiest party over the bandwidth of its links, plus five thirds of a "
-        "multiply-add for each of a matrix product or convolution over the kernels' peak; rounds, generators, bit "
-        "operations and memory are left out. Shared: all three parties at once on the same cores, as in a workload, "
-        "which gives each "
-        f"{max(one, both) / 1e9:.2f} GB/s through TLS ({way}; the other way {min(one, both) / 1e9:.2f}) and "
-        f"{m['products_shared'] / 1e9:.1f} thousand million products a second. Alone: one link one way, one process on "
-        f"all cores: {m['tls_alone'] / 1e9:.2f} GB/s and {m['products_alone'] / 1e9:.1f} thousand million. A TLS round "
-        f"of three takes {1e6 * m['tls_round_s']:.0f} µs here. All are medians (`bench/net.py`, `bench/rig/floor.py`)."
+        "multiply-add for each of a matrix product or convolution over the kernels' peak, plus the bytes that the "
+        "party draws which draws most, in whole blocks of AES-CTR, over the generator's peak; rounds, bit operations "
+        "and what else reads and writes memory are left out. Pages before had link and products alone: that ratio is "
+        "kept. Shared: all three parties at once on the same cores, as in a workload, which gives each "
+        f"{max(one, both) / 1e9:.2f} GB/s through TLS ({way}; the other way {min(one, both) / 1e9:.2f}), "
+        f"{m['products_shared'] / 1e9:.1f} thousand million products a second and {generator('shared')}. Alone: one "
+        f"link one way, one process on all cores: {m['tls_alone'] / 1e9:.2f} GB/s, "
+        f"{m['products_alone'] / 1e9:.1f} thousand million and {generator('alone')}. A TLS round "
+        f"of three takes {1e6 * m['tls_round_s']:.0f} µs here. All are medians or, of products and draws, the best of "
+        "some sizes (`bench/net.py`, `bench/rig/floor.py`)."
     )
 
 
@@ -308,10 +335,10 @@ Three processes of one engine are started once and stay; so do the others'. For 
 compiles, shares the inputs, runs once to warm up, and then Tacit and the peers run in turn. A time goes from a
 common start, set in advance on the machine's monotonic clock, until the slowest party holds its shares of the
 result; sharing inputs and opening results are left out, except for the statistics, where Tacit's owners start from
-their own columns and sharing is part of its time. What takes less than 0.1 s is run four times within a few times
-that, and the last counts, for every engine alike; the first, which follows a pause in which other engines used the
-same caches and cores, is "after a pause". Given are the median and, in brackets, least and most. What takes more
-than 15 s runs once and cold. A ratio is against the runs of Tacit beside that peer's.
+their own columns and sharing is part of its time. What takes less than 0.1 s is run four times or more in close
+succession, and the median of the later half counts, for every engine alike; the first, which follows a pause in
+which other engines used the same caches and cores, is "after a pause". Given are the median and, in brackets,
+least and most. What takes more than 15 s runs once and cold. A ratio is against the runs of Tacit beside that peer's.
 
 Bytes are what the kernel's TCP counters say a process sent, TLS and all, for every engine alike. Peak memory is a
 process's resident peak during the runs, libraries included; "above inputs" is that less what it held before the

@@ -68,7 +68,7 @@ class Engine:
         raise NotImplementedError
 
     def meter(self) -> dict[str, float]:
-        """Return the engine's own counters, if it has any: rounds, payload bytes."""
+        """Return the engine's own counters, if it has any: rounds, payload bytes, bytes drawn from generators."""
         return {}
 
     def close(self) -> None:

@@ -171,7 +171,7 @@ class Bench:
 def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Return medians and spreads of the runs."""
     seconds = [r["seconds"] for r in runs]
-    rounds, payload = runs[-1]["rounds"], runs[-1]["payload"]
+    rounds, payload, drawn = (runs[-1][k] for k in ("rounds", "payload", "drawn"))
     return {
         "seconds": statistics.median(seconds),
         "least": min(seconds),
@@ -182,6 +182,7 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
         "cpus": [statistics.median(r["cpus"][i] for r in runs) for i in range(3)],
         "wire": [int(statistics.median(r["wire"][i] for r in runs)) for i in range(3)],
         "payload": payload if all(p is not None for p in payload) else None,
+        "drawn": drawn if all(d is not None for d in drawn) else None,
         "rounds": None if math.isnan(rounds) else rounds,
         "peak": max(r["peak"] for r in runs),
     }

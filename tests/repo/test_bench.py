@@ -7,7 +7,9 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 jax = pytest.importorskip("jax")
 
-from bench.rig import engine_tacit, page, plan, programs, runner  # noqa: E402
+from bench.rig import engine_tacit, floor, page, plan, programs, runner  # noqa: E402
 from bench.rig.engines import EngineFailed, Processes, share_out  # noqa: E402
 from bench.rig.gloo_relay import own_port, rewritten  # noqa: E402
 from bench.rig.relay import NETWORKS, Network, Relay, Relays, Uplink, Way, swapped  # noqa: E402
 from bench.rig.small import described  # noqa: E402
 from bench.rig.workloads import Workload, all_workloads, distinct  # noqa: E402
+
+from tacit import testing  # noqa: E402
+from tacit.array.runtime import Runtime  # noqa: E402
+from tacit.crypto import prg  # noqa: E402
 
 SLOW = ("lenet", "cnn")
 """Networks that JAX takes seconds to compile; their layers are the other networks' layers."""
@@ -191,6 +197,57 @@ def test_a_round_has_elapsed_and_processor_time() -> None:
     )
 
 
+def test_the_floor_is_link_products_and_generator() -> None:
+    rates = MEASURED | {"generator_alone": 8e9, "generator_shared": 2e9}
+    row = beside_the_floor({"drawn": [1e9, 2e9, 1e9]}, rates)
+    names = (
+        "link shared, s",
+        "products shared, s",
+        "generator shared, s",
+        "floor shared, s",
+        "floor alone, s",
+    )
+    assert [row[n] for n in names] == ["1.00", "1.00", "1.00", "3.00", "1.00"]
+    assert (row["Tacit / floor shared"], row["Tacit / floor alone"]) == ("0.67", "2.00")
+    before = "1.00", "2.67"
+    assert (row["Tacit / link and products shared"], row["Tacit / link and products alone"]) == before
+    for old in (beside_the_floor({}, rates), beside_the_floor({"drawn": [1, 1, 1]}, MEASURED)):
+        assert (old["generator shared, s"], old["floor shared, s"], old["Tacit / floor alone"]) == (
+            "",
+            "",
+            "",
+        )
+        assert (old["Tacit / link and products shared"], old["Tacit / link and products alone"]) == before
+
+
+def test_every_byte_of_the_generator_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: Counter[str] = Counter()
+    real = prg.kernels.prg
+
+    def counted(key: bytes, block: int, nbytes: int, out: Any) -> Any:
+        made[threading.current_thread().name] += -(-nbytes // floor.BLOCK) * floor.BLOCK
+        return real(key, block, nbytes, out)
+
+    def body(p: Any) -> tuple[int, int]:
+        threading.current_thread().name = p.party.name
+        runtime = Runtime(p, engine_tacit.FORMAT, engine_tacit.NAMES)
+        inputs = engine_tacit.secret_inputs(runtime, program, {k: d.value for k, d in data.items()})
+        before, counted_before = floor.drawn(p.party), made[p.party.name]
+        runtime.block(program, inputs)
+        p.party.flush()
+        return floor.drawn(p.party) - before, made[p.party.name] - counted_before
+
+    monkeypatch.setattr(prg, "_native_prg", lambda: True)
+    monkeypatch.setattr(prg.kernels, "prg", counted)
+    for w in distinct():
+        if w.program not in ("multiply", "sort", "sigmoid"):
+            continue
+        data = w.data(w.small)
+        program = engine_tacit.trace(w.program, w.small, described(data))
+        for drawn, expected in testing.run("rep3", engine_tacit.FORMAT.width, body).values():
+            assert drawn == expected > 0
+
+
 def test_numbers_read_well() -> None:
     assert [page.number(x) for x in (0, 0.00123, 0.0123, 0.123, 1.234, 12.34, 1234.5)] == [
         "0", "0.0012", "0.012", "0.12", "1.23", "12.3", "1234",
@@ -209,12 +266,14 @@ def test_summary_takes_medians() -> None:
             "peak": 10 * s,
             "rounds": float("nan"),
             "payload": [None] * 3,
+            "drawn": [16, 32, 48],
         }
         for s in (3.0, 1.0, 2.0)
     ]
     found = runner.summary(runs)
     assert (found["seconds"], found["least"], found["most"], found["peak"]) == (2.0, 1.0, 3.0, 30.0)
     assert found["rounds"] is None and found["payload"] is None and found["cpus"] == [2.0, 4.0, 2.0]
+    assert found["drawn"] == [16, 32, 48]
 
 
 def in_turn_of(asked: list[list[str]]) -> Any:
@@ -307,9 +366,12 @@ def test_three_processes_behind_a_relay_and_an_error_of_one() -> None:
         found = engine.run(60)
         assert found["rounds"] == 3 and found["payload"] == [5000, 4063, 4063]
         assert all(0 < cpu < 60 for cpu in found["cpus"]) and found["cpu"] == sum(found["cpus"])
+        assert all(n > 0 and n % floor.BLOCK == 0 for n in found["drawn"])
         assert min(found["wire"]) >= 4063 and found["seconds"] >= 3 * NETWORKS["lan"].rtt_s / 2
         short = engine.run(60, found["cold"])  # several in succession, counted as one
-        assert (short["rounds"], short["payload"]) == (3, found["payload"])
+        assert (short["rounds"], short["payload"]) == (3, found["payload"]) and short["drawn"] == found[
+            "drawn"
+        ]
         assert min(short["wire"]) >= 4063 and max(short["wire"]) < 2 * max(found["wire"])
         assert w.wrong(engine.output(60), w.expected(data, w.small)) == 0
         with pytest.raises(EngineFailed, match="no-such-program"):
