@@ -108,7 +108,7 @@ def train(v: Mapping[str, Array], p: dict[str, Any]) -> list[Array]:
     return list(weights.values())
 
 
-def _windows(x: Array, c: Conv) -> Array:
+def windows(x: Array, c: Conv) -> Array:
     """Return the patches, (images, rows, columns, channels x size x size)."""
     x = np.pad(x, ((0, 0), (0, 0), (c.pad, c.pad), (c.pad, c.pad)))
     w = np.lib.stride_tricks.sliding_window_view(x, (c.size, c.size), axis=(2, 3))[
@@ -121,7 +121,7 @@ def _forward(net: Network, v: Mapping[str, Array], x: Array) -> tuple[Array, lis
     """Return the scores, and what the backward pass needs of every layer."""
     kept: list[Any] = []
     for i, c in enumerate(net.convs):
-        patches = _windows(x, c)
+        patches = windows(x, c)
         z = (patches @ v[f"k{i}"].reshape(c.channels, -1).T + v[f"kb{i}"]).transpose(0, 3, 1, 2)
         first = None
         if c.pool:

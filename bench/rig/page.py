@@ -114,11 +114,14 @@ def _sized(record: Record, peer: str) -> str:
     """Return the peer's time, with its size where that is another one than Tacit's."""
     ours, theirs = record["engines"].get("tacit"), record["engines"].get(peer)
     text = seconds(theirs)
-    if theirs and ours and theirs["params"] != ours["params"] and "seconds" in theirs:
-        text += " at " + ", ".join(
-            f"{k} {v:,}" for k, v in theirs["params"].items() if ours["params"].get(k) != v
-        )
+    if theirs and ours and theirs["params"] != ours["params"] and text != "none":
+        text += f" at {sized(theirs, ours)}"
     return text
+
+
+def sized(theirs: Record, ours: Record) -> str:
+    """Return where a peer's size is another one than Tacit's."""
+    return ", ".join(f"{k} {v:,}" for k, v in theirs["params"].items() if ours["params"].get(k) != v)
 
 
 def sizes(counts: list[int]) -> str:
@@ -270,15 +273,14 @@ def behind(found: dict[str, Record]) -> list[str]:
             lines.append(f"- {name}: Tacit has no result ({short(ours.get('failed', ''))}).")
             continue
         for peer in PEERS:
-            theirs = r["engines"].get(peer, {})
-            if (
-                "seconds" in theirs
-                and theirs["params"] == ours["params"]
-                and theirs["seconds"] < ours["seconds"]
-            ):
+            theirs, factor = r["engines"].get(peer, {}), _factor(r, peer)
+            if factor is None:
+                continue
+            same = theirs["params"] == ours["params"]
+            if theirs["seconds"] < ours["seconds"] if same else factor < 1:
                 answer = "" if theirs["right"] else f"; {wrong(theirs)}"
-                factor = 1 / (_factor(r, peer) or 1)
-                lines.append(f"- {name}: {FACTS[peer].title} takes {factor:.1f} times less{answer}.")
+                at = "" if same else f" at {sized(theirs, ours)}"
+                lines.append(f"- {name}: {FACTS[peer].title} takes {1 / factor:.1f} times less{at}{answer}.")
     return lines or [f"In none of these {len(found)} workloads."]
 
 
@@ -352,8 +354,8 @@ Inputs are multiples of 2^-16 in known bounds. Errors are against NumPy in float
 by more than 2^-6 of max(1, its magnitude). Tacit and SPU run the same jax.numpy text (`bench/rig/programs.py`),
 CrypTen and MPyC a driver each. For Tacit some of it states a range that intervals do not find (`bounded` there,
 which is `tacit.assume`). Tacit computes in its 64-bit ring with 16 fractional bits; SPU in FM64 with its default
-of 18; CrypTen and MPyC with 16. The variance is written as a difference of moments, which owners can add up alone;
-`jnp.var` as it stands is not owner-local.
+of 18; CrypTen and MPyC with 16 (MPyC's reciprocal with 32). The variance is written as a difference of moments,
+which owners can add up alone; `jnp.var` as it stands is not owner-local.
 
 The letters of the networks follow the order SecureML, Chameleon, MiniONN, LeNet. Images are random, four fifths of
 them background, weights are He's initialisation; training takes minibatches of 128 on the mean cross-entropy by
@@ -375,6 +377,18 @@ the import; nothing of it is used, since the networks are written with CrypTen's
 default provider: the first party makes all triples, so it could open everything. With three parties its truncation
 corrects for a wrap count and is now and then off by one whole unit: "wrong" in its rows is mostly that, and the
 number of values is in the table below. The count of rounds makes it take microseconds a call more.
+"""
+
+
+MPYC = """
+MPyC 0.11 on loopback alone, three processes with its own options: prime fields, arrays of `SecFxp(64, 16)`, shares of
+truncation masks and random bits from pseudorandom functions. Its driver (`bench/rig/engine_mpyc.py`) is written as
+its demonstrations are: whole arrays, ReLU as `(x >= 0) * x`, means as its statistics module takes them, convolutions as
+products with patches. Its division of arrays scales by 2^(f - 63), which with 16 fractional bits of 64 is 0 and so is
+every quotient; it gets 32, which is MPyC's own default. It has no exponential function, logarithm, sigmoid, hyperbolic
+tangent or square root of arrays, and so no logistic regression and no training on cross-entropy either: "none". Where
+the size of the row takes minutes, it and the Tacit beside it run at the one that is given with its time, and the ratio
+is of these two.
 """
 
 
@@ -442,7 +456,7 @@ def write(folder: Path, note: str, page: Path = PAGE) -> None:
     lines += ["## How it is measured", METHOD]
     if any(results[n] for n in results if n != "loopback"):
         lines += ["## The slower networks", NETS]
-    lines += ["## CrypTen", CRYPTEN]
+    lines += ["## CrypTen", CRYPTEN, "## MPyC", MPYC]
     page.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
 
 
@@ -484,8 +498,10 @@ def plot(found: dict[str, Record], path: Path, title: str) -> str:
 
 
 def _factor(record: Record, peer: str) -> float | None:
+    """Return the peer's time over that of Tacit at the same size, in the runs taken in turn with the peer's."""
     ours, theirs = record["engines"].get("tacit", {}), record["engines"].get(peer, {})
-    if "seconds" not in ours or "seconds" not in theirs or ours["params"] != theirs["params"]:
+    if "seconds" not in ours or "seconds" not in theirs:
         return None
-    # Against the runs of Tacit that were taken in turn with this peer's.
+    if theirs["params"] != theirs.get("beside_params", ours["params"]):
+        return None
     return float(theirs["seconds"] / theirs.get("beside", ours["seconds"]))

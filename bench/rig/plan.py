@@ -12,8 +12,6 @@ from bench.rig.workloads import Workload
 
 FAR_CRYPTEN = ("multiply 10^6", "x < 0 10^5", "sigmoid 10^5", "(A): predict", "(C): predict 1 ")
 """What CrypTen runs on the slow networks, where it takes minutes for the others."""
-WITH_MPYC = ("multiply", "x < 0", "ReLU", "matrix", "reciprocal", " max", "argmax", "sort", "statistics")
-"""What MPyC's driver has."""
 LONG = ("sort 10^5", "train", "(C): predict 128", "(D): predict 128", "minibatch")
 
 
@@ -50,7 +48,7 @@ def rows(workloads: Sequence[Workload], networks: Sequence[str], peers: Sequence
                 ]
                 found.append(Row(network, w, ("tacit", *others)))
     if "mpyc" in peers and "loopback" in networks:
-        found += [Row("loopback", w, ("mpyc",)) for w in workloads if has(w, WITH_MPYC)]
+        found += [Row("loopback", w, ("mpyc",)) for w in workloads]
     return found
 
 

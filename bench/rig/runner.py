@@ -94,6 +94,7 @@ class Bench:
             results[name] |= at | {"took": round(time.monotonic() - started, 1)}
             if name in PEER_NAMES and "seconds" in results["tacit"]:
                 results[name]["beside"] = results["tacit"]["seconds"]
+                results[name]["beside_params"] = results["tacit"]["params"]
         # Tacit's own entry stays what it was if only peers are new: their ratios are against the runs beside them.
         record = {
             "workload": w.name,
@@ -105,22 +106,22 @@ class Bench:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(record, indent=1) + "\n")
 
-    def _params(self, w: Workload, engine: str) -> dict[str, Any]:
+    def _params(self, w: Workload, engines: Sequence[str]) -> dict[str, Any]:
+        """Return the size for all engines of a row: a smaller one beside MPyC, which has rows of its own."""
         if self.options.small:
             return w.small
-        return {**w.params, **w.tiny} if engine == "mpyc" else w.params
+        return {**w.params, **w.tiny} if "mpyc" in engines else w.params
 
     def _in_turn(self, w: Workload, engines: list[str]) -> dict[str, dict[str, Any]]:
         """Prepare and warm up every engine, then run them in turn; return a result or an error for each."""
         out: dict[str, dict[str, Any]] = {}
         runs: dict[str, list[dict[str, Any]]] = {}
+        params = self._params(w, engines)
+        data = w.data(params)
         for name in engines:
-            out[name] = {"params": self._params(w, name)}
+            out[name] = {"params": params}
             with self._guard(w, name, out):
-                data = w.data(self._params(w, name))
-                out[name] |= self._engine(name).prepare(
-                    w.program, self._params(w, name), data, self.options.timeout_s
-                )
+                out[name] |= self._engine(name).prepare(w.program, params, data, self.options.timeout_s)
                 first = self._engine(name).run(self.options.timeout_s)
                 out[name]["first"] = first["seconds"]
                 out[name]["warm"] = first["seconds"] <= ONCE_S
@@ -138,8 +139,6 @@ class Bench:
         for name in runs:
             with self._guard(w, name, out):
                 out[name] |= summary(runs[name])
-                params = self._params(w, name)
-                data = w.data(params)
                 got, want = self._engine(name).output(self.options.timeout_s), w.expected(data, params)
                 absolute, relative = w.error(got, want)
                 # JSON has no infinity; a result of another shape or not finite has no error to speak of.

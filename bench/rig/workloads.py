@@ -17,6 +17,8 @@ from bench.rig import networks
 
 Array = npt.NDArray[Any]
 UNIT = 2.0**-16
+FEW = {"chameleon": 32, "cnn": 4, "lenet": 4}
+"""Inputs that a peer predicts at once that is too slow, or takes too much memory, for 128."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,15 +173,16 @@ def elementwise() -> list[Workload]:
                             lambda v, p: [v["x"] * v["y"]], {"n": n}, {"n": 500},
                             tiny={"n": min(n, 10**5)}))  # fmt: skip
     for n in (10**5, 10**6):
+        fewer = {"n": 10**4} if n > 10**5 else {}
         out.append(Workload(f"x < 0 {_n(n)}", "comparison", "negative", uniform("x"),
-                            lambda v, p: [v["x"] < 0], {"n": n}, {"n": 500}, tiny={"n": 10**5}))  # fmt: skip
+                            lambda v, p: [v["x"] < 0], {"n": n}, {"n": 500}, tiny=fewer))  # fmt: skip
         out.append(Workload(f"ReLU {_n(n)}", "comparison", "relu", uniform("x"),
-                            lambda v, p: [np.maximum(v["x"], 0)], {"n": n}, {"n": 500}, tiny={"n": 10**5}))  # fmt: skip
+                            lambda v, p: [np.maximum(v["x"], 0)], {"n": n}, {"n": 500}, tiny=fewer))  # fmt: skip
     square = uniform("x", "y", lo=-1, hi=1, shape=lambda p: (p["side"], p["side"]))
     for side in (512, 1000):
         out.append(Workload(f"matrix product {side}^3", "arithmetic", "matmul", square,
                             lambda v, p: [v["x"] @ v["y"]], {"side": side}, {"side": 16},
-                            tiny={"side": 512}))  # fmt: skip
+                            tiny={"side": side if side == 512 else 256}))  # fmt: skip
     functions: list[tuple[str, Make, Callable[[Array], Array]]] = [
         ("exp", uniform("x"), np.exp),
         ("log", positive, np.log),
@@ -191,7 +194,8 @@ def elementwise() -> list[Workload]:
     ]
     for name, make, clear in functions:
         out.append(Workload(f"{name} 10^5", "functions", name, make,
-                            lambda v, p, f=clear: [f(v["x"])], {"n": 10**5}, {"n": 200}, tiny={"n": 1000}))  # fmt: skip
+                            lambda v, p, f=clear: [f(v["x"])], {"n": 10**5}, {"n": 200},
+                            tiny={"n": 10**4}))  # fmt: skip
     return out
 
 
@@ -206,7 +210,7 @@ def order() -> list[Workload]:
     out.append(Workload("max 10^5", "order", "max", different, lambda v, p: [v["x"].max()],
                         {"n": 10**5}, {"n": 200}))  # fmt: skip
     out.append(Workload("argmax 10^5", "order", "argmax", different, lambda v, p: [np.argmax(v["x"])],
-                        {"n": 10**5}, {"n": 200}, tiny={"n": 10**4}, tolerance=0.0))  # fmt: skip
+                        {"n": 10**5}, {"n": 200}, tolerance=0.0))  # fmt: skip
     return out
 
 
@@ -216,7 +220,7 @@ def studies() -> list[Workload]:
     mini = {"rows": 10_000, "cols": 100, "epochs": 1, "rate": 1.0, "batch": 128}
     return [
         Workload("statistics 3 x 10^6 rows", "statistics", "statistics", columns, statistics,
-                 {"n": 10**6}, {"n": 500}, tiny={"n": 10**4}),
+                 {"n": 10**6}, {"n": 500}, tiny={"n": 10**5}),
         Workload("logistic regression 10,000 x 100, 10 full batches", "regression", "regression", examples,
                  regression, full, {**full, "rows": 100, "cols": 5, "epochs": 2}),
         Workload("logistic regression 10,000 x 100, minibatch epoch", "regression", "regression", examples,
@@ -231,7 +235,8 @@ def neural() -> list[Workload]:
         for batch in (1, 128):
             p = {"net": net.name, "batch": batch}
             out.append(Workload(f"{net.title}: predict {batch}", "networks", "predict", networks.inputs,
-                                networks.predict, p, {"net": net.name, "batch": 1}))  # fmt: skip
+                                networks.predict, p, {"net": net.name, "batch": 1},
+                                tiny={"batch": min(batch, FEW.get(net.name, batch))}))  # fmt: skip
         p = {"net": net.name, "batch": 128, "steps": net.steps, "rate": 0.125}
         out.append(Workload(f"{net.title}: train {128 * net.steps:,}", "networks", "train", networks.inputs,
                             networks.train, p, {**p, "batch": 2, "steps": 1}))  # fmt: skip

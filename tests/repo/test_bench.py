@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 jax = pytest.importorskip("jax")
 
-from bench.rig import engine_tacit, floor, page, plan, programs, runner  # noqa: E402
+from bench.rig import engine_mpyc, engine_tacit, floor, page, plan, programs, runner  # noqa: E402
 from bench.rig.engines import EngineFailed, Processes, share_out  # noqa: E402
 from bench.rig.gloo_relay import own_port, rewritten  # noqa: E402
 from bench.rig.relay import NETWORKS, Network, Relay, Relays, Uplink, Way, swapped  # noqa: E402
@@ -75,6 +75,40 @@ def test_errors_count_shapes_and_nonsense() -> None:
     assert w.error([np.array([1.0, np.nan])], want) == (np.inf, np.inf)
     assert w.wrong([np.array([1.0, np.nan])], want) == 1
     assert w.error([np.array([1.0])], want) == (np.inf, np.inf) and w.wrong([], want) == 2
+
+
+class InTheClear(np.ndarray):
+    """An array in the place of MPyC's secure ones, whose types are called with values, too."""
+
+    def __new__(cls, values: Any) -> InTheClear:
+        return np.asarray(values).view(cls)
+
+
+class WithoutShares:
+    """MPyC's runtime without shares: what its drivers call is NumPy's under the same name."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np, name.removeprefix("np_"))
+
+
+@pytest.mark.parametrize(
+    "w", [pytest.param(w, id=w.key) for w in distinct() if w.program in engine_mpyc.PROGRAMS]
+)
+def test_the_programs_for_mpyc_in_the_clear_agree_with_the_truth(w: Workload) -> None:
+    data = w.data(w.small)
+    values = {k: InTheClear(d.value) for k, d in data.items()}
+    got = engine_mpyc.PROGRAMS[w.program](w.small)(WithoutShares(), values)
+    assert w.error(got, w.expected(data, w.small))[1] < 1e-3
+
+
+def test_mpyc_has_each_workload_or_a_reason_for_none() -> None:
+    assert {*engine_mpyc.PROGRAMS, *engine_mpyc.ABSENT} == {w.program for w in all_workloads()}
+    assert not set(engine_mpyc.PROGRAMS) & set(engine_mpyc.ABSENT)
+    with pytest.raises(NotImplementedError, match="no exponential function"):
+        engine_mpyc.Mpyc(0, Path()).prepare("exp", {}, {})
+    rows = plan.rows(all_workloads(), list(NETWORKS), ["spu", "mpyc"])
+    assert [r.workload.name for r in rows if "mpyc" in r.engines] == [w.name for w in all_workloads()]
+    assert {r.network for r in rows if "mpyc" in r.engines} == {"loopback"}
 
 
 # -- the relay ------------------------------------------------------------------------------------------------
@@ -170,6 +204,17 @@ def test_the_page_hides_no_loss() -> None:
     ]
     rows = "\n".join(page.times(found))
     assert "1.00 (once) wrong" in rows and "refused: range" in rows and "0.10 (once) at n 2" in rows
+    smaller = result(0.1, params={"n": 2}, beside=0.2, beside_params={"n": 2})
+    beside = {"engines": {"tacit": result(1.0), "mpyc": smaller}}
+    assert page.ratio(beside, "mpyc") == "0.50", "against Tacit at the size of the peer"
+    assert page.behind({"e": beside}) == ["- e: MPyC 0.11 takes 2.0 times less at n 2."]
+    late = {"params": {"n": 2}, "failed": "no answer to 'run' within 300 s"}
+    for failure, text in (
+        (late, "did not end in time at n 2"),
+        (late | {"failed": "NotImplementedError"}, "none"),
+    ):
+        both = {"engines": {"tacit": result(1.0), "mpyc": failure}}
+        assert page.times({"d": both})[2].split(" | ")[2] == text
     assert page.ratio(found["c"], "spu") == "3.00" and page.ratio(found["c"], "mpyc") == ""
 
 
