@@ -340,6 +340,16 @@ def test_a_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.Monk
     stored = json.loads((tmp_path / "loopback" / f"{w.key}.json").read_text())
     assert set(stored["engines"]) == {"tacit", "spu", "crypten"}
     assert stored["engines"]["tacit"]["seconds"] == 1.0 and stored["engines"]["crypten"]["beside"] == 2.0
+    assert stored["engines"]["crypten"]["beside_params"] == stored["engines"]["tacit"]["params"]
+
+
+def test_beside_mpyc_all_engines_run_at_its_size() -> None:
+    large = next(w for w in all_workloads() if w.name == "multiply 10^6")
+    bench = runner.Bench("loopback", runner.Options(), lambda _: None)
+    assert bench._params(large, ["tacit", "spu"]) == {"n": 10**6}
+    assert bench._params(large, ["tacit", "mpyc"]) == {"n": 10**5}
+    for w in all_workloads():  # smaller sizes are sizes of the same workload
+        assert set(w.tiny) <= set(w.params) and all(0 < n <= w.params[k] for k, n in w.tiny.items())
 
 
 def test_again_takes_the_oldest_first_and_nothing_longer_than_what_is_left(
