@@ -38,7 +38,10 @@ def call(p: Any, kind: str, n: int, at: int) -> Callable[[], Share]:
         "trunc": lambda: p.trunc(x, F),
         "mul_trunc": lambda: p.mul_trunc(x, x, F),
         "matmul_trunc": lambda: p.matmul_trunc(column, x.reshape(1, n), F),
+        "mul_early": lambda: p.mul_early(x, x),
+        "matmul_early": lambda: p.matmul_early(column, x.reshape(1, n)),
         "select": lambda: p.select(bits, x),
+        "select_trunc": lambda: p.select_trunc(bits, x, F),
         "mul_into": lambda: p.mul_into(x, x, F, RING),
         "combine": lambda: p.combine(bits, np.full((2, 1), 3, np.uint64), [64, 20])[at % 2],
         "factored": lambda: (

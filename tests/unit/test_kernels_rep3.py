@@ -57,6 +57,12 @@ def arguments(draw: Draw, name: str, n: int, k: int, f: int) -> tuple[Any, ...]:
         ),
         "select_first": lambda: (draw.words(lanes), draw.words(lanes), e(), e(), e(2, n), k),
         "select_second": lambda: (e(), e(), draw.words(lanes), e(), e(), e(), bool(f & 1), k),
+        "select_trunc_first": lambda: (
+            draw.words(lanes), draw.words(lanes), e(), e(), e(3, n), draw.octets(packed), draw.octets(packed), f, k,
+        ),
+        "select_trunc_second": lambda: (
+            e(), e(), e(), draw.octets(packed), draw.octets(packed), draw.words(lanes), e(), e(), bool(f & 1), f, k,
+        ),
         "bits_first": lambda: (draw.words(3, lanes), draw.words(3, lanes), e(3, n), k),
         "bits_second": lambda: (e(3, n), draw.words(3, lanes), e(3, n), bool(f & 1), k),
     }  # fmt: skip
@@ -71,8 +77,8 @@ def assert_same(expected: Any, got: Any) -> None:
 
 
 STEPS = [
-    "rep3_products", "trunc_first", "trunc_second", "trunc_third", "select_first", "select_second", "bits_first",
-    "bits_second",
+    "rep3_products", "trunc_first", "trunc_second", "trunc_third", "select_first", "select_second",
+    "select_trunc_first", "select_trunc_second", "bits_first", "bits_second",
 ]  # fmt: skip
 
 

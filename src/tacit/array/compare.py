@@ -14,9 +14,9 @@ import numpy.typing as npt
 from tacit.array import intervals as iv
 from tacit.array import lower as lw
 from tacit.array.bounds import abs_need, difference_bits, fits
+from tacit.array.late import at_once
 from tacit.array.ops import Op, Params, need_kind, same_shape
 from tacit.array.program import PUBLIC, Aval
-from tacit.core.blocks import elements
 from tacit.core.share import Share, join, stack_planes
 from tacit.errors import ScaleError
 
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from tacit.array.runtime import Runtime, Value
 
 Array = npt.NDArray[Any]
-BLOCKS = 8
-"""Up to so many blocks of elements (decision 0067) are compared both ways at once: 32 bytes of copies for each."""
+_TURNED = {"less": "greater", "greater": "less"}
 
 
 # -- one comparison ---------------------------------------------------------------------------------------
@@ -74,10 +73,11 @@ def _compare_need(ins: list[Aval], outs: list[Aval], params: Params, f: int) -> 
 
 def _compare_lower(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) -> list[Share]:
     """Find the sign of x − y, and that of y − x beside it if both truth values are wanted; then select x − y once."""
-    x, y = v
-    d = lw.sub(rt, [x, y], [], {})[0]
-    shape, flat = d.shape, d.reshape(d.size)
-    bits, want = difference_bits([x.aval, y.aval], rt.f), params["want"]
+    (x, y), want = v, params["want"]
+    if y.late:  # of the two, the other is at hand
+        x, y, want = y, x, [_TURNED.get(name, name) for name in want]
+    shape, bits = x.aval.shape, difference_bits([x.aval, y.aval], rt.f)
+    flat, select = lw.gap(rt, x, y)
     found: dict[str, Share] = {}
     if "less" in want and "greater" in want:
         found["less"], found["greater"] = (b.reshape(*shape) for b in _both_signs(rt, flat, bits))
@@ -90,20 +90,21 @@ def _compare_lower(rt: Runtime, v: list[Value], outs: list[Aval], params: Params
         found["less"], above = rt.p.unpack(below, shape), rt.p.invert(below)
     if any(name not in found for name in want):
         # Whether x = y counts as above makes no difference: there is none to select.
-        step = rt.p.select(above, flat).reshape(*shape)
-        if "greatest" in want:
-            found["greatest"] = lw.plus(rt, step, y)
-        if "least" in want:
+        turned = x.late and "least" in want
+        step = select(rt.p.invert(above) if turned else above).reshape(*shape)
+        if turned or "greatest" in want:
+            found["least" if turned else "greatest"] = lw.plus(rt, step, y)
+        if "least" in want and not turned:
             found["least"] = rt.p.sub(rt.share(x), step)
         if "distance" in want:
-            found["distance"] = rt.p.sub(rt.p.shl(step, 1), d)
+            found["distance"] = rt.p.sub(rt.p.shl(step, 1), flat.reshape(*shape))
     return [found[name] for name in want]
 
 
 def _both_signs(rt: Runtime, d: Share, bits: int) -> list[Share]:
     """Return [d < 0] and [−d < 0], in the rounds of one sign unless that would double what very many elements take."""
     sides, n = [d, rt.p.neg(d)], d.size
-    if n > BLOCKS * elements(rt.p.party.network):
+    if at_once(("less", "greater"), n, rt.p) == 1:
         return [rt.p.unpack(rt.p.sign(x, bits), (n,)) for x in sides]
     both = rt.p.unpack(rt.p.sign(join(sides), bits), (2, n))
     return [both[0], both[1]]

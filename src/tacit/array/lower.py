@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from tacit.array import constants
 from tacit.array.bounds import difference_bits, input_bits, value_bits
 from tacit.array.ops import Params
 from tacit.array.program import PUBLIC, Aval
-from tacit.core.share import Share
+from tacit.core.share import Planes, Share
 from tacit.gadgets import approximate as ap
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def mul(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]
     if _public(y):
         return [constants.multiply(rt, y, x, rt.p.mul_public)]
     both = x.aval.kind == y.aval.kind == "fixed"
-    return [rt.p.mul_trunc(rt.share(x), rt.share(y), rt.f) if both else rt.p.mul(rt.share(x), rt.share(y))]
+    return [(rt.mul if both else rt.p.mul)(rt.share(x), rt.share(y))]
 
 
 def matmul(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
@@ -80,7 +81,7 @@ def matmul(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Sha
         return [constants.multiply(rt, public, secret, lambda s, c: rt.p.matmul_public(s, c, left), terms)]
     both = x.aval.kind == y.aval.kind == "fixed"
     a, b = rt.share(x), rt.share(y)
-    return [rt.p.matmul_trunc(a, b, rt.f) if both else rt.p.matmul(a, b)]
+    return [(rt.matmul if both else rt.p.matmul)(a, b)]
 
 
 def sum_(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
@@ -99,8 +100,19 @@ def cumsum(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Sha
 def lt(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
     """X < y by the sign of x − y, on as many bits as the ranges leave open."""
     bits = difference_bits([v[0].aval, v[1].aval], rt.f)
-    d = sub(rt, v, outs, params)[0]
-    return [rt.p.unpack(rt.p.sign(d.reshape(d.size), bits), d.shape)]
+    compared, _ = gap(rt, *v)
+    return [rt.p.unpack(rt.p.sign(compared, bits), v[0].aval.shape)]
+
+
+def gap(rt: Runtime, x: Value, y: Value) -> tuple[Share, Callable[[Planes], Share]]:
+    """Return x − y, flat, as it is compared, and what multiplies it by a bit."""
+    if x.late or y.late:
+        fine = rt.p.sub(rt.fine(x), rt.fine(y))
+        flat = fine.reshape(fine.size)
+        return rt.p.narrowed(flat, rt.f), lambda bit: rt.p.select_trunc(bit, flat, rt.f)
+    d = sub(rt, [x, y], [], {})[0]
+    whole = d.reshape(d.size)
+    return whole, lambda bit: rt.p.select(bit, whole)
 
 
 def eq(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
@@ -167,13 +179,14 @@ def minimum(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Sh
 
 
 def _extreme(rt: Runtime, x: Value, y: Value, least: bool = False) -> Share:
-    d = sub(rt, [x, y], [], {})[0]
-    flat = d.reshape(d.size)
-    above = rt.p.invert(rt.p.sign(flat, difference_bits([x.aval, y.aval], rt.f)))
-    step = rt.p.select(above, flat).reshape(*d.shape)
-    if least:
-        return rt.p.sub(rt.share(x), step)
-    return plus(rt, step, y)
+    if y.late:
+        x, y = y, x
+    compared, select = gap(rt, x, y)
+    below = rt.p.sign(compared, difference_bits([x.aval, y.aval], rt.f))
+    # Of the two, only y is at hand where x is rounded as it is selected.
+    other = least and not x.late
+    step = select(below if least and x.late else rt.p.invert(below)).reshape(*x.aval.shape)
+    return rt.p.sub(rt.share(x), step) if other else plus(rt, step, y)
 
 
 def plus(rt: Runtime, x: Share, y: Value) -> Share:

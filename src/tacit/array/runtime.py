@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,14 @@ import numpy.typing as npt
 
 from tacit.array import constants, streams
 from tacit.array.bounds import scale_of
+from tacit.array.late import LINEAR, late
 from tacit.array.loop import infer_once, scan_types, split
 from tacit.array.ops import join_where, kind_dtype, table
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Input, Program, owned
 from tacit.array.streams import Rows
 from tacit.array.together import SHARING, Waiting, is_shared_at_once, shared_ahead
 from tacit.core.protocol import Protocol
-from tacit.core.share import Share
+from tacit.core.share import Matrix, Share
 from tacit.errors import DataError, RangeError, ShapeError, UndeclaredDisclosure, UsageError
 
 Array = npt.NDArray[Any]
@@ -55,6 +56,8 @@ class Value:
     """How a constant was multiplied last: the bounds of the other factor, and its parts."""
     one: Value | None = None
     """A number that an array repeats, as an array of one element (`constants.once`)."""
+    late: bool = False
+    """Whether the share has 2f fractional bits, which whoever compares it rounds (decision 0073)."""
 
 
 @dataclass(slots=True)
@@ -70,6 +73,8 @@ class _Step:
     """Whether calls that were left must end before it."""
     left: bool
     """Whether its own may be left."""
+    late: bool
+    """Whether its results keep 2f fractional bits."""
     shared: tuple[int, ...]
     """Owners' values that are shared before it, in one round."""
     kept: list[Value] | None = None
@@ -104,6 +109,8 @@ class Runtime:
     progress: Callable[[int, int], None] | None = None
     sees_all: bool = False
     """Whether this runtime stands for every recipient: a check in the clear."""
+    late: bool = False
+    """Whether products keep 2f fractional bits now."""
     _plans: dict[int, _Plan] = field(default_factory=dict, repr=False)
 
     @property
@@ -155,6 +162,7 @@ class Runtime:
                     self.p.settle()
                 if step.shared:
                     self.share_together([env[v] for v in step.shared])
+                self.late = step.late
                 if summed is not None:
                     results = [Value(step.outs[0], summed, None, False)]
                 elif step.left:
@@ -181,7 +189,7 @@ class Runtime:
         steps = []
         waiting = Waiting()
         known: set[int] = set()  # of the text alone
-        ahead = shared_ahead(program, avals)
+        ahead, fine = shared_ahead(program, avals), late(program, avals, self.p, self.fmt)
         for eqn, last, shared in zip(program.eqns, dead, ahead, strict=True):
             outs = [avals[v] for v in eqn.outs]
             fixed = eqn.op not in ("reveal", "scan") and known.issuperset(eqn.ins)
@@ -189,7 +197,7 @@ class Runtime:
                 known.update(eqn.outs)
             ends, left = waiting.take(eqn, [avals[v] for v in eqn.ins], outs)
             kept = fixed and sum(a.size for a in outs) <= KEPT_ELEMENTS
-            steps.append(_Step(eqn, outs, last, kept, ends, left, shared))
+            steps.append(_Step(eqn, outs, last, kept, ends, left, eqn.outs[0] in fine, shared))
         if len(self._plans) >= KEPT_PLANS:
             self._plans.clear()
         made = self._plans[id(program)] = _Plan(program, ins, avals, steps)
@@ -218,8 +226,10 @@ class Runtime:
             owners := [v for v in ins if is_shared_at_once(v.aval) and v.share is None]
         ):
             self.share_together(owners)
+        if eqn.op in LINEAR and any(v.late for v in ins):
+            ins = [Value(replace(v.aval, where=SECRET), None, self.fine(v)) for v in ins]
         shares = op.lower(self, ins, outs, eqn.params)
-        return [Value(a, None, s) for a, s in zip(outs, shares, strict=True)]
+        return [Value(a, None, s, late=self.late) for a, s in zip(outs, shares, strict=True)]
 
     def _scan(self, eqn: Eqn, ins: list[Value]) -> list[Value]:
         params, body = eqn.params, eqn.params["body"]
@@ -286,6 +296,7 @@ class Runtime:
 
     def share(self, v: Value) -> Share:
         """Return shares of a value; an owner's value is shared on first use, once."""
+        assert not v.late  # whoever reads such a value takes it by `fine`
         if v.share is None:
             if v.aval.where == PUBLIC:
                 made = self.p.constant_bits(self.public_bits(v)) if v.aval.kind == "bool" else None
@@ -334,6 +345,25 @@ class Runtime:
         if v.data is None:
             return np.zeros(v.aval.shape, np.uint8)
         return np.asarray(v.data).astype(np.uint8)
+
+    def fine(self, v: Value) -> Share:
+        """Return shares of a fixed-point value with 2f fractional bits."""
+        if v.late:
+            assert v.share is not None
+            return v.share
+        if v.aval.where == PUBLIC:
+            return self.p.constant(self.ring.shl(self.encode(v), self.f))
+        return self.p.shl(self.share(v), self.f)
+
+    def mul(self, x: Share, y: Share) -> Share:
+        """Product of fixed-point shares, rounded unless what reads it does that."""
+        if not self.late:
+            return self.p.mul_trunc(x, y, self.f)
+        return self.p.mul_early(x.reshape(x.size), y.reshape(y.size)).reshape(*x.shape)
+
+    def matmul(self, x: Matrix, y: Matrix) -> Share:
+        """Product of fixed-point matrices, rounded unless what reads it does that."""
+        return self.p.matmul_early(x, y) if self.late else self.p.matmul_trunc(x, y, self.f)
 
     def rescale(self, x: Share, g: int) -> Share:
         """Divide by 2^g, or multiply by 2^−g."""

@@ -274,7 +274,7 @@ def _lower(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) -> lis
         return [constants.multiply(rt, public, secret, product, sizes.terms()[1])]
     a, b = windows(rt.share(x)), kernels(rt.share(w))
     both = x.aval.kind == w.aval.kind == "fixed"
-    made = rt.p.matmul_trunc(a, b, rt.f) if both else rt.p.matmul(a, b)
+    made = (rt.matmul if both else rt.p.matmul)(a, b)
     if sizes.groups > 1:
         rt.p.settle()  # what follows copies the results
     return [folded(made)]

@@ -148,6 +148,12 @@ class Ghost(Protocol):
         self.visit("mul_early", x.size)
         return x
 
+    def matmul_early(self, x: Matrix, y: Matrix) -> Share:
+        """F_matmul on shapes."""
+        out = ghost(_matmul_shape(x.shape, y.shape))
+        self.visit("matmul_early", out.size, inner=x.shape[-1], shapes=(x.shape, y.shape))
+        return out
+
     def matmul(self, x: Matrix, y: Matrix) -> Share:
         """F_matmul on shapes."""
         out = ghost(_matmul_shape(x.shape, y.shape))
@@ -217,6 +223,16 @@ class Ghost(Protocol):
     def select(self, b: Planes, x: Share) -> Share:
         """F_inject on shapes."""
         self.visit("select", x.size)
+        return x
+
+    def narrowed(self, x: Share, f: int) -> Share:
+        """Return x."""
+        return x
+
+    def select_trunc(self, b: Planes, x: Share, f: int) -> Share:
+        """F_trunc then F_inject on shapes."""
+        self.check_shift(f)
+        self.visit("select_trunc", x.size, f=f)
         return x
 
     def dot(self, x: Share, y: Share) -> Share:

@@ -404,6 +404,10 @@ class Protocol:
         """F_matmul: x @ y; both lie whole in memory, or both anywhere (`Gathered`)."""
         raise self._missing("matmul")
 
+    def matmul_early(self, x: Matrix, y: Matrix) -> Share:
+        """F_matmul in the form in which the first party receives nothing."""
+        raise self._missing("matmul_early")
+
     def dot(self, x: Share, y: Share) -> Share:
         """F_mul, then the sum over the first axis."""
         return self.sum(self.mul(x, y), (0,))
@@ -459,6 +463,14 @@ class Protocol:
     def select(self, b: Planes, x: Share) -> Share:
         """F_inject: b·x, for one plane b and flat x of n elements."""
         raise self._missing("select")
+
+    def narrowed(self, x: Share, f: int) -> Share:
+        """F_trunc(x, f) without a message, for a comparison alone, of fewer than k − f bits (decision 0073)."""
+        raise self._missing("narrowed")
+
+    def select_trunc(self, b: Planes, x: Share, f: int) -> Share:
+        """F_trunc then F_inject: b·F_trunc(x, f), rounded as `narrowed` rounds; for one plane b and flat x."""
+        raise self._missing("select_trunc")
 
     def shuffle(self, columns: Sequence[Column]) -> list[Column]:
         """F_shuffle: the rows of all columns in one fresh uniform order, which nobody learns."""

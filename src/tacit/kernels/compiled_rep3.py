@@ -14,7 +14,8 @@ U8 = np.uint8
 _NARROW = {
     name: getattr(_native, f"{name}_64")
     for name in (
-        "rep3_products", "trunc_first", "trunc_second", "trunc_third", "select_first", "select_second", "bits_first",
+        "rep3_products", "trunc_first", "trunc_second", "trunc_third", "select_first", "select_second",
+        "select_trunc_first", "select_trunc_second", "bits_first",
         "bits_second",
     )
 }  # fmt: skip
@@ -117,6 +118,49 @@ def select_second(
     out = np.empty(x.size, x.dtype)
     (_WIDE if shapes.is_wide(x) else _NARROW)["select_second"](
         out, _c(m0), _c(m1), _c(bits), _c(x), _c(b), _c(t), lead, k
+    )
+    return out
+
+
+def select_trunc_first(
+    bits0: Array,
+    bits1: Array,
+    x: Array,
+    y: Array,
+    rho: Array,
+    s0: Array,
+    s1: Array,
+    f: int,
+    k: int,
+) -> tuple[Array, Array, Array]:
+    """Return ``[βA - rho[0], β - rho[1], A - rho[2]]``, packed ``u - s0``, ``βu - s1``; β is ``bits0 ^ bits1``."""
+    shapes.shift_in(f, k, x)
+    out = np.empty((3, x.size), x.dtype)
+    wraps = [np.empty((x.size * f + 7) // 8, U8) for _ in range(2)]
+    (_WIDE if shapes.is_wide(x) else _NARROW)["select_trunc_first"](
+        out, *wraps, _c(bits0), _c(bits1), _c(x), _c(y), _c(rho), s0, s1, f, k
+    )
+    return out, wraps[0], wraps[1]
+
+
+def select_trunc_second(
+    m0: Array,
+    m1: Array,
+    x: Array,
+    s: Array,
+    r: Array,
+    bits: Array,
+    b: Array,
+    t: Array,
+    lead: bool,
+    f: int,
+    k: int,
+) -> Array:
+    """Return ``(1 - 2γ)(m0 + m1*B + vr*2^(k-f)) + γ(x + lead*B + vs*2^(k-f)) - t`` for the bits γ, packed s and r."""
+    shapes.shift_in(f, k, b)
+    out = np.empty(b.size, b.dtype)
+    (_WIDE if shapes.is_wide(b) else _NARROW)["select_trunc_second"](
+        out, _c(m0), _c(m1), _c(x), s, r, _c(bits), _c(b), _c(t), lead, f, k
     )
     return out
 

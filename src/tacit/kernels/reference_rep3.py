@@ -167,6 +167,54 @@ def select_second(
     return _reduced(sub(_where(_bits(bits, x.size, x), sub(own, w), w), t), k)
 
 
+def select_trunc_first(
+    bits0: Array,
+    bits1: Array,
+    x: Array,
+    y: Array,
+    rho: Array,
+    s0: Array,
+    s1: Array,
+    f: int,
+    k: int,
+) -> tuple[Array, Array, Array]:
+    """Return ``[βA - rho[0], β - rho[1], A - rho[2]]``, packed ``u - s0`` and ``βu - s1``, for β of ``bits0 ^ bits1``.
+
+    With ``a = x + y + 2^(k-2) - 1``: ``u = 1 - msb(a)``, and ``A = (a>>f) + 1 - 2^(k-2-f) - 2^(k-f)``.
+    """
+    shift_in(f, k, x)
+    wide, none = is_wide(x), _constant(x, 0)
+    a = _reduced(add(add(x, y), _constant(x, (1 << (k - 2)) - 1)), k)
+    upper = add(shr(a, f), _constant(x, 1 - (1 << (k - 2 - f)) - (1 << (k - f))))
+    u, bit = sub(_constant(x, 1), shr(a, k - 1)), _bits(bits0 ^ bits1, x.size, x)
+    rows = sub(np.stack([_where(bit, upper, none), bit, upper]), rho)
+    rest = [sub(w, unpack_words(s, f, x.size, wide)) for w, s in ((u, s0), (_where(bit, u, none), s1))]
+    return _reduced(rows, k), pack_words(rest[0], f), pack_words(rest[1], f)
+
+
+def select_trunc_second(
+    m0: Array,
+    m1: Array,
+    x: Array,
+    s: Array,
+    r: Array,
+    bits: Array,
+    b: Array,
+    t: Array,
+    lead: bool,
+    f: int,
+    k: int,
+) -> Array:
+    """Return ``(1 - 2γ)(m0 + m1*B + vr*2^(k-f)) + γ(x + lead*B + vs*2^(k-f)) - t`` for the bits γ, packed s and r.
+
+    ``B = b>>f``, ``v = 1 - msb(b)``.
+    """
+    shift_in(f, k, b)
+    none, low, top = _constant(b, 0), shr(b, f), shr(b, k - 1)
+    wraps = [_where(top, none, shl(unpack_words(p, f, b.size, is_wide(b)), k - f)) for p in (r, s)]
+    return select_second(add(m0, wraps[0]), m1, bits, add(x, wraps[1]), low, t, lead, k)
+
+
 def bits_first(bits0: Array, bits1: Array, rho: Array, k: int) -> Array:
     """Return ``β - rho``, shape (planes, n), for the planes β of ``bits0 ^ bits1``."""
     beta = [_bits(w, rho.shape[1], r) for w, r in zip(bits0 ^ bits1, rho, strict=True)]

@@ -432,6 +432,31 @@ template <class T> void bind_rep3(nb::module_ &m, const std::string &suffix) {
         const Unlocked free(o.size());
         ring<T>().select_second(to, pr, ps, pw, pa, pc, pu, lead, k, n);
     });
+    def("select_trunc_first", [](H out, H wraps, H chosen, H bits0, H bits1, H x, H y, H rho, H s0, H s1, unsigned f,
+                                 unsigned k) {
+        const Out o(out), m(wraps), c(chosen);
+        const In w0(bits0), w1(bits1), a(x), b(y), r(rho), u(s0), v(s1);
+        const size_t n = a.size() / sizeof(T), words = (n + 63) / 64, bytes = packed_bytes<T>(f, k, n);
+        T *const to = o.at<T>(3 * n);
+        u8 *const pm = m.at<u8>(bytes), *const pc = c.at<u8>(bytes);
+        const u64 *const p0 = w0.at<u64>(words), *const p1 = w1.at<u64>(words);
+        const T *const pa = a.at<T>(n), *const pb = b.at<T>(n), *const pr = r.at<T>(3 * n);
+        const u8 *const pu = u.at<u8>(bytes), *const pv = v.at<u8>(bytes);
+        const Unlocked free(o.size());
+        ring<T>().select_trunc_first(to, pm, pc, p0, p1, pa, pb, pr, pu, pv, f, k, n);
+    });
+    def("select_trunc_second", [](H out, H m0, H m1, H x, H s, H r, H bits, H b, H t, bool lead, unsigned f, unsigned k) {
+        const Out o(out);
+        const In first(m0), second(m1), a(x), u(s), v(r), w(bits), c(b), d(t);
+        const size_t n = o.size() / sizeof(T), bytes = packed_bytes<T>(f, k, n);
+        T *const to = o.at<T>(n);
+        const T *const p0 = first.at<T>(n), *const p1 = second.at<T>(n), *const pa = a.at<T>(n), *const pc = c.at<T>(n),
+                       *const pd = d.at<T>(n);
+        const u8 *const pu = u.at<u8>(bytes), *const pv = v.at<u8>(bytes);
+        const u64 *const pw = w.at<u64>((n + 63) / 64);
+        const Unlocked free(o.size());
+        ring<T>().select_trunc_second(to, p0, p1, pa, pu, pv, pw, pc, pd, lead, f, k, n);
+    });
     def("bits_first", [](H out, H bits0, H bits1, H rho, size_t rows, unsigned k) {
         const Out o(out);
         const In w0(bits0), w1(bits1), r(rho);

@@ -153,6 +153,56 @@ void select_second(T *__restrict out, const T *m0, const T *m1, const u64 *bits,
 }
 
 template <class T>
+void select_trunc_first(T *__restrict out, u8 *__restrict wraps, u8 *__restrict chosen, const u64 *bits0,
+                        const u64 *bits1, const T *x, const T *y, const T *rho, const u8 *s0, const u8 *s1, unsigned f,
+                        unsigned k, size_t n) {
+    const T mask = ones<T>(k), one = lift<T>(1), offset = (one << (k - 2)) - one;
+    const T after = one - (one << (k - 2 - f)) - (one << (k - f));
+    over_bits(n, [=](size_t group, size_t at, size_t count) {
+        const u64 word = bits0[group] ^ bits1[group];
+        const size_t byte = at / 8 * f;
+        T s[64], r[64];
+        unpack_run(s, s0 + byte, f, count);
+        unpack_run(r, s1 + byte, f, count);
+        for (size_t i = 0; i < count; ++i) {
+            const u64 bit = word >> i & 1;
+            const T a = (x[at + i] + y[at + i] + offset) & mask, upper = (a >> f) + after, u = one - (a >> (k - 1));
+            out[at + i] = ((bit ? upper : T{}) - rho[at + i]) & mask;
+            out[n + at + i] = (lift<T>(bit) - rho[n + at + i]) & mask;
+            out[2 * n + at + i] = (upper - rho[2 * n + at + i]) & mask;
+            s[i] = u - s[i];
+            r[i] = (bit ? u : T{}) - r[i];
+        }
+        pack_run(wraps + byte, s, f, count);
+        pack_run(chosen + byte, r, f, count);
+    });
+}
+
+template <class T>
+void select_trunc_second(T *__restrict out, const T *m0, const T *m1, const T *x, const u8 *s, const u8 *r,
+                         const u64 *bits, const T *b, const T *t, bool lead, unsigned f, unsigned k, size_t n) {
+    const T mask = ones<T>(k);
+    over_bits(n, [=](size_t group, size_t at, size_t count) {
+        const u64 word = bits[group];
+        const size_t byte = at / 8 * f;
+        T u[64], v[64];
+        unpack_run(u, s + byte, f, count);
+        unpack_run(v, r + byte, f, count);
+        for (size_t i = 0; i < count; ++i) {
+            const u64 bit = word >> i & 1;
+            const bool top = bit_of(b[at + i], k - 1);
+            const T low = b[at + i] >> f;
+            T w = m0[at + i] + m1[at + i] * low, own = lead ? x[at + i] + low : x[at + i];
+            if (!top) {
+                w = w + (v[i] << (k - f));
+                own = own + (u[i] << (k - f));
+            }
+            out[at + i] = ((bit ? own - w : w) - t[at + i]) & mask;
+        }
+    });
+}
+
+template <class T>
 void bits_first(T *__restrict out, const u64 *bits0, const u64 *bits1, const T *rho, size_t rows, unsigned k,
                 size_t n) {
     const T mask = ones<T>(k);

@@ -71,6 +71,10 @@ template <class T> struct Ring {
                          size_t n);
     void (*select_second)(T *out, const T *m0, const T *m1, const u64 *bits, const T *x, const T *b, const T *t,
                           bool lead, unsigned k, size_t n);
+    void (*select_trunc_first)(T *out, u8 *wraps, u8 *chosen, const u64 *bits0, const u64 *bits1, const T *x, const T *y,
+                               const T *rho, const u8 *s0, const u8 *s1, unsigned f, unsigned k, size_t n);
+    void (*select_trunc_second)(T *out, const T *m0, const T *m1, const T *x, const u8 *s, const u8 *r, const u64 *bits,
+                                const T *b, const T *t, bool lead, unsigned f, unsigned k, size_t n);
     void (*bits_first)(T *out, const u64 *bits0, const u64 *bits1, const T *rho, size_t rows, unsigned k, size_t n);
     void (*bits_second)(T *out, const T *m, const u64 *bits, const T *t, bool lead, size_t rows, unsigned k, size_t n);
     // Rows that move (rows.h); all of `at` is below n, and nothing is written twice at a time.

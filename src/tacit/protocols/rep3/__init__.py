@@ -12,7 +12,18 @@ from tacit.core.protocol import Protocol
 from tacit.core.share import Matrix, Planes, Share
 from tacit.crypto.prg import Source, Stream
 from tacit.errors import UsageError
-from tacit.protocols.rep3 import arithmetic, bits, factored, leading, lift, ranks, trees, turns, twoparty
+from tacit.protocols.rep3 import (
+    arithmetic,
+    bits,
+    factored,
+    late,
+    leading,
+    lift,
+    ranks,
+    trees,
+    turns,
+    twoparty,
+)
 from tacit.protocols.rep3 import shuffle as rows
 from tacit.protocols.rep3.cards import CARDS
 from tacit.protocols.rep3.client import SEED_BYTES, Rep3Client
@@ -93,8 +104,9 @@ class Rep3(Protocol):
     reveal = arithmetic.reveal
     reveal_bits = arithmetic.reveal_bits
     mul = arithmetic.mul
-    mul_early = twoparty.mul_early
+    mul_early = arithmetic.mul_early
     matmul = arithmetic.matmul
+    matmul_early = arithmetic.matmul_early
     and_ = trees.and_
     and_all = trees.and_all
     trunc = twoparty.trunc
@@ -104,6 +116,8 @@ class Rep3(Protocol):
     decompose = bits.decompose
     to_arith = twoparty.to_arith
     select = twoparty.select
+    narrowed = late.narrowed
+    select_trunc = late.select_trunc
     factored = factored.factored
     mul_into = lift.mul_into
     below = leading.below

@@ -17,7 +17,7 @@ from tacit import kernels
 from tacit.core.share import Gathered, Matrix, Planes, Share, laid_out
 from tacit.kernels import Packed
 from tacit.protocols.rep3 import twoparty
-from tacit.protocols.rep3.lift import Mask
+from tacit.protocols.rep3.lift import Mask, Product
 from tacit.protocols.rep3.turns import Steps, alone, leave, rows_at_once
 
 if TYPE_CHECKING:
@@ -68,18 +68,39 @@ def local_matmul(p: Rep3, x: Matrix, y: Matrix) -> Array:
 
 def mul_trunc(p: Rep3, x: Share, y: Share, f: int) -> Share:
     """F_mul then F_trunc: every party masks its local product for the truncation as it computes it."""
+    return twoparty.product_trunc(p, _elements(x, y), x.shape, f)
+
+
+def mul_early(p: Rep3, x: Share, y: Share) -> Share:
+    """F_mul, in which P0 receives nothing."""
+    return twoparty.product_early(p, _elements(x, y), x.shape)
+
+
+def _elements(x: Share, y: Share) -> Product:
+    """Return this party's part of x·y, and its masks, in one pass."""
     flat = [np.ascontiguousarray(part).reshape(-1) for part in (*x.parts, *y.parts)]
 
     def product(q: Rep3, low: int, high: int, plus: Mask, minus: Mask, packed: Packed | None) -> Array:
         x0, x1, y0, y1 = flat if high - low == x.size else [part[low:high] for part in flat]
         return kernels.rep3_products(x0, x1, y0, y1, plus, minus, q.ring.width, packed=packed)
 
-    return twoparty.product_trunc(p, product, x.shape, f)
+    return product
 
 
 def matmul_trunc(p: Rep3, x: Matrix, y: Matrix, f: int) -> Share:
     """F_matmul then F_trunc; the messages have the size of the result."""
     z, ready = _in_rows(p, x, y)
+    return twoparty.product_trunc(p, _entries(z, ready), z.shape, f)
+
+
+def matmul_early(p: Rep3, x: Matrix, y: Matrix) -> Share:
+    """F_matmul, in which P0 receives nothing; the messages have the size of the result."""
+    z = local_matmul(p, x, y)
+    return twoparty.product_early(p, _entries(z, _nothing), z.shape)
+
+
+def _entries(z: Array, ready: Callable[[int, int], None]) -> Product:
+    """Return this party's part of a matrix product, and its masks; `ready` computes what is not yet there."""
     flat = z.reshape(-1)
 
     def product(q: Rep3, low: int, high: int, plus: Mask, minus: Mask, packed: Packed | None) -> Array:
@@ -94,7 +115,7 @@ def matmul_trunc(p: Rep3, x: Matrix, y: Matrix, f: int) -> Share:
         small = q.ring.unpack(packed.octets, part.shape, packed.bits)
         return q.ring.sub(part, small) if packed.less else q.ring.add(part, small)
 
-    return twoparty.product_trunc(p, product, z.shape, f)
+    return product
 
 
 def _in_rows(p: Rep3, x: Matrix, y: Matrix) -> tuple[Array, Callable[[int, int], None]]:

@@ -198,6 +198,11 @@ def _select(ring: Ring, n: int, **_: object) -> list[Wave]:
     return _exchange(2 * b, b)
 
 
+def _select_trunc(ring: Ring, n: int, f: int = 16, **_: object) -> list[Wave]:
+    b = ring.wire_bytes(n)
+    return _exchange(3 * b + 2 * ring.wire_bytes(n, f), b) if f else _select(ring, n)
+
+
 def _factored(
     ring: Ring,
     n: int,
@@ -315,7 +320,19 @@ ROUNDING = (
 
 
 PATIENT = frozenset(
-    {"share_input", "trunc", "mul_trunc", "matmul_trunc", "select", "mul_into", "factored", "combine"}
+    {
+        "share_input",
+        "trunc",
+        "mul_early",
+        "mul_trunc",
+        "matmul_early",
+        "matmul_trunc",
+        "select",
+        "select_trunc",
+        "mul_into",
+        "factored",
+        "combine",
+    }
 )
 """What runs as steps that write their results in place."""
 
@@ -345,6 +362,7 @@ CARDS: dict[str, Card] = {
         _card("mul", ARAKI, _ring_pass),
         _card("mul_early", EARLY, _mul_early),
         _card("matmul", ARAKI, _ring_pass),
+        _card("matmul_early", EARLY, _mul_early),
         _card("and_", f"{ARAKI}, where roles are turned; else {MANY_ROWS}", _and),
         _card("and_all", f"{ARAKI}, where roles are turned; else {MANY_ROWS}", _and_all),
         _card("trunc", TWO_OPERANDS, _turned(_trunc), ROUNDING),
@@ -356,6 +374,7 @@ CARDS: dict[str, Card] = {
         _card("decompose", f"{TWO_OPERANDS}; prefix: Sklansky 1960; {MANY_ROWS}", _decompose),
         _card("to_arith", TWO_OPERANDS, _to_arith),
         _card("select", TWO_OPERANDS, _turned(_select)),
+        _card("select_trunc", TWO_OPERANDS.replace("0003", "0073"), _turned(_select_trunc), ROUNDING),
         _card("factored", TWO_OPERANDS.replace("0003", "0050"), _factored, ROUNDING),
         _card("mul_into", TWO_OPERANDS.replace("0003", "0050"), _mul_into, ROUNDING),
         _card(

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from tacit import kernels
 from tacit.core.share import Planes, Share
 from tacit.protocols.rep3.lift import Into, Lift, Product, in_place, product_into, room
-from tacit.protocols.rep3.turns import Steps, alone, joined, run
+from tacit.protocols.rep3.turns import Steps, alone, joined, leave, run
 
 if TYPE_CHECKING:
     from tacit.protocols.rep3 import Rep3
@@ -126,35 +126,37 @@ def _trunc(
 # -- a product in which P0 receives nothing ------------------------------------------------------------------
 
 
-def mul_early(p: Rep3, x: Share, y: Share) -> Share:
-    """F_mul, flat; with z0 + z1 + z2 the local products of F_mul of Araki et al., z0 is what P0 knows.
+def product_early(p: Rep3, product: Product, shape: tuple[int, ...]) -> Share:
+    """F_mul or F_matmul; with z0 + z1 + z2 the local products of Araki et al., z0 is what P0 knows.
 
     1. P0 → P1: z0 − ρ. 2. P1 and P2 reshare z1 + (z0 − ρ) and z2 + ρ. Each party sends one element, so the roles are
     never turned.
     """
-    parts = [np.ascontiguousarray(part) for s in (x, y) for part in s.parts]
-    return alone(p, _mul_early(p, parts, room(p, x.shape)))
+    into = room(p, prod(shape))
+    steps = _product_early(p, product, into)
+    if p.may_leave:
+        leave(p, [steps])
+    else:
+        alone(p, steps)
+    return Share(into).reshape(*shape)
 
 
-def _mul_early(q: Rep3, parts: list[Array], into: Into) -> Steps[Share]:
-    party, ring, shape = q.party, q.ring, into[0].shape
+def _product_early(q: Rep3, product: Product, into: Into) -> Steps[Share]:
+    party, ring, n = q.party, q.ring, into[0].size
     if party.index == 0:
-        rho = q.common(+2, "rep3/mul-early").ring(ring, shape)
-        party.send(party.peer(1), "rep3.mul-early", ring.pack(_products(q, parts, None, rho)))  # 1
+        rho = q.common(+2, "rep3/mul-early").ring(ring, (n,))
+        masked = product(q, 0, n, None, rho, None)
+        party.send(party.peer(1), "rep3.mul-early", ring.pack(masked))  # 1
         return _drawn(q, into, "rep3/mul-early")
     if party.index == 1:
         t = q.common(-1, "rep3/mul-early").fill(ring, into[0])
-        (got,) = yield ((party.peer(-1), "rep3.mul-early", ring.wire_bytes(prod(shape))),)
-        mine = _products(q, parts, ring.unpack(got, shape), t)
+        (got,) = yield ((party.peer(-1), "rep3.mul-early", ring.wire_bytes(n)),)
+        mine = product(q, 0, n, ring.unpack(got, (n,)), t, None)
         return (yield from _reshared(q, mine, into, "rep3.mul-early-exchange"))
     with0 = q.common(+1, "rep3/mul-early")
-    rho, t = with0.ring(ring, shape), with0.fill(ring, into[1])
-    mine = _products(q, parts, rho, t)
+    rho, t = with0.ring(ring, (n,)), with0.fill(ring, into[1])
+    mine = product(q, 0, n, rho, t, None)
     return (yield from _exchanged(q, mine, into, "rep3.mul-early-exchange"))
-
-
-def _products(q: Rep3, parts: list[Array], plus: Array | None, minus: Array) -> Array:
-    return kernels.rep3_products(parts[0], parts[1], parts[2], parts[3], plus, minus, q.ring.width)
 
 
 # -- bits to ring elements -----------------------------------------------------------------------------------

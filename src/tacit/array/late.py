@@ -1,0 +1,149 @@
+"""Products that are rounded by the comparison that reads them (decision 0073).
+
+A product of two fixed-point secrets has 2f fractional bits. Rounding it to f takes an exchange; where all that reads it
+is a comparison with a public number, which selects by the bit it finds, that rounds it as it selects. So such a product
+keeps its bits, through sums and moves, until then. A run follows from it what a Program's equations do one by one:
+values, ranges and errors are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from tacit.array import intervals as iv
+from tacit.array.bounds import difference_bits
+from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
+from tacit.core.blocks import elements
+
+if TYPE_CHECKING:
+    from tacit.array.runtime import Format
+    from tacit.core.protocol import Protocol
+
+PRODUCTS = {"mul": "mul", "square": "mul", "matmul": "matmul", "conv": "matmul"}
+"""Functionalities of products, whose names go on with how they round."""
+LINEAR = frozenset({"add", "sub", "neg", "broadcast", "reshape", "transpose", "slice", "flip"})
+"""Operations that take values of more fractional bits as they are."""
+READERS = frozenset({"maximum", "minimum", "lt", "compare"})
+"""Operations that compare, and round what they select."""
+Calls = list[tuple[str, int, dict[str, Any]]]
+BLOCKS = 8
+"""Up to so many blocks of elements (decision 0067) are compared both ways at once: 32 bytes of copies for each."""
+
+
+def at_once(want: Iterable[str], n: int, p: Protocol) -> int:
+    """Return how many signs `compare` finds at once: both truth values, unless that would double very many elements."""
+    both = {"less", "greater"} <= set(want)
+    return 2 if both and n <= BLOCKS * elements(p.party.network) else 1
+
+
+def late(program: Program, avals: dict[int, Aval], p: Protocol, fmt: Format) -> frozenset[int]:
+    """Return the variables that are held with 2f fractional bits."""
+    if not p.offers("select_trunc"):
+        return frozenset()
+    return _Finder(program, avals, p, fmt).find()
+
+
+class _Finder:
+    """Follows products to what reads them, and compares prices."""
+
+    def __init__(self, program: Program, avals: dict[int, Aval], p: Protocol, fmt: Format) -> None:
+        self.eqns, self.avals, self.p, self.fmt = program.eqns, avals, p, fmt
+        self.uses: dict[int, list[int]] = {}
+        for at, eqn in enumerate(program.eqns):
+            for v in set(eqn.ins):
+                self.uses.setdefault(v, []).append(at)
+        self.kept = frozenset(program.outputs)
+        self.known: dict[int, frozenset[int] | None] = {}
+
+    def find(self) -> frozenset[int]:
+        """Return all that it pays to round late: products with common readers are decided together."""
+        groups: list[tuple[set[int], set[int]]] = []
+        for at, eqn in enumerate(self.eqns):
+            readers = self._readers(eqn.outs[0]) if self._is_product(eqn) else None
+            if readers:
+                joined, reached = {at}, set(readers)
+                for group in [g for g in groups if g[1] & reached]:
+                    groups.remove(group)
+                    joined |= group[0]
+                    reached |= group[1]
+                groups.append((joined, reached))
+        found: set[int] = set()
+        for products, ends in groups:
+            if self._pays(products, ends):
+                found.update(self.eqns[at].outs[0] for at in products)
+        for eqn in self.eqns:
+            if eqn.op in LINEAR and not found.isdisjoint(eqn.ins):
+                found.update(eqn.outs)
+        return frozenset(found)
+
+    def _is_product(self, eqn: Eqn) -> bool:
+        if eqn.op not in PRODUCTS or self.avals[eqn.outs[0]].where != SECRET:
+            return False
+        ins = [self.avals[v] for v in eqn.ins]
+        return all(a.kind == "fixed" and a.where != PUBLIC for a in ins)
+
+    def _readers(self, v: int) -> frozenset[int] | None:
+        """Return the comparisons that read a variable, or None if anything else does."""
+        if v not in self.known:
+            self.known[v] = self._find_readers(v)
+        return self.known[v]
+
+    def _find_readers(self, v: int) -> frozenset[int] | None:
+        found: set[int] = set()
+        if v in self.kept:
+            return None
+        for at in self.uses.get(v, []):
+            eqn = self.eqns[at]
+            if eqn.op in LINEAR:
+                further = self._readers(eqn.outs[0])
+                if further is None:
+                    return None
+                found |= further
+            elif eqn.op in READERS and self._reads(eqn):
+                found.add(at)
+            else:
+                return None
+        return frozenset(found)
+
+    def _reads(self, eqn: Eqn) -> bool:
+        """Whether a comparison is one with public numbers, of a difference that keeps its bits in the ring."""
+        ins = [self.avals[v] for v in eqn.ins]
+        if all(a.where != PUBLIC for a in ins) or {"greatest", "least"} <= (want := _want(eqn)):
+            return False
+        lo, hi = iv.sub(*((a.lo, a.hi) for a in ins))
+        k, f = self.fmt.width, self.fmt.frac_bits
+        wide = iv.bits_of(max(abs(lo), abs(hi)), 2 * f)
+        return "distance" not in want and wide <= k - 2 and difference_bits(ins, f) < k - f
+
+    def _pays(self, products: Iterable[int], ends: Iterable[int]) -> bool:
+        """Whether it is worth less, all in roles of which the first receives nothing (decision 0068)."""
+        f, p = self.fmt.frac_bits, self.p
+        now: Calls = []
+        then: Calls = []
+        for at in sorted(products):
+            eqn = self.eqns[at]
+            n, name = self.avals[eqn.outs[0]].size, PRODUCTS[eqn.op]
+            now.append((f"{name}_trunc", n, {"f": f}))
+            then.append((f"{name}_early", n, {}))
+        for at in sorted(ends):
+            eqn = self.eqns[at]
+            ins, want = [self.avals[v] for v in eqn.ins], _want(eqn)
+            n = ins[0].size
+            sign = ("sign", n * at_once(want, n, p), {"bits": difference_bits(ins, f)})
+            waves = p.card("sign").pattern(p.ring, sign[1], **sign[2], network=p.party.network)
+            if any(to == 0 for wave in waves for _, to, _ in wave):
+                return False
+            now.append(sign)
+            then.append(sign)
+            if not want <= {"less", "greater"}:
+                now.append(("select", n, {}))
+                then.append(("select_trunc", n, {"f": f}))
+        return p.price(*then) < p.price(*now)
+
+
+def _want(eqn: Eqn) -> set[str]:
+    """Return what a comparison finds, in the words of `compare`."""
+    if eqn.op == "compare":
+        return set(eqn.params["want"])
+    return {{"maximum": "greatest", "minimum": "least", "lt": "less"}[eqn.op]}
