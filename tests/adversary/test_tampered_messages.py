@@ -41,6 +41,8 @@ def program(p: Any) -> Any:
         z = p.factored(z, Waves(Series(0.0, (0.5,), (0.75,)), 1 << 40, 20, 12, 48, 20))
         bits = p.below(z, 40, (30, 10))
         narrow, z = p.over(Ring(48)), p.mul_early(z, z)
+        z = p.matmul_early(z.reshape(1, -1), z.reshape(-1, 1)).reshape(1)
+        z = p.select_trunc(p.sign(p.narrowed(z, 9), 40), z, 9)
         z = p.add(z, narrow.mul_into(*narrow.combine(bits, np.ones((2, 2), np.uint64), [48, 48]), 1, p.ring))
     p.is_zero(z, 20)
     return p.reveal(z, ["alice", "carl"]), p.reveal_bits(b, ["carl", "bob"])

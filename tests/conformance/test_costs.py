@@ -159,7 +159,7 @@ FUNCTIONALITIES = (
     "share_input", "share_bits", "reveal", "reveal_bits", "mul", "matmul", "trunc", "trunc_exact",
     "mul_trunc", "matmul_trunc", "and_", "and_all", "sign", "is_zero", "decompose", "to_arith", "select",
     "dot", "digit_ranks", "shuffle", "place", "fetch", "factored", "below", "combine", "mul_into",
-    "mul_early",
+    "mul_early", "matmul_early", "select_trunc",
 )  # fmt: skip
 
 
@@ -188,6 +188,8 @@ def test_rep3_card_figures_cited_in_the_decision_record() -> None:
 
     assert figures("mul") == (192, 1)
     assert figures("mul_early") == (192, 2)
+    assert figures("matmul_early") == (192, 2)
+    assert figures("select_trunc", f=16) == (3 * 64 + 2 * 16 + 2 * 64, 2)
     assert figures("mul_trunc", f=16) == (210, 3)
     assert figures("trunc", f=16) == (112, 2)
     assert figures("sign", bits=62) == (331, 3)
@@ -260,6 +262,7 @@ def test_an_unrealised_functionality_names_itself(name: str) -> None:
         "below": 3,
         "combine": 3,
         "mul_into": 4,
+        "select_trunc": 3,
     }
     arguments = counts.get(name, 2)
     with pytest.raises(NotRealised, match=name):

@@ -232,7 +232,7 @@ class Lab:
         count, mask = self.p.party.n, np.uint64((1 << bits) - 1)
         pinned = {c: v for (i, c), v in (self.pins or {}).items() if i == number}
         free = [c for c in range(count) if c not in pinned]
-        comps = {c: np.full(self.world.lanes, v, np.uint64) for c, v in pinned.items()}
+        comps = {c: np.full(self.world.lanes, v, np.uint64) & mask for c, v in pinned.items()}
         for c in free[:-1]:
             comps[c] = self.world.digits(("share", f"{number}", f"{c}"), bits)
         total = np.zeros(self.world.lanes, np.uint64)

@@ -49,6 +49,10 @@ class Trial:
         return [c for c in combinations(compute, size) if self.owner not in c]
 
 
+SELECTED: list[Secrets] = [(b, x) for b in (0, 1) for x in (-1, 0, 1)]
+"""A bit, and a number that is rounded to one bit less."""
+
+
 def nothing(key: Key) -> bool:
     """Leave no mask out."""
     return False
@@ -226,6 +230,18 @@ def _combined_twice(s: Secrets) -> Program:
 
 def _multiplied_early(s: Secrets) -> Program:
     return lambda p, lab: p.mul_early(lab.share(s[0]), lab.share(s[1]))
+
+
+def _entry_early(s: Secrets) -> Program:
+    return lambda p, lab: p.matmul_early(*(lab.share(v).reshape(-1, 1, 1) for v in s)).reshape(-1)
+
+
+def _selected_rounded(s: Secrets) -> Program:
+    return lambda p, lab: p.select_trunc(lab.share_bit(s[0]), lab.share(s[1]), 1)
+
+
+def _sign_rounded(s: Secrets) -> Program:
+    return lambda p, lab: p.sign(p.narrowed(lab.share(s[0]), 1), 1)
 
 
 def _left(s: Secrets) -> Program:
@@ -599,6 +615,9 @@ TRIALS = [
     Trial("combine, two sums", _rep3(2), _combined_twice, values(0, 2, 2), None, pinned=2),
     Trial("mul_early", _rep3(2), _multiplied_early, values(-2, 2, 2), lambda s: signed(s[0] * s[1], 2)),
     Trial("mul_early, three bits", _rep3(3), _multiplied_early, [(0, 0), (3, -4), (-1, 2)], None, pinned=2),
+    Trial("matmul_early", _rep3(2), _entry_early, values(-2, 2, 2), lambda s: signed(s[0] * s[1], 2)),
+    Trial("select_trunc", _rep3(3), _selected_rounded, SELECTED, None, pinned=6),
+    Trial("sign of a number rounded later", _rep3(3), _sign_rounded, values(-1, 2), None),
     Trial("two calls left", _rep3(1), _left, values(0, 2, 2), lambda s: signed(s[0] + s[1], 1)),
     Trial("mul_into", _rep3(3), _multiplied_into, [(0, 0), (1, 1), (1, -1)], None, pinned=1),
     Trial("mul_into, cut", _rep3(3), _multiplied_and_cut, [(0, 0), (1, 1), (1, -1)], None, pinned=1),
@@ -609,7 +628,7 @@ TRIALS = [
             lambda s, r=r, fn=fn: lambda p, lab: fn(s)(p.turned(r), lab),
             secrets,
             None,
-            pinned=4,
+            pinned=6,
         )
         for r in (1, 2)
         for name, fn, secrets in (
@@ -617,6 +636,7 @@ TRIALS = [
             ("combine", _combined, values(0, 2, 2)),
             ("mul_into", _multiplied_and_cut, [(0, 0), (1, 1), (1, -1)]),
             ("mul_early", _multiplied_early, [(0, 0), (3, -4), (-1, 2), (3, 1)]),
+            ("select_trunc", _selected_rounded, SELECTED),
         )
     ),
     *_table(_two, ("alice", "bob", "carl")),

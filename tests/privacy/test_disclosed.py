@@ -173,6 +173,37 @@ def test_how_an_opened_product_is_rounded_tells_the_first_party_nothing_of_its_f
     assert all(np.array_equal(counts, seen[0]) for counts in seen)
 
 
+def test_how_a_product_that_is_rounded_later_tells_the_first_party_nothing_of_its_factors() -> None:
+    """It knows a, which is drawn for the product alone, and so the value opened is a function of z and a."""
+    width, f, seen = 4, 2, list[Any]()
+    pins = {(0, 0): 3, (0, 1): 8, (1, 0): 5, (1, 1): 10}
+    for factors in ((1, 2), (2, 1), (-1, -2), (-2, -1)):
+
+        def program(p: Any, lab: Lab, factors: tuple[int, ...] = factors) -> tuple[Share, Share]:
+            z = p.mul_early(*(lab.share(v) for v in factors))
+            ones = p.constant_bits(np.ones(lab.world.lanes, np.uint8))
+            return p.select_trunc(p.pack(ones), z, f), z
+
+        def few(key: Key) -> bool:
+            return key[-2] == "rep3/select-trunc"  # what it draws, the other test's matter, hides no rounding
+
+        _, got = enumerate_lanes(Setting("rep3", width), program, pins, few)
+        a = np.asarray(sum(got["alice"][1].parts), np.uint64) % np.uint64(1 << width)
+        out = gather({n: got[n][0] for n in NAMES[:3]}, "rep3", Ring(width))
+        b = got["bob"][1].parts[1]
+        offset = a + np.uint64((1 << (width - 2)) - 1)
+        low = np.uint64((1 << f) - 1)
+        _check_rounding(
+            Setting("rep3", width),
+            f,
+            factors[0] * factors[1],
+            {n: (got[n][0],) for n in NAMES[:3]},
+            [b & low, offset & low],
+        )
+        seen.append(np.bincount((a << np.uint64(width) | out).astype(np.int64), minlength=4**width))
+    assert all(np.array_equal(counts, seen[0]) for counts in seen)
+
+
 def _mul_trunc_trial(turned: int = 0, name: str = "mul_trunc") -> Trial:
     pairs = [s for s in values(-2, 2, 2) if -2 < s[0] * s[1] < 2]
 

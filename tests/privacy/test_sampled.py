@@ -107,6 +107,8 @@ PROGRAMS: dict[str, Callable[[Any, int], Any]] = {
     "below": lambda p, v: p.below(_pair(p, v)[0], 62, (59, 57, 50)),
     "combine": lambda p, v: p.combine(_bit(p, v), np.array([[3], [5]], np.uint64), [64, 32]),
     "mul_early": lambda p, v: p.mul_early(*_pair(p, v)),
+    "matmul_early": lambda p, v: p.matmul_early(*(x.reshape(N // 4, 2, 2) for x in _pair(p, v))),
+    "select_trunc": lambda p, v: p.select_trunc(_bit(p, v), _pair(p, v)[0], 20),
     "mul_into": lambda p, v: p.over(Ring(48)).mul_into(
         *(x.map(Ring(48).reduce) for x in _pair(p, v)), 8, Ring(64)
     ),
@@ -114,6 +116,9 @@ PROGRAMS: dict[str, Callable[[Any, int], Any]] = {
     "input by a client": _input("carl"),
     "reveal to a client": lambda p, v: p.reveal(_pair(p, 5)[0], ["carl"]),
 }
+REP3_ALONE = frozenset(
+    {"digit_ranks", "shuffle", "place", "fetch", "below", "mul_early", "matmul_early", "select_trunc"}
+)
 SETTINGS = [("rep3", 3, ""), ("semi2k", 2, "zoe"), ("semi2k", 3, "zoe")]
 
 
@@ -160,7 +165,7 @@ def chi_uniform(a: Array) -> float:
 def test_messages_do_not_tell_secrets_apart(
     protocol: str, n: int, dealer: str, width: int, name: str
 ) -> None:
-    if name in ("digit_ranks", "shuffle", "place", "fetch", "below", "mul_early") and protocol != "rep3":
+    if name in REP3_ALONE and protocol != "rep3":
         pytest.skip(f"{protocol} does not realise {name}")
     words = name.startswith("factored") or name in ("combine", "mul_into")
     if words and (protocol, width) != ("rep3", 64):

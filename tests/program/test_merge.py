@@ -14,8 +14,8 @@ from program_gen import programs
 from tacit import testing
 from tacit.array import functions as fn
 from tacit.array.analyse import predict
-from tacit.array.compare import BLOCKS
 from tacit.array.interpret import Trace, reveal
+from tacit.array.late import BLOCKS
 from tacit.array.loop import infer
 from tacit.array.merge import merge, optimise
 from tacit.array.passes import localise, prune

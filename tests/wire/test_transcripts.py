@@ -103,6 +103,8 @@ PERMUTED: dict[str, Callable[[Any], Any]] = {
     "turned roles": _turned,
     "below": lambda p: p.below(_x(p), 40, (37, 35, 10)),
     "mul_early": lambda p: p.mul_early(_x(p), p.shl(_x(p), 3)),
+    "matmul_early": lambda p: p.matmul_early(_x(p).reshape(1, N), _x(p, "bob").reshape(N, 1)),
+    "select_trunc": lambda p: p.select_trunc(p.sign(p.narrowed(_x(p), 5), 22), _x(p), 5),
 }
 """What rep3 alone realises."""
 WORDS: dict[str, Callable[[Any], Any]] = {

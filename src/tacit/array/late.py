@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PRODUCTS = {"mul": "mul", "square": "mul", "matmul": "matmul", "conv": "matmul"}
 """Functionalities of products, whose names go on with how they round."""
-LINEAR = frozenset({"add", "sub", "neg", "broadcast", "reshape", "transpose", "slice", "flip"})
+LINEAR = frozenset({"add", "sub", "neg", "broadcast", "reshape", "transpose", "slice", "flip", "assume"})
 """Operations that take values of more fractional bits as they are."""
 READERS = frozenset({"maximum", "minimum", "lt", "compare"})
 """Operations that compare, and round what they select."""
@@ -113,7 +113,8 @@ class _Finder:
             return False
         lo, hi = iv.sub(*((a.lo, a.hi) for a in ins))
         k, f = self.fmt.width, self.fmt.frac_bits
-        wide = iv.bits_of(max(abs(lo), abs(hi)), 2 * f)
+        most = max(abs(lo), abs(hi))
+        wide = iv.bits_of(most + iv.margin(most, f), 2 * f)
         return "distance" not in want and wide <= k - 2 and difference_bits(ins, f) < k - f
 
     def _pays(self, products: Iterable[int], ends: Iterable[int]) -> bool:

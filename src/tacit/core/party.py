@@ -22,7 +22,7 @@ from tacit.net import codec
 from tacit.net.link import Mesh
 
 Array = npt.NDArray[Any]
-WIRE_VERSION = 10
+WIRE_VERSION = 11
 HELLO_LIMIT = 4096
 
 
