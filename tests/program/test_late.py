@@ -58,7 +58,7 @@ BODIES: dict[str, Callable[[Any, Any, Any], Any]] = {
     "minimum": lambda x, w, b: fn.minimum(layer(x, w, b), 0.125),
     "clip": lambda x, w, b: fn.minimum(fn.maximum(layer(x, w, b), -0.5), 0.5),
     "less": lambda x, w, b: fn.where(layer(x, w, b) < 0.25, 1.0, 0.0),
-    "more": lambda x, w, b: fn.where(0.25 < layer(x, w, b), 1.0, 0.0),
+    "more": lambda x, w, b: fn.where(layer(x, w, b) > 0.25, 1.0, 0.0),
     "compare": gradient,
     "two products": lambda x, w, b: fn.maximum(x * (x @ w @ w.T) - (x @ w) @ w.T, 0.0),
     "sums of products": lambda x, w, b: fn.maximum(fn.maximum(x @ w - x[:, :4] * x[:, 1:], 0.5) * 2, 0.0),
