@@ -175,6 +175,16 @@ def test_what_else_reads_a_product_has_it_rounded_at_once(name: str) -> None:
     assert not found(recorded(OTHERS[name]))
 
 
+def test_long_sums_are_followed() -> None:
+    trace = Trace()
+    x, y = (trace.input("x", o, (4,), "fixed", -0.001, 0.001) for o in OWNERS[:2])
+    total = x * y
+    for _ in range(1500):
+        total = total + x
+    reveal(fn.maximum(total, 0.0), why="a test", name="r")
+    assert len(found(trace.program())) == 1501
+
+
 def test_it_is_done_where_it_fits_and_pays() -> None:
     program = recorded(BODIES["maximum"])
     assert len(found(program)) == 3

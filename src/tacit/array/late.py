@@ -54,13 +54,17 @@ class _Finder:
             for v in set(eqn.ins):
                 self.uses.setdefault(v, []).append(at)
         self.kept = frozenset(program.outputs)
-        self.known: dict[int, frozenset[int] | None] = {}
+        self.readers: dict[int, frozenset[int] | None] = {}
+        """The comparisons that read a variable, or None if anything else does."""
 
     def find(self) -> frozenset[int]:
         """Return all that it pays to round late: products with common readers are decided together."""
+        for eqn in reversed(self.eqns):
+            if eqn.op in LINEAR or eqn.op in PRODUCTS:
+                self.readers[eqn.outs[0]] = self._readers(eqn.outs[0])
         groups: list[tuple[set[int], set[int]]] = []
         for at, eqn in enumerate(self.eqns):
-            readers = self._readers(eqn.outs[0]) if self._is_product(eqn) else None
+            readers = self.readers[eqn.outs[0]] if self._is_product(eqn) else None
             if readers:
                 joined, reached = {at}, set(readers)
                 for group in [g for g in groups if g[1] & reached]:
@@ -84,19 +88,14 @@ class _Finder:
         return all(a.kind == "fixed" and a.where != PUBLIC for a in ins)
 
     def _readers(self, v: int) -> frozenset[int] | None:
-        """Return the comparisons that read a variable, or None if anything else does."""
-        if v not in self.known:
-            self.known[v] = self._find_readers(v)
-        return self.known[v]
-
-    def _find_readers(self, v: int) -> frozenset[int] | None:
+        """Find what reads a variable; that of all later ones is known."""
         found: set[int] = set()
         if v in self.kept:
             return None
         for at in self.uses.get(v, []):
             eqn = self.eqns[at]
             if eqn.op in LINEAR:
-                further = self._readers(eqn.outs[0])
+                further = self.readers[eqn.outs[0]]
                 if further is None:
                     return None
                 found |= further

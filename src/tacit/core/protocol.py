@@ -465,7 +465,7 @@ class Protocol:
         raise self._missing("select")
 
     def narrowed(self, x: Share, f: int) -> Share:
-        """F_trunc(x, f) without a message, for a comparison alone, of fewer than k − f bits (decision 0073)."""
+        """Return F_trunc(x, f) without a message, for comparisons alone, of fewer than k − f bits (decision 0073)."""
         raise self._missing("narrowed")
 
     def select_trunc(self, b: Planes, x: Share, f: int) -> Share:

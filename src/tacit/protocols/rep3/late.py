@@ -27,7 +27,7 @@ LABEL = "rep3/select-trunc"
 
 
 def narrowed(p: Rep3, x: Share, f: int) -> Share:
-    """F_trunc(x, f) over Z/2^(k−f), as two operands: one in P0's first component, one in that of P1 and P2.
+    """Return F_trunc(x, f) over Z/2^(k−f), as two operands: one in P0's first component, one in that of P1 and P2.
 
     No message. Sums, negations and calls of one role (`turns.one_role`) that read two operands may follow, no others.
     """
