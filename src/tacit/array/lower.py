@@ -50,6 +50,8 @@ def sub(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]
         return [rt.share(x)]
     if _public(y):
         return [rt.p.add_public(rt.share(x), rt.ring.neg(rt.encode(constants.once(y))))]
+    if _zero(x):
+        return [rt.p.neg(rt.share(y))]
     if _public(x):
         return [rt.p.add_public(rt.p.neg(rt.share(y)), rt.encode(constants.once(x)))]
     return [rt.p.sub(rt.share(x), rt.share(y))]
@@ -165,7 +167,7 @@ def select(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Sha
         return [rt.xor(other, rt.and_(rt.share(c), rt.xor(rt.share(x), other)))]
     d = sub(rt, [x, y], outs, params)[0] if not (_public(x) and _public(y)) else rt.difference(x, y)
     chosen = rt.p.select(rt.p.pack(rt.share(c)), d.reshape(d.size)).reshape(*d.shape)
-    return [rt.p.add_public(chosen, rt.encode(y)) if _public(y) else rt.p.add(chosen, rt.share(y))]
+    return [plus(rt, chosen, y)]
 
 
 def maximum(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
@@ -193,7 +195,7 @@ def plus(rt: Runtime, x: Share, y: Value) -> Share:
     """X + y."""
     if _zero(y):
         return x
-    return rt.p.add_public(x, rt.encode(y)) if _public(y) else rt.p.add(rt.share(y), x)
+    return rt.p.add_public(x, rt.encode(constants.once(y))) if _public(y) else rt.p.add(rt.share(y), x)
 
 
 def abs_(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:

@@ -1,6 +1,7 @@
 // Bit planes: the 64x64 bit transpose, packing of bits and of narrow words.
 #pragma once
 
+#include "packed.h"
 #include "vector.h"
 #if defined(__AVX512BW__)
 #include <immintrin.h>
@@ -238,6 +239,10 @@ template <class T> inline void pack_run(u8 *out, const T *words, size_t bits, si
     if (bits == 8) return pack_as<u8>(out, words, n);
     if (bits == 16) return pack_as<std::uint16_t>(out, words, n);
     if (bits == 32) return pack_as<u32>(out, words, n);
+#if defined(TACIT_EIGHTS)
+    if (sizeof(T) == 8 && bits > 8 && bits < 64)
+        return pack_eights(out, reinterpret_cast<const u64 *>(words), unsigned(bits), n);
+#endif
     for (size_t i = 0; i < n; i += 64) pack_group(out + i / 8 * bits, words + i, bits, n - i < 64 ? n - i : 64);
 }
 
@@ -245,6 +250,10 @@ template <class T> inline void unpack_run(T *out, const u8 *buf, size_t bits, si
     if (bits == 8) return unpack_as<u8>(out, buf, n);
     if (bits == 16) return unpack_as<std::uint16_t>(out, buf, n);
     if (bits == 32) return unpack_as<u32>(out, buf, n);
+#if defined(TACIT_EIGHTS)
+    if (sizeof(T) == 8 && bits < 64)
+        return unpack_eights(reinterpret_cast<u64 *>(out), buf, (n * bits + 7) / 8, 0, unsigned(bits), n);
+#endif
     for (size_t i = 0; i < n; i += 64) unpack_group(out + i, buf + i / 8 * bits, bits, n - i < 64 ? n - i : 64);
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "lift.h"
+#include "packed.h"
 #include "pool.h"
 
 namespace tacit::TACIT_TARGET {
@@ -74,8 +75,11 @@ inline u64 below(unsigned width) { return width == 64 ? ~u64(0) : (u64(1) << wid
 
 // Elements first … first + n of row r. Copied first, so that no load leaves the buffer.
 void unpack(u64 *out, const Rows &rows, size_t r, size_t first, unsigned width, size_t n) {
-    u8 held[BLOCK * 8 + 32];
     const size_t bit = r * rows.stride + first * width, start = bit >> 3;
+#if defined(TACIT_EIGHTS)
+    if (width < 64) return unpack_eights(out, rows.p + start, rows.bytes - start, bit & 7, width, n);
+#endif
+    u8 held[BLOCK * 8 + 32];
     memcpy(held, rows.p + start, ((bit & 7) + n * width + 7) / 8);
     const u64 mask = below(width);
     size_t at = bit & 7;
@@ -107,6 +111,9 @@ inline u64 element(const Rows &rows, size_t r, size_t i, unsigned width) {
 
 // Pack n words below 2^width from a byte on.
 void pack(u8 *out, const u64 *words, unsigned width, size_t n) {
+#if defined(TACIT_EIGHTS)
+    if (width > 8 && width < 64) return pack_eights(out, words, width, n);
+#endif
     u8 held[BLOCK * 8 + 16];
     u8 *p = held;
     if (width <= 57) {  // without branches: at most 7 bits wait, and 8 bytes are written each time
