@@ -162,12 +162,13 @@ def test_products_of_matrices_that_lie_anywhere(
 def test_bits_of_any_width(n: int, bits: int, wide: bool, radix: int) -> None:
     bits = bits if wide else min(bits, 64)
     draw = drawer(n, bits, wide, radix)
-    words = draw((n,), wide)
+    words, more = draw((n,), wide), draw((n,), wide)
     before = _native.target()
     for name in TARGETS:
         _native.set_target(name)
         planes = compiled.to_planes(words, bits)
         assert_same(reference.to_planes(words, bits), planes)
+        assert_same(reference.to_planes(words, bits, more), compiled.to_planes(words, bits, more))
         assert_same(reference.from_planes(planes, n, wide), compiled.from_planes(planes, n, wide))
         packed = compiled.pack_words(words, bits)
         assert_same(reference.pack_words(words, bits), packed)

@@ -326,9 +326,12 @@ def _all_seats(p: Protocol, hot: Share, rows: int, alone: int) -> Share:
     parts = []
     for j, a in enumerate(hot.parts):
         one = np.uint8(p.holds_constant(j))
-        last = np.bitwise_xor.reduce(a, axis=0, keepdims=True) ^ one
-        seats = np.concatenate([a, last]).swapaxes(0, 1).reshape(groups * k, columns)
-        parts.append(np.concatenate([seats[: rows - alone], np.full((alone, columns), one)]))
+        seats = np.empty((groups * k + alone, columns), np.uint8)
+        by_group = seats[: groups * k].reshape(groups, k, columns)
+        by_group[:, :-1] = a.swapaxes(0, 1)
+        by_group[:, -1] = (a[0] if k == 2 else np.bitwise_xor.reduce(a, axis=0)) ^ one
+        seats[groups * k :] = one
+        parts.append(seats[:rows])
     return Share(tuple(parts))
 
 

@@ -157,11 +157,13 @@ def unpack_bool(words: Array, n: int) -> Array:
     return out
 
 
-def to_planes(words: Array, bits: int) -> Array:
-    """Return ``uint64[bits, ceil(N/64)]``, the low bit planes of flat elements; padding lanes are zero."""
+def to_planes(words: Array, bits: int, plus: Array | None = None) -> Array:
+    """Return ``uint64[bits, ceil(N/64)]``, the low bit planes of flat ``words (+ plus)``; padding lanes are zero."""
+    if plus is not None:
+        shapes.element_wise(words, plus)
     kernel = _native.to_planes_128 if shapes.flat(words, bits) else _native.to_planes_64
     out = np.empty((bits, (words.size + 63) // 64), U64)
-    kernel(out, _c(words), bits)
+    kernel(out, _c(words), _ABSENT if plus is None else _c(plus), bits)
     return out
 
 

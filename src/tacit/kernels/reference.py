@@ -212,8 +212,9 @@ def unpack_bool(words: Array, n: int) -> Array:
     return np.unpackbits(np.ascontiguousarray(words).view(np.uint8), count=n, bitorder="little")
 
 
-def to_planes(words: Array, bits: int) -> Array:
-    """Return ``uint64[bits, ceil(N/64)]``, the low bit planes of flat elements; padding lanes are zero."""
+def to_planes(words: Array, bits: int, plus: Array | None = None) -> Array:
+    """Return ``uint64[bits, ceil(N/64)]``, the low bit planes of flat ``words (+ plus)``; padding lanes are zero."""
+    words = words if plus is None else add(words, plus)
     shapes.flat(words, bits)
     columns = np.zeros((bits, (words.size + 63) // 64 * 64), np.uint8)
     columns[:, : words.size] = _bits_of(words)[:, :bits].T

@@ -315,14 +315,15 @@ template <class T> void bind_ring(nb::module_ &m, const std::string &suffix) {
         memset(to, 0, o.size());
         ring<T>().product(to, p1 ? part.terms : &plain, p1 ? part.count : 1, {batch, m, k, n, false, false, x_at, y_at});
     });
-    def("to_planes", [](H out, H words, size_t bits) {
+    def("to_planes", [](H out, H words, H plus, size_t bits) {
         const Out o(out);
         const In w(words);
+        const MaybeIn p(plus);
         const size_t n = w.size() / sizeof(T);
         u64 *const to = o.at<u64>(bits * ((n + 63) / 64));
-        const T *const from = w.at<T>(n);
+        const T *const from = w.at<T>(n), *const more = p.at<T>(n);
         const Unlocked free(w.size());
-        ring<T>().to_planes(to, from, bits, n);
+        ring<T>().to_planes(to, from, more, bits, n);
     });
     def("from_planes", [](H out, H planes, size_t bits, size_t length) {
         const Out o(out);

@@ -17,10 +17,11 @@ struct alignas(64) Tile {
     u64 w[64][BLOCKS];
 };
 
-// Swap bit log2(J) of the row index with that of the bit index, in all blocks at once.
-template <unsigned J> inline void exchange(Tile &t, u64 mask) {
+// Swap bit log2(J) of the row index with that of the bit index, in all blocks at once. Only as far as it is needed when
+// the first `rows` count in the end, and smaller J follow.
+template <unsigned J> inline void exchange(Tile &t, u64 mask, size_t rows) {
     const V m = all(mask);
-    for (unsigned row = 0; row < 64; row = (row + J + 1) & ~J) {
+    for (unsigned row = 0; row < 64 && (row & ~(J - 1)) < rows; row = (row + J + 1) & ~J) {
         for (size_t c = 0; c < BLOCKS; c += LANES) {
             const V low = load(&t.w[row][c]), high = load(&t.w[row + J][c]);
             const V swap = ((low >> J) ^ high) & m;
@@ -30,31 +31,39 @@ template <unsigned J> inline void exchange(Tile &t, u64 mask) {
     }
 }
 
-inline void transpose(Tile &t) {
-    exchange<32>(t, 0x00000000FFFFFFFFull);
-    exchange<16>(t, 0x0000FFFF0000FFFFull);
-    exchange<8>(t, 0x00FF00FF00FF00FFull);
-    exchange<4>(t, 0x0F0F0F0F0F0F0F0Full);
-    exchange<2>(t, 0x3333333333333333ull);
-    exchange<1>(t, 0x5555555555555555ull);
+inline void transpose(Tile &t, size_t rows = 64) {
+    exchange<32>(t, 0x00000000FFFFFFFFull, rows);
+    exchange<16>(t, 0x0000FFFF0000FFFFull, rows);
+    exchange<8>(t, 0x00FF00FF00FF00FFull, rows);
+    exchange<4>(t, 0x0F0F0F0F0F0F0F0Full, rows);
+    exchange<2>(t, 0x3333333333333333ull, rows);
+    exchange<1>(t, 0x5555555555555555ull, rows);
 }
 
-// step: distance of consecutive elements in words (2 for one half of U128 elements).
-inline void planes_of_half(u64 *out, const u64 *words, size_t step, size_t bits, size_t n) {
+inline u64 half_of(u64 a, size_t) { return a; }
+inline u64 half_of(u128 a, size_t half) { return half ? a.hi : a.lo; }
+
+// The planes of one half of words (+ plus, which may be null).
+template <class T>
+inline void planes_of_half(u64 *out, const T *words, const T *plus, size_t half, size_t bits, size_t n) {
     const size_t length = (n + 63) / 64;
     parallel((length + BLOCKS - 1) / BLOCKS, 64, [=](size_t group, size_t end) {
         Tile t;
         for (; group < end; ++group) {
             const size_t first = group * GROUP, count = n - first < GROUP ? n - first : GROUP;
-            const u64 *from = words + first * step;
+            const T *from = words + first, *more = plus ? plus + first : nullptr;
             if (count < GROUP) memset(&t, 0, sizeof t);
-            if (count == GROUP) {
+            if (count < GROUP) {
+                for (size_t i = 0; i < count; ++i)
+                    t.w[i % 64][i / 64] = half_of(more ? from[i] + more[i] : from[i], half);
+            } else if (more) {
                 for (size_t i = 0; i < 64; ++i)
-                    for (size_t b = 0; b < BLOCKS; ++b) t.w[i][b] = from[(64 * b + i) * step];
+                    for (size_t b = 0; b < BLOCKS; ++b) t.w[i][b] = half_of(from[64 * b + i] + more[64 * b + i], half);
             } else {
-                for (size_t i = 0; i < count; ++i) t.w[i % 64][i / 64] = from[i * step];
+                for (size_t i = 0; i < 64; ++i)
+                    for (size_t b = 0; b < BLOCKS; ++b) t.w[i][b] = half_of(from[64 * b + i], half);
             }
-            transpose(t);
+            transpose(t, bits);
             const size_t at = group * BLOCKS, left = length - at < BLOCKS ? length - at : BLOCKS;
             for (size_t bit = 0; bit < bits; ++bit) memcpy(out + bit * length + at, t.w[bit], 8 * left);
         }
@@ -81,11 +90,9 @@ inline void half_of_planes(u64 *out, const u64 *planes, size_t step, size_t bits
     });
 }
 
-template <class T> void to_planes(u64 *out, const T *words, size_t bits, size_t n) {
-    constexpr size_t step = sizeof(T) / 8;
-    const u64 *w = reinterpret_cast<const u64 *>(words);
-    planes_of_half(out, w, step, bits < 64 ? bits : 64, n);
-    if (step == 2 && bits > 64) planes_of_half(out + 64 * ((n + 63) / 64), w + 1, step, bits - 64, n);
+template <class T> void to_planes(u64 *out, const T *words, const T *plus, size_t bits, size_t n) {
+    planes_of_half(out, words, plus, 0, bits < 64 ? bits : 64, n);
+    if (bits > 64) planes_of_half(out + 64 * ((n + 63) / 64), words, plus, 1, bits - 64, n);
 }
 
 template <class T> void from_planes(T *out, const u64 *planes, size_t bits, size_t length, size_t n) {

@@ -55,7 +55,7 @@ template <class T> struct Ring {
     // c (batch,m,n), preset by the caller, gains the sum of the terms' products (batch,m,k) @ (batch,k,n).
     void (*product)(T *c, const Term<T> *terms, size_t count, const Shape &shape);
     Prepared<T> prepared;
-    void (*to_planes)(u64 *out, const T *words, size_t bits, size_t n);
+    void (*to_planes)(u64 *out, const T *words, const T *plus, size_t bits, size_t n);
     void (*from_planes)(T *out, const u64 *planes, size_t bits, size_t length, size_t n);
     void (*pack_words)(u8 *out, const T *words, size_t bits, size_t n);
     void (*unpack_words)(T *out, const u8 *buf, size_t bits, size_t n);

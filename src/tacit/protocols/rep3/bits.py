@@ -119,7 +119,7 @@ def _blocks(q: Rep3, x: list[Array], bits: int, radix: int, top: bool, equal: bo
     rows = table_rows(bits, radix) + extra
     skip, count = (0, nb) if equal else (1, max(2 * nb - 1, 0))
     if party.index == 0:
-        a = kernels.to_planes(q.ring.add(x[0], x[1]), bits + extra)
+        a = kernels.to_planes(x[0], bits + extra, x[1])
         with2, with1 = q.common(+2, "rep3/blocks"), q.common(+1, "rep3/blocks")
         rho = with2.planes(rows, n)
         first = a[bits:] ^ rho[:extra]
@@ -225,7 +225,7 @@ def _pairs(q: Rep3, x: list[Array], bits: int) -> Steps[Planes]:
         return Planes(tuple(np.concatenate([h, r[upper:]]) for h, r in zip(half, reshared, strict=True)), n)
 
     if party.index == 0:
-        a = kernels.to_planes(q.ring.add(x[0], x[1]), bits)
+        a = kernels.to_planes(x[0], bits, x[1])
         with2, with1 = q.common(+2, "rep3/a2b"), q.common(+1, "rep3/a2b")
         rho = with2.planes(rows, n)
         table = kernels.block_table(a[: 2 * below], 2, rho[pairs : pairs + 3 * below])

@@ -121,13 +121,13 @@ def _blocks(q: Rep3, x: list[Array], bits: int, how: Layout) -> Steps[Planes]:
     lanes, rows, count = -(-n // 64), how.rows(bits), how.blocks
     if party.index == 0:
         with2, with1 = q.common(+2, "rep3/below"), q.common(+1, "rep3/below")
-        a = kernels.to_planes(q.ring.shr(q.ring.add(x[0], x[1]), how.low), bits + 1 - how.low)
+        a = kernels.to_planes(x[0], bits + 1, x[1])[how.low :]
         a0, a1, a2 = (a[how.double[0] + i] for i in range(3))
         rho = with2.planes(rows, n)
         party.send(party.peer(1), "rep3.below", np.concatenate([a, a2 & a1, a2 & a0, a1 & a0]) ^ rho)  # 1
         party.flush()
         return Planes((with2.planes(count, n), with1.planes(count, n)), n)
-    b = kernels.to_planes(q.ring.shr(x[party.index % 2], how.low), bits + 1 - how.low)
+    b = kernels.to_planes(x[party.index % 2], bits + 1)[how.low :]
     if party.index == 1:
         mask = q.common(-1, "rep3/below").planes(count, n)
         (got,) = yield ((party.peer(-1), "rep3.below", 8 * rows * lanes),)
