@@ -6,6 +6,8 @@ operands, as a gradient does beside what it is the gradient of, `compare` finds 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +18,8 @@ from tacit.array import lower as lw
 from tacit.array.bounds import abs_need, difference_bits, fits
 from tacit.array.late import at_once
 from tacit.array.ops import Op, Params, need_kind, same_shape
-from tacit.array.program import PUBLIC, Aval
-from tacit.core.share import Share, join, stack_planes
+from tacit.array.program import PUBLIC, Aval, Eqn
+from tacit.core.share import Planes, Share, apart, join, stack_planes
 from tacit.errors import ScaleError
 
 if TYPE_CHECKING:
@@ -73,41 +75,177 @@ def _compare_need(ins: list[Aval], outs: list[Aval], params: Params, f: int) -> 
 
 def _compare_lower(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) -> list[Share]:
     """Find the sign of x − y, and that of y − x beside it if both truth values are wanted; then select x − y once."""
-    (x, y), want = v, params["want"]
-    if y.late:  # of the two, the other is at hand
-        x, y, want = y, x, [_TURNED.get(name, name) for name in want]
-    shape, bits = x.aval.shape, difference_bits([x.aval, y.aval], rt.f)
-    flat, select = lw.gap(rt, x, y)
-    found: dict[str, Share] = {}
-    if "less" in want and "greater" in want:
-        found["less"], found["greater"] = (b.reshape(*shape) for b in _both_signs(rt, flat, bits))
-        above = rt.p.pack(found["greater"])
-    elif "greater" in want:
-        above = rt.p.sign(rt.p.neg(flat), bits)
-        found["greater"] = rt.p.unpack(above, shape)
-    else:
-        below = rt.p.sign(flat, bits)
-        found["less"], above = rt.p.unpack(below, shape), rt.p.invert(below)
-    if any(name not in found for name in want):
+    return several(rt, [_Ask.of(rt, v, params["want"])])
+
+
+WANT = {"lt": ("less",), "maximum": ("greatest",), "minimum": ("least",), "abs": ("distance",)}
+"""What operations with a name of their own ask of one comparison; `abs` compares with zero."""
+
+
+def lt(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) -> list[Share]:
+    """[x < y], by the sign of x − y on as many bits as the ranges leave open."""
+    return several(rt, [_Ask.of(rt, v, WANT["lt"])])
+
+
+def maximum(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) -> list[Share]:
+    """Y + [x ≥ y]·(x − y)."""
+    return several(rt, [_Ask.of(rt, v, WANT["maximum"])])
+
+
+def minimum(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) -> list[Share]:
+    """X − [x ≥ y]·(x − y)."""
+    return several(rt, [_Ask.of(rt, v, WANT["minimum"])])
+
+
+def abs_(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) -> list[Share]:
+    """2·[x ≥ 0]·x − x."""
+    if v[0].aval.lo >= 0:
+        return [rt.share(v[0])]
+    return several(rt, [_Ask.of(rt, v, WANT["abs"])])
+
+
+@dataclass(slots=True)
+class _Ask:
+    """What is asked of one comparison: x − y, flat, its bits, and the operands; without y, with zero.
+
+    Where x is a product that is rounded as it is selected (decision 0073), x − y is at hand as it is compared, and with
+    2f fractional bits as it is selected; then not more than one of both numbers is asked for, and y is public.
+    """
+
+    want: Sequence[str]
+    difference: Share
+    bits: int
+    x: Value
+    y: Value | None
+    fine: Share | None = None
+
+    @classmethod
+    def of(cls, rt: Runtime, v: Sequence[Value], want: Sequence[str]) -> _Ask:
+        """Take the difference of the operands."""
+        x, y = v if len(v) == 2 else (v[0], None)
+        other = Aval((), x.aval.kind, 0, 0) if y is None else y.aval
+        bits = difference_bits([x.aval, other], rt.f)
+        if y is not None and y.late:
+            x, y, want = y, x, [_TURNED.get(name, name) for name in want]
+        if y is not None and x.late:
+            fine = rt.p.sub(rt.fine(x), rt.fine(y))
+            fine = fine.reshape(fine.size)
+            return cls(want, rt.p.narrowed(fine, rt.f), bits, x, y, fine)
+        d = rt.share(x) if y is None else lw.sub(rt, [x, y], [], {})[0]
+        return cls(want, d.reshape(d.size), bits, x, y)
+
+    def sides(self, rt: Runtime) -> list[Share]:
+        """Return what signs are found of: x − y, y − x, or both."""
+        d = self.difference
+        if "greater" not in self.want:
+            return [d]
+        return [d, rt.p.neg(d)] if "less" in self.want else [rt.p.neg(d)]
+
+    def selected(self, rt: Runtime, signs: list[_Bits]) -> _Bits:
+        """Return the bit that x − y is multiplied by: whether x is above, or below where that is what is asked."""
         # Whether x = y counts as above makes no difference: there is none to select.
-        turned = x.late and "least" in want
-        step = select(rt.p.invert(above) if turned else above).reshape(*shape)
-        if turned or "greatest" in want:
-            found["least" if turned else "greatest"] = lw.plus(rt, step, y)
-        if "least" in want and not turned:
-            found["least"] = rt.p.sub(rt.share(x), step)
-        if "distance" in want:
-            found["distance"] = rt.p.sub(rt.p.shl(step, 1), flat.reshape(*shape))
-    return [found[name] for name in want]
+        above = signs[-1] if "greater" in self.want else None
+        if self.fine is not None and "least" in self.want:
+            return signs[0] if above is None else above.inverted(rt)
+        return signs[0].inverted(rt) if above is None else above
+
+    def numbers(self, rt: Runtime, step: Share) -> dict[str, Share]:
+        """Return the numbers that are asked for; `step` is x − y times the bit."""
+        found: dict[str, Share] = {}
+        shape = self.x.aval.shape
+        if self.y is not None and (self.fine is not None or "greatest" in self.want):
+            found["greatest"] = lw.plus(rt, step.reshape(*shape), self.y)
+        if "least" in self.want:
+            other = found.pop("greatest") if self.fine is not None else None
+            found["least"] = other or rt.p.sub(rt.share(self.x), step.reshape(*shape))
+        if "distance" in self.want:
+            found["distance"] = rt.p.sub(rt.p.shl(step, 1), self.difference).reshape(*shape)
+        return found
 
 
-def _both_signs(rt: Runtime, d: Share, bits: int) -> list[Share]:
-    """Return [d < 0] and [−d < 0], in the rounds of one sign unless that would double what very many elements take."""
-    sides, n = [d, rt.p.neg(d)], d.size
-    if at_once(("less", "greater"), n, rt.p) == 1:
-        return [rt.p.unpack(rt.p.sign(x, bits), (n,)) for x in sides]
-    both = rt.p.unpack(rt.p.sign(join(sides), bits), (2, n))
-    return [both[0], both[1]]
+@dataclass(slots=True)
+class _Bits:
+    """Shared truth values, packed or a byte each."""
+
+    planes: Planes | None = None
+    row: Share | None = None
+
+    def packed(self, rt: Runtime) -> Planes:
+        """Return them packed."""
+        if self.planes is None:
+            assert self.row is not None
+            self.planes = rt.p.pack(self.row)
+        return self.planes
+
+    def bytes(self, rt: Runtime) -> Share:
+        """Return them a byte each, flat."""
+        if self.row is None:
+            assert self.planes is not None
+            self.row = rt.p.unpack(self.planes, (self.planes.n,))
+        return self.row
+
+    def inverted(self, rt: Runtime) -> _Bits:
+        """Return NOT of each."""
+        if self.planes is not None:
+            return _Bits(rt.p.invert(self.planes))
+        return _Bits(row=rt.xor_public(self.bytes(rt), np.ones((), np.uint8)))
+
+
+def side_by_side(rt: Runtime, eqns: Sequence[Eqn], ins: Sequence[Value]) -> list[Share]:
+    """Return the results of several such equations, in order; `ins` are the operands of one after another."""
+    rest, asks = iter(ins), []
+    for eqn in eqns:
+        v = [next(rest) for _ in eqn.ins]
+        asks.append(_Ask.of(rt, v, WANT.get(eqn.op) or eqn.params["want"]))
+    return several(rt, asks)
+
+
+def several(rt: Runtime, asks: Sequence[_Ask]) -> list[Share]:
+    """Find all signs at once, then select all that is selected at once; return what is asked, in order."""
+    sides = [ask.sides(rt) for ask in asks]
+    signs = iter(
+        _signs(
+            rt,
+            [x for each in sides for x in each],
+            [a.bits for a, each in zip(asks, sides, strict=True) for _ in each],
+        )
+    )
+    found: list[dict[str, Share]] = []
+    chosen: list[tuple[_Ask, dict[str, Share]]] = []
+    bits: list[_Bits] = []
+    for ask, each in zip(asks, sides, strict=True):
+        own = [next(signs) for _ in each]
+        names = [name for name in ("less", "greater") if name in ask.want]
+        truths = zip(names, own, strict=False)
+        found.append({name: b.bytes(rt).reshape(*ask.x.aval.shape) for name, b in truths})
+        if len(found[-1]) < len(ask.want):
+            bits.append(ask.selected(rt, own))
+            chosen.append((ask, found[-1]))
+    for (ask, known), step in zip(chosen, _selected(rt, bits, [ask for ask, _ in chosen]), strict=True):
+        known.update(ask.numbers(rt, step))
+    return [known[name] for ask, known in zip(asks, found, strict=True) for name in ask.want]
+
+
+def _signs(rt: Runtime, sides: list[Share], bits: list[int]) -> list[_Bits]:
+    """Return [x < 0] of each, in the rounds of one sign unless that would double what very many elements take."""
+    sizes = [x.size for x in sides]
+    if len(sides) == 1 or at_once(("less", "greater"), max(sizes), rt.p) == 1:
+        return [_Bits(rt.p.sign(x, b)) for x, b in zip(sides, bits, strict=True)]
+    row = rt.p.unpack(rt.p.sign(join(sides), max(bits)), (sum(sizes),))
+    return [_Bits(row=x) for x in apart(row, sizes)]
+
+
+def _selected(rt: Runtime, bits: list[_Bits], asks: list[_Ask]) -> list[Share]:
+    """Return each truth value times its difference, in the rounds of one; all are rounded there, or none."""
+    if not asks:
+        return []
+    bit = bits[0].packed(rt) if len(bits) == 1 else rt.p.pack(join([b.bytes(rt) for b in bits]))
+    fine = [ask.fine for ask in asks if ask.fine is not None]
+    if fine:
+        row = rt.p.select_trunc(bit, join(fine), rt.f)
+    else:
+        row = rt.p.select(bit, join([ask.difference for ask in asks]))
+    return apart(row, [ask.difference.size for ask in asks])
 
 
 # -- weights ----------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ values, ranges and errors are the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tacit.array import intervals as iv
@@ -42,6 +42,17 @@ def late(program: Program, avals: dict[int, Aval], p: Protocol, fmt: Format) -> 
     if not p.offers("select_trunc"):
         return frozenset()
     return _Finder(program, avals, p, fmt).find()
+
+
+def signs(eqn: Eqn, ins: Sequence[Aval], p: Protocol, f: int) -> tuple[int, int]:
+    """Return how many signs a comparison finds, and the bits of the differences."""
+    return ins[0].size * at_once(_want(eqn), ins[0].size, p), difference_bits(list(ins), f)
+
+
+def of_one_role(p: Protocol, n: int, bits: int) -> bool:
+    """Return whether n signs are found in roles of which the first receives nothing (decision 0068)."""
+    waves = p.card("sign").pattern(p.ring, n, bits=bits, network=p.party.network)
+    return not any(to == 0 for wave in waves for _, to, _ in wave)
 
 
 class _Finder:
@@ -129,11 +140,10 @@ class _Finder:
         for at in sorted(ends):
             eqn = self.eqns[at]
             ins, want = [self.avals[v] for v in eqn.ins], _want(eqn)
-            n = ins[0].size
-            sign = ("sign", n * at_once(want, n, p), {"bits": difference_bits(ins, f)})
-            waves = p.card("sign").pattern(p.ring, sign[1], **sign[2], network=p.party.network)
-            if any(to == 0 for wave in waves for _, to, _ in wave):
+            n, (count, bits) = ins[0].size, signs(eqn, ins, p, f)
+            if not of_one_role(p, count, bits):
                 return False
+            sign = ("sign", count, {"bits": bits})
             now.append(sign)
             then.append(sign)
             if not want <= {"less", "greater"}:

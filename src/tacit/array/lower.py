@@ -99,13 +99,6 @@ def cumsum(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Sha
 # -- comparison and logic ---------------------------------------------------------------------------------
 
 
-def lt(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
-    """X < y by the sign of x − y, on as many bits as the ranges leave open."""
-    bits = difference_bits([v[0].aval, v[1].aval], rt.f)
-    compared, _ = gap(rt, *v)
-    return [rt.p.unpack(rt.p.sign(compared, bits), v[0].aval.shape)]
-
-
 def gap(rt: Runtime, x: Value, y: Value) -> tuple[Share, Callable[[Planes], Share]]:
     """Return x − y, flat, as it is compared, and what multiplies it by a bit."""
     if x.late or y.late:
@@ -170,43 +163,11 @@ def select(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Sha
     return [plus(rt, chosen, y)]
 
 
-def maximum(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
-    """Y + [x ≥ y]·(x − y)."""
-    return [_extreme(rt, v[0], v[1])]
-
-
-def minimum(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
-    """X − [x ≥ y]·(x − y)."""
-    return [_extreme(rt, v[0], v[1], least=True)]
-
-
-def _extreme(rt: Runtime, x: Value, y: Value, least: bool = False) -> Share:
-    if y.late:
-        x, y = y, x
-    compared, select = gap(rt, x, y)
-    below = rt.p.sign(compared, difference_bits([x.aval, y.aval], rt.f))
-    # Of the two, only y is at hand where x is rounded as it is selected.
-    other = least and not x.late
-    step = select(below if least and x.late else rt.p.invert(below)).reshape(*x.aval.shape)
-    return rt.p.sub(rt.share(x), step) if other else plus(rt, step, y)
-
-
 def plus(rt: Runtime, x: Share, y: Value) -> Share:
     """X + y."""
     if _zero(y):
         return x
     return rt.p.add_public(x, rt.encode(constants.once(y))) if _public(y) else rt.p.add(rt.share(y), x)
-
-
-def abs_(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
-    """X − 2·[x < 0]·x."""
-    x = _flat(rt, v[0])
-    a = v[0].aval
-    if a.lo >= 0:
-        return [rt.share(v[0])]
-    negative = rt.p.sign(x, difference_bits([a, Aval(a.shape, a.kind, 0, 0)], rt.f))
-    folded = rt.p.sub(x, rt.p.shl(rt.p.select(negative, x), 1))
-    return [folded.reshape(*a.shape)]
 
 
 def square(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:

@@ -325,9 +325,9 @@ def _table() -> dict[str, Op]:
         Op(
             "square", _square, one(np.square), lw.square, bd.product_need, local=False, error=bd.product_error
         ),
-        Op("maximum", _extreme("maximum"), one(np.maximum), lw.maximum, bd.gap_need, local=False),
-        Op("minimum", _extreme("minimum"), one(np.minimum), lw.minimum, bd.gap_need, local=False),
-        Op("abs", _abs, one(np.abs), lw.abs_, bd.abs_need, local=False),
+        Op("maximum", _extreme("maximum"), one(np.maximum), cm.maximum, bd.gap_need, local=False),
+        Op("minimum", _extreme("minimum"), one(np.minimum), cm.minimum, bd.gap_need, local=False),
+        Op("abs", _abs, one(np.abs), cm.abs_, bd.abs_need, local=False),
         Op("neg", _neg, one(np.negative), lw.neg),
         Op("sum", _sum, lambda v, p: [np.asarray(np.sum(v[0], axis=tuple(p["axes"])))], lw.sum_, exact=False),
         Op("cumsum", _cumsum, lambda v, p: [np.cumsum(v[0], axis=p["axis"])], lw.cumsum, exact=False),
@@ -380,7 +380,7 @@ def _table() -> dict[str, Op]:
             False,
             bd.log_error,
         ),
-        Op("lt", _compare("lt"), one(np.less), lw.lt, bd.gap_need, local=False),
+        Op("lt", _compare("lt"), one(np.less), cm.lt, bd.gap_need, local=False),
         Op("eq", _compare("eq"), one(np.equal), lw.eq, bd.gap_need, local=False),
         Op("and", _logic("and"), one(np.logical_and), lw.and_, local=False),
         Op("or", _logic("or"), one(np.logical_or), lw.or_, local=False),

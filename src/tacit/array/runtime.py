@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tacit.array import constants, streams
+from tacit.array import beside, compare, constants, streams
 from tacit.array.bounds import scale_of
 from tacit.array.late import LINEAR, late
 from tacit.array.loop import infer_once, scan_types, split
@@ -18,7 +18,7 @@ from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Input, Program, owned
 from tacit.array.streams import Rows
 from tacit.array.together import SHARING, Waiting, is_shared_at_once, shared_ahead
 from tacit.core.protocol import Protocol
-from tacit.core.share import Matrix, Share
+from tacit.core.share import Matrix, Share, apart, join
 from tacit.errors import DataError, RangeError, ShapeError, UndeclaredDisclosure, UsageError
 
 Array = npt.NDArray[Any]
@@ -62,10 +62,17 @@ class Value:
 
 @dataclass(slots=True)
 class _Step:
-    """One equation, prepared."""
+    """One equation, prepared, or several that are worked on side by side."""
 
+    at: int
+    """Which equation of the program it is, or the first of them."""
+    eqns: list[Eqn]
     eqn: Eqn
+    """It, or the one that they are worked on as (`beside.as_one`)."""
+    row: list[Aval]
+    """What is known of the results in a row, where operands are joined."""
     outs: list[Aval]
+    """What is known of each."""
     dead: tuple[int, ...]
     fixed: bool
     """Whether the results are small and follow from this program's text alone, whatever its inputs."""
@@ -79,6 +86,8 @@ class _Step:
     """Owners' values that are shared before it, in one round."""
     kept: list[Value] | None = None
     """They, from the first run on."""
+    joined: dict[int, Value] = field(default_factory=dict)
+    """Operands that are constants in a row, from the first run on."""
 
 
 @dataclass(slots=True)
@@ -156,7 +165,7 @@ class Runtime:
                 ins = [env[v] for v in eqn.ins]
                 if large and eqn.outs[0] not in sums and any(isinstance(v.data, Rows) for v in ins):
                     known = {var: v.data for var, v in env.items() if v.data is not None}
-                    sums |= streams.ahead(program, at, known, plan.avals, owned(self.me))
+                    sums |= streams.ahead(program, step.at, known, plan.avals, owned(self.me))
                 summed = sums.pop(eqn.outs[0], None) if large else None
                 if step.ends:
                     self.p.settle()
@@ -168,6 +177,8 @@ class Runtime:
                 elif step.left:
                     with self.p.later():
                         results = self.step(eqn, ins, step.outs)
+                elif len(step.eqns) > 1:
+                    results = self._beside(step, ins)
                 else:
                     results = self.step(eqn, ins, step.outs)
                 if step.fixed and all(v.exact for v in results):
@@ -190,14 +201,31 @@ class Runtime:
         waiting = Waiting()
         known: set[int] = set()  # of the text alone
         ahead, fine = shared_ahead(program, avals), late(program, avals, self.p, self.fmt)
-        for eqn, last, shared in zip(program.eqns, dead, ahead, strict=True):
-            outs = [avals[v] for v in eqn.outs]
-            fixed = eqn.op not in ("reveal", "scan") and known.issuperset(eqn.ins)
+        at = 0
+        for group in beside.groups(program, avals, self.p, self.fmt, fine):
+            fixed = group[0].op not in ("reveal", "scan") and known.issuperset(group[0].ins)
             if fixed:
-                known.update(eqn.outs)
-            ends, left = waiting.take(eqn, [avals[v] for v in eqn.ins], outs)
-            kept = fixed and sum(a.size for a in outs) <= KEPT_ELEMENTS
-            steps.append(_Step(eqn, outs, last, kept, ends, left, eqn.outs[0] in fine, shared))
+                known.update(group[0].outs)
+            took = [waiting.take(e, [avals[v] for v in e.ins], [avals[v] for v in e.outs]) for e in group]
+            eqn, row = beside.as_one(group, avals) if len(group) > 1 else (group[0], [])
+            outs = [avals[v] for v in eqn.outs]
+            here = slice(at, at + len(group))
+            steps.append(
+                _Step(
+                    at,
+                    group,
+                    eqn,
+                    row,
+                    outs,
+                    dead=tuple(v for last in dead[here] for v in last),
+                    fixed=fixed and sum(a.size for a in outs) <= KEPT_ELEMENTS,
+                    ends=any(ends for ends, _ in took),
+                    left=took[0][1],
+                    late=eqn.outs[0] in fine,
+                    shared=tuple(v for values in ahead[here] for v in values),
+                )
+            )
+            at += len(group)
         if len(self._plans) >= KEPT_PLANS:
             self._plans.clear()
         made = self._plans[id(program)] = _Plan(program, ins, avals, steps)
@@ -207,7 +235,7 @@ class Runtime:
         """Run one equation."""
         self.p.pace()  # a party that receives nothing would queue the messages of the whole program
         if eqn.op == "reveal":
-            return [self._reveal(eqn, ins[0], outs[0])]
+            return self._reveal([eqn], ins, outs)
         if eqn.op == "scan":
             return self._scan(eqn, ins)
         op = table()[eqn.op]
@@ -230,6 +258,37 @@ class Runtime:
             ins = [Value(replace(v.aval, where=SECRET), None, self.fine(v)) for v in ins]
         shares = op.lower(self, ins, outs, eqn.params)
         return [Value(a, None, s, late=self.late) for a, s in zip(outs, shares, strict=True)]
+
+    def _beside(self, step: _Step, ins: list[Value]) -> list[Value]:
+        """Work on equations side by side: on all their elements in a row, as one."""
+        if owners := [v for v in ins if is_shared_at_once(v.aval) and v.share is None]:
+            self.share_together(owners)
+        if not step.row:
+            self.p.pace()
+            if step.eqn.op == "reveal":
+                return self._reveal(step.eqns, ins, step.outs)
+            shares = compare.side_by_side(self, step.eqns, ins)
+            return [Value(a, None, s) for a, s in zip(step.outs, shares, strict=True)]
+        operands = []
+        arity = len(step.eqns[0].ins)
+        for i in range(arity):
+            if (joined := step.joined.get(i)) is None:
+                joined = self._in_a_row(ins[i::arity])
+                if joined.constant:
+                    step.joined[i] = joined
+            operands.append(joined)
+        (whole,) = self.step(step.eqn, operands, step.row)
+        parts = apart(self.share(whole), [a.size for a in step.outs])
+        return [Value(a, None, s.reshape(*a.shape)) for a, s in zip(step.outs, parts, strict=True)]
+
+    def _in_a_row(self, values: list[Value]) -> Value:
+        """Return the elements of several values in a row."""
+        aval = beside.hull([v.aval for v in values])
+        if aval.where == SECRET:
+            return Value(aval, None, join([s.reshape(s.size) for s in map(self.share, values)]))
+        data = [streams.whole(v.data).reshape(-1) for v in values if v.data is not None]
+        known = np.concatenate(data) if len(data) == len(values) else None
+        return Value(aval, known, None, all(v.exact for v in values), all(v.constant for v in values))
 
     def _scan(self, eqn: Eqn, ins: list[Value]) -> list[Value]:
         params, body = eqn.params, eqn.params["body"]
@@ -265,24 +324,34 @@ class Runtime:
             return Value(aval, v.data if aval.owner == self.me else None, None)
         return Value(aval, v.data, v.share, v.exact, False)
 
-    def _reveal(self, eqn: Eqn, v: Value, out: Aval) -> Value:
-        name, to = eqn.params["name"], eqn.params["to"]
-        if self.allowed is not None and name not in self.allowed:
-            raise UndeclaredDisclosure(f"the approved manifest does not list a result called {name!r}")
-        names = self.parties if to == ["all"] else tuple(to)
-        if v.aval.where == PUBLIC:
-            data = v.data
-        else:
-            share = self.share(v)
-            if v.aval.kind == "bool":
-                opened = self.p.reveal_bits(share, names)
-                data = None if opened is None else opened.astype(bool)
-            else:
-                opened = self.p.reveal(share, names)
-                data = None if opened is None else self.decode(opened, v.aval)
-        if data is not None and (self.sees_all or self.me in names):
-            self.opened[name] = data
-        return Value(out, data)
+    def _reveal(self, eqns: list[Eqn], values: list[Value], outs: list[Aval]) -> list[Value]:
+        """Open values to the same recipients, at once."""
+        names = [e.params["name"] for e in eqns]
+        for name in names:
+            if self.allowed is not None and name not in self.allowed:
+                raise UndeclaredDisclosure(f"the approved manifest does not list a result called {name!r}")
+        to = eqns[0].params["to"]
+        readers = self.parties if to == ["all"] else tuple(to)
+        data: list[Array | None] = [v.data for v in values]
+        if values[0].aval.where != PUBLIC:
+            data = self._open(values, readers)
+        if self.sees_all or self.me in readers:
+            self.opened.update({name: d for name, d in zip(names, data, strict=True) if d is not None})
+        return [Value(a, d) for a, d in zip(outs, data, strict=True)]
+
+    def _open(self, values: list[Value], readers: tuple[str, ...]) -> list[Array | None]:
+        """Open values of one kind, truth values or not, in one round; return each where it is known."""
+        row = self.share(values[0]) if len(values) == 1 else self.share(self._in_a_row(values))
+        bits = values[0].aval.kind == "bool"
+        opened = self.p.reveal_bits(row, readers) if bits else self.p.reveal(row, readers)
+        if opened is None:
+            return [None] * len(values)
+        found: list[Array | None] = []
+        rest = opened.reshape(-1)
+        for v in values:
+            own, rest = rest[: v.aval.size].reshape(v.aval.shape), rest[v.aval.size :]
+            found.append(own.astype(bool) if bits else self.decode(own, v.aval))
+        return found
 
     # -- between the clear and shares ---------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
-"""Which equations may share their rounds with the next ones (decision 0072).
+"""Which equations may share their rounds with the next ones (decisions 0072, 0074).
 
 A product's result is needed by whoever reads it, not by the equation that follows in the Program. A run begins such
-calls and leaves them; before the first equation that reads what they make, all of them end together.
+calls and leaves them; before the first equation that reads what they make, all of them end together. Others share
+rounds with their like, if they are next to each other (`beside`). `gather` puts them there.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from tacit.array import beside
 from tacit.array.loop import infer, scan_types
 from tacit.array.ops import table
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
@@ -40,7 +42,7 @@ def _talks(eqn: Eqn, outs: Sequence[Aval]) -> bool:
     return eqn.op in ("reveal", "scan") or (outs[0].where == SECRET and not table()[eqn.op].local)
 
 
-SHARING = PATIENT | {"add", "sub", "concat"}
+SHARING = PATIENT | beside.JOINED | {"add", "sub", "concat"}
 """Operations that share every operand which one owner knows."""
 SHARED_ELEMENTS = 1 << 12
 """A larger array is not shared before it is needed."""
@@ -112,8 +114,10 @@ SEVERAL = 8
 def gather(program: Program) -> Program:
     """Put equations that may share their rounds next to each other, those of loops too.
 
-    In turn: the next equation that sends messages; if it may be left, with all others of the window that may and depend
-    on nothing that is still to come. It is put off while a longer chain of others begins with an equation that may not.
+    In turn: the next equation that sends messages, with all others of the window that may share its rounds and depend
+    on nothing that is still to come. One that may be left is put off while a longer chain of others begins with an
+    equation that may not; so is one of few elements while a longer chain begins with another such, and the opening of a
+    result while there is anything else to do.
     """
     return _gathered(program, None)
 
@@ -139,6 +143,10 @@ class _Order:
         self.talks = [_talks(e, outs) for e, outs in zip(eqns, results, strict=True)]
         self.left = [
             patient(e, [avals[v] for v in e.ins], outs) for e, outs in zip(eqns, results, strict=True)
+        ]
+        self.key = [
+            None if left else beside.key(e, [avals[v] for v in e.ins], outs)
+            for e, outs, left in zip(eqns, results, self.left, strict=True)
         ]
         self.secret = [outs[0].where == SECRET for outs in results]
         self.size = [sum(a.size for a in outs) for outs in results]
@@ -166,20 +174,40 @@ class _Order:
             if first is None:
                 self._emit(self._owners_first(set(self.rest[: WINDOW + 1])))
                 continue
-            top = max(ready, key=lambda i: self.height[i])
-            group = [first]
-            if self.left[first] and not self.left[top] and self.height[top] > self.height[first]:
-                group = [top]
-            elif self.left[first]:
-                group, size = [], 0
-                for i in ready:
-                    if self.left[i] and (i == first or size + self.size[i] <= WAITING_ELEMENTS):
-                        group.append(i)
-                        size += self.size[i]
+            group = self._group(first, ready)
             before = [i for i in self.rest[: self.rest.index(first)] if i not in self.blocked]
             self._emit(self._owners_first({*before, *self._needed(group)} - set(group)))
             self._emit(group)
         return self.made
+
+    def _group(self, first: int, ready: list[int]) -> list[int]:
+        """Return what is begun next, of equations with messages that wait for nothing still to come."""
+        if self._is_last(first) and (others := [i for i in ready if not self._is_last(i)]):
+            return self._group(others[0], others)
+        top = max(ready, key=lambda i: self.height[i])
+        if self.left[first]:
+            if not self.left[top] and self.height[top] > self.height[first]:
+                return [top]
+            return self._alike(first, [i for i in ready if self.left[i]], WAITING_ELEMENTS)
+        if self.key[first] is None:
+            return [first]
+        lead = max((i for i in ready if self.key[i] is not None), key=lambda i: (self.height[i], -i))
+        return self._alike(
+            lead, [i for i in ready if self.key[i] == self.key[lead]], beside.most(self.eqns[lead])
+        )
+
+    def _is_last(self, i: int) -> bool:
+        """Whether an equation opens a result that no message depends on."""
+        return self.eqns[i].op == "reveal" and self.height[i] == ROUNDS["reveal"]
+
+    def _alike(self, first: int, some: list[int], most: int) -> list[int]:
+        """Return those of some equations that share rounds with one of them: up to so many elements."""
+        group, size = [], 0
+        for i in some:
+            if i == first or size + self.size[i] <= most:
+                group.append(i)
+                size += self.size[i]
+        return group
 
     def _ready(self) -> tuple[int | None, list[int]]:
         """Return the next equation with messages, and all of the window that depend on no others."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,12 @@ def join(shares: list[Share], axis: int = 0) -> Share:
     if len(shares) == 1:
         return shares[0]
     return Share(tuple(np.concatenate(ps, axis=axis) for ps in zip(*(s.parts for s in shares), strict=True)))
+
+
+def apart(row: Share, sizes: Sequence[int]) -> list[Share]:
+    """Return the shares of several secrets of so many elements that lie in a row."""
+    ends = list(accumulate(sizes))
+    return [row[end - size : end] for size, end in zip(sizes, ends, strict=True)]
 
 
 def stack_planes(items: list[Planes]) -> Planes:

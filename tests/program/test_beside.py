@@ -1,0 +1,233 @@
+"""Equations that do the same are worked on side by side: the same answers in fewer rounds, as predicted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tacit import protocols, testing
+from tacit.algebra.ring import Ring
+from tacit.array import beside
+from tacit.array import functions as fn
+from tacit.array.analyse import nowhere, predict
+from tacit.array.interpret import Trace, reveal
+from tacit.array.late import late
+from tacit.array.loop import infer
+from tacit.array.merge import optimise
+from tacit.array.passes import localise, once, prune
+from tacit.array.program import Program, parse
+from tacit.array.repeat import repeat
+from tacit.array.runtime import Format, Runtime
+from tacit.array.together import gather
+from tacit.core.cost import CostModel
+from tacit.core.timing import PRESETS
+from tacit.errors import UndeclaredDisclosure
+from tacit.study import run_clear
+
+COMPUTE = ("alice", "bob", "carol")
+PARTIES = (*COMPUTE, "dave")
+N = 7
+
+
+def values() -> dict[str, dict[str, Any]]:
+    """Return quarters, and nothing at which the program below asks."""
+    rng = np.random.default_rng(11)
+    return {o: {"x": rng.integers(-30, 30, N) / 4 + 0.125, "k": rng.integers(-9, 9, N)} for o in PARTIES}
+
+
+def scoring() -> Program:
+    """Record a score with cases of sums that nobody knows, functions of them, and a loop of comparisons."""
+    trace = Trace()
+    x = [trace.input("x", o, (N,), "fixed", -8, 8) for o in PARTIES]
+    k = [trace.input("k", o, (N,), "int", -10, 10) for o in PARTIES]
+    a, b, n, m = x[0] + x[1], x[2] - x[3], k[0] + k[3], k[1] - k[2]
+    score = fn.where(a < 1, 10, fn.where(a < -1, 5.0, b)) + fn.where(b > 1, a, 2)
+    score = score + fn.where((n > m) & (a > 3), -1, 4) + fn.where((m > 2) | (n < -4), 1, 0)
+    score = score + fn.maximum(a[:3], 0.5)[0] + fn.sum(fn.minimum(b, 2)) + fn.abs(a) - fn.abs(b - 4)
+    whole = fn.floor(a) + fn.floor(b * 2) + n * m + m * m + (n == m) + (fn.maximum(n, 3) == k[3] + 1)
+    fitted = (
+        fn.exp(fn.clip(a, -2, 2)) + fn.exp(fn.clip(b, -2, 2)) + fn.sqrt(fn.abs(a) + 1) + fn.log(fn.abs(b) + 1)
+    )
+    fitted = fitted + a / (fn.abs(b) + 1) + b / (fn.abs(a) + 1)
+
+    def turn(consts: list[Any], carry: list[Any], row: list[Any]) -> tuple[list[Any], list[Any]]:
+        p, q = carry
+        return [fn.maximum(p - row[0], -4), fn.where(q < p, q + 0.5, q - 0.5)], [(p < 0) ^ (q < 1)]
+
+    ends, _ = repeat(turn, [], [fn.clip(a, -4, 4), fn.clip(b, -4, 4)], [(-4, 4), (-8, 8)], [[0.25, 0.5]])
+    results = [score, whole, fitted, *ends, n > 3, b < 0]
+    for i, each in enumerate(results):
+        reveal(each, why="test", name=f"r{i}", to=["dave", "alice"] if i in (1, 5) else "all")
+    reveal(score > 9, why="test", name="late", to=["bob"])
+    return trace.program()
+
+
+def run(program: Program, protocol: str, fmt: Format) -> tuple[dict[str, Any], dict[str, Any]]:
+    def body(p: Any) -> Any:
+        runtime = Runtime(p, fmt, PARTIES)
+        return runtime.run(program, values().get(p.party.name, {})), p.party.mesh.meter.snapshot()
+
+    dealer = "dealer" if protocol == "semi2k" else ""
+    out = testing.run(protocol, fmt.width, body, clients=("dave",), dealer=dealer, seed=3)
+    return {n: found for n, (found, _) in out.items()}, {n: s for n, (_, s) in out.items()}
+
+
+@pytest.mark.parametrize("fmt", [Format(64, 16), Format(128, 30)], ids=str)
+def test_the_same_answers_in_fewer_rounds(fmt: Format) -> None:
+    plain = once(prune(localise(scoring())))
+    made = parse(optimise(scoring()).text())
+    want = run_clear(plain, fmt, values())
+    assert all(np.allclose(want[k], v, atol=2.0**-20) for k, v in run_clear(made, fmt, values()).items())
+    rounds = []
+    for program in (plain, made):
+        got, meters = run(program, "rep3", fmt)
+        readers = {
+            **dict.fromkeys(want, PARTIES),
+            "r1": ("dave", "alice"),
+            "r5": ("dave", "alice"),
+            "late": ("bob",),
+        }
+        for party in PARTIES:
+            assert got[party].keys() == {name for name, names in readers.items() if party in names}
+            for name, value in got[party].items():
+                assert value.shape == want[name].shape and value.dtype == want[name].dtype
+                assert np.allclose(value, want[name], atol=90 * 2.0**-fmt.frac_bits), name
+        cost = predict(program, "rep3", fmt, COMPUTE, PARTIES)
+        assert cost.rounds == max(s.rounds for s in meters.values())
+        sent = {(me, to): t.payload_sent for me, s in meters.items() for to, t in s.peers.items()}
+        assert {k: n for k, n in sent.items() if n} == {k: n for k, n in cost.links.items() if n}
+        rounds.append(cost.rounds)
+    assert rounds[1] < rounds[0] * (0.6 if fmt.width == 64 else 0.65)
+
+
+def test_other_protocols() -> None:
+    made, fmt = parse(optimise(scoring()).text()), Format(64, 16)
+    want = run_clear(made, fmt, values())
+    got, meters = run(made, "semi2k", fmt)
+    assert all(np.allclose(got["alice"][k], want[k], atol=0.01) for k in got["alice"])
+    cost = predict(made, "semi2k", fmt, COMPUTE, PARTIES, dealer="dealer")
+    assert cost.rounds == max(s.rounds for s in meters.values())
+
+
+def nobody(width: int) -> CostModel:
+    """Return parties that send nothing, to plan with."""
+    return CostModel("rep3", protocols.load("rep3").cards, nowhere(COMPUTE), Ring(width))
+
+
+def inputs(trace: Trace, hi: float = 8, n: int = 5) -> list[Any]:
+    """Return secrets that no single party knows, and one owner's own."""
+    x, y = (trace.input("x", o, (n,), "fixed", -hi, hi) for o in COMPUTE[:2])
+    return [x + y, x - y, trace.input("z", "carol", (n,), "fixed", -hi, hi)]
+
+
+def grouped(results: list[Any], width: int = 64) -> list[list[str]]:
+    """Return the operations that share rounds, by group, once they are gathered."""
+    program = prune(gather(once(prune(results[0].context.program(results)))))
+    return [
+        [e.op for e in group]
+        for group in beside.groups(program, infer(program), nobody(width), Format(width, 16))
+        if len(group) > 1
+    ]
+
+
+def test_what_may_be_joined() -> None:
+    a, b, c = inputs(Trace())
+    assert grouped([a < b, fn.maximum(b, c), fn.abs(c - a), a > 1]) == [["lt", "maximum", "abs", "lt"]]
+    assert grouped([a == b, b == c, a != 1]) == [["eq", "eq", "eq"]]
+    assert grouped([fn.where(a < b, c, 1), fn.where(b < c, a, 2)]) == [["lt"] * 2, ["select"] * 2]
+    assert grouped([fn.floor(a), fn.floor(b[:2])]) == [["floor", "floor"]]
+    truths = [a < b, b < c, c < a]
+    assert grouped([truths[0] & truths[1], truths[1] & truths[2]])[1:] == [["and", "and"]]
+
+
+def test_what_goes_alone() -> None:
+    a, b, c = inputs(Trace())
+    assert grouped([fn.exp(a), fn.exp(b * 0.25)]) == []  # fitted to other ranges
+    assert grouped([fn.exp(a), fn.exp(b)]) == [["exp", "exp"]]
+    low = a < b
+    assert grouped([low, fn.where(low, a, b) < c]) == []  # one after the other
+    public = np.arange(5) < 3
+    assert grouped([low & public, (b < c) & public]) == [["lt", "lt"]]  # what is local is no call
+    assert grouped([a * b, b * c]) == []  # may be left (test_together)
+    long = inputs(Trace(), n=beside.ELEMENTS // 2 + 1)
+    assert grouped([long[0] < 1, long[1] < 1]) == []
+    short = inputs(Trace(), n=beside.ELEMENTS // 2)
+    assert grouped([short[0] < 1, short[1] < 1]) == [["lt", "lt"]]
+
+
+def test_the_ring_holds_what_common_ranges_need() -> None:
+    """Each pair is near itself; the pairs are far from each other."""
+    trace = Trace()
+    x = [trace.input("x", o, (3,), "fixed", lo, lo + 1) for o, lo in (("alice", 2.0**45), ("bob", 2.0**45))]
+    y = [trace.input("y", o, (3,), "fixed", -lo, 1 - lo) for o, lo in (("alice", 2.0**45), ("bob", 2.0**45))]
+    assert grouped([x[0] == x[1], y[0] == y[1]]) == []
+    assert grouped([x[0] == x[1], y[0] == y[1]], 128) == [["eq", "eq"]]
+    assert grouped([x[0] < x[1], y[0] < y[1]]) == [["lt", "lt"]]  # signs of differences alone
+
+
+def test_results_are_opened_last_and_at_once() -> None:
+    trace = Trace()
+    a, b, c = inputs(trace)
+    reveal(a, why="test", name="first")
+    reveal(fn.sum(b) < 3, why="test", name="bit")
+    reveal(b * c, why="test", name="second")
+    reveal(c, why="test", name="mine", to=["carol"])
+    opened = reveal(fn.sum(a < 1), why="test", name="count")
+    reveal(fn.where(opened > 2, a, b) < c, why="test", name="third")
+    program = optimise(trace.program())
+    order = [e.params["name"] for e in program.eqns if e.op == "reveal"]
+    assert order.index("count") < order.index("first")  # what others wait for comes first
+    found = beside.groups(program, infer(program), nobody(64), Format(64, 16))
+    groups = [[e.params["name"] for e in g] for g in found if g[0].op == "reveal"]
+    assert sorted(map(sorted, groups)) == [["bit", "third"], ["count"], ["first", "second"], ["mine"]]
+
+
+def test_nothing_is_opened_if_one_result_is_not_listed() -> None:
+    trace = Trace()
+    a, b, _ = inputs(trace)
+    for name, value in (("listed", a), ("hidden", b)):
+        reveal(value, why="test", name=name)
+    program = optimise(trace.program())
+
+    def body(p: Any) -> Any:
+        runtime = Runtime(p, Format(64, 16), COMPUTE, frozenset({"listed"}))
+        with pytest.raises(UndeclaredDisclosure, match="hidden"):
+            runtime.run(program, {"x": np.zeros(5), "z": np.zeros(5)})
+        return runtime.opened
+
+    assert not any(testing.run("rep3", 64, body).values())
+
+
+@pytest.mark.parametrize("network", ["loopback", "lan", "wan"])
+@pytest.mark.parametrize("n", [5, 1100, 1365])
+def test_products_that_comparisons_round(network: str, n: int) -> None:
+    """Several such comparisons go side by side as long as no role is turned for all of them, or they go alone."""
+    trace = Trace()
+    x = [trace.input("x", o, (n,), "fixed", -8, 8) for o in COMPUTE]
+    a, b, c = x[0] + x[1], x[1] - x[2], x[2] + x[0]
+    made = [fn.maximum(a * b + 0.5, 0), fn.minimum(1.0, b * c), a * c < 2, fn.maximum(b, c)]
+    for i, each in enumerate(made):
+        reveal(each, why="test", name=f"r{i}")
+    program, fmt, net = optimise(trace.program()), Format(64, 16), PRESETS[network]
+    rng = np.random.default_rng(n)
+    arrays = {o: {"x": rng.integers(-32, 32, n) / 4 + 0.125} for o in COMPUTE}
+    want = run_clear(program, fmt, arrays)
+
+    def body(p: Any) -> Any:
+        return Runtime(p, fmt, COMPUTE).run(program, arrays[p.party.name]), p.party.mesh.meter.snapshot()
+
+    out = testing.run("rep3", 64, body, network=net)
+    assert all(np.allclose(out["bob"][0][k], v, atol=4 * 2.0**-16) for k, v in want.items())
+    cost = predict(program, "rep3", fmt, COMPUTE, COMPUTE, network=net)
+    assert cost.rounds == max(s.rounds for _, s in out.values())
+    p = CostModel("rep3", protocols.load("rep3").cards, nowhere(COMPUTE, network=net), Ring(64))
+    avals = infer(program)
+    fine = late(program, avals, p, fmt)
+    groups = [[e.op for e in g] for g in beside.groups(program, avals, p, fmt, fine) if len(g) > 1]
+    rounded = [g for g in groups if set(g) & {"minimum", "lt"}]
+    if (network, n) == ("lan", 1100):
+        assert len(fine) >= 3 and rounded == [["maximum", "minimum"]]
+    elif n == 5 or network == "wan":
+        assert len(fine) >= 3 and rounded == [["maximum", "minimum", "lt"]]
