@@ -37,9 +37,11 @@ def patient(eqn: Eqn, ins: Sequence[Aval], outs: Sequence[Aval]) -> bool:
     return all(a.kind == "fixed" for a in ins)
 
 
-def _talks(eqn: Eqn, outs: Sequence[Aval]) -> bool:
+def _talks(eqn: Eqn, ins: Sequence[Aval], outs: Sequence[Aval]) -> bool:
     """Whether an equation sends messages, those of sharing its operands left out."""
-    return eqn.op in ("reveal", "scan") or (outs[0].where == SECRET and not table()[eqn.op].local)
+    if eqn.op == "reveal":
+        return ins[0].where != PUBLIC
+    return eqn.op == "scan" or (outs[0].where == SECRET and not table()[eqn.op].local)
 
 
 SHARING = PATIENT | beside.JOINED | {"add", "sub", "concat"}
@@ -87,7 +89,7 @@ class Waiting:
     def take(self, eqn: Eqn, ins: Sequence[Aval], outs: Sequence[Aval]) -> tuple[bool, bool]:
         """Return whether all that waits must end before an equation, and whether its own calls may be left."""
         left, size = patient(eqn, ins, outs), sum(a.size for a in outs)
-        talks = _talks(eqn, outs)
+        talks = _talks(eqn, ins, outs)
         ends = bool(self.outs) and (
             not self.outs.isdisjoint(eqn.ins)
             or (talks and not left)
@@ -140,19 +142,21 @@ class _Order:
     def __init__(self, eqns: list[Eqn], avals: dict[int, Aval]) -> None:
         self.eqns = eqns
         results = [[avals[v] for v in e.outs] for e in eqns]
-        self.talks = [_talks(e, outs) for e, outs in zip(eqns, results, strict=True)]
-        self.left = [
-            patient(e, [avals[v] for v in e.ins], outs) for e, outs in zip(eqns, results, strict=True)
-        ]
-        self.key = [
-            None if left else beside.key(e, [avals[v] for v in e.ins], outs)
-            for e, outs, left in zip(eqns, results, self.left, strict=True)
-        ]
+        known = [(e, [avals[v] for v in e.ins], outs) for e, outs in zip(eqns, results, strict=True)]
+        self.talks = [_talks(*each) for each in known]
+        self.left = [patient(*each) for each in known]
+        self.key = [None if left else beside.key(*each) for each, left in zip(known, self.left, strict=True)]
         self.secret = [outs[0].where == SECRET for outs in results]
         self.size = [sum(a.size for a in outs) for outs in results]
         self.height = self._heights()
         self.maker = {v: i for i, e in enumerate(eqns) for v in e.outs}
-        self.rest = list(range(len(eqns)))
+        opening = [
+            e.op == "reveal" and key is not None and height == ROUNDS["reveal"]
+            for e, key, height in zip(eqns, self.key, self.height, strict=True)
+        ]
+        self.rest = [i for i, last in enumerate(opening) if not last]
+        self.last = [i for i, last in enumerate(opening) if last]
+        """What opens results that no message depends on."""
         self.made: list[int] = []
 
     def _heights(self) -> list[int]:
@@ -169,10 +173,14 @@ class _Order:
 
     def run(self) -> list[int]:
         """Return the numbers of the equations in their new order."""
-        while self.rest:
+        while self.rest or self.last:
             first, ready = self._ready()
-            if first is None:
-                self._emit(self._owners_first(set(self.rest[: WINDOW + 1])))
+            if first is None and (free := set(self.rest[: WINDOW + 1]) - self.blocked):
+                self._emit(self._owners_first(free))
+                continue
+            if first is None:  # what is left waits for what is opened
+                alike = [i for i in self.last if self.key[i] == self.key[self.last[0]]]
+                self._emit(self._alike(self.last[0], alike, beside.OPENED))
                 continue
             group = self._group(first, ready)
             before = [i for i in self.rest[: self.rest.index(first)] if i not in self.blocked]
@@ -182,8 +190,6 @@ class _Order:
 
     def _group(self, first: int, ready: list[int]) -> list[int]:
         """Return what is begun next, of equations with messages that wait for nothing still to come."""
-        if self._is_last(first) and (others := [i for i in ready if not self._is_last(i)]):
-            return self._group(others[0], others)
         top = max(ready, key=lambda i: self.height[i])
         if self.left[first]:
             if not self.left[top] and self.height[top] > self.height[first]:
@@ -196,10 +202,6 @@ class _Order:
             lead, [i for i in ready if self.key[i] == self.key[lead]], beside.most(self.eqns[lead])
         )
 
-    def _is_last(self, i: int) -> bool:
-        """Whether an equation opens a result that no message depends on."""
-        return self.eqns[i].op == "reveal" and self.height[i] == ROUNDS["reveal"]
-
     def _alike(self, first: int, some: list[int], most: int) -> list[int]:
         """Return those of some equations that share rounds with one of them: up to so many elements."""
         group, size = [], 0
@@ -211,7 +213,7 @@ class _Order:
 
     def _ready(self) -> tuple[int | None, list[int]]:
         """Return the next equation with messages, and all of the window that depend on no others."""
-        late: set[int] = set()
+        late = {v for i in self.last for v in self.eqns[i].outs}
         ready: list[int] = []
         self.blocked: set[int] = set()
         for i in self.rest[: WINDOW + 1]:
@@ -243,3 +245,4 @@ class _Order:
         self.made += some
         gone = set(some)
         self.rest = [i for i in self.rest if i not in gone]
+        self.last = [i for i in self.last if i not in gone]
