@@ -140,6 +140,7 @@ def test_what_may_be_joined() -> None:
     assert grouped([fn.floor(a), fn.floor(b[:2])]) == [["floor", "floor"]]
     truths = [a < b, b < c, c < a]
     assert grouped([truths[0] & truths[1], truths[1] & truths[2]])[1:] == [["and", "and"]]
+    assert grouped([fn.astype(t, "int") for t in truths])[1:] == [["convert"] * 3]
 
 
 def test_what_goes_alone() -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 COMPARED = frozenset({"lt", "compare", "maximum", "minimum", "abs"})
 """Operations that begin with the signs of differences (`compare.side_by_side`)."""
-EXACT = frozenset({"eq", "floor", "select", "and", "or", "mul", "square"})
+EXACT = frozenset({"eq", "floor", "select", "and", "or", "mul", "square", "convert"})
 """Operations on elements that give the same whatever else their operands' ranges allow."""
 FITTED = frozenset({"div", "sqrt", "rsqrt", "exp", "log", "sigmoid", "tanh", "erf", "atan", "sin", "cos"})
 """Those that are fitted to ranges, which have to be the same."""
@@ -46,8 +46,9 @@ def key(eqn: Eqn, ins: Sequence[Aval], outs: Sequence[Aval]) -> Key | None:
         return ("compare",) if eqn.op != "abs" or ins[0].lo < 0 else None
     if any(ins[i].where == PUBLIC for i in LOCAL_BY_PUBLIC.get(eqn.op, ())):
         return None
-    if eqn.op in ("mul", "square") and all(a.kind == "fixed" for a in ins):
-        return None  # may be left
+    kinds = {a.kind for a in ins}
+    if (eqn.op in ("mul", "square") and kinds == {"fixed"}) or (eqn.op == "convert" and kinds != {"bool"}):
+        return None  # the one may be left, the other is local
     fitted = [(a.lo, a.hi) for a in ins] if eqn.op in FITTED else []
     return (eqn.op, params_text(eqn), *(a.kind for a in ins), *fitted)
 
