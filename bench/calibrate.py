@@ -94,10 +94,12 @@ def cases(p: Any, n: int) -> dict[str, tuple[Call, dict[str, Any]]]:
     chain = _chain(shape)
     found: dict[str, tuple[Call, dict[str, Any]]] = {
         "mul": (lambda: p.mul(x, x), {}),
+        "mul_early": (lambda: p.mul_early(x, x), {}),
         "mul_trunc": (lambda: p.mul_trunc(x, x, 16), {"f": 16}),
         "trunc": (lambda: p.trunc(x, 16), {"f": 16}),
         "trunc_exact": (lambda: p.trunc_exact(x, 16), {"f": 16}),
         "matmul": (lambda: p.matmul(tall, wide), {}),
+        "matmul_early": (lambda: p.matmul_early(tall, wide), {}),
         "matmul_trunc": (lambda: p.matmul_trunc(tall, wide, 16), {"f": 16}),
         "mul_into": (lambda: p.over(Ring(40)).mul_into(narrower, narrower, 20, ring), {"f": 20, "into": 64}),
         "below": (lambda: p.below(x, 27, PLACES), {"bits": 27, "at": PLACES}),
@@ -109,6 +111,7 @@ def cases(p: Any, n: int) -> dict[str, tuple[Call, dict[str, Any]]]:
         "decompose": (lambda: p.decompose(x, 24), {"bits": 24}),
         "to_arith": (lambda: p.to_arith(planes[:1]), {"planes": 1}),
         "select": (lambda: p.select(planes[:1], x), {}),
+        "select_trunc": (lambda: p.select_trunc(planes[:1], x, 16), {"f": 16}),
         "dot": (lambda: p.dot(x.reshape(1, n), x.reshape(1, n)), {"inner": 1}),
         "digit_ranks": (lambda: p.over(narrow).digit_ranks(planes[:3], 1, n), {"bits": 3}),
         "factored Waves": (lambda: p.factored(x, how.series), _sizes(how.series)),
@@ -171,8 +174,14 @@ def equations(wide: bool = False) -> dict[str, Program]:
     found = {}
     for made in kinds:
         trace = Trace()
-        x = trace.parameter(Aval((SIZES[0],), "fixed", 0.25 if wide else -64, 64, "secret"))
-        program = trace.program([made(x) for _ in range(LIKE)])
+        low, high = 0.25 if wide else -64.0, 64.0
+        x = trace.parameter(Aval((SIZES[0],), "fixed", low, high, "secret"))
+        results = [made(x)]
+        for _ in range(LIKE - 1):
+            # One after the other: side by side they would be one.
+            same = results[-1].shape == x.shape
+            results.append(made(functions.assume(results[-1], low, high) if same else x))
+        program = trace.program(results)
         public = any(e.op == "const" for e in program.eqns)
         found[f"equation {program.eqns[-1].op}" + " public" * public + " wide" * wide] = program
     return found
