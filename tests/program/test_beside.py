@@ -102,6 +102,32 @@ def test_the_same_answers_in_fewer_rounds(fmt: Format) -> None:
     assert rounds[1] < rounds[0] * (0.6 if fmt.width == 64 else 0.65)
 
 
+def test_rows_of_public_tables_differ_in_every_turn() -> None:
+    """A table's row in a loop is no constant of the loop's text, whatever the program's text says of the table."""
+    trace = Trace()
+    x, y = (trace.input("x", o, (2,), "fixed", -8, 8) for o in COMPUTE[:2])
+    low, high = np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.5])
+
+    def turn(consts: list[Any], carry: list[Any], row: list[Any]) -> tuple[list[Any], list[Any]]:
+        p, q = carry
+        return [fn.where(p < 1.5, row[0], row[1]), fn.where(q < 1.5, row[1], row[0])], []
+
+    ends, _ = repeat(turn, [], [fn.sum(x + y), fn.sum(x - y)], [(-32, 32)] * 2, [low, high])
+    for i, each in enumerate(ends):
+        reveal(each, why="test", name=f"r{i}")
+    program, fmt = optimise(trace.program()), Format(64, 16)
+    arrays = {o: {"x": np.array([1.0, 2.0])} for o in COMPUTE[:2]}
+    p, q = 6.0, 0.0
+    for a, b in zip(low, high, strict=True):
+        p, q = a if p < 1.5 else b, b if q < 1.5 else a
+
+    def body(held: Any) -> Any:
+        return Runtime(held, fmt, COMPUTE).run(program, arrays.get(held.party.name, {}))
+
+    for found in (run_clear(program, fmt, arrays), *testing.run("rep3", 64, body).values()):
+        assert found == {"r0": p, "r1": q}
+
+
 def test_other_protocols() -> None:
     made, fmt = parse(optimise(scoring()).text()), Format(64, 16)
     want = run_clear(made, fmt, values())

@@ -86,8 +86,10 @@ class _Step:
     """Owners' values that are shared before it, in one round."""
     kept: list[Value] | None = None
     """They, from the first run on."""
+    text: frozenset[int] = frozenset()
+    """Operands, by place, that in all of the equations follow from this program's text alone."""
     joined: dict[int, Value] = field(default_factory=dict)
-    """Operands that are constants in a row, from the first run on."""
+    """They in a row, from the first run on."""
 
 
 @dataclass(slots=True)
@@ -210,6 +212,7 @@ class Runtime:
             eqn, row = beside.as_one(group, avals) if len(group) > 1 else (group[0], [])
             outs = [avals[v] for v in eqn.outs]
             here = slice(at, at + len(group))
+            places = enumerate(zip(*(e.ins for e in group), strict=False)) if row else ()
             steps.append(
                 _Step(
                     at,
@@ -223,6 +226,7 @@ class Runtime:
                     left=took[0][1],
                     late=eqn.outs[0] in fine,
                     shared=tuple(v for values in ahead[here] for v in values),
+                    text=frozenset(i for i, column in places if known.issuperset(column)),
                 )
             )
             at += len(group)
@@ -274,7 +278,7 @@ class Runtime:
         for i in range(arity):
             if (joined := step.joined.get(i)) is None:
                 joined = self._in_a_row(ins[i::arity])
-                if joined.constant:
+                if i in step.text:
                     step.joined[i] = joined
             operands.append(joined)
         (whole,) = self.step(step.eqn, operands, step.row)
