@@ -139,6 +139,10 @@ class Runtime:
         """Fractional bits."""
         return self.fmt.frac_bits
 
+    def knows(self, where: str) -> bool:
+        """Whether this participant sees values of a visibility in the clear."""
+        return where in (PUBLIC, owned(self.me)) or (self.sees_all and where != SECRET)
+
     # -- running ------------------------------------------------------------------------------------------
 
     def run(self, program: Program, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -247,7 +251,7 @@ class Runtime:
         if where != SECRET:
             known = all(v.data is not None for v in ins)
             data: list[Array | None] = [None] * len(outs)
-            if known and (where == PUBLIC or where == owned(self.me)):
+            if known and self.knows(where):
                 with np.errstate(all="ignore"):
                     data = streams.clear(eqn, [v.data for v in ins], outs)
             constant = eqn.op == "const" or (where == PUBLIC and all(v.constant for v in ins))
@@ -325,7 +329,7 @@ class Runtime:
         if aval.where == SECRET and v.aval.where != SECRET:
             return Value(aval, None, self.share(v))
         if aval.where.startswith("owner:") and v.aval.where == PUBLIC:
-            return Value(aval, v.data if aval.owner == self.me else None, None)
+            return Value(aval, v.data if self.knows(aval.where) else None, None)
         return Value(aval, v.data, v.share, v.exact, False)
 
     def _reveal(self, eqns: list[Eqn], values: list[Value], outs: list[Aval]) -> list[Value]:
@@ -507,14 +511,13 @@ def _row(v: Value, i: int) -> Value:
 
 
 def _stack(pile: list[Value], aval: Aval, rt: Runtime) -> Value:
+    if not pile:
+        empty = Value(replace(aval, where=PUBLIC), np.zeros(aval.shape, kind_dtype(aval.kind)))
+        return Value(aval, None, rt.share(empty)) if aval.where == SECRET else Value(aval, empty.data)
     if aval.where == SECRET:
-        if not pile:
-            return Value(aval, None, rt.p.constant(rt.ring.zeros(aval.shape)))
         shares = [rt.share(v) for v in pile]
         parts = zip(*(s.parts for s in shares), strict=True)
         return Value(aval, None, Share(tuple(np.stack(ps) for ps in parts)))
     known = [v.data for v in pile if v.data is not None]
-    data = np.stack(known) if known and len(known) == len(pile) else None
-    if not pile and aval.where == PUBLIC:
-        data = np.zeros(aval.shape, kind_dtype(aval.kind))
+    data = np.stack(known) if len(known) == len(pile) else None
     return Value(aval, data, None, all(v.exact for v in pile))
