@@ -171,10 +171,14 @@ def test_what_may_be_joined() -> None:
 
 def test_what_goes_alone() -> None:
     a, b, c = inputs(Trace())
-    assert grouped([fn.exp(a), fn.exp(b * 0.25)]) == []  # fitted to other ranges
+    assert grouped([fn.exp(a), fn.exp(fn.assume(b, -4, 4))]) == []  # fitted to other ranges
     assert grouped([fn.exp(a), fn.exp(b)]) == [["exp", "exp"]]
     low = a < b
     assert grouped([low, fn.where(low, a, b) < c]) == []  # one after the other
+    truths = [a < b, b < c]
+    assert grouped([fn.astype(t, k) for t, k in zip(truths, ("int", "fixed"), strict=True)]) == [["lt"] * 2]
+    assert grouped([a == b, fn.floor(a) == fn.floor(b)]) == [["floor"] * 2]  # kinds
+    assert grouped([a < b, fn.abs(fn.assume(c + a, 0, 4))]) == []  # local
     public = np.arange(5) < 3
     assert grouped([low & public, (b < c) & public]) == [["lt", "lt"]]  # what is local is no call
     assert grouped([a * b, b * c]) == []  # may be left (test_together)
@@ -220,11 +224,51 @@ def test_nothing_is_opened_if_one_result_is_not_listed() -> None:
 
     def body(p: Any) -> Any:
         runtime = Runtime(p, Format(64, 16), COMPUTE, frozenset({"listed"}))
+        p.reveal = p.reveal_bits = None  # fails if called
         with pytest.raises(UndeclaredDisclosure, match="hidden"):
             runtime.run(program, {"x": np.zeros(5), "z": np.zeros(5)})
         return runtime.opened
 
     assert not any(testing.run("rep3", 64, body).values())
+
+
+def test_differences_of_unlike_size_are_compared_together() -> None:
+    """The sign of each is found, and what is selected by it, wherever the largest is in the row."""
+    trace = Trace()
+    wide, near = inputs(trace, 2.0**20, 3)[0], [trace.input("n", o, (3,), "int", 0, 1) for o in COMPUTE[:2]]
+    small = near[0] - near[1]
+    for i, each in enumerate([small < 1, wide < 0.5, fn.maximum(wide, 1.5), small < 0]):
+        reveal(each, why="test", name=f"r{i}")
+    program, fmt = optimise(trace.program()), Format(64, 16)
+    x = np.array([2.0**19, -(2.0**19), 0.25])
+    given = {o: {"x": x, "z": x, "n": np.array([i, 0, 1])} for i, o in enumerate(COMPUTE)}
+
+    def body(p: Any) -> Any:
+        return Runtime(p, fmt, COMPUTE).run(program, given[p.party.name])
+
+    found = testing.run("rep3", 64, body)["alice"]
+    want = [np.array([0, 0, 0]) < 1, 2 * x < 0.5, np.maximum(2 * x, 1.5), np.array([-1, 0, 0]) < 0]
+    assert all(np.array_equal(found[f"r{i}"], w) for i, w in enumerate(want))
+
+
+def test_owners_values_are_opened_in_two_rounds() -> None:
+    """Shared at once, then opened at once; what is public anyway goes to its readers alone."""
+    trace = Trace()
+    for o in COMPUTE:
+        reveal(trace.input("x", o, (2,), "fixed", -8, 8), why="test", name=o)
+    reveal(trace.const(np.ones(2)), ["bob"], why="test", name="one")
+    program, fmt = optimise(trace.program()), Format(64, 16)
+
+    def body(p: Any) -> Any:
+        found = Runtime(p, fmt, COMPUTE).run(program, {"x": np.full(2, p.party.index)})
+        return found, p.party.mesh.meter.snapshot().rounds
+
+    out = testing.run("rep3", 64, body)
+    for name, (found, _) in out.items():
+        assert found.keys() == {*COMPUTE, *(["one"] if name == "bob" else [])}
+        assert all(np.array_equal(found[o], np.full(2, i)) for i, o in enumerate(COMPUTE))
+    assert max(rounds for _, rounds in out.values()) == 2
+    assert predict(program, "rep3", fmt, COMPUTE, COMPUTE).rounds == 2
 
 
 @pytest.mark.parametrize("network", ["loopback", "lan", "wan"])
@@ -234,7 +278,7 @@ def test_products_that_comparisons_round(network: str, n: int) -> None:
     trace = Trace()
     x = [trace.input("x", o, (n,), "fixed", -8, 8) for o in COMPUTE]
     a, b, c = x[0] + x[1], x[1] - x[2], x[2] + x[0]
-    made = [fn.maximum(a * b + 0.5, 0), fn.minimum(1.0, b * c), a * c < 2, fn.maximum(b, c)]
+    made = [fn.maximum(a * b + 0.5, 0), fn.minimum(1.0, b * c), a * c < 2, fn.maximum(b, c), 1.0 < c * a - b]
     for i, each in enumerate(made):
         reveal(each, why="test", name=f"r{i}")
     program, fmt, net = optimise(trace.program()), Format(64, 16), PRESETS[network]

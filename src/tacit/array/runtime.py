@@ -212,7 +212,8 @@ class Runtime:
             fixed = group[0].op not in ("reveal", "scan") and known.issuperset(group[0].ins)
             if fixed:
                 known.update(group[0].outs)
-            took = [waiting.take(e, [avals[v] for v in e.ins], [avals[v] for v in e.outs]) for e in group]
+            # What is worked on side by side sends messages, and is not left: the first of it ends all that waits.
+            ends, left = waiting.take(group[0], *([avals[v] for v in vs] for vs in (group[0].ins, group[0].outs)))
             eqn, row = beside.as_one(group, avals) if len(group) > 1 else (group[0], [])
             outs = [avals[v] for v in eqn.outs]
             here = slice(at, at + len(group))
@@ -226,8 +227,8 @@ class Runtime:
                     outs,
                     dead=tuple(v for last in dead[here] for v in last),
                     fixed=fixed and sum(a.size for a in outs) <= KEPT_ELEMENTS,
-                    ends=any(ends for ends, _ in took),
-                    left=took[0][1],
+                    ends=ends,
+                    left=left,
                     late=eqn.outs[0] in fine,
                     shared=tuple(v for values in ahead[here] for v in values),
                     text=frozenset(i for i, column in places if known.issuperset(column)),
