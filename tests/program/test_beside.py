@@ -278,7 +278,13 @@ def test_products_that_comparisons_round(network: str, n: int) -> None:
     trace = Trace()
     x = [trace.input("x", o, (n,), "fixed", -8, 8) for o in COMPUTE]
     a, b, c = x[0] + x[1], x[1] - x[2], x[2] + x[0]
-    made = [fn.maximum(a * b + 0.5, 0), fn.minimum(1.0, b * c), a * c < 2, fn.maximum(b, c), 1.0 < c * a - b]
+    made = [
+        fn.maximum(a * b + 0.5, 0),
+        fn.minimum(1.0, b * c),
+        a * c < 2,
+        fn.maximum(b, c),
+        fn.less(1.0, c * a - b),
+    ]
     for i, each in enumerate(made):
         reveal(each, why="test", name=f"r{i}")
     program, fmt, net = optimise(trace.program()), Format(64, 16), PRESETS[network]

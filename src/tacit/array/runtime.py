@@ -213,7 +213,9 @@ class Runtime:
             if fixed:
                 known.update(group[0].outs)
             # What is worked on side by side sends messages, and is not left: the first of it ends all that waits.
-            ends, left = waiting.take(group[0], *([avals[v] for v in vs] for vs in (group[0].ins, group[0].outs)))
+            ends, left = waiting.take(
+                group[0], *([avals[v] for v in vs] for vs in (group[0].ins, group[0].outs))
+            )
             eqn, row = beside.as_one(group, avals) if len(group) > 1 else (group[0], [])
             outs = [avals[v] for v in eqn.outs]
             here = slice(at, at + len(group))
