@@ -128,7 +128,7 @@ class _Ask:
         if y is not None and y.late:
             x, y, want = y, x, [_TURNED.get(name, name) for name in want]
         if y is not None and x.late:
-            fine = rt.p.sub(rt.fine(x), rt.fine(y))
+            fine = rt.fine(x) if lw.zero(y) else rt.p.sub(rt.fine(x), rt.fine(y))
             fine = fine.reshape(fine.size)
             return cls(want, rt.p.narrowed(fine, rt.f), bits, x, y, fine)
         d = rt.share(x) if y is None else lw.sub(rt, [x, y], [], {})[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from tacit.array import constants
 from tacit.array.bounds import difference_bits, input_bits, value_bits
 from tacit.array.ops import Params
 from tacit.array.program import PUBLIC, Aval
-from tacit.core.share import Planes, Share
+from tacit.core.share import Share
 from tacit.gadgets import approximate as ap
 
 if TYPE_CHECKING:
@@ -27,7 +26,8 @@ def _public(v: Value) -> bool:
     return v.aval.where == PUBLIC
 
 
-def _zero(v: Value) -> bool:
+def zero(v: Value) -> bool:
+    """Return whether a value is publicly zero."""
     return v.aval.where == PUBLIC and v.aval.lo == 0 == v.aval.hi
 
 
@@ -36,7 +36,7 @@ def add(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]
     x, y = v
     if _public(x):
         x, y = y, x
-    if _zero(y):
+    if zero(y):
         return [rt.share(x)]
     if _public(y):
         return [rt.p.add_public(rt.share(x), rt.encode(constants.once(y)))]
@@ -46,11 +46,11 @@ def add(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]
 def sub(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
     """X − y."""
     x, y = v
-    if _zero(y):
+    if zero(y):
         return [rt.share(x)]
     if _public(y):
         return [rt.p.add_public(rt.share(x), rt.ring.neg(rt.encode(constants.once(y))))]
-    if _zero(x):
+    if zero(x):
         return [rt.p.neg(rt.share(y))]
     if _public(x):
         return [rt.p.add_public(rt.p.neg(rt.share(y)), rt.encode(constants.once(x)))]
@@ -97,17 +97,6 @@ def cumsum(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Sha
 
 
 # -- comparison and logic ---------------------------------------------------------------------------------
-
-
-def gap(rt: Runtime, x: Value, y: Value) -> tuple[Share, Callable[[Planes], Share]]:
-    """Return x − y, flat, as it is compared, and what multiplies it by a bit."""
-    if x.late or y.late:
-        fine = rt.p.sub(rt.fine(x), rt.fine(y))
-        flat = fine.reshape(fine.size)
-        return rt.p.narrowed(flat, rt.f), lambda bit: rt.p.select_trunc(bit, flat, rt.f)
-    d = sub(rt, [x, y], [], {})[0]
-    whole = d.reshape(d.size)
-    return whole, lambda bit: rt.p.select(bit, whole)
 
 
 def eq(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
@@ -165,7 +154,7 @@ def select(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Sha
 
 def plus(rt: Runtime, x: Share, y: Value) -> Share:
     """X + y."""
-    if _zero(y):
+    if zero(y):
         return x
     return rt.p.add_public(x, rt.encode(constants.once(y))) if _public(y) else rt.p.add(rt.share(y), x)
 
