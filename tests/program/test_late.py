@@ -25,6 +25,7 @@ from tacit.array.session import simulate
 from tacit.core.cost import CostModel
 from tacit.core.timing import LOOPBACK, PRESETS, Network
 from tacit.protocols import load
+from tacit.protocols.rep3.turns import turned_from
 from tacit.study import run_clear
 
 OWNERS = ("alice", "bob", "carol")
@@ -52,6 +53,17 @@ def turning(x: Any, w: Any, b: Any) -> Any:
     return repeat(turn, [w @ w.T], [x[:4, :]], [(-4, 4)], [[0.25, 0.125, 0.5]])[0][0]
 
 
+def told(x: Any, w: Any, b: Any) -> Any:
+    """Carry a number that is selected, and return the product itself from the loop, too."""
+
+    def turn(consts: list[Any], carry: list[Any], row: list[Any]) -> tuple[list[Any], list[Any]]:
+        z = carry[0] @ consts[0]
+        return [fn.maximum(z, 0.0) * row[0]], [z]
+
+    (last,), (every,) = repeat(turn, [w @ w.T], [x[:4, :]], [(-4, 4)], [[0.25, 0.125]])
+    return [last, every]
+
+
 BODIES: dict[str, Callable[[Any, Any, Any], Any]] = {
     "maximum": lambda x, w, b: fn.maximum(layer(x, w, b), 0.0),
     "maximum, turned": lambda x, w, b: fn.maximum(-0.5, -layer(x, w, b)),
@@ -60,6 +72,10 @@ BODIES: dict[str, Callable[[Any, Any, Any], Any]] = {
     "less": lambda x, w, b: fn.where(layer(x, w, b) < 0.25, 1.0, 0.0),
     "more": lambda x, w, b: fn.where(layer(x, w, b) > 0.25, 1.0, 0.0),
     "compare": gradient,
+    "compare, the least": lambda x, w, b: [
+        fn.minimum(z := layer(x, w, b), 0.25),
+        fn.where(z > 0.25, 1.0, 0.0),
+    ],
     "two products": lambda x, w, b: fn.maximum(x * (x @ w @ w.T) - (x @ w) @ w.T, 0.0),
     "sums of products": lambda x, w, b: fn.maximum(fn.maximum(x @ w - x[:, :4] * x[:, 1:], 0.5) * 2, 0.0),
     "assumed": lambda x, w, b: fn.maximum(tacit.assume(layer(x, w, b), -4, 4, why="a test"), 0.0),
@@ -164,6 +180,10 @@ OTHERS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "one that is multiplied, too": lambda x, w, b: [fn.maximum(z := layer(x, w, b), 0.0), z * 0.5],
     "a comparison with a secret": lambda x, w, b: fn.maximum(layer(x, w, b), x.reshape(-1)[:24]),
     "an absolute value": lambda x, w, b: fn.abs(layer(x, w, b)),
+    "an absolute value beside a sign": lambda x, w, b: [
+        fn.abs(z := layer(x, w, b)),
+        fn.where(z < 0.0, 1.0, 0.0),
+    ],
     "equality": lambda x, w, b: fn.where(fn.equal(layer(x, w, b), 0.0), 1.0, 0.0),
     "both ends": lambda x, w, b: [fn.maximum(z := layer(x, w, b), 0.0), fn.minimum(z, 0.0)],
     "a sum": lambda x, w, b: fn.maximum((x @ w).sum(axis=0), 0.0),
@@ -204,3 +224,45 @@ def test_it_is_done_where_it_fits_and_pays() -> None:
         n: [bool(found(product(k, 1), network=n)) for k in (100, 1000, 10_000, 100_000)] for n in NETWORKS
     }
     assert [sum(each) for each in large.values()] == [2, 2, 3, 0]
+
+
+def test_what_a_loop_tells_is_rounded_at_once() -> None:
+    program = recorded(told)
+    with simulate("rep3", OWNERS, seed=3) as session:
+        got = session.run(program, given())["carol"]
+    assert all(np.allclose(got[k], v, atol=16 * UNIT) for k, v in run_clear(program, FMT, given()).items())
+
+
+@pytest.mark.parametrize("share", [0.96, 0.98, 1.0, 1.5, 1.99])
+def test_differences_up_to_the_end_of_the_ring(share: float) -> None:
+    """With 2f fractional bits x·y − c takes k − 2 bits at most, its margin included; a wider one is rounded at once."""
+    most, top = 2.0**30, 2.0**14.5 // UNIT * UNIT
+    c = top * top - share * most
+    trace = Trace()
+    x, y = (trace.input(v, o, (64,), "fixed", -top, top) for v, o in (("x", "alice"), ("y", "bob")))
+    for key, value in {"r": fn.minimum(x * y, c), "s": fn.where(x * y > c, 1.0, 0.0)}.items():
+        reveal(value, why="a test", name=key)
+    program = trace.program()
+    assert bool(found(program)) == (share < 0.97)
+    rng = np.random.default_rng(11)
+    a, b = (rng.choice([-1, 1], 64) * (top - UNIT * rng.integers(0, 3, 64)) for _ in range(2))
+    with simulate("rep3", OWNERS, seed=11) as session:
+        got = session.run(program, {"alice": {"x": a}, "bob": {"y": b}})["carol"]
+    assert np.all(np.abs(got["r"] - np.minimum(a * b, c)) <= UNIT)
+    assert np.array_equal(got["s"] == 1, a * b > c)
+
+
+@pytest.mark.parametrize("network", NETWORKS[:3], ids=lambda n: n.name)
+def test_nothing_is_rounded_late_where_roles_are_turned(network: Network) -> None:
+    """What is narrowed is an operand of roles that are not turned; others would read other numbers."""
+    first = turned_from(network)
+
+    def compared(n: int) -> Program:
+        trace = Trace()
+        x, y = (trace.input(v, o, (n,), "fixed", -1, 1) for v, o in (("x", "alice"), ("y", "bob")))
+        reveal(fn.where(x * y < 0.25, 1.0, 0.0), why="a test", name="r")
+        return trace.program()
+
+    assert found(compared(first - 1), network=network)
+    assert not found(compared(first), network=network)
+    assert not found(compared(2 * first), network=network)

@@ -125,7 +125,7 @@ class _Finder:
         k, f = self.fmt.width, self.fmt.frac_bits
         most = max(abs(lo), abs(hi))
         wide = iv.bits_of(most + iv.margin(most, f), 2 * f)
-        return "distance" not in want and wide <= k - 2 and difference_bits(ins, f) < k - f
+        return "distance" not in want and wide <= k - 2  # so the rounded one has fewer than k − f bits
 
     def _pays(self, products: Iterable[int], ends: Iterable[int]) -> bool:
         """Whether it is worth less, all in roles of which the first receives nothing (decision 0068)."""
