@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 CHUNK = 1 << 16
+LOOK_S = 60e-6
 _PR_SET_TIMERSLACK = 29
 WINDOW_S = 2.0
 """How much a direction may hold back, in seconds of its bandwidth, before its sender has to wait."""
@@ -181,6 +182,8 @@ class Relay:
         # parties.
         self.selector = selectors.SelectSelector()
         self.ways: list[Way] = []
+        self.busy: list[Way] = []
+        """Those that hold something, or have just ended."""
         self.listeners: dict[socket.socket, tuple[int, int, int]] = {}
         self.control = socket.create_server(("127.0.0.1", 0), backlog=64)
 
@@ -228,7 +231,7 @@ class Relay:
         while True:
             now = time.monotonic()
             blocked, due = False, now + 1.0
-            for way in self.ways:
+            for way in self.busy:
                 blocked |= way.write(now)
                 if way.waiting:
                     due = min(due, way.waiting[0][0])
@@ -239,10 +242,11 @@ class Relay:
                         self.selector.register(way.source, selectors.EVENT_READ, way)
                     else:
                         self.selector.unregister(way.source)
+            self.busy = [way for way in self.busy if way.waiting]
             self._forget()
-            # A target that takes nothing is tried again soon.
-            wait = 0.0005 if blocked else max(0.0, due - time.monotonic())
-            for key, _ in self.selector.select(wait):
+            # A target that takes nothing is tried again soon. Waking takes a moment, so the last one is spent looking.
+            wait = 0.0005 if blocked else due - time.monotonic()
+            for key, _ in self.selector.select(max(0.0, wait - LOOK_S)):
                 if key.data == "end":
                     return
                 if key.data == "control":
@@ -250,6 +254,8 @@ class Relay:
                 elif key.data == "listener":
                     self.accept(key.fileobj)  # type: ignore[arg-type]
                 else:
+                    if not key.data.waiting:
+                        self.busy.append(key.data)
                     key.data.read(time.monotonic())
 
     def _forget(self) -> None:
