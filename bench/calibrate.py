@@ -178,9 +178,8 @@ def equations(wide: bool = False) -> dict[str, Program]:
         x = trace.parameter(Aval((SIZES[0],), "fixed", low, high, "secret"))
         results = [made(x)]
         for _ in range(LIKE - 1):
-            # One after the other: side by side they would be one.
-            same = results[-1].shape == x.shape
-            results.append(made(functions.assume(results[-1], low, high) if same else x))
+            x = x[::-1]  # next to each other they might be one (decision 0074)
+            results.append(made(x))
         program = trace.program(results)
         public = any(e.op == "const" for e in program.eqns)
         found[f"equation {program.eqns[-1].op}" + " public" * public + " wide" * wide] = program
