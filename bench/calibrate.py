@@ -60,6 +60,8 @@ INNER, COLUMNS, ATTRIBUTES = 256, 16, 100
 """Of the matrix by which the reading of operands is measured, and of a table."""
 EQUATIONS, LIKE, STEPS, RUNS = 24, 2, 8, 100
 PLACES = tuple(range(24, 8, -2))
+ONE = ("maximum", "sigmoid", "sqrt", "rsqrt")
+"""Equations that would be worked on as one next to each other (decision 0074)."""
 PARTS_OF = {"linear": EQUATIONS, "clear": 40}
 """What a call of `cases` does more than once: equations, operands read."""
 Call = Callable[[], Any]
@@ -178,7 +180,8 @@ def equations(wide: bool = False) -> dict[str, Program]:
         x = trace.parameter(Aval((SIZES[0],), "fixed", low, high, "secret"))
         results = [made(x)]
         for _ in range(LIKE - 1):
-            x = x[::-1]  # next to each other they might be one (decision 0074)
+            if trace.eqns[-1].op in ONE + ("div",) * wide:
+                x = x[::-1]
             results.append(made(x))
         program = trace.program(results)
         public = any(e.op == "const" for e in program.eqns)

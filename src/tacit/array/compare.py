@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from tacit.array.runtime import Runtime, Value
 
 Array = npt.NDArray[Any]
-_TURNED = {"less": "greater", "greater": "less"}
+TRUTHS = ("less", "greater")
+_TURNED = dict(zip(TRUTHS, TRUTHS[::-1], strict=True))
 
 
 # -- one comparison ---------------------------------------------------------------------------------------
@@ -84,24 +85,24 @@ WANT = {"lt": ("less",), "maximum": ("greatest",), "minimum": ("least",), "abs":
 
 def lt(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) -> list[Share]:
     """[x < y], by the sign of x − y on as many bits as the ranges leave open."""
-    return several(rt, [_Ask.of(rt, v, WANT["lt"])])
+    return [_Ask.of(rt, v, WANT["lt"]).alone(rt)]
 
 
 def maximum(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) -> list[Share]:
     """Y + [x ≥ y]·(x − y)."""
-    return several(rt, [_Ask.of(rt, v, WANT["maximum"])])
+    return [_Ask.of(rt, v, WANT["maximum"]).alone(rt)]
 
 
 def minimum(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) -> list[Share]:
     """X − [x ≥ y]·(x − y)."""
-    return several(rt, [_Ask.of(rt, v, WANT["minimum"])])
+    return [_Ask.of(rt, v, WANT["minimum"]).alone(rt)]
 
 
 def abs_(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) -> list[Share]:
     """2·[x ≥ 0]·x − x."""
     if v[0].aval.lo >= 0:
         return [rt.share(v[0])]
-    return several(rt, [_Ask.of(rt, v, WANT["abs"])])
+    return [_Ask.of(rt, v, WANT["abs"]).alone(rt)]
 
 
 @dataclass(slots=True)
@@ -141,26 +142,40 @@ class _Ask:
             return [d]
         return [d, rt.p.neg(d)] if "less" in self.want else [rt.p.neg(d)]
 
-    def selected(self, rt: Runtime, signs: list[_Bits]) -> _Bits:
-        """Return the bit that x − y is multiplied by: whether x is above, or below where that is what is asked."""
-        # Whether x = y counts as above makes no difference: there is none to select.
-        above = signs[-1] if "greater" in self.want else None
-        if self.fine is not None and "least" in self.want:
-            return signs[0] if above is None else above.inverted(rt)
-        return signs[0].inverted(rt) if above is None else above
+    @property
+    def falls(self) -> bool:
+        """Whether x − y is selected where x is below, not above: it is all that is left of x, and added to y."""
+        return self.fine is not None and "least" in self.want
 
-    def numbers(self, rt: Runtime, step: Share) -> dict[str, Share]:
-        """Return the numbers that are asked for; `step` is x − y times the bit."""
-        found: dict[str, Share] = {}
-        shape = self.x.aval.shape
-        if self.y is not None and (self.fine is not None or "greatest" in self.want):
-            found["greatest"] = lw.plus(rt, step.reshape(*shape), self.y)
-        if "least" in self.want:
-            other = found.pop("greatest") if self.fine is not None else None
-            found["least"] = other or rt.p.sub(rt.share(self.x), step.reshape(*shape))
-        if "distance" in self.want:
-            found["distance"] = rt.p.sub(rt.p.shl(step, 1), self.difference).reshape(*shape)
-        return found
+    def times(self, rt: Runtime, bit: Planes) -> Share:
+        """Return x − y times a bit."""
+        if self.fine is None:
+            return rt.p.select(bit, self.difference)
+        return rt.p.select_trunc(bit, self.fine, rt.f)
+
+    def number(self, rt: Runtime, name: str, step: Share) -> Share:
+        """Return a number that is asked for; `step` is x − y times the bit."""
+        step = step.reshape(*self.x.aval.shape)
+        if self.y is not None and (name == "greatest" or self.falls):
+            return lw.plus(rt, step, self.y)
+        if name == "least":
+            return rt.p.sub(rt.share(self.x), step)
+        return rt.p.sub(rt.p.shl(step, 1), self.difference.reshape(*step.shape))
+
+    def alone(self, rt: Runtime) -> Share:
+        """Return the one thing that is asked for."""
+        (name,), (side,) = self.want, self.sides(rt)
+        bit = rt.p.sign(side, self.bits)
+        if name in TRUTHS:
+            return rt.p.unpack(bit, self.x.aval.shape)
+        return self.number(rt, name, self.times(rt, bit if self.falls else rt.p.invert(bit)))
+
+    def selected(self, rt: Runtime, signs: list[_Bits]) -> _Bits:
+        """Return the bit that x − y is multiplied by."""
+        # Whether x = y counts as above makes no difference: there is none to select.
+        if "greater" in self.want:
+            return signs[-1].inverted(rt) if self.falls else signs[-1]
+        return signs[0] if self.falls else signs[0].inverted(rt)
 
 
 @dataclass(slots=True)
@@ -215,21 +230,21 @@ def several(rt: Runtime, asks: Sequence[_Ask]) -> list[Share]:
     bits: list[_Bits] = []
     for ask, each in zip(asks, sides, strict=True):
         own = [next(signs) for _ in each]
-        names = [name for name in ("less", "greater") if name in ask.want]
+        names = [name for name in TRUTHS if name in ask.want]
         truths = zip(names, own, strict=False)
         found.append({name: b.bytes(rt).reshape(*ask.x.aval.shape) for name, b in truths})
         if len(found[-1]) < len(ask.want):
             bits.append(ask.selected(rt, own))
             chosen.append((ask, found[-1]))
     for (ask, known), step in zip(chosen, _selected(rt, bits, [ask for ask, _ in chosen]), strict=True):
-        known.update(ask.numbers(rt, step))
+        known.update({name: ask.number(rt, name, step) for name in ask.want if name not in TRUTHS})
     return [known[name] for ask, known in zip(asks, found, strict=True) for name in ask.want]
 
 
 def _signs(rt: Runtime, sides: list[Share], bits: list[int]) -> list[_Bits]:
     """Return [x < 0] of each, in the rounds of one sign unless that would double what very many elements take."""
     sizes = [x.size for x in sides]
-    if len(sides) == 1 or at_once(("less", "greater"), max(sizes), rt.p) == 1:
+    if len(sides) == 1 or at_once(TRUTHS, max(sizes), rt.p) == 1:
         return [_Bits(rt.p.sign(x, b)) for x, b in zip(sides, bits, strict=True)]
     row = rt.p.unpack(rt.p.sign(join(sides), max(bits)), (sum(sizes),))
     return [_Bits(row=x) for x in apart(row, sizes)]
@@ -237,9 +252,9 @@ def _signs(rt: Runtime, sides: list[Share], bits: list[int]) -> list[_Bits]:
 
 def _selected(rt: Runtime, bits: list[_Bits], asks: list[_Ask]) -> list[Share]:
     """Return each truth value times its difference, in the rounds of one; all are rounded there, or none."""
-    if not asks:
-        return []
-    bit = bits[0].packed(rt) if len(bits) == 1 else rt.p.pack(join([b.bytes(rt) for b in bits]))
+    if len(asks) < 2:
+        return [ask.times(rt, b.packed(rt)) for ask, b in zip(asks, bits, strict=True)]
+    bit = rt.p.pack(join([b.bytes(rt) for b in bits]))
     fine = [ask.fine for ask in asks if ask.fine is not None]
     if fine:
         row = rt.p.select_trunc(bit, join(fine), rt.f)

@@ -265,7 +265,7 @@ class Runtime:
             owners := [v for v in ins if is_shared_at_once(v.aval) and v.share is None]
         ):
             self.share_together(owners)
-        if eqn.op in LINEAR and any(v.late for v in ins):
+        if self.late and eqn.op in LINEAR:
             ins = [Value(replace(v.aval, where=SECRET), None, self.fine(v)) for v in ins]
         shares = op.lower(self, ins, outs, eqn.params)
         return [Value(a, None, s, late=self.late) for a, s in zip(outs, shares, strict=True)]
