@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 from tacit.array.late import of_one_role, signs
 from tacit.array.ops import table
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program, params_text
+from tacit.array.schema import ASKED
 
 if TYPE_CHECKING:
     from tacit.array.runtime import Format
     from tacit.core.protocol import Protocol
 
-COMPARED = frozenset({"lt", "compare", "maximum", "minimum", "abs"})
+COMPARED = frozenset({*ASKED, "compare"})
 """Operations that begin with the signs of differences (`compare.side_by_side`)."""
 EXACT = frozenset({"eq", "floor", "select", "and", "or", "mul", "square", "convert"})
 """Operations on elements that give the same whatever else their operands' ranges allow."""
@@ -68,37 +69,61 @@ def groups(
     group: list[Eqn] = []
     common: Key | None = None
     made: set[int] = set()
+    room = _Room(p, fmt)
     for eqn in program.eqns:
-        own = key(eqn, [avals[v] for v in eqn.ins], [avals[v] for v in eqn.outs])
+        ins, outs = [avals[v] for v in eqn.ins], [avals[v] for v in eqn.outs]
+        own, rounded = key(eqn, ins, outs), any(v in late for v in eqn.ins)
         if own is not None:
-            own = (*own, any(v in late for v in eqn.ins))
-        more = [*group, eqn]
+            own = (*own, rounded)
         if (
             own is None
             or own != common
             or not made.isdisjoint(eqn.ins)
-            or not _fits(more, avals, p, fmt, own[-1])
+            or not room.take(eqn, ins, outs, rounded)
         ):
             if group:
                 yield group
-            group, common, made = [], own, set()
+            group, made, room = [], set(), _Room(p, fmt)
+            common = own if own is not None and room.take(eqn, ins, outs, rounded) else None
         group.append(eqn)
         made.update(eqn.outs)
     if group:
         yield group
 
 
-def _fits(group: list[Eqn], avals: dict[int, Aval], p: Protocol, fmt: Format, late: bool) -> bool:
-    """Whether so many elements are joined, and the ring holds what their common ranges need."""
-    if sum(avals[e.outs[0]].size for e in group) > most(group[0]):
-        return False
-    if late:  # read by roles that are not turned, as each of them is
-        found = [signs(e, [avals[v] for v in e.ins], p, fmt.frac_bits) for e in group]
-        return of_one_role(p, sum(n for n, _ in found), max(bits for _, bits in found))
-    if group[0].op not in EXACT:
+class _Room:
+    """What a group takes so far: elements, common ranges, signs to find of products that are rounded late."""
+
+    def __init__(self, p: Protocol, fmt: Format) -> None:
+        self.p, self.fmt = p, fmt
+        self.size = self.signs = self.bits = 0
+        self.row: tuple[list[Aval], list[Aval]] | None = None
+
+    def take(self, eqn: Eqn, ins: list[Aval], outs: list[Aval], late: bool) -> bool:
+        """Count one more equation in, if so many elements are joined, and the ring holds what common ranges need."""
+        size = self.size + outs[0].size
+        if size > most(eqn):
+            return False
+        if late:  # read by roles that are not turned, as each of them is
+            n, bits = signs(eqn, ins, self.p, self.fmt.frac_bits)
+            n, bits = self.signs + n, max(self.bits, bits)
+            if not of_one_role(self.p, n, bits):
+                return False
+            self.signs, self.bits = n, bits
+        elif eqn.op in EXACT:
+            row = (ins, outs)
+            if self.row is not None:
+                row = _row(self.row[0], ins), _row(self.row[1], outs)
+            if table()[eqn.op].need(*row, eqn.params, self.fmt.frac_bits) > self.fmt.width - 2:
+                return False
+            self.row = row
+        self.size = size
         return True
-    ins, outs = _avals(group, avals)
-    return table()[group[0].op].need(ins, outs, group[0].params, fmt.frac_bits) <= fmt.width - 2
+
+
+def _row(some: list[Aval], more: list[Aval]) -> list[Aval]:
+    """Return what is known of each operand or result with more elements behind."""
+    return [hull([a, b]) for a, b in zip(some, more, strict=True)]
 
 
 def as_one(group: list[Eqn], avals: dict[int, Aval]) -> tuple[Eqn, list[Aval]]:

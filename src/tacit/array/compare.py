@@ -19,6 +19,7 @@ from tacit.array.bounds import abs_need, difference_bits, fits
 from tacit.array.late import at_once
 from tacit.array.ops import Op, Params, need_kind, same_shape
 from tacit.array.program import PUBLIC, Aval, Eqn
+from tacit.array.schema import ASKED, wanted
 from tacit.core.share import Planes, Share, apart, join, stack_planes
 from tacit.errors import ScaleError
 
@@ -79,30 +80,26 @@ def _compare_lower(rt: Runtime, v: list[Value], outs: list[Aval], params: Params
     return several(rt, [_Ask.of(rt, v, params["want"])])
 
 
-WANT = {"lt": ("less",), "maximum": ("greatest",), "minimum": ("least",), "abs": ("distance",)}
-"""What operations with a name of their own ask of one comparison; `abs` compares with zero."""
-
-
 def lt(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) -> list[Share]:
     """[x < y], by the sign of x − y on as many bits as the ranges leave open."""
-    return [_Ask.of(rt, v, WANT["lt"]).alone(rt)]
+    return [_Ask.of(rt, v, (ASKED["lt"],)).alone(rt)]
 
 
 def maximum(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) -> list[Share]:
     """Y + [x ≥ y]·(x − y)."""
-    return [_Ask.of(rt, v, WANT["maximum"]).alone(rt)]
+    return [_Ask.of(rt, v, (ASKED["maximum"],)).alone(rt)]
 
 
 def minimum(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) -> list[Share]:
     """X − [x ≥ y]·(x − y)."""
-    return [_Ask.of(rt, v, WANT["minimum"]).alone(rt)]
+    return [_Ask.of(rt, v, (ASKED["minimum"],)).alone(rt)]
 
 
 def abs_(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) -> list[Share]:
     """2·[x ≥ 0]·x − x."""
     if v[0].aval.lo >= 0:
         return [rt.share(v[0])]
-    return [_Ask.of(rt, v, WANT["abs"]).alone(rt)]
+    return [_Ask.of(rt, v, (ASKED["abs"],)).alone(rt)]
 
 
 @dataclass(slots=True)
@@ -211,7 +208,7 @@ def side_by_side(rt: Runtime, eqns: Sequence[Eqn], ins: Sequence[Value]) -> list
     rest, asks = iter(ins), []
     for eqn in eqns:
         v = [next(rest) for _ in eqn.ins]
-        asks.append(_Ask.of(rt, v, WANT.get(eqn.op) or eqn.params["want"]))
+        asks.append(_Ask.of(rt, v, wanted(eqn)))
     return several(rt, asks)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tacit.array import intervals as iv
 from tacit.array.bounds import difference_bits
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
+from tacit.array.schema import ASKED, wanted
 from tacit.core.blocks import elements
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ PRODUCTS = {"mul": "mul", "square": "mul", "matmul": "matmul", "conv": "matmul"}
 """Functionalities of products, whose names go on with how they round."""
 LINEAR = frozenset({"add", "sub", "neg", "broadcast", "reshape", "transpose", "slice", "flip", "assume"})
 """Operations that take values of more fractional bits as they are."""
-READERS = frozenset({"maximum", "minimum", "lt", "compare"})
+READERS = frozenset({*ASKED, "compare"}) - {"abs"}
 """Operations that compare, and round what they select."""
 Calls = list[tuple[str, int, dict[str, Any]]]
 BLOCKS = 8
@@ -46,7 +47,7 @@ def late(program: Program, avals: dict[int, Aval], p: Protocol, fmt: Format) -> 
 
 def signs(eqn: Eqn, ins: Sequence[Aval], p: Protocol, f: int) -> tuple[int, int]:
     """Return how many signs a comparison finds, and the bits of the differences."""
-    return ins[0].size * at_once(_want(eqn), ins[0].size, p), difference_bits(list(ins), f)
+    return ins[0].size * at_once(wanted(eqn), ins[0].size, p), difference_bits(list(ins), f)
 
 
 def of_one_role(p: Protocol, n: int, bits: int) -> bool:
@@ -119,7 +120,7 @@ class _Finder:
     def _reads(self, eqn: Eqn) -> bool:
         """Whether a comparison is one with public numbers, of a difference that keeps its bits in the ring."""
         ins = [self.avals[v] for v in eqn.ins]
-        if all(a.where != PUBLIC for a in ins) or {"greatest", "least"} <= (want := _want(eqn)):
+        if all(a.where != PUBLIC for a in ins) or {"greatest", "least"} <= (want := set(wanted(eqn))):
             return False
         lo, hi = iv.sub(*((a.lo, a.hi) for a in ins))
         k, f = self.fmt.width, self.fmt.frac_bits
@@ -139,7 +140,7 @@ class _Finder:
             then.append((f"{name}_early", n, {}))
         for at in sorted(ends):
             eqn = self.eqns[at]
-            ins, want = [self.avals[v] for v in eqn.ins], _want(eqn)
+            ins, want = [self.avals[v] for v in eqn.ins], set(wanted(eqn))
             n, (count, bits) = ins[0].size, signs(eqn, ins, p, f)
             if not of_one_role(p, count, bits):
                 return False
@@ -150,10 +151,3 @@ class _Finder:
                 now.append(("select", n, {}))
                 then.append(("select_trunc", n, {"f": f}))
         return p.price(*then) < p.price(*now)
-
-
-def _want(eqn: Eqn) -> set[str]:
-    """Return what a comparison finds, in the words of `compare`."""
-    if eqn.op == "compare":
-        return set(eqn.params["want"])
-    return {{"maximum": "greatest", "minimum": "least", "lt": "less"}[eqn.op]}

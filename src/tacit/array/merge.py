@@ -16,13 +16,13 @@ from tacit.array.loop import infer, scan_types
 from tacit.array.ops import kind_dtype
 from tacit.array.passes import localise, once, prune
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
-from tacit.array.schema import WANTED
+from tacit.array.schema import ASKED, WANTED
 from tacit.array.together import gather
 
 MOVES = frozenset({"broadcast", "reshape", "transpose", "slice", "flip"})
 SAME = MOVES | {"convert", "add", "sub", "neg", "not"}
 """Operations without rounding: their results are the same again if their operands are."""
-EXTREMES = {"maximum": "greatest", "minimum": "least"}
+EXTREMES = {op: ASKED[op] for op in ("maximum", "minimum")}
 Role = tuple[str, bool]
 """Which result of a comparison stands for a variable, and whether negated."""
 

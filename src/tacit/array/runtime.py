@@ -261,10 +261,8 @@ class Runtime:
             exact = all(v.exact for v in ins) and (op.exact or outs[0].kind != "fixed")
             return [Value(a, d, None, exact, constant) for a, d in zip(outs, data, strict=True)]
         assert op.lower is not None
-        if eqn.op in SHARING and (
-            owners := [v for v in ins if is_shared_at_once(v.aval) and v.share is None]
-        ):
-            self.share_together(owners)
+        if eqn.op in SHARING:
+            self._share_owners(ins)
         if self.late and eqn.op in LINEAR:
             ins = [Value(replace(v.aval, where=SECRET), None, self.fine(v)) for v in ins]
         shares = op.lower(self, ins, outs, eqn.params)
@@ -272,8 +270,7 @@ class Runtime:
 
     def _beside(self, step: _Step, ins: list[Value]) -> list[Value]:
         """Work on equations side by side: on all their elements in a row, as one."""
-        if owners := [v for v in ins if is_shared_at_once(v.aval) and v.share is None]:
-            self.share_together(owners)
+        self._share_owners(ins)
         if not step.row:
             self.p.pace()
             if step.eqn.op == "reveal":
@@ -388,6 +385,11 @@ class Runtime:
                 data = None if v.data is None else self._encode(v, scale_of(v.aval, self.f))
                 v.share = self.p.share_input(v.aval.owner, data, v.aval.shape)
         return v.share
+
+    def _share_owners(self, values: Sequence[Value]) -> None:
+        """Share those values in one round that owners know and that are not shared yet."""
+        if owners := [v for v in values if is_shared_at_once(v.aval) and v.share is None]:
+            self.share_together(owners)
 
     def share_together(self, values: Sequence[Value]) -> None:
         """Share owners' values in one round."""

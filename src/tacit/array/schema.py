@@ -16,8 +16,15 @@ from tacit.errors import DataError, ShapeError
 Check = Callable[[Any], bool]
 WANTED = ("less", "greater", "greatest", "least", "distance")
 """What a comparison of x and y may be asked for, in the order of its results: x < y, x > y, max, min, |x − y|."""
+ASKED = {"lt": "less", "maximum": "greatest", "minimum": "least", "abs": "distance"}
+"""What operations with a name of their own ask of one comparison; `abs` compares with zero."""
 MAX_AXES, MAX_ELEMENTS, MAX_REACH = 32, 1 << 36, 2.0**300
 INPUT_NAME = re.compile(r"^[^\s%]{1,128}$")
+
+
+def wanted(eqn: Eqn) -> Sequence[str]:
+    """Return what an equation that compares asks for."""
+    return (ASKED[eqn.op],) if eqn.op in ASKED else eqn.params["want"]
 
 
 def is_whole(v: Any) -> bool:

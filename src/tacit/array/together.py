@@ -175,12 +175,12 @@ class _Order:
         """Return the numbers of the equations in their new order."""
         while self.rest or self.last:
             first, ready = self._ready()
-            if first is None and (free := set(self.rest[: WINDOW + 1]) - self.blocked):
-                self._emit(self._owners_first(free))
-                continue
-            if first is None:  # what is left waits for what is opened
-                alike = [i for i in self.last if self.key[i] == self.key[self.last[0]]]
-                self._emit(self._alike(self.last[0], alike, beside.OPENED))
+            if first is None:
+                if free := set(self.rest[: WINDOW + 1]) - self.blocked:
+                    self._emit(self._owners_first(free))
+                else:  # what is left waits for what is opened
+                    alike = [i for i in self.last if self.key[i] == self.key[self.last[0]]]
+                    self._emit(self._alike(self.last[0], alike, beside.OPENED))
                 continue
             group = self._group(first, ready)
             before = [i for i in self.rest[: self.rest.index(first)] if i not in self.blocked]

@@ -8,15 +8,15 @@ P0's with one that P1 and P2 know, and rides in the exchange that the selection 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import numpy.typing as npt
 
 from tacit import kernels
 from tacit.core.share import Planes, Share
 from tacit.protocols.rep3 import twoparty
-from tacit.protocols.rep3.lift import Into, in_place
+from tacit.protocols.rep3.lift import Into
 from tacit.protocols.rep3.turns import Steps
 
 if TYPE_CHECKING:
@@ -50,16 +50,10 @@ def select_trunc(p: Rep3, b: Planes, x: Share, f: int) -> Share:
     p.check_shift(f)
     if f == 0:
         return p.select(b, x)
-    flat = [np.ascontiguousarray(part).reshape(-1) for part in x.parts]
-
-    def steps(q: Rep3, low: int, high: int, into: Into) -> Steps[Share]:
-        bits = [part[0, -(-low // 64) : -(-high // 64)] for part in b.parts]
-        return _select_trunc(q, bits, [part[low:high] for part in flat], f, into)
-
-    return in_place(p, x.shape, steps)
+    return twoparty.with_bits(p, b, x, partial(_select_trunc, f=f))
 
 
-def _select_trunc(q: Rep3, bits: list[Array], x: list[Array], f: int, into: Into) -> Steps[Share]:
+def _select_trunc(q: Rep3, bits: list[Array], x: list[Array], into: Into, f: int) -> Steps[Share]:
     party, ring, n = q.party, q.ring, into[0].size
     if party.index == 0:
         with2 = q.common(+2, LABEL)

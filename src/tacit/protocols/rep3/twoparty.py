@@ -9,6 +9,7 @@ message, in the decision record.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -202,11 +203,18 @@ def select(p: Rep3, b: Planes, x: Share) -> Share:
 
     A is already additively shared between P1 (x1) and P2 (x0). 1. P0 shares βA and β. 2. P1 and P2 reshare.
     """
+    return with_bits(p, b, x, _select)
+
+
+def with_bits(
+    p: Rep3, b: Planes, x: Share, make: Callable[[Rep3, list[Array], list[Array], Into], Steps[Share]]
+) -> Share:
+    """Run `make(q, bits, numbers, into)` on pieces of one plane and of as many numbers."""
     flat = [np.ascontiguousarray(part).reshape(-1) for part in x.parts]
 
     def steps(q: Rep3, low: int, high: int, into: Into) -> Steps[Share]:
         bits = [part[0, -(-low // 64) : -(-high // 64)] for part in b.parts]
-        return _select(q, bits, [part[low:high] for part in flat], into)
+        return make(q, bits, [part[low:high] for part in flat], into)
 
     return in_place(p, x.shape, steps)
 
