@@ -153,7 +153,7 @@ class Tacit(Engine):
         self.results: list[Value] = []
 
     def facts(self) -> dict[str, Any]:
-        """Return what the cost model predicts and the multiply-adds of products."""
+        """Return what the cost model predicts, and what products multiply and read."""
         model = cost(self.program, self.network)
         return {
             "network": self.network.content(),
@@ -161,7 +161,7 @@ class Tacit(Engine):
             "predicted_cpu": sum(model.working.values()),
             "predicted_rounds": model.rounds,
             "predicted_bytes": [model.sent_by(n) for n in NAMES],
-            "products": products(self.program),
+            "factors": products(self.program, FORMAT),
             "live": live_shares(self.program, FORMAT),
         }
 

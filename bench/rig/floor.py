@@ -1,18 +1,21 @@
 """What no implementation of these protocols could beat here: bytes over the link, products and the generator over the
-cores."""
+cores, and the memory from which large factors are read."""
 
 from __future__ import annotations
 
 import multiprocessing
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from bench.rig.live import nbytes
 from bench.rig.relay import Network
 
 from tacit.array.loop import infer
 from tacit.array.program import Aval, Eqn, Program
+from tacit.array.runtime import Format
 from tacit.core.party import Party
 
 ROUNDS = 1000
@@ -20,16 +23,20 @@ MEGABYTES = 160
 SIDES = (256, 1000)
 DRAWS = (2**16, 2**20, 2**24)
 """Bytes of a draw: what stays in a core's caches, and what does not."""
+READ = 1 << 24
+"""Bytes of an array that is read from memory: more than a core's own caches hold."""
+CACHED = 1 << 21
+"""What a core's own cache may hold from one product to the next: to read that again takes no time."""
 BLOCK = 16
 REPEAT_S = 0.5
 PRODUCTS = 5 / 3
 """Ring products that a party of replicated sharing computes for each product of the program: five by three parties."""
 
 
-def products(program: Program) -> int:
-    """Return the multiply-adds of matrix products and convolutions, loops counted in full."""
+def products(program: Program, fmt: Format) -> list[tuple[int, int, int]]:
+    """Return the matrix products and convolutions: how often, multiply-adds, bytes of factors that no cache holds."""
     times: dict[int, int] = {}
-    found: dict[int, int] = {}
+    found: dict[int, tuple[int, int]] = {}
 
     def walk(eqns: tuple[Eqn, ...], count: int) -> None:
         for eqn in eqns:
@@ -39,13 +46,20 @@ def products(program: Program) -> int:
 
     def visit(eqn: Eqn, ins: list[Aval], outs: list[Aval]) -> None:
         if eqn.op == "matmul":
-            found[id(eqn)] = outs[0].size * ins[0].shape[-1]
+            macs = outs[0].size * ins[0].shape[-1]
         elif eqn.op == "conv":
-            found[id(eqn)] = outs[0].size * int(np.prod(ins[1].shape[1:]))
+            macs = outs[0].size * int(np.prod(ins[1].shape[1:]))
+        else:
+            return
+        factors = dict(zip(eqn.ins, ins, strict=True)).values()  # a square reads its factor once
+        found[id(eqn)] = macs, sum(n for n in (nbytes(a, fmt) for a in factors) if n > CACHED)
 
     walk(program.eqns, 1)
     infer(program, visit=visit)
-    return sum(n * times.get(key, 1) for key, n in found.items())
+    every = Counter[tuple[int, int]]()
+    for key, each in found.items():
+        every[each] += times.get(key, 1)
+    return [(n, *each) for each, n in every.items()]
 
 
 def drawn(party: Party) -> int:
@@ -75,6 +89,12 @@ def _drawing(nbytes: int) -> tuple[Callable[[], Any], int]:
 
     stream, ring, out = Stream(bytes(16), "floor"), Ring(64), np.empty(nbytes // 8, np.uint64)
     return (lambda: stream.fill(ring, out)), nbytes
+
+
+def _reading(nbytes: int) -> tuple[Callable[[], Any], int]:
+    """Return a pass over memory, and its bytes."""
+    held = np.ones(nbytes // 8, np.uint64)
+    return (lambda: held.sum()), nbytes
 
 
 def _repeat(ready: Any, out: Any, make: Callable[[int], tuple[Callable[[], Any], int]], size: int) -> None:
@@ -132,44 +152,50 @@ def measure() -> dict[str, float]:
         "tcp_round_trip_s": raw["ping"] / ROUNDS,
         "products_alone": per_s(1, _multiplying, SIDES),
         "products_shared": per_s(3, _multiplying, SIDES),
+        "reading_alone": per_s(1, _reading, (READ,)),
+        "reading_shared": per_s(3, _reading, (READ,)),
         "generator_alone": per_s(1, _drawing, DRAWS),
         "generator_shared": per_s(3, _drawing, DRAWS),
     }
 
 
 class Floor(NamedTuple):
-    """Seconds of a run on loopback that are left if everything else takes none; `generator` may be unknown."""
+    """Seconds of a run on loopback that are left if everything else takes none; None where a rate is not known."""
 
     link: float
-    products: float
+    products: float | None
     generator: float | None
-
-    @property
-    def link_and_products(self) -> float:
-        """What was the floor before the generator was counted."""
-        return self.link + self.products
 
     @property
     def whole(self) -> float | None:
         """The sum of all three."""
-        return None if self.generator is None else self.link_and_products + self.generator
+        if self.products is None or self.generator is None:
+            return None
+        return self.link + self.products + self.generator
 
 
-def near(measured: dict[str, float], nbytes: float, macs: float, draws: float | None) -> dict[str, Floor]:
+def near(
+    measured: dict[str, float], sent: float, every: list[tuple[int, int, int]] | None, draws: float | None
+) -> dict[str, Floor]:
     """Return the floors on loopback, alone and shared.
 
-    `nbytes` are what the busiest party sends, `draws` the bytes that the party draws that draws most, and each party
-    computes its products for `macs`. Rates or draws that were not taken yet leave the generator out.
+    `sent` are the bytes of the busiest party, `draws` those that the party draws that draws most. Each party computes
+    the products of `products`: each takes its multiply-adds or the reading of its factors, whichever is longer.
     """
     links = {"alone": measured["tls_alone"]}
     links["shared"] = max(measured["tls_shared_one"], measured["tls_shared_both"])
     found = {}
     for how, link in links.items():
-        rate = measured.get(f"generator_{how}")
+        drawing, reading = measured.get(f"generator_{how}"), measured.get(f"reading_{how}")
         found[how] = Floor(
-            nbytes / link,
-            PRODUCTS * macs / measured[f"products_{how}"],
-            None if rate is None or draws is None else draws / rate,
+            sent / link,
+            None
+            if every is None or reading is None
+            else sum(
+                count * max(PRODUCTS * macs / measured[f"products_{how}"], read / reading)
+                for count, macs, read in every
+            ),
+            None if drawing is None or draws is None else draws / drawing,
         )
     return found
 

@@ -181,12 +181,11 @@ def floors(found: dict[str, Record], network: Network, measured: dict[str, float
     else:
         head += [f"{part} shared, s" for part in ("link", "products", "generator")]
         head += [f"floor {k}, s" for k in kinds] + [f"Tacit / floor {k}" for k in kinds]
-        head += [f"Tacit / link and products {k}" for k in kinds]
     head += ["µs a round", "processor µs a round", "rounds", "bytes of the busiest party", "as metered"]
     rows = []
     for name, r in found.items():
         e = r["engines"].get("tacit", {})
-        if "seconds" not in e or "products" not in e:
+        if "seconds" not in e or "predicted_bytes" not in e:
             continue
         busiest = max(e["predicted_bytes"])
         row = [name, number(e["seconds"])]
@@ -194,10 +193,9 @@ def floors(found: dict[str, Record], network: Network, measured: dict[str, float
             least = floor.far(network, e["predicted_rounds"], busiest)
             row += [number(least), over(e, least)]
         else:
-            near = floor.near(measured, busiest, e["products"], e.get("drawn") and max(e["drawn"]))
+            near = floor.near(measured, busiest, e.get("factors"), e.get("drawn") and max(e["drawn"]))
             row += [known(s) for s in near["shared"]]
             row += [known(near[k].whole) for k in kinds] + [over(e, near[k].whole) for k in kinds]
-            row += [over(e, near[k].link_and_products) for k in kinds]
         same = e["predicted_bytes"] == e["payload"] and e["predicted_rounds"] == e["rounds"]
         exact = "yes" if same else f"{e['rounds']:.0f} rounds, {size(max(e['payload']))} metered"
         row += [per_round(s, e) for s in (e["seconds"], max(e.get("cpus", [0.0])))]
@@ -300,20 +298,22 @@ def floor_in_words(m: dict[str, float]) -> str:
     one, both = m["tls_shared_one"], m["tls_shared_both"]
     way = "each to one neighbour" if one >= both else "each to both others, all links busy both ways"
 
-    def generator(how: str) -> str:
-        rate = m.get(f"generator_{how}")
-        return "a generator that was not measured yet" if rate is None else f"{rate / 1e9:.1f} GB/s drawn"
+    def rate(what: str, how: str) -> str:
+        found = m.get(f"{what}_{how}")
+        return f"{what} not measured yet" if found is None else f"{what} {found / 1e9:.1f} GB/s"
 
     return (
-        "The floor on loopback is bytes of the busiest party over the bandwidth of its links, plus five thirds of a "
-        "multiply-add for each of a matrix product or convolution over the kernels' peak, plus the bytes that the "
-        "party draws which draws most, in whole blocks of AES-CTR, over the generator's peak; rounds, bit operations "
-        "and what else reads and writes memory are left out. Pages before had link and products alone: that ratio is "
-        "kept. Shared: all three parties at once on the same cores, as in a workload, which gives each "
+        "The floor on loopback is bytes of the busiest party over the bandwidth of its links, plus the products, plus "
+        "the bytes that the party draws which draws most, in whole blocks of AES-CTR, over the generator's peak; "
+        "rounds, bit operations and what else reads and writes memory are left out. A matrix product or convolution "
+        "takes five thirds of its multiply-adds over the kernels' peak, or the reading of those factors that no core's "
+        "own cache holds, whichever is longer. Shared: all three parties at once on the same cores, as in a workload, "
+        "which gives each "
         f"{max(one, both) / 1e9:.2f} GB/s through TLS ({way}; the other way {min(one, both) / 1e9:.2f}), "
-        f"{m['products_shared'] / 1e9:.1f} thousand million products a second and {generator('shared')}. Alone: one "
-        f"link one way, one process on all cores: {m['tls_alone'] / 1e9:.2f} GB/s, "
-        f"{m['products_alone'] / 1e9:.1f} thousand million and {generator('alone')}. A TLS round "
+        f"{m['products_shared'] / 1e9:.1f} thousand million products a second, "
+        f"{rate('reading', 'shared')}, {rate('generator', 'shared')}. Alone: one link one way, one process on all "
+        f"cores: {m['tls_alone'] / 1e9:.2f} GB/s, {m['products_alone'] / 1e9:.1f} thousand million, "
+        f"{rate('reading', 'alone')}, {rate('generator', 'alone')}. A TLS round "
         f"of three takes {1e6 * m['tls_round_s']:.0f} µs here. All are medians or, of products and draws, the best of "
         "some sizes (`bench/net.py`, `bench/rig/floor.py`)."
     )

@@ -221,7 +221,12 @@ def test_the_page_hides_no_loss() -> None:
 def beside_the_floor(more: dict[str, Any], measured: dict[str, float]) -> dict[str, str]:
     """Return the row of one workload on loopback, by column."""
     ours = result(
-        2.0, products=6e8, predicted_bytes=[4e8, 1, 1], payload=[4e8, 1, 1], predicted_rounds=4, rounds=4
+        2.0,
+        factors=[[3, 1e8, 0], [1, 3e8, 10]],
+        predicted_bytes=[4e8, 1, 1],
+        payload=[4e8, 1, 1],
+        predicted_rounds=4,
+        rounds=4,
     )
     lines = page.floors({"a": {"engines": {"tacit": ours | more}}}, NETWORKS["loopback"], measured)
     head, row = ([cell.strip() for cell in line.split("|")[1:-1]] for line in (lines[0], lines[2]))
@@ -231,6 +236,7 @@ def beside_the_floor(more: dict[str, Any], measured: dict[str, float]) -> dict[s
 MEASURED = {
     "tls_alone": 8e8, "tls_shared_one": 2e8, "tls_shared_both": 4e8,
     "products_alone": 4e9, "products_shared": 1e9,
+    "reading_alone": 4e9, "reading_shared": 2e9,
 }  # fmt: skip
 
 
@@ -254,15 +260,23 @@ def test_the_floor_is_link_products_and_generator() -> None:
     )
     assert [row[n] for n in names] == ["1.00", "1.00", "1.00", "3.00", "1.00"]
     assert (row["Tacit / floor shared"], row["Tacit / floor alone"]) == ("0.67", "2.00")
-    before = "1.00", "2.67"
-    assert (row["Tacit / link and products shared"], row["Tacit / link and products alone"]) == before
-    for old in (beside_the_floor({}, rates), beside_the_floor({"drawn": [1, 1, 1]}, MEASURED)):
-        assert (old["generator shared, s"], old["floor shared, s"], old["Tacit / floor alone"]) == (
-            "",
-            "",
-            "",
-        )
-        assert (old["Tacit / link and products shared"], old["Tacit / link and products alone"]) == before
+    read = beside_the_floor({"drawn": [0, 0, 0], "factors": [[2, 3e8, 2e9], [1, 6e8, 1e9]]}, rates)
+    assert read["products shared, s"] == "3.00", "twice a second of reading, once one of multiplying"
+    for old in (
+        beside_the_floor({}, rates),
+        beside_the_floor({"drawn": [1, 1, 1]}, MEASURED),
+        beside_the_floor({"drawn": [1, 1, 1], "factors": None}, rates),
+    ):
+        assert (old["floor shared, s"], old["Tacit / floor alone"]) == ("", "")
+        assert "" in (old["generator shared, s"], old["products shared, s"])
+
+
+def test_a_product_reads_what_no_cache_holds() -> None:
+    w = next(w for w in distinct() if w.name.endswith("10 full batches"))
+    program = engine_tacit.trace(w.program, w.params, described(w.data()))
+    n, m = w.params["rows"], w.params["cols"]
+    # Ten times X w and X' e: two parts of 8 bytes for each element of X, none for what is short.
+    assert floor.products(program, engine_tacit.FORMAT) == [(20, n * m, 16 * n * m)]
 
 
 def test_every_byte_of_the_generator_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
