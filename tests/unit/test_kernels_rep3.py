@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tacit import kernels
 from tacit.algebra.ring import Ring
+from tacit.errors import ShapeError
 from tacit.kernels import reference_rep3
 from tacit.kernels.shapes import Array, Packed
 
@@ -107,6 +108,52 @@ def test_native_equals_reference(name: str, n: int, k: int, data: st.DataObject)
         _native.set_target(target)
         assert_same(expected, getattr(compiled_rep3, name)(*given_to))
     _native.set_target(before)
+
+
+@needs_native
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    st.one_of(st.sampled_from(RUNS), st.integers(0, 700), st.just(2 * 64 * 256 + 77)),
+    st.integers(3, 128),
+    st.sets(st.sampled_from(["plus", "minus", "packed"])),
+    st.data(),
+)
+def test_masks_are_added_in_place(n: int, k: int, present: set[str], data: st.DataObject) -> None:
+    draw, ring, bits = Draw(n, k), Ring(k), data.draw(st.integers(1, k))
+    z, plus, minus = (draw.ring(ring, n) for _ in range(3))
+    moved = Packed(draw.octets((n * bits + 7) // 8), bits, data.draw(st.booleans()))
+    masks = plus if "plus" in present else None, minus if "minus" in present else None
+    packed = moved if "packed" in present else None
+    words = ring.unpack(moved.octets, (n,), bits)
+    expected = z
+    if "plus" in present:
+        expected = ring.add(expected, plus)
+    if "minus" in present:
+        expected = ring.sub(expected, minus)
+    if "packed" in present:
+        expected = (ring.sub if moved.less else ring.add)(expected, words)
+    before = _native.target()
+    ways = [(reference_rep3, before)] + [(compiled_rep3, target) for target in _native.targets()]
+    for steps, target in ways:
+        _native.set_target(target)
+        beside = np.concatenate([z, z])
+        into = beside[:n]
+        assert steps.add_masks(into, *masks, k, packed) is into
+        assert_same(expected, into)
+        assert_same(z, beside[n:])
+    _native.set_target(before)
+
+
+@needs_native
+def test_masks_of_another_size_are_refused() -> None:
+    z = np.zeros(70, np.uint64)
+    with pytest.raises(ValueError, match="size"):
+        compiled_rep3.add_masks(z, z[:69], None, 64)
+    for length in (0, 139):
+        with pytest.raises(ValueError, match=r"size|masks"):
+            compiled_rep3.add_masks(z, None, None, 64, Packed(np.zeros(length, np.uint8), 16, False))
+    with pytest.raises(ShapeError):
+        compiled_rep3.add_masks(z.reshape(7, 10), None, None, 64)
 
 
 @needs_native

@@ -32,6 +32,7 @@ if NATIVE:
         unpack_words,
     )
     from tacit.kernels.compiled_rep3 import (
+        add_masks,
         and_rows,
         bits_first,
         bits_second,
@@ -71,6 +72,7 @@ else:
         unpack_words,
     )
     from tacit.kernels.reference_rep3 import (
+        add_masks,
         and_rows,
         bits_first,
         bits_second,
@@ -88,8 +90,8 @@ else:
     )
 
 __all__ = [
-    "NATIVE", "U128", "Array", "Info", "Packed", "Places", "Terms", "add", "add_planes", "and_rows", "bits_first",
-    "bits_second",
+    "NATIVE", "U128", "Array", "Info", "Packed", "Places", "Terms", "add", "add_masks", "add_planes", "and_rows",
+    "bits_first", "bits_second",
     "block_select", "block_table", "from_planes", "gathered_matmul", "info", "lambda_rows", "matmul", "mix_rows", "mul",
     "neg", "notice", "pack_bool", "pack_words", "prg", "rep3_matmul",
     "rep3_matmul_rows", "rep3_products", "reuse_memory", "select_first", "select_second",

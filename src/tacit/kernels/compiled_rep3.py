@@ -14,7 +14,7 @@ U8 = np.uint8
 _NARROW = {
     name: getattr(_native, f"{name}_64")
     for name in (
-        "rep3_products", "trunc_first", "trunc_second", "trunc_third", "select_first", "select_second",
+        "rep3_products", "add_masks", "trunc_first", "trunc_second", "trunc_third", "select_first", "select_second",
         "select_trunc_first", "select_trunc_second", "bits_first",
         "bits_second",
     )
@@ -50,6 +50,16 @@ def rep3_products(
     octets, bits, less = (_ABSENT, 0, False) if packed is None else packed
     kernel(out, _c(x0), _c(x1), _c(y0), _c(y1), _maybe(plus), _maybe(minus), octets, bits, less, rows, k)
     return out
+
+
+def add_masks(
+    into: Array, plus: Array | None, minus: Array | None, k: int, packed: shapes.Packed | None = None
+) -> Array:
+    """Add ``plus - minus ± packed`` mod 2^k to flat elements, in place; return them."""
+    kernel = (_WIDE if shapes.flat(into, k) else _NARROW)["add_masks"]
+    octets, bits, less = (_ABSENT, 0, False) if packed is None else packed
+    kernel(into, _maybe(plus), _maybe(minus), octets, bits, less, k)
+    return into
 
 
 def trunc_first(

@@ -18,7 +18,7 @@ from tacit.kernels.reference import (
     unpack_bool,
     unpack_words,
 )
-from tacit.kernels.shapes import Array, Packed, Terms, is_wide, shift_in
+from tacit.kernels.shapes import Array, Packed, Terms, flat, is_wide, shift_in
 from tacit.kernels.shapes import rows as check_rows
 
 _ONES = (1 << 64) - 1
@@ -74,6 +74,19 @@ def rep3_products(
         for row in out[1:]:
             total = add(total, row)
         out = total
+    return _masked(out, plus, minus, k, packed)
+
+
+def add_masks(
+    into: Array, plus: Array | None, minus: Array | None, k: int, packed: Packed | None = None
+) -> Array:
+    """Add ``plus - minus ± packed`` mod 2^k to flat elements, in place; return them."""
+    flat(into, k)
+    into[...] = _masked(into, plus, minus, k, packed)
+    return into
+
+
+def _masked(out: Array, plus: Array | None, minus: Array | None, k: int, packed: Packed | None) -> Array:
     if plus is not None:
         out = add(out, plus)
     if minus is not None:

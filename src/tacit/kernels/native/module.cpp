@@ -361,6 +361,12 @@ template <class T> size_t packed_bytes(unsigned f, unsigned k, size_t n) {
     return (n * f + 7) / 8;
 }
 
+template <class T> const u8 *packed_masks(const MaybeIn &masks, unsigned bits, size_t n) {
+    if (bits > 8 * sizeof(T) || (n * bits && !masks.size()) || (masks.size() && !bits))
+        throw std::invalid_argument("no such masks");
+    return masks.at<u8>((n * bits + 7) / 8);
+}
+
 template <class T> void bind_rep3(nb::module_ &m, const std::string &suffix) {
     const auto def = [&](const char *name, auto f) { m.def((name + suffix).c_str(), f); };
     def("rep3_products", [](H out, H x0, H x1, H y0, H y1, H plus, H minus, H packed, unsigned bits, bool less, size_t rows,
@@ -370,14 +376,22 @@ template <class T> void bind_rep3(nb::module_ &m, const std::string &suffix) {
         const MaybeIn p(plus), q(minus), e(packed);
         const size_t n = o.size() / sizeof(T), all = n * rows;
         if (!rows) throw std::invalid_argument("no rows to add");
-        if (bits > 8 * sizeof(T) || (n * bits && !e.size()) || (e.size() && !bits))
-            throw std::invalid_argument("no such masks");
-        const u8 *const pe = e.at<u8>((n * bits + 7) / 8);
+        const u8 *const pe = packed_masks<T>(e, bits, n);
         T *const to = o.at<T>(n);
         const T *const p0 = a0.at<T>(all), *const p1 = a1.at<T>(all), *const q0 = b0.at<T>(all),
                        *const q1 = b1.at<T>(all), *const r = p.at<T>(n), *const s = q.at<T>(n);
         const Unlocked free(o.size() * rows);
         ring<T>().rep3_products(to, p0, p1, q0, q1, r, s, pe, bits, less, rows, k, n);
+    });
+    def("add_masks", [](H into, H plus, H minus, H packed, unsigned bits, bool less, unsigned k) {
+        const Out o(into);
+        const MaybeIn p(plus), q(minus), e(packed);
+        const size_t n = o.size() / sizeof(T);
+        const u8 *const pe = packed_masks<T>(e, bits, n);
+        T *const to = o.at<T>(n);
+        const T *const r = p.at<T>(n), *const s = q.at<T>(n);
+        const Unlocked free(o.size());
+        ring<T>().add_masks(to, r, s, pe, bits, less, k, n);
     });
     def("trunc_first", [](H c1, H message, H out0, H out1, H x, H y, H z, H c0, H s0, H t02, H t01,
                           unsigned round_up, unsigned f, unsigned k) {

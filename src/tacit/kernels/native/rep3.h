@@ -33,29 +33,46 @@ template <class F> void over_runs(size_t n, F body) {
     });
 }
 
+// s gains the masks of `count` elements from `at` on; plus, minus and packed may be null.
+template <class T>
+inline void mask_run(T *s, const T *plus, const T *minus, const u8 *packed, unsigned bits, bool less, size_t at,
+                     size_t count) {
+    if (plus)
+        for (size_t i = 0; i < count; ++i) s[i] = s[i] + plus[at + i];
+    if (minus)
+        for (size_t i = 0; i < count; ++i) s[i] = s[i] - minus[at + i];
+    if (!packed) return;
+    T r[RUN];
+    unpack_run(r, packed + at / 8 * bits, bits, count);
+    if (less)
+        for (size_t i = 0; i < count; ++i) s[i] = s[i] - r[i];
+    else
+        for (size_t i = 0; i < count; ++i) s[i] = s[i] + r[i];
+}
+
+template <class T>
+void add_masks(T *__restrict into, const T *plus, const T *minus, const u8 *packed, unsigned bits, bool less, unsigned k,
+               size_t n) {
+    const T mask = ones<T>(k);
+    over_runs(n, [=](size_t at, size_t count) {
+        mask_run(into + at, plus, minus, packed, bits, less, at, count);
+        for (size_t i = 0; i < count; ++i) into[at + i] = into[at + i] & mask;
+    });
+}
+
 template <class T>
 void rep3_products(T *__restrict out, const T *x0, const T *x1, const T *y0, const T *y1, const T *plus, const T *minus,
                    const u8 *packed, unsigned bits, bool less, size_t rows, unsigned k, size_t n) {
     const T mask = ones<T>(k);
     over_runs(n, [=](size_t at, size_t count) {
-        T s[RUN], r[RUN];
+        T s[RUN];
         for (size_t i = 0; i < count; ++i) s[i] = x0[at + i] * (y0[at + i] + y1[at + i]) + x1[at + i] * y0[at + i];
         for (size_t r = 1; r < rows; ++r) {
             const size_t row = r * n + at;
             for (size_t i = 0; i < count; ++i)
                 s[i] = s[i] + (x0[row + i] * (y0[row + i] + y1[row + i]) + x1[row + i] * y0[row + i]);
         }
-        if (plus)
-            for (size_t i = 0; i < count; ++i) s[i] = s[i] + plus[at + i];
-        if (minus)
-            for (size_t i = 0; i < count; ++i) s[i] = s[i] - minus[at + i];
-        if (packed) {
-            unpack_run(r, packed + at / 8 * bits, bits, count);
-            if (less)
-                for (size_t i = 0; i < count; ++i) s[i] = s[i] - r[i];
-            else
-                for (size_t i = 0; i < count; ++i) s[i] = s[i] + r[i];
-        }
+        mask_run(s, plus, minus, packed, bits, less, at, count);
         for (size_t i = 0; i < count; ++i) out[at + i] = s[i] & mask;
     });
 }

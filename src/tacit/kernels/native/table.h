@@ -62,6 +62,8 @@ template <class T> struct Ring {
     // Steps of replicated sharing in Z/2^k (rep3.h); x, y have `rows` rows of n, and plus, minus, packed, z may be null.
     void (*rep3_products)(T *out, const T *x0, const T *x1, const T *y0, const T *y1, const T *plus, const T *minus,
                           const u8 *packed, unsigned bits, bool less, size_t rows, unsigned k, size_t n);
+    void (*add_masks)(T *into, const T *plus, const T *minus, const u8 *packed, unsigned bits, bool less, unsigned k,
+                      size_t n);
     void (*trunc_first)(T *c1, u8 *message, T *out0, T *out1, const T *x, const T *y, const T *z, const T *c0,
                         const u8 *s0, const u8 *t02, const u8 *t01, unsigned round_up, unsigned f, unsigned k, size_t n);
     void (*trunc_second)(u8 *message, const u8 *s, const T *b, const u8 *t, unsigned f, unsigned k, size_t n);

@@ -40,7 +40,7 @@ using Block = Plain<Scalar, 4, 2>;
 template <class T> Ring<T> ring(decltype(Ring<T>::product) product, Prepared<T> prepared) {
     return {add<T>,        sub<T>,        neg<T>,         mul<T>,         shl<T>,          shr<T>,         product,
             prepared,      to_planes<T>,  from_planes<T>, pack_words<T>,  unpack_words<T>,
-            rep3_products<T>, trunc_first<T>, trunc_second<T>, trunc_third<T>, select_first<T>, select_second<T>,
+            rep3_products<T>, add_masks<T>, trunc_first<T>, trunc_second<T>, trunc_third<T>, select_first<T>, select_second<T>,
             select_trunc_first<T>, select_trunc_second<T>, bits_first<T>, bits_second<T>, moved<T>, placed<T>, places<T>};
 }
 

@@ -100,20 +100,15 @@ def matmul_early(p: Rep3, x: Matrix, y: Matrix) -> Share:
 
 
 def _entries(z: Array, ready: Callable[[int, int], None]) -> Product:
-    """Return this party's part of a matrix product, and its masks; `ready` computes what is not yet there."""
+    """Return this party's part of a matrix product, and its masks; `ready` computes what is not yet there.
+
+    Masks are added in place, as each element is asked for once.
+    """
     flat = z.reshape(-1)
 
     def product(q: Rep3, low: int, high: int, plus: Mask, minus: Mask, packed: Packed | None) -> Array:
         ready(low, high)
-        part = flat[low:high]
-        if plus is not None:
-            part = q.ring.add(part, plus)
-        if minus is not None:
-            part = q.ring.sub(part, minus)
-        if packed is None:
-            return part
-        small = q.ring.unpack(packed.octets, part.shape, packed.bits)
-        return q.ring.sub(part, small) if packed.less else q.ring.add(part, small)
+        return kernels.add_masks(flat[low:high], plus, minus, q.ring.width, packed)
 
     return product
 
