@@ -21,7 +21,8 @@ from tacit.core.timing import LOOPBACK, PRESETS, Network
 from tacit.crypto.prg import KeyRing
 from tacit.errors import NotRealised, RangeError
 from tacit.gadgets import sort
-from tacit.gadgets.tournament import greatest, greatest_place, running
+from tacit.gadgets.places import greatest_place
+from tacit.gadgets.tournament import greatest, running
 from tacit.net.memory import Hub
 from tacit.protocols.rep3.cards import REPEATING
 from tacit.protocols.rep3.turns import TURNED_FROM, pieces

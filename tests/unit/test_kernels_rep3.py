@@ -47,7 +47,7 @@ class Draw:
 def arguments(draw: Draw, name: str, n: int, k: int, f: int) -> tuple[Any, ...]:
     """Return arguments of one kernel."""
     ring = Ring(k)
-    lanes, packed = -(-n // 64), (n * f + 7) // 8
+    lanes, packed, whole = -(-n // 64), (n * f + 7) // 8, (n * k + 7) // 8
     e = lambda *shape: draw.ring(ring, *(shape or (n,)))  # noqa: E731
     made: dict[str, Callable[[], tuple[Any, ...]]] = {
         "rep3_products": lambda: (*(e() for _ in range(6)), k),
@@ -56,8 +56,12 @@ def arguments(draw: Draw, name: str, n: int, k: int, f: int) -> tuple[Any, ...]:
         "trunc_third": lambda: (
             e(), draw.octets(packed), e(), draw.octets(packed), draw.octets(packed), f & 1, f, k,
         ),
-        "select_first": lambda: (draw.words(lanes), draw.words(lanes), e(), e(), e(2, n), k),
-        "select_second": lambda: (e(), e(), draw.words(lanes), e(), e(), e(), bool(f & 1), k),
+        "select_first": lambda: (
+            draw.words(lanes), draw.words(lanes), e(), e(), draw.octets(whole), draw.octets(whole), k,
+        ),
+        "select_second": lambda: (
+            draw.octets(whole), draw.octets(whole), draw.words(lanes), e(), e(), e(), bool(f & 1), k,
+        ),
         "select_trunc_first": lambda: (
             draw.words(lanes), draw.words(lanes), e(), e(), e(3, n), draw.octets(packed), draw.octets(packed), f, k,
         ),

@@ -20,7 +20,7 @@ from tacit.array.session import Session
 from tacit.core import blocks
 from tacit.core.timing import LOOPBACK, PRESETS, Network
 from tacit.errors import RangeError, ShapeError
-from tacit.gadgets import tournament
+from tacit.gadgets import places, tournament
 
 Array = npt.NDArray[Any]
 NETWORKS = [*PRESETS.values(), Network("satellite", 600_000, 125_000_000), Network("slow line", 2, 1000)]
@@ -60,7 +60,7 @@ def opened(protocol: str, width: int, network: Network, x: Array, run: Any) -> A
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_every_size_on_every_network(shape: tuple[int, int], network: Network) -> None:
     x = np.random.default_rng(shape).integers(-8, 9, shape)
-    run = tournament.greatest, tournament.greatest_place
+    run = tournament.greatest, places.greatest_place
     greatest, place = (opened("rep3", 64, network, x, lambda p, s, f=f: f(p, s, BITS)) for f in run)
     assert np.array_equal(greatest, x.max(0))
     assert np.array_equal(place, x.argmax(0))
@@ -70,7 +70,7 @@ def test_every_size_on_every_network(shape: tuple[int, int], network: Network) -
 @pytest.mark.parametrize(("protocol", "width"), [("clear", 64), ("semi2k", 64), ("rep3", 128), ("rep3", 9)])
 def test_every_protocol_and_width(protocol: str, width: int, network: Network) -> None:
     x = np.random.default_rng(1).integers(-8, 9, (23, 4))
-    run = tournament.greatest, tournament.greatest_place
+    run = tournament.greatest, places.greatest_place
     greatest, place = (opened(protocol, width, network, x, lambda p, s, f=f: f(p, s, BITS)) for f in run)
     assert np.array_equal(greatest, x.max(0))
     assert np.array_equal(place, x.argmax(0))
@@ -79,7 +79,7 @@ def test_every_protocol_and_width(protocol: str, width: int, network: Network) -
 @pytest.mark.parametrize("shape", [(130, 3), (131, 1), (1025, 1)], ids=str)
 def test_many_groups_are_taken_in_blocks(shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.random.default_rng(shape).integers(-8, 9, shape)
-    run = tournament.greatest, tournament.greatest_place
+    run = tournament.greatest, places.greatest_place
     signs: list[int] = []
 
     def counted(p: Any, s: Any, f: Any) -> Any:
@@ -109,9 +109,16 @@ def test_the_first_of_equal_ones_in_groups_of_every_size(k: int, way: tuple[str,
         while left > 1:
             levels.append(min(k, left))
             left = sum(tournament.groups_of(left, levels[-1]))
-        run, rest = getattr(tournament, way[0]), (tuple(levels), *way[1:])
-        found = opened("rep3", 64, LOOPBACK, x, lambda p, s, run=run, rest=rest: run(p, s, BITS, *rest))
-        assert np.array_equal(found, x.argmax(0)), rows
+        run, rest = getattr(places, way[0]), (tuple(levels), *way[1:])
+        for width in (BITS + tournament.ROOM + 2, 64):  # the numbers of up to 130 rows count, too
+            found = opened(
+                "rep3",
+                64,
+                LOOPBACK,
+                x,
+                lambda p, s, run=run, rest=rest, width=width: run(p, p.over(Ring(width)), s, BITS, *rest),
+            )
+            assert np.array_equal(found, x.argmax(0)), (rows, width)
 
 
 def test_ends_of_the_range_meet() -> None:
@@ -120,7 +127,7 @@ def test_ends_of_the_range_meet() -> None:
     for network in NETWORKS:
         for levels in ((7,), (2, 2, 2), (3, 3), (4, 2)):
             found = opened(
-                "rep3", 7, network, x, lambda p, s, levels=levels: tournament._traced(p, s, BITS, levels, 2)
+                "rep3", 7, network, x, lambda p, s, levels=levels: places._traced(p, p, s, BITS, levels, 2)
             )
             assert list(found) == [1]
         assert list(opened("rep3", 7, network, x, lambda p, s: tournament.greatest(p, s, BITS))) == [15]
@@ -138,12 +145,12 @@ def test_the_greatest_so_far(shape: tuple[int, int], network: Network) -> None:
 
 @pytest.mark.parametrize("k", tournament.ARITIES)
 def test_the_greatest_so_far_in_groups_of_every_size(k: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    def spans(*what: Any) -> tuple[int, ...]:
+    def spans(*what: Any) -> tuple[int, tuple[int, ...]]:
         levels, reach = [], 1
         while reach < what[4]:
             levels.append(k)
             reach *= k
-        return tuple(levels)
+        return 0, tuple(levels)
 
     monkeypatch.setattr(tournament, "_spans", spans)
     x = np.random.default_rng(k).integers(0, 16, (k + 3, 3))

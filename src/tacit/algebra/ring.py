@@ -247,6 +247,12 @@ class Ring:
             out["hi"] &= np.uint64((1 << (bits - 64)) - 1)
         return out
 
+    def low(self, a: Array) -> Array:
+        """Return elements of this ring or of a wider one mod 2^width."""
+        if self.wide:
+            return self.reduce(a.copy())
+        return np.asarray((a["lo"] if a.dtype.names else a) & np.uint64((1 << self.width) - 1))
+
     def from_words(self, words: Array) -> Array:
         """Lift small uint64 values into the ring."""
         if not self.wide:

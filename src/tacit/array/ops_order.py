@@ -24,7 +24,8 @@ from tacit.core.rows import Column, flat_places, index_ring, take_rows
 from tacit.core.share import Planes, Share, stack_planes
 from tacit.errors import NotRealised, ScaleError, ShapeError, UsageError
 from tacit.gadgets import sort as gs
-from tacit.gadgets.tournament import greatest, greatest_place, running
+from tacit.gadgets.places import greatest_place
+from tacit.gadgets.tournament import greatest, running
 
 if TYPE_CHECKING:
     from tacit.array.runtime import Runtime, Value

@@ -89,8 +89,8 @@ class Stream:
 
     def fill(self, ring: Ring, out: Array) -> Array:
         """Write uniform ring elements to an array, and return it."""
-        if ring.width == 64 and out.flags.c_contiguous:
-            return self._write(out)
+        if not ring.wide and out.flags.c_contiguous:
+            return ring.reduce_fresh(self._write(out))
         out[...] = self.ring(ring, out.shape)
         return out
 

@@ -7,7 +7,7 @@ while many rows are left, and large near the end, where rounds are what costs (d
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import chain
 from typing import Any
@@ -17,13 +17,17 @@ import numpy.typing as npt
 
 from tacit.algebra.ring import Ring
 from tacit.core.blocks import elements, put_together
+from tacit.core.ghost import Ghost
 from tacit.core.protocol import Card, Protocol, Wave, price
-from tacit.core.share import Planes, Share, join, stack_planes
+from tacit.core.share import Planes, Share, join
 from tacit.core.timing import Network
 
 Array = npt.NDArray[Any]
-Call = tuple[str, int, dict[str, Any]]
 
+Plan = tuple[int, tuple[int, ...]]
+"""A price, and sizes of groups level by level."""
+ROOM = 2
+"""Bits of a ring beyond those of a number that is not negative and is `lifted` from it."""
 ARITIES = (2, 3, 4, 5, 7, 9, 17, 33, 64)
 """Sizes of groups, besides all that are left: with all up to 64, plans are worth less than 1% more."""
 
@@ -32,35 +36,22 @@ def greatest(p: Protocol, x: Share, bits: int) -> Share:
     """Return the greatest of each column of x (rows, columns).
 
     Differences of a column's elements must be less than 2^bits. Each level: F_sign of all pairs, F_and of many,
-    F_inject.
+    F_inject. Where that is cheaper, in a ring of bits + 2 bits; what the greatest is more than the last row then comes
+    back by F_trunc.
     """
     rows, columns = x.shape
-    for k in plan(p, rows, columns, bits, 1)[1]:
+    _, q, levels = cheapest(p, lambda q: plan(q, rows, columns, bits, 1), bits + ROOM, columns)
+    last, x = x[rows - 1 :], over(q, x)
+    lowest = x[rows - 1 :]
+    for k in levels:
         groups, alone = groups_of(rows, k)
         seats = _held(x, groups * k).reshape(
             k, groups, columns
         )  # of rows far apart: which of equal ones wins does not show
-        won = (_chosen(p, hot, gaps, part[-1]) for part, gaps, hot in _met(p, seats, bits))
+        won = (chosen(q, hot, gaps, part[-1]) for part, gaps, hot in met(q, seats, bits))
         x = put_together(groups + alone, chain(won, [x[rows - 1 :]] * alone))
         rows = groups + alone
-    return x.reshape(columns)
-
-
-def greatest_place(p: Protocol, x: Share, bits: int) -> Share:
-    """Return the number of the first row that holds the greatest of each column of x (rows, columns).
-
-    As `greatest`. Rows' numbers either move with the elements, or are found at the end from who won: [row won its
-    group], AND the same of its group's winner, and so on up, by F_and of many; the bits of the row's number
-    are XORs of these, and become ring elements by F_b2a. That sends few bits a row, for a few rounds more.
-    """
-    rows, columns = x.shape
-    if rows == 1 or not columns:
-        return _numbers(p, 1, columns).reshape(columns)
-    (both, with_numbers), (one, without) = (plan(p, rows, columns, bits, moving) for moving in (2, 1))
-    tracing, joined = _tracing(p, rows, columns, len(without))
-    if both <= one + tracing:
-        return _carried(p, x, bits, with_numbers)
-    return _traced(p, x, bits, without, joined)
+    return (x if q is p else p.add(lifted(p, q, q.sub(x, lowest)), last)).reshape(columns)
 
 
 # -- how large the groups are ---------------------------------------------------------------------------------
@@ -72,7 +63,36 @@ def groups_of(rows: int, k: int) -> tuple[int, int]:
     return (full, rest) if rest < 2 else (full + 1, 0)
 
 
-def plan(p: Protocol, rows: int, columns: int, bits: int, moving: int) -> tuple[int, tuple[int, ...]]:
+def cheapest(
+    p: Protocol, plan: Callable[[Protocol], Plan], width: int, back: int
+) -> tuple[int, Protocol, tuple[int, ...]]:
+    """Return the least price of a plan, over which ring, and its sizes of groups.
+
+    Numbers of which no more than `width` bits count may be worked on in a ring of so many, if `back` of them are
+    `lifted` from it in the end.
+    """
+    price, levels = plan(p)
+    if width >= p.ring.width or not levels:
+        return price, p, levels
+    q = p.over(Ring(width))
+    narrow, others = plan(q)
+    if back:
+        narrow += p.price(("trunc", back, {"f": p.ring.width - width}))
+    return (narrow, q, others) if narrow < price else (price, p, levels)
+
+
+def over(q: Protocol, x: Share) -> Share:
+    """Return x over the ring of q, which is no wider than its own: shares of x are shares of x mod 2^width."""
+    return x if isinstance(q, Ghost) else x.map(q.ring.low)
+
+
+def lifted(p: Protocol, q: Protocol, x: Share) -> Share:
+    """Return x, over the ring of q, over that of p: 0 ≤ x < 2^(width − 2). F_trunc of a multiple is exact."""
+    f = p.ring.width - q.ring.width
+    return p.trunc(p.shl(x.map(p.ring.from_words), f), f) if f else x
+
+
+def plan(p: Protocol, rows: int, columns: int, bits: int, moving: int) -> Plan:
     """Return the least price on the agreed network (`core.protocol.price`), and the sizes of groups level by level.
 
     For rows × columns elements whose differences have `bits` bits; `moving` values are selected for each winner.
@@ -136,20 +156,6 @@ def _level(
     return price(network, parties, waves)
 
 
-def _tracing(p: Protocol, rows: int, columns: int, levels: int) -> tuple[int, int]:
-    """Return the least price of finding the rows' numbers, and how many levels are joined at a time."""
-    planes = (rows - 1).bit_length()
-
-    def calls(at_once: int) -> list[Call]:
-        found, left = list[Call](), levels
-        while left > 1:
-            found.append(("and_all", rows * columns, {"planes": min(at_once, left)}))
-            left = -(-left // at_once)
-        return [*found, ("to_arith", columns * planes, {"planes": planes})]
-
-    return min((p.price(*calls(at_once)), at_once) for at_once in range(2, max(2, levels) + 1))
-
-
 # -- one level -------------------------------------------------------------------------------------------------
 
 
@@ -176,7 +182,7 @@ def _against(k: int) -> tuple[Array, Array]:
     return pair[np.minimum(seat, other), np.maximum(seat, other)], (other > seat).astype(np.uint8)[:, :, None]
 
 
-def _meet(p: Protocol, seats: Share, bits: int) -> tuple[Share, Planes]:
+def meet(p: Protocol, seats: Share, bits: int) -> tuple[Share, Planes]:
     """Return, of seats (k, groups, columns), the first k − 1 less the last, and whether each of these wins."""
     k = seats.shape[0]
     gaps = pairs = p.sub(seats[:-1], seats[-1:])
@@ -189,13 +195,13 @@ def _meet(p: Protocol, seats: Share, bits: int) -> tuple[Share, Planes]:
     )
 
 
-def _met(p: Protocol, seats: Share, bits: int) -> Iterator[tuple[Share, Share, Planes]]:
+def met(p: Protocol, seats: Share, bits: int) -> Iterator[tuple[Share, Share, Planes]]:
     """Run the groups' comparisons, many in blocks (decision 0067); give each block's seats and what `_meet` says."""
     k, groups, columns = seats.shape
     step = max(1, elements(p.party.network) // max(1, columns * max(k, k * (k - 1) // 2)))
     for at in range(0, groups, step):
         part = seats if step >= groups else seats[:, at : at + step]
-        gaps, hot = _meet(p, part, bits)
+        gaps, hot = meet(p, part, bits)
         yield part, gaps, hot
 
 
@@ -208,10 +214,10 @@ def _winners(p: Protocol, met: Share, k: int) -> Planes:
     pair, earlier = _against(k)
     won = met[pair]
     won = Share(tuple(a ^ earlier if p.holds_constant(j) else a for j, a in enumerate(won.parts)))
-    return p.and_all(_packed(p, won.reshape(k - 1, (k - 1) * met.shape[1])))
+    return p.and_all(packed(p, won.reshape(k - 1, (k - 1) * met.shape[1])))
 
 
-def _packed(p: Protocol, x: Share) -> Planes:
+def packed(p: Protocol, x: Share) -> Planes:
     """Return a plane for each row of x, truth values (rows, n); all are packed at once."""
     rows, n = x.shape
     more = np.zeros((rows, -n % 64), np.uint8)
@@ -219,134 +225,14 @@ def _packed(p: Protocol, x: Share) -> Planes:
     return Planes(tuple(a.reshape(rows, -1) for a in flat.parts), n)
 
 
-def _chosen(p: Protocol, hot: Planes, gaps: Share, last: Share) -> Share:
+def chosen(p: Protocol, hot: Planes, gaps: Share, last: Share) -> Share:
     """Return the last seat plus the gap of the seat that won, if another did."""
-    step = p.select(hot, gaps.reshape(gaps.size)).reshape(*gaps.shape)
-    return p.add(step[0] if step.shape[0] == 1 else p.sum(step, (0,)), last)
+    return moved(p, p.select(hot, gaps.reshape(gaps.size)).reshape(*gaps.shape), last)
 
 
-# -- places ----------------------------------------------------------------------------------------------------
-
-
-def _neighbours(x: Share, k: int, groups: int) -> Share:
-    """Return seats (k, groups, …) of rows that follow one another, so that the first of equal ones wins."""
-    return _held(x, groups * k).reshape(groups, k, *x.shape[1:]).map(lambda a: a.swapaxes(0, 1))
-
-
-def _numbers(p: Protocol, rows: int, columns: int) -> Share:
-    numbers = p.ring.encode_ints(np.arange(rows, dtype=np.int64))
-    return p.constant(np.repeat(numbers, columns).reshape(rows, columns))
-
-
-def _carried(p: Protocol, x: Share, bits: int, levels: tuple[int, ...]) -> Share:
-    """Select the rows' numbers as the elements."""
-    rows, columns = x.shape
-    where = _numbers(p, rows, columns)
-    for k in levels:
-        groups, alone = groups_of(rows, k)
-        seats, places = (_neighbours(a, k, groups) for a in (x, where))
-        gaps, hot = _meet(p, seats, bits)
-        moved = p.sub(places[:-1], places[-1:])
-        if groups + alone == 1:
-            return _chosen(p, hot, moved, places[-1]).reshape(columns)
-        twice = p.unpack(hot, gaps.shape)
-        won = _chosen(
-            p, p.pack(join([twice, twice], 2)), join([gaps, moved], 2), join([seats[-1], places[-1]], 1)
-        )
-        x, where = (
-            join([a, old[rows - 1 :]]) if alone else a
-            for a, old in ((won[:, :columns], x), (won[:, columns:], where))
-        )
-        rows = groups + alone
-    return where.reshape(columns)
-
-
-def _traced(p: Protocol, x: Share, bits: int, levels: tuple[int, ...], joined: int) -> Share:
-    """Find the rows' numbers from who won at each level; so many levels are joined at a time."""
-    rows = x.shape[0]
-    steps: list[tuple[Share, int]] = []
-    """Whether a row won its group; how many of these rows one row of the next has below it."""
-    for k in levels:
-        groups, alone = groups_of(rows, k)
-        seats, hots = _neighbours(x, k, groups), list[Share]()
-        if groups + alone > 1:
-            x = put_together(groups + alone, chain(_noting(p, seats, bits, hots), [x[rows - 1 :]] * alone))
-        else:
-            hots = [p.unpack(hot, gaps.shape) for _, gaps, hot in _met(p, seats, bits)]
-        steps.append((_all_seats(p, join(hots, 1), rows, alone), k))
-        rows = groups + alone
-    while len(steps) > 1:
-        steps = _joined(p, steps, min(joined, len(steps)))
-    return _number(p, steps[0][0])
-
-
-def _joined(p: Protocol, steps: list[tuple[Share, int]], count: int) -> list[tuple[Share, int]]:
-    """Join so many steps at a time, at the rows of the lowest: a row won there, and the one above it, and so on."""
-    chunks = [steps[at : at + count] for at in range(0, len(steps), count)]
-    kept = chunks.pop() if len(chunks[-1]) == 1 else []
-    planes: list[list[Share]] = [[] for _ in range(count)]
-    spans = []
-    for chunk in chunks:
-        shape, span = chunk[0][0].shape, 1
-        for plane, (won, k) in zip(planes, chunk, strict=False):
-            plane.append(_spread(won, span, shape[0]).reshape(won.shape[1] * shape[0]))
-            span *= k
-        for plane in planes[len(chunk) :]:
-            plane.append(p.constant_bits(np.ones(shape[0] * shape[1], np.uint8)))
-        spans.append(span)
-    sizes = [chunk[0][0].size for chunk in chunks]
-    all_won = p.unpack(
-        p.and_all(_packed(p, join(list(chain(*planes))).reshape(count, sum(sizes)))), (sum(sizes),)
-    )
-    made, at = [], 0
-    for chunk, span in zip(chunks, spans, strict=True):
-        low = chunk[0][0]
-        made.append((all_won[at : at + low.size].reshape(*low.shape), span))
-        at += low.size
-    return [*made, *kept]
-
-
-def _noting(p: Protocol, seats: Share, bits: int, hots: list[Share]) -> Iterator[Share]:
-    """Give each block's greatest; add to `hots` which seats won."""
-    for part, gaps, hot in _met(p, seats, bits):
-        hots.append(p.unpack(hot, gaps.shape))
-        yield _chosen(p, hot, gaps, part[-1])
-
-
-def _spread(x: Share, k: int, rows: int) -> Share:
-    """Return each row of x for the k rows below it."""
-    if k == 1:
-        return x
-    return x.map(lambda a: np.repeat(a, k, axis=0)[:rows])
-
-
-def _all_seats(p: Protocol, hot: Share, rows: int, alone: int) -> Share:
-    """Return whether each row (rows, columns) wins its group, from all seats but the last; who is alone does."""
-    k, groups, columns = hot.shape[0] + 1, *hot.shape[1:]
-    parts = []
-    for j, a in enumerate(hot.parts):
-        one = np.uint8(p.holds_constant(j))
-        seats = np.empty((groups * k + alone, columns), np.uint8)
-        by_group = seats[: groups * k].reshape(groups, k, columns)
-        by_group[:, :-1] = a.swapaxes(0, 1)
-        by_group[:, -1] = (a[0] if k == 2 else np.bitwise_xor.reduce(a, axis=0)) ^ one
-        seats[groups * k :] = one
-        parts.append(seats[:rows])
-    return Share(tuple(parts))
-
-
-def _number(p: Protocol, hot: Share) -> Share:
-    """Return the number of the one row of each column that is marked."""
-    rows, columns = hot.shape
-    bits = (rows - 1).bit_length()
-    parts = [np.concatenate([a, np.zeros(((1 << bits) - rows, columns), np.uint8)]) for a in hot.parts]
-    planes = []
-    for b in range(bits)[::-1]:
-        upper = [a[1 << b :] for a in parts]
-        planes.append(p.pack(Share(tuple(np.bitwise_xor.reduce(a, axis=0) for a in upper))))
-        parts = [a[: 1 << b] ^ u for a, u in zip(parts, upper, strict=True)]
-    weights = p.ring.encode_ints(1 << np.arange(bits, dtype=np.int64)[::-1])[:, None]
-    return p.sum(p.mul_public(p.to_arith(stack_planes(planes)), weights), (0,))
+def moved(p: Protocol, steps: Share, last: Share) -> Share:
+    """Return the sum of the steps of all seats but the last, and the last."""
+    return p.add(steps[0] if steps.shape[0] == 1 else p.sum(steps, (0,)), last)
 
 
 # -- of each row and all before it -----------------------------------------------------------------------------
@@ -358,33 +244,43 @@ def running(p: Protocol, x: Share, bits: int) -> Share:
     As `greatest`, where each row has a group of its own: itself, and rows `reach`, 2·reach … before it, each the
     greatest of its own `reach`. Two rows so far apart meet in several groups, and are compared once.
     """
-    (rows, columns), reach = x.shape, 1
-    cards = tuple(p.card(name) for name in ("sign", "and_all", "select"))
-    for k in _spans(cards, p.party.n, p.party.network, p.ring, rows, columns, bits) if columns else ():
+    (rows, columns), reach, own = x.shape, 1, x
+    _, q, levels = cheapest(p, lambda q: _plan_spans(q, rows, columns, bits), bits + ROOM, rows * columns)
+    x = over(q, x)
+    least = x
+    for k in levels:
         # Rows before the first are the first again; those nearer to it than `reach` are decided.
         at = np.maximum(np.arange(reach, rows) - reach * np.arange(k)[:, None], 0)
         seats = x[at]
-        gaps = p.sub(seats[:-1], seats[-1:])
-        pairs = p.sub(seats[:1], seats[1:])
-        later = p.sign(pairs.reshape(pairs.size), bits)
+        gaps = q.sub(seats[:-1], seats[-1:])
+        pairs = q.sub(seats[:1], seats[1:])
+        later = q.sign(pairs.reshape(pairs.size), bits)
         if k == 2:
-            hot = p.invert(later)
+            hot = q.invert(later)
         else:
             known = np.zeros((k - 1, reach, columns), np.uint8)
-            met = p.unpack(later, pairs.shape).map(lambda a: np.concatenate([known, a], axis=1))  # noqa: B023
+            beaten = q.unpack(later, pairs.shape).map(lambda a: np.concatenate([known, a], axis=1))  # noqa: B023
             first, second = _pairs(k)
-            met = met[(second - first - 1)[:, None], at[first]]
-            hot = _winners(p, met.reshape(len(first), pairs[0].size), k)
-        x = join([x[:reach], _chosen(p, hot, gaps, seats[-1])])
+            beaten = beaten[(second - first - 1)[:, None], at[first]]
+            hot = _winners(q, beaten.reshape(len(first), pairs[0].size), k)
+        x = join([x[:reach], chosen(q, hot, gaps, seats[-1])])
         reach *= k
-    return x
+    if q is p:
+        return x
+    more = q.sub(x, least)
+    return p.add(lifted(p, q, more.reshape(more.size)).reshape(rows, columns), own)
+
+
+def _plan_spans(p: Protocol, rows: int, columns: int, bits: int) -> Plan:
+    """Return the least price of `running`, and its sizes of groups."""
+    cards = tuple(p.card(name) for name in ("sign", "and_all", "select"))
+    return _spans(cards, p.party.n, p.party.network, p.ring, rows, columns, bits) if columns else (0, ())
 
 
 @lru_cache(maxsize=1 << 10)
 def _spans(
     cards: tuple[Card, ...], parties: int, network: Network, ring: Ring, rows: int, columns: int, bits: int
-) -> tuple[int, ...]:
-    """Return the sizes of groups of `running` that cost least."""
+) -> Plan:
     found: dict[int, tuple[int, tuple[int, ...]]] = {}
 
     def best(reach: int) -> tuple[int, tuple[int, ...]]:
@@ -400,4 +296,4 @@ def _spans(
             found[reach] = min(options, key=lambda option: option[0])
         return found[reach]
 
-    return best(1)[1]
+    return best(1)

@@ -112,23 +112,21 @@ def trunc_third(
     return edge, last
 
 
-def select_first(bits0: Array, bits1: Array, x: Array, y: Array, rho: Array, k: int) -> Array:
-    """Return ``[β(x+y) - rho[0], β - rho[1]]``, shape (2, n), for the bits β of ``bits0 ^ bits1``."""
-    out = np.empty((2, x.size), x.dtype)
-    (_WIDE if shapes.is_wide(x) else _NARROW)["select_first"](
-        out, _c(bits0), _c(bits1), _c(x), _c(y), _c(rho), k
-    )
+def select_first(bits0: Array, bits1: Array, x: Array, y: Array, rho0: Array, rho1: Array, k: int) -> Array:
+    """Return, packed one after the other, ``β(x+y) - rho0`` and ``β - rho1`` for the bits β of ``bits0 ^ bits1``."""
+    out = np.empty(2 * ((x.size * k + 7) // 8), U8)
+    kernel = (_WIDE if shapes.is_wide(x) else _NARROW)["select_first"]
+    kernel(out, _c(bits0), _c(bits1), _c(x), _c(y), rho0, rho1, k)
     return out
 
 
 def select_second(
     m0: Array, m1: Array, bits: Array, x: Array, b: Array, t: Array, lead: bool, k: int
 ) -> Array:
-    """Return ``(1 - 2γ)(m0 + m1*b) + γ(x + lead*b) - t`` for the bits γ."""
-    out = np.empty(x.size, x.dtype)
-    (_WIDE if shapes.is_wide(x) else _NARROW)["select_second"](
-        out, _c(m0), _c(m1), _c(bits), _c(x), _c(b), _c(t), lead, k
-    )
+    """Return, packed, ``(1 - 2γ)(m0 + m1*b) + γ(x + lead*b) - t`` for the bits γ and packed m0 and m1."""
+    out = np.empty((x.size * k + 7) // 8, U8)
+    kernel = (_WIDE if shapes.is_wide(x) else _NARROW)["select_second"]
+    kernel(out, m0, m1, _c(bits), _c(x), _c(b), _c(t), lead, k)
     return out
 
 

@@ -76,10 +76,17 @@ def moved(x: Array, y: Array | None, at: Array, masks: Array | None, how: int, k
 
 
 def placed(
-    a: Array, b: Array | None, at: Array | None, how: int, k: int, n: int, wide: bool = False
+    a: Array,
+    b: Array | None,
+    at: Array | None,
+    how: int,
+    k: int,
+    n: int,
+    wide: bool = False,
+    out: Array | None = None,
 ) -> Array:
-    """Return ``out[at] = a + b`` (or XOR) of n packed elements, flat; ``at`` is a permutation."""
-    out = np.empty(n, U128 if wide else U64)
+    """Return ``out[at] = a + b`` (or XOR) of n packed elements, flat; ``at`` is a permutation, `out` made if not given."""
+    out = np.empty(n, U128 if wide else U64) if out is None else out
     (_native.placed_128 if wide else _native.placed_64)(out, a, _maybe(b), _maybe(at), how, k)
     return out
 

@@ -164,20 +164,28 @@ def _placed(a: Array, b: Array, into: tuple[Array, Array] | None) -> tuple[Array
     return into
 
 
-def select_first(bits0: Array, bits1: Array, x: Array, y: Array, rho: Array, k: int) -> Array:
-    """Return ``[β(x+y) - rho[0], β - rho[1]]``, shape (2, n), for the bits β of ``bits0 ^ bits1``."""
+def select_first(bits0: Array, bits1: Array, x: Array, y: Array, rho0: Array, rho1: Array, k: int) -> Array:
+    """Return, packed one after the other, ``β(x+y) - rho0`` and ``β - rho1`` for the bits β of ``bits0 ^ bits1``.
+
+    The masks are packed, too.
+    """
     bit = _bits(bits0 ^ bits1, x.size, x)
-    chosen = _where(bit, add(x, y), _constant(x, 0))
-    return _reduced(sub(np.stack([chosen, bit]), rho), k)
+    rows = _where(bit, add(x, y), _constant(x, 0)), bit
+    masks = (unpack_words(rho, k, x.size, is_wide(x)) for rho in (rho0, rho1))
+    return np.concatenate([pack_words(sub(row, mask), k) for row, mask in zip(rows, masks, strict=True)])
 
 
 def select_second(
     m0: Array, m1: Array, bits: Array, x: Array, b: Array, t: Array, lead: bool, k: int
 ) -> Array:
-    """Return ``(1 - 2γ)(m0 + m1*b) + γ(x + lead*b) - t`` for the bits γ."""
-    w = add(m0, mul(m1, b))
+    """Return, packed, ``(1 - 2γ)(m0 + m1*b) + γ(x + lead*b) - t`` for the bits γ and packed m0 and m1."""
+    first, second = (unpack_words(m, k, x.size, is_wide(x)) for m in (m0, m1))
+    return pack_words(_chosen(add(first, mul(second, b)), bits, x, b, t, lead), k)
+
+
+def _chosen(w: Array, bits: Array, x: Array, b: Array, t: Array, lead: bool) -> Array:
     own = add(x, b) if lead else x
-    return _reduced(sub(_where(_bits(bits, x.size, x), sub(own, w), w), t), k)
+    return sub(_where(_bits(bits, x.size, x), sub(own, w), w), t)
 
 
 def select_trunc_first(
@@ -225,7 +233,8 @@ def select_trunc_second(
     shift_in(f, k, b)
     none, low, top = _constant(b, 0), shr(b, f), shr(b, k - 1)
     wraps = [_where(top, none, shl(unpack_words(p, f, b.size, is_wide(b)), k - f)) for p in (r, s)]
-    return select_second(add(m0, wraps[0]), m1, bits, add(x, wraps[1]), low, t, lead, k)
+    w = add(add(m0, wraps[0]), mul(m1, low))
+    return _reduced(_chosen(w, bits, add(x, wraps[1]), low, t, lead), k)
 
 
 def bits_first(bits0: Array, bits1: Array, rho: Array, k: int) -> Array:

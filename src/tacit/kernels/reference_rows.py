@@ -115,16 +115,22 @@ def moved(x: Array, y: Array | None, at: Array, masks: Array | None, how: int, k
 
 
 def placed(
-    a: Array, b: Array | None, at: Array | None, how: int, k: int, n: int, wide: bool = False
+    a: Array,
+    b: Array | None,
+    at: Array | None,
+    how: int,
+    k: int,
+    n: int,
+    wide: bool = False,
+    out: Array | None = None,
 ) -> Array:
-    """Return ``out[at] = a + b`` (or XOR) of n packed elements, flat; ``at`` is a permutation."""
+    """Return ``out[at] = a + b`` (or XOR) of n packed elements, flat; ``at`` is a permutation, `out` made if not given."""
     s = unpack_words(a, k, n, wide)
     if b is not None:
         s = _reduced(_joined(s, unpack_words(b, k, n, wide), how), k)
-    if at is None:
-        return s
-    out = np.empty(n, U128 if wide else np.uint64)
-    out[at] = s
+    if out is None:
+        out = np.empty(n, U128 if wide else np.uint64)
+    out[... if at is None else at] = s
     return out
 
 

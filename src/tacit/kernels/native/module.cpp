@@ -355,6 +355,12 @@ template <class T> void bind_ring(nb::module_ &m, const std::string &suffix) {
     });
 }
 
+// The bytes of n packed elements of k bits.
+template <class T> size_t row_bytes(unsigned k, size_t n) {
+    if (k < 1 || k > 8 * sizeof(T)) throw std::invalid_argument("no such width");
+    return (n * k + 7) / 8;
+}
+
 // The bytes of n packed elements, after checking that Z/2^k holds them shifted by f.
 template <class T> size_t packed_bytes(unsigned f, unsigned k, size_t n) {
     if (k > 8 * sizeof(T) || f < 1 || f + 2 > k) throw std::invalid_argument("a shift does not fit the ring");
@@ -426,25 +432,26 @@ template <class T> void bind_rep3(nb::module_ &m, const std::string &suffix) {
         const Unlocked free(o.size());
         ring<T>().trunc_third(po, pl, px, pu, py, pv, pw, round_up, f, k, n);
     });
-    def("select_first", [](H out, H bits0, H bits1, H x, H y, H rho, unsigned k) {
+    def("select_first", [](H out, H bits0, H bits1, H x, H y, H rho0, H rho1, unsigned k) {
         const Out o(out);
-        const In w0(bits0), w1(bits1), a(x), b(y), r(rho);
-        const size_t n = a.size() / sizeof(T), words = (n + 63) / 64;
-        T *const to = o.at<T>(2 * n);
+        const In w0(bits0), w1(bits1), a(x), b(y), r(rho0), s(rho1);
+        const size_t n = a.size() / sizeof(T), words = (n + 63) / 64, bytes = row_bytes<T>(k, n);
+        u8 *const to = o.at<u8>(2 * bytes);
         const u64 *const p0 = w0.at<u64>(words), *const p1 = w1.at<u64>(words);
-        const T *const pa = a.at<T>(n), *const pb = b.at<T>(n), *const pr = r.at<T>(2 * n);
-        const Unlocked free(o.size());
-        ring<T>().select_first(to, p0, p1, pa, pb, pr, k, n);
+        const T *const pa = a.at<T>(n), *const pb = b.at<T>(n);
+        const u8 *const pr = r.at<u8>(bytes), *const ps = s.at<u8>(bytes);
+        const Unlocked free(a.size());
+        ring<T>().select_first(to, p0, p1, pa, pb, pr, ps, k, n);
     });
     def("select_second", [](H out, H m0, H m1, H bits, H x, H b, H t, bool lead, unsigned k) {
         const Out o(out);
         const In r(m0), s(m1), w(bits), a(x), c(b), u(t);
-        const size_t n = o.size() / sizeof(T);
-        T *const to = o.at<T>(n);
-        const T *const pr = r.at<T>(n), *const ps = s.at<T>(n), *const pa = a.at<T>(n), *const pc = c.at<T>(n),
-                       *const pu = u.at<T>(n);
+        const size_t n = a.size() / sizeof(T), bytes = row_bytes<T>(k, n);
+        u8 *const to = o.at<u8>(bytes);
+        const u8 *const pr = r.at<u8>(bytes), *const ps = s.at<u8>(bytes);
+        const T *const pa = a.at<T>(n), *const pc = c.at<T>(n), *const pu = u.at<T>(n);
         const u64 *const pw = w.at<u64>((n + 63) / 64);
-        const Unlocked free(o.size());
+        const Unlocked free(a.size());
         ring<T>().select_second(to, pr, ps, pw, pa, pc, pu, lead, k, n);
     });
     def("select_trunc_first", [](H out, H wraps, H chosen, H bits0, H bits1, H x, H y, H rho, H s0, H s1, unsigned f,

@@ -246,6 +246,7 @@ template <class T> inline void pack_run(u8 *out, const T *words, size_t bits, si
     if (bits == 8) return pack_as<u8>(out, words, n);
     if (bits == 16) return pack_as<std::uint16_t>(out, words, n);
     if (bits == 32) return pack_as<u32>(out, words, n);
+    if (bits == 8 * sizeof(T)) return void(memcpy(out, words, n * sizeof(T)));
 #if defined(TACIT_EIGHTS)
     if (sizeof(T) == 8 && bits > 8 && bits < 64)
         return pack_eights(out, reinterpret_cast<const u64 *>(words), unsigned(bits), n);
@@ -257,6 +258,7 @@ template <class T> inline void unpack_run(T *out, const u8 *buf, size_t bits, si
     if (bits == 8) return unpack_as<u8>(out, buf, n);
     if (bits == 16) return unpack_as<std::uint16_t>(out, buf, n);
     if (bits == 32) return unpack_as<u32>(out, buf, n);
+    if (bits == 8 * sizeof(T)) return void(memcpy(out, buf, n * sizeof(T)));
 #if defined(TACIT_EIGHTS)
     if (sizeof(T) == 8 && bits < 64)
         return unpack_eights(reinterpret_cast<u64 *>(out), buf, (n * bits + 7) / 8, 0, unsigned(bits), n);

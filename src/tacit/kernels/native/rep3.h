@@ -139,33 +139,49 @@ template <class F> void over_bits(size_t n, F body) {
     });
 }
 
+// Both rows of the message, packed; masks are packed.
 template <class T>
-void select_first(T *__restrict out, const u64 *bits0, const u64 *bits1, const T *x, const T *y, const T *rho,
-                  unsigned k, size_t n) {
-    const T mask = ones<T>(k);
-    over_bits(n, [=](size_t group, size_t at, size_t count) {
-        const u64 word = bits0[group] ^ bits1[group];
-        for (size_t i = 0; i < count; ++i) {
-            const u64 bit = word >> i & 1;
-            const T a = x[at + i] + y[at + i];
-            out[at + i] = ((bit ? a : T{}) - rho[at + i]) & mask;
-            out[n + at + i] = (lift<T>(bit) - rho[n + at + i]) & mask;
+void select_first(u8 *__restrict out, const u64 *bits0, const u64 *bits1, const T *x, const T *y, const u8 *rho0,
+                  const u8 *rho1, unsigned k, size_t n) {
+    const size_t row = (n * k + 7) / 8;
+    over_runs(n, [=](size_t at, size_t count) {
+        T a[RUN], b[RUN];
+        const size_t byte = at / 8 * k;
+        unpack_run(a, rho0 + byte, k, count);
+        unpack_run(b, rho1 + byte, k, count);
+        for (size_t low = 0; low < count; low += 64) {
+            const u64 word = bits0[(at + low) / 64] ^ bits1[(at + low) / 64];
+            const size_t many = count - low < 64 ? count - low : 64;
+            for (size_t i = 0; i < many; ++i) {
+                const u64 bit = word >> i & 1;
+                const T sum = x[at + low + i] + y[at + low + i];
+                a[low + i] = (bit ? sum : T{}) - a[low + i];
+                b[low + i] = lift<T>(bit) - b[low + i];
+            }
         }
+        pack_run(out + byte, a, k, count);
+        pack_run(out + row + byte, b, k, count);
     });
 }
 
 template <class T>
-void select_second(T *__restrict out, const T *m0, const T *m1, const u64 *bits, const T *x, const T *b, const T *t,
+void select_second(u8 *__restrict out, const u8 *m0, const u8 *m1, const u64 *bits, const T *x, const T *b, const T *t,
                    bool lead, unsigned k, size_t n) {
-    const T mask = ones<T>(k);
-    over_bits(n, [=](size_t group, size_t at, size_t count) {
-        const u64 word = bits[group];
-        for (size_t i = 0; i < count; ++i) {
-            const u64 bit = word >> i & 1;
-            const T w = m0[at + i] + m1[at + i] * b[at + i];
-            const T own = lead ? x[at + i] + b[at + i] : x[at + i];
-            out[at + i] = ((bit ? own - w : w) - t[at + i]) & mask;
+    over_runs(n, [=](size_t at, size_t count) {
+        T w[RUN], m[RUN];
+        const size_t byte = at / 8 * k;
+        unpack_run(w, m0 + byte, k, count);
+        unpack_run(m, m1 + byte, k, count);
+        for (size_t low = 0; low < count; low += 64) {
+            const u64 word = bits[(at + low) / 64];
+            const size_t many = count - low < 64 ? count - low : 64;
+            for (size_t i = 0; i < many; ++i) {
+                const T known = b[at + low + i], both = w[low + i] + m[low + i] * known;
+                const T own = lead ? x[at + low + i] + known : x[at + low + i];
+                w[low + i] = (word >> i & 1 ? own - both : both) - t[at + low + i];
+            }
         }
+        pack_run(out + byte, w, k, count);
     });
 }
 

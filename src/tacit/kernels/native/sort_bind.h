@@ -14,11 +14,6 @@ const u32 *places_below(const In &in, size_t n) {
     return at;
 }
 
-template <class T> size_t row_bytes(unsigned k, size_t n) {
-    if (k < 1 || k > 8 * sizeof(T)) throw std::invalid_argument("no such width");
-    return (n * k + 7) / 8;
-}
-
 template <class T> void bind_moves(nb::module_ &m, const std::string &suffix) {
     const auto def = [&](const char *name, auto f) { m.def((name + suffix).c_str(), f); };
     def("moved", [](H out, bool packed, H x, H y, H at, H masks, unsigned sum, unsigned how, unsigned k) {

@@ -69,9 +69,9 @@ template <class T> struct Ring {
     void (*trunc_second)(u8 *message, const u8 *s, const T *b, const u8 *t, unsigned f, unsigned k, size_t n);
     void (*trunc_third)(T *edge, T *last, const T *c, const u8 *t, const T *b, const u8 *mine, const u8 *theirs,
                         unsigned round_up, unsigned f, unsigned k, size_t n);
-    void (*select_first)(T *out, const u64 *bits0, const u64 *bits1, const T *x, const T *y, const T *rho, unsigned k,
-                         size_t n);
-    void (*select_second)(T *out, const T *m0, const T *m1, const u64 *bits, const T *x, const T *b, const T *t,
+    void (*select_first)(u8 *out, const u64 *bits0, const u64 *bits1, const T *x, const T *y, const u8 *rho0,
+                         const u8 *rho1, unsigned k, size_t n);
+    void (*select_second)(u8 *out, const u8 *m0, const u8 *m1, const u64 *bits, const T *x, const T *b, const T *t,
                           bool lead, unsigned k, size_t n);
     void (*select_trunc_first)(T *out, u8 *wraps, u8 *chosen, const u64 *bits0, const u64 *bits1, const T *x, const T *y,
                                const T *rho, const u8 *s0, const u8 *s1, unsigned f, unsigned k, size_t n);

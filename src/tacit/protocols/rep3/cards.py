@@ -198,6 +198,10 @@ def _select(ring: Ring, n: int, **_: object) -> list[Wave]:
     return _exchange(2 * b, b)
 
 
+def _selected(ring: Ring, n: int, network: Network = LOOPBACK, **_: object) -> list[Wave]:
+    return _turned(_select, min(ring.width, 64))(ring, n, network)
+
+
 def _select_trunc(ring: Ring, n: int, f: int = 16, **_: object) -> list[Wave]:
     b = ring.wire_bytes(n)
     return _exchange(3 * b + 2 * ring.wire_bytes(n, f), b) if f else _select(ring, n)
@@ -373,7 +377,7 @@ CARDS: dict[str, Card] = {
         _card("is_zero", f"{TWO_OPERANDS}; {MANY_ROWS}", _is_zero),
         _card("decompose", f"{TWO_OPERANDS}; prefix: Sklansky 1960; {MANY_ROWS}", _decompose),
         _card("to_arith", TWO_OPERANDS, _to_arith),
-        _card("select", TWO_OPERANDS, _turned(_select)),
+        _card("select", TWO_OPERANDS, _selected),
         _card("select_trunc", TWO_OPERANDS.replace("0003", "0073"), _turned(_select_trunc), ROUNDING),
         _card("factored", TWO_OPERANDS.replace("0003", "0050"), _factored, ROUNDING),
         _card("mul_into", TWO_OPERANDS.replace("0003", "0050"), _mul_into, ROUNDING),

@@ -57,7 +57,8 @@ def one_role(n: int, network: Network = LOOPBACK, bits: int = 64) -> bool:
 
     The more bits, the fewer elements are worth turning the roles for.
     """
-    return n < LEAST or n * max(1, bits // 64) < turned_from(network)
+    words = n * bits // 64 if bits < 64 else n * (bits // 64)
+    return n < LEAST or words < turned_from(network)
 
 
 def thirds(n: int, network: Network = LOOPBACK, bits: int = 64) -> list[tuple[int, int]]:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from tacit import kernels
 from tacit.core.share import Planes, Share
+from tacit.kernels import rows
 from tacit.protocols.rep3.lift import Into, Lift, Product, in_place, product_into, room
 from tacit.protocols.rep3.turns import Steps, alone, joined, leave, run
 
@@ -203,40 +204,49 @@ def select(p: Rep3, b: Planes, x: Share) -> Share:
 
     A is already additively shared between P1 (x1) and P2 (x0). 1. P0 shares βA and β. 2. P1 and P2 reshare.
     """
-    return with_bits(p, b, x, _select)
+    return with_bits(p, b, x, _select, min(p.ring.width, 64))
 
 
 def with_bits(
-    p: Rep3, b: Planes, x: Share, make: Callable[[Rep3, list[Array], list[Array], Into], Steps[Share]]
+    p: Rep3,
+    b: Planes,
+    x: Share,
+    make: Callable[[Rep3, list[Array], list[Array], Into], Steps[Share]],
+    wide: int = 64,
 ) -> Share:
-    """Run `make(q, bits, numbers, into)` on pieces of one plane and of as many numbers."""
+    """Run `make(q, bits, numbers, into)` on pieces of one plane and of as many numbers, `wide` bits each to `turns`."""
     flat = [np.ascontiguousarray(part).reshape(-1) for part in x.parts]
 
     def steps(q: Rep3, low: int, high: int, into: Into) -> Steps[Share]:
         bits = [part[0, -(-low // 64) : -(-high // 64)] for part in b.parts]
         return make(q, bits, [part[low:high] for part in flat], into)
 
-    return in_place(p, x.shape, steps)
+    return in_place(p, x.shape, steps, wide)
 
 
 def _select(q: Rep3, bits: list[Array], x: list[Array], into: Into) -> Steps[Share]:
     party, ring, n = q.party, q.ring, into[0].size
+    k, size = ring.width, ring.wire_bytes(n)
     if party.index == 0:
-        rho = q.common(+2, "rep3/select").ring(ring, (2, n))
-        first = kernels.select_first(bits[0], bits[1], x[0], x[1], rho, ring.width)
-        party.send(party.peer(1), "rep3.select", ring.pack(first[0]), ring.pack(first[1]))  # 1
+        with2 = q.common(+2, "rep3/select")
+        rho = [with2.packed(k, n, ring) for _ in range(2)]
+        party.send(party.peer(1), "rep3.select", kernels.select_first(bits[0], bits[1], x[0], x[1], *rho, k))  # 1
         return _drawn(q, into, "rep3/select")
     if party.index == 1:
-        size = ring.wire_bytes(n)
         t = q.common(-1, "rep3/select").fill(ring, into[0])
         (got,) = yield ((party.peer(-1), "rep3.select", 2 * size),)
-        m0, m1 = ring.unpack(got[:size], (n,)), ring.unpack(got[size:], (n,))
-        mine = kernels.select_second(m0, m1, bits[1], x[0], x[1], t, False, ring.width)
-        return (yield from _reshared(q, mine, into, "rep3.select-exchange"))
-    with0 = q.common(+1, "rep3/select")
-    rho, t = with0.ring(ring, (2, n)), with0.fill(ring, into[1])
-    mine = kernels.select_second(rho[0], rho[1], bits[0], x[1], x[0], t, True, ring.width)
-    return (yield from _exchanged(q, mine, into, "rep3.select-exchange"))
+        mine = kernels.select_second(got[:size], got[size:], bits[1], x[0], x[1], t, False, k)
+        other, last = party.peer(1), into[1]
+    else:
+        with0 = q.common(+1, "rep3/select")
+        rho, t = [with0.packed(k, n, ring) for _ in range(2)], with0.fill(ring, into[1])
+        mine = kernels.select_second(rho[0], rho[1], bits[0], x[1], x[0], t, True, k)
+        yield ()
+        other, last = party.peer(-1), into[0]
+    party.send(other, "rep3.select-exchange", mine)  # 2
+    (theirs,) = yield ((other, "rep3.select-exchange", size),)
+    rows.placed(mine, theirs, None, rows.ADD, k, n, ring.wide, last)
+    return Share(into)
 
 
 # -- W = w1 + w2, held by P1 and P2, into shares t0 (P0, P2), t1 (P0, P1), W − t0 − t1 ------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from tacit.algebra.ring import Ring
 from tacit.core.party import Party
 from tacit.core.protocol import Protocol
@@ -35,6 +37,13 @@ class Semi2k(Protocol):
     def holds_constant(self, part: int) -> bool:
         """Public constants are added by the first party."""
         return self.party.index == 0
+
+    def over(self, ring: Ring) -> Self:
+        """Return the same party over another ring; so is what the dealer deals."""
+        narrow = super().over(ring)
+        if self._material is not None:
+            narrow._material = Material(self.party, ring, self._material.dealer)
+        return narrow
 
     def material(self, what: str) -> Material:
         """Return this party's end of the dealer's randomness; NotRealised, before any message, without."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -80,6 +80,12 @@ class Semi2kDealer(Semi2kClient):
         if dealer not in ("", party.name) or party.name in party.compute:
             raise UsageError(f"{party.name} is not the dealer of this job, or computes in it")
         self.material = Material(party, ring, party.name)
+
+    def over(self, ring: Ring) -> Self:
+        """Return the dealer of material over another ring."""
+        narrow = super().over(ring)
+        narrow.material = Material(self.party, ring, self.party.name)
+        return narrow
 
     def visit(self, functionality: str, n: int, **sizes: Any) -> None:
         """Deal what one call of `functionality` on n elements takes."""

@@ -1,0 +1,230 @@
+"""The place of the greatest of many rows, the first of equal ones: selected with it, or traced back from who won.
+
+Rows are put in order once, so that every level of the tournament finds the seats of its groups one after another in
+memory (docs/decisions/0061).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache, partial
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from tacit.core.blocks import put_together
+from tacit.core.protocol import Protocol
+from tacit.core.share import Share, apart, join, stack_planes
+from tacit.gadgets import tournament as tm
+from tacit.gadgets.exchange import repeat
+
+Array = npt.NDArray[Any]
+Call = tuple[str, int, dict[str, Any]]
+
+
+class Level(NamedTuple):
+    """The rows of one level as they are stored: the seats of all groups, the first of each first; then who is alone."""
+
+    k: int
+    groups: int
+    alone: int
+    seats: Array | None
+    """Where the seats are stored, if some are missing: these are the last row again."""
+    kept: Array | None
+    """Then, at which seat each stored row is."""
+
+
+@lru_cache(maxsize=4)
+def stored(rows: int, levels: tuple[int, ...]) -> tuple[Array, tuple[Level, ...]]:
+    """Return which row is stored where, the last one last, and the levels.
+
+    A group's rows follow one another, and those of the groups before it come before them: so the first of equal ones
+    wins, if it does in each group. Its winner is stored where the level above wants it.
+    """
+    sizes = [rows]
+    for k in levels[:-1]:
+        sizes.append(sum(tm.groups_of(sizes[-1], k)))
+    order, found = np.zeros(1, np.int64), list[Level]()
+    for n, k in zip(sizes[::-1], levels[::-1], strict=True):
+        groups, alone = tm.groups_of(n, k)
+        row = (order[:groups] * k + np.arange(k)[:, None]).reshape(-1)
+        if k * groups <= n:
+            order = np.append(row, n - 1) if alone else row
+            found.append(Level(k, groups, alone, None, None))
+            continue
+        kept = np.flatnonzero(row < n - 1)
+        kept = np.append(kept, np.flatnonzero(row == n - 1))
+        order = row[kept]
+        at = np.empty(n, np.int64)
+        at[order] = np.arange(n)
+        found.append(Level(k, groups, alone, at[np.minimum(row, n - 1)], kept))
+    return order, tuple(found[::-1])
+
+
+def greatest_place(p: Protocol, x: Share, bits: int) -> Share:
+    """Return the number of the first row that holds the greatest of each column of x (rows, columns).
+
+    As `tournament.greatest`. Rows' numbers either move with the elements, or are found at the end from who won: [row
+    won its group], AND the same of its group's winner, and so on up, by F_and of many; the bits of the row's number
+    are XORs of these, and become ring elements by F_b2a. That sends few bits a row, for a few rounds more.
+    """
+    rows, columns = x.shape
+    if rows == 1 or not columns:
+        return p.constant(p.ring.zeros((columns,)))
+    most = max(bits, (rows - 1).bit_length())
+    both, numbered, with_numbers = tm.cheapest(
+        p, lambda q: tm.plan(q, rows, columns, bits, 2), most + tm.ROOM, columns
+    )
+    one, plain, without = tm.cheapest(p, lambda q: tm.plan(q, rows, columns, bits, 1), bits + 1, 0)
+    tracing, joined = _tracing(p, rows, columns, len(without))
+    if both <= one + tracing:
+        return _carried(p, numbered, x, bits, with_numbers)
+    return _traced(p, plain, x, bits, without, joined)
+
+
+def _tracing(p: Protocol, rows: int, columns: int, levels: int) -> tuple[int, int]:
+    """Return the least price of finding the rows' numbers, and how many levels are joined at a time."""
+    planes = (rows - 1).bit_length()
+
+    def calls(at_once: int) -> list[Call]:
+        found, left = list[Call](), levels
+        while left > 1:
+            found.append(("and_all", rows * columns, {"planes": min(at_once, left)}))
+            left = -(-left // at_once)
+        return [*found, ("to_arith", columns * planes, {"planes": planes})]
+
+    return min((p.price(*calls(at_once)), at_once) for at_once in range(2, max(2, levels) + 1))
+
+
+def _seats(x: Share, level: Level) -> Share:
+    """Return the rows of a level, or anything of theirs, by seat and group."""
+    at = slice(level.k * level.groups) if level.seats is None else level.seats
+    return x[at].reshape(level.k, level.groups, *x.shape[1:])
+
+
+# -- rows' numbers that move with the elements -------------------------------------------------------------------
+
+
+def _carried(p: Protocol, q: Protocol, x: Share, bits: int, levels: tuple[int, ...]) -> Share:
+    """Select the rows' numbers as the elements, both over the ring of q."""
+    rows, columns = x.shape
+    order, found = stored(rows, levels)
+    x = tm.over(q, x[order])
+    where = q.constant(np.repeat(q.ring.encode_ints(order), columns).reshape(rows, columns))
+    for level in found[:-1]:
+        seats, places = _seats(x, level), _seats(where, level)
+        gaps, hot = tm.meet(q, seats, bits)
+        steps = join([a.reshape(a.size) for a in (gaps, q.sub(places[:-1], places[-1:]))])
+        steps = q.select(repeat(q, hot, 2), steps).reshape(2, *gaps.shape)
+        x, where = (
+            join([tm.moved(q, step, seat[-1]), *[rows[rows.shape[0] - 1 :]] * level.alone])
+            for step, seat, rows in ((steps[0], seats, x), (steps[1], places, where))
+        )
+    seats, places = _seats(x, found[-1]), _seats(where, found[-1])
+    hot = tm.meet(q, seats, bits)[1]
+    found_place = tm.chosen(q, hot, q.sub(places[:-1], places[-1:]), places[-1])
+    return tm.lifted(p, q, found_place.reshape(columns))
+
+
+# -- rows' numbers from who won ----------------------------------------------------------------------------------
+
+Step = tuple[Share, tuple[Level, ...]]
+"""Whether each row (rows, columns) won, there and at the levels that have been joined with it; all of these."""
+
+
+def _traced(p: Protocol, q: Protocol, x: Share, bits: int, levels: tuple[int, ...], joined: int) -> Share:
+    """Find the rows' numbers from who won at each level, over the ring of q; so many levels are joined at a time."""
+    order, found = stored(x.shape[0], levels)
+    x = tm.over(q, x[order])
+    steps: list[Step] = []
+    for level in found:
+        seats, hots = _seats(x, level), list[Share]()
+        alone = [x[x.shape[0] - 1 :]] * level.alone
+        if level.groups + level.alone > 1:
+            x = put_together(level.groups + level.alone, chain(_noting(q, seats, bits, hots), alone))
+        else:
+            hots = [q.unpack(hot, gaps.shape) for _, gaps, hot in tm.met(q, seats, bits)]
+        steps.append((_winners(p, join(hots, 1), level), (level,)))
+    while len(steps) > 1:
+        steps = _joined(p, steps, min(joined, len(steps)))
+    hot = steps[0][0]
+    return _number(p, hot.map(lambda a: _put(a, order)))
+
+
+def _put(a: Array, order: Array) -> Array:
+    out = np.empty_like(a)
+    out[order] = a
+    return out
+
+
+def _noting(p: Protocol, seats: Share, bits: int, hots: list[Share]) -> Iterator[Share]:
+    """Give each block's greatest; add to `hots` which seats won."""
+    for part, gaps, hot in tm.met(p, seats, bits):
+        hots.append(p.unpack(hot, gaps.shape))
+        yield tm.chosen(p, hot, gaps, part[-1])
+
+
+def _winners(p: Protocol, hot: Share, level: Level) -> Share:
+    """Return whether each row (rows, columns) wins its group, from all seats but the last; who is alone does."""
+    parts = []
+    for j, a in enumerate(hot.parts):
+        one, columns = np.uint8(p.holds_constant(j)), a.shape[2]
+        seats = np.empty((level.k, *a.shape[1:]), np.uint8)
+        seats[:-1] = a
+        seats[-1] = (a[0] if level.k == 2 else np.bitwise_xor.reduce(a, axis=0)) ^ one
+        parts.append(_rows(seats, level, np.full((level.alone, columns), one)))
+    return Share(tuple(parts))
+
+
+def _rows(seats: Array, level: Level, alone: Array) -> Array:
+    """Return the rows of a level as they are stored, from its seats (k, groups, columns) and who is alone."""
+    rows = seats.reshape(level.k * level.groups, -1)
+    if level.kept is not None:
+        return rows[level.kept]
+    return np.concatenate([rows, alone]) if level.alone else rows
+
+
+def _below(level: Level, above: Array) -> Array:
+    """Return, for each row of a level, that of the row above it."""
+    groups = above[: level.groups]
+    return _rows(np.broadcast_to(groups, (level.k, *groups.shape)), level, above[level.groups :])
+
+
+def _joined(p: Protocol, steps: list[Step], count: int) -> list[Step]:
+    """Join so many steps at a time, at the rows of the lowest: a row won there, and the one above it, and so on."""
+    chunks = [steps[at : at + count] for at in range(0, len(steps), count)]
+    kept = chunks.pop() if len(chunks[-1]) == 1 else []
+    planes: list[list[Share]] = [[] for _ in range(count)]
+    for chunk in chunks:
+        levels: tuple[Level, ...] = ()
+        for plane, (won, more) in zip(planes, chunk, strict=False):
+            for level in levels[::-1]:
+                won = won.map(partial(_below, level))
+            plane.append(won.reshape(won.size))
+            levels += more
+        for plane in planes[len(chunk) :]:
+            plane.append(p.constant_bits(np.ones(chunk[0][0].size, np.uint8)))
+    sizes = [chunk[0][0].size for chunk in chunks]
+    rows = join(list(chain(*planes))).reshape(count, sum(sizes))
+    won = p.unpack(p.and_all(tm.packed(p, rows)), (sum(sizes),))
+    made = [
+        (part.reshape(*chunk[0][0].shape), tuple(chain(*(levels for _, levels in chunk))))
+        for part, chunk in zip(apart(won, sizes), chunks, strict=True)
+    ]
+    return [*made, *kept]
+
+
+def _number(p: Protocol, hot: Share) -> Share:
+    """Return the number of the one row of each column that is marked."""
+    rows, columns = hot.shape
+    bits = (rows - 1).bit_length()
+    parts = [np.concatenate([a, np.zeros(((1 << bits) - rows, columns), np.uint8)]) for a in hot.parts]
+    planes = []
+    for b in range(bits)[::-1]:
+        upper = [a[1 << b :] for a in parts]
+        planes.append(p.pack(Share(tuple(np.bitwise_xor.reduce(a, axis=0) for a in upper))))
+        parts = [a[: 1 << b] ^ u for a, u in zip(parts, upper, strict=True)]
+    weights = p.ring.encode_ints(1 << np.arange(bits, dtype=np.int64)[::-1])[:, None]
+    return p.sum(p.mul_public(p.to_arith(stack_planes(planes)), weights), (0,))
