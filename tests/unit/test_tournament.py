@@ -130,7 +130,12 @@ def test_ends_of_the_range_meet() -> None:
                 "rep3", 7, network, x, lambda p, s, levels=levels: places._traced(p, p, s, BITS, levels, 2)
             )
             assert list(found) == [1]
-        assert list(opened("rep3", 7, network, x, lambda p, s: tournament.greatest(p, s, BITS))) == [15]
+        for width in (7, 64, 128):  # in a narrower ring, too, whose last row is the least, or the greatest
+            for last in (-16, 15):
+                y = np.concatenate([x, [[last]]] * 40)
+                for run, want in ((tournament.greatest, 15), (places.greatest_place, 1)):
+                    found = opened("rep3", width, network, y, lambda p, s, run=run: run(p, s, BITS))
+                    assert list(found) == [want], (width, last, network)
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=str)

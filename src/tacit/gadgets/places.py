@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from tacit.core.blocks import put_together
 from tacit.core.protocol import Protocol
-from tacit.core.share import Share, apart, join, stack_planes
+from tacit.core.rows import inverse_places
+from tacit.core.share import Share, apart, join
 from tacit.gadgets import tournament as tm
 from tacit.gadgets.exchange import repeat
 
@@ -37,8 +38,8 @@ class Level(NamedTuple):
 
 
 @lru_cache(maxsize=4)
-def stored(rows: int, levels: tuple[int, ...]) -> tuple[Array, tuple[Level, ...]]:
-    """Return which row is stored where, the last one last, and the levels.
+def stored(rows: int, levels: tuple[int, ...]) -> tuple[Array, Array, tuple[Level, ...]]:
+    """Return which row is stored where, the last one last; these with the first level's missing seats; the levels.
 
     A group's rows follow one another, and those of the groups before it come before them: so the first of equal ones
     wins, if it does in each group. Its winner is stored where the level above wants it.
@@ -60,7 +61,9 @@ def stored(rows: int, levels: tuple[int, ...]) -> tuple[Array, tuple[Level, ...]
         at = np.empty(n, np.int64)
         at[order] = np.arange(n)
         found.append(Level(k, groups, alone, at[np.minimum(row, n - 1)], kept))
-    return order, tuple(found[::-1])
+    first = found.pop()
+    filled = order if first.seats is None else order[first.seats]
+    return order, filled, (first._replace(seats=None), *found[::-1])
 
 
 def greatest_place(p: Protocol, x: Share, bits: int) -> Share:
@@ -98,10 +101,14 @@ def _tracing(p: Protocol, rows: int, columns: int, levels: int) -> tuple[int, in
     return min((p.price(*calls(at_once)), at_once) for at_once in range(2, max(2, levels) + 1))
 
 
+def _taken(x: Share, at: Array) -> Share:
+    return x.map(lambda a: np.take(a, at, axis=0))
+
+
 def _seats(x: Share, level: Level) -> Share:
     """Return the rows of a level, or anything of theirs, by seat and group."""
-    at = slice(level.k * level.groups) if level.seats is None else level.seats
-    return x[at].reshape(level.k, level.groups, *x.shape[1:])
+    rows = x[: level.k * level.groups] if level.seats is None else _taken(x, level.seats)
+    return rows.reshape(level.k, level.groups, *x.shape[1:])
 
 
 # -- rows' numbers that move with the elements -------------------------------------------------------------------
@@ -110,9 +117,9 @@ def _seats(x: Share, level: Level) -> Share:
 def _carried(p: Protocol, q: Protocol, x: Share, bits: int, levels: tuple[int, ...]) -> Share:
     """Select the rows' numbers as the elements, both over the ring of q."""
     rows, columns = x.shape
-    order, found = stored(rows, levels)
-    x = tm.over(q, x[order])
-    where = q.constant(np.repeat(q.ring.encode_ints(order), columns).reshape(rows, columns))
+    _, filled, found = stored(rows, levels)
+    x = tm.over(q, _taken(x, filled))
+    where = q.constant(np.repeat(q.ring.encode_ints(filled), columns).reshape(-1, columns))
     for level in found[:-1]:
         seats, places = _seats(x, level), _seats(where, level)
         gaps, hot = tm.meet(q, seats, bits)
@@ -136,8 +143,8 @@ Step = tuple[Share, tuple[Level, ...]]
 
 def _traced(p: Protocol, q: Protocol, x: Share, bits: int, levels: tuple[int, ...], joined: int) -> Share:
     """Find the rows' numbers from who won at each level, over the ring of q; so many levels are joined at a time."""
-    order, found = stored(x.shape[0], levels)
-    x = tm.over(q, x[order])
+    order, filled, found = stored(x.shape[0], levels)
+    x = tm.over(q, _taken(x, filled))
     steps: list[Step] = []
     for level in found:
         seats, hots = _seats(x, level), list[Share]()
@@ -150,13 +157,7 @@ def _traced(p: Protocol, q: Protocol, x: Share, bits: int, levels: tuple[int, ..
     while len(steps) > 1:
         steps = _joined(p, steps, min(joined, len(steps)))
     hot = steps[0][0]
-    return _number(p, hot.map(lambda a: _put(a, order)))
-
-
-def _put(a: Array, order: Array) -> Array:
-    out = np.empty_like(a)
-    out[order] = a
-    return out
+    return _number(p, _taken(hot, inverse_places(order)))
 
 
 def _noting(p: Protocol, seats: Share, bits: int, hots: list[Share]) -> Iterator[Share]:
@@ -182,7 +183,7 @@ def _rows(seats: Array, level: Level, alone: Array) -> Array:
     """Return the rows of a level as they are stored, from its seats (k, groups, columns) and who is alone."""
     rows = seats.reshape(level.k * level.groups, -1)
     if level.kept is not None:
-        return rows[level.kept]
+        return np.take(rows, level.kept, axis=0)
     return np.concatenate([rows, alone]) if level.alone else rows
 
 
@@ -218,13 +219,18 @@ def _joined(p: Protocol, steps: list[Step], count: int) -> list[Step]:
 
 def _number(p: Protocol, hot: Share) -> Share:
     """Return the number of the one row of each column that is marked."""
-    rows, columns = hot.shape
-    bits = (rows - 1).bit_length()
-    parts = [np.concatenate([a, np.zeros(((1 << bits) - rows, columns), np.uint8)]) for a in hot.parts]
-    planes = []
-    for b in range(bits)[::-1]:
-        upper = [a[1 << b :] for a in parts]
-        planes.append(p.pack(Share(tuple(np.bitwise_xor.reduce(a, axis=0) for a in upper))))
-        parts = [a[: 1 << b] ^ u for a, u in zip(parts, upper, strict=True)]
+    bits = (hot.shape[0] - 1).bit_length()
+    planes = tm.packed(p, hot.map(lambda a: _number_bits(a, bits)))
     weights = p.ring.encode_ints(1 << np.arange(bits, dtype=np.int64)[::-1])[:, None]
-    return p.sum(p.mul_public(p.to_arith(stack_planes(planes)), weights), (0,))
+    return p.sum(p.mul_public(p.to_arith(planes), weights), (0,))
+
+
+def _number_bits(hot: Array, bits: int) -> Array:
+    """Return the XOR of the numbers of marked rows, the highest bit first."""
+    out = np.empty((bits, hot.shape[1]), np.uint8)
+    hot = np.concatenate([hot, np.zeros(((1 << bits) - len(hot), hot.shape[1]), np.uint8)])
+    for row, b in enumerate(range(bits)[::-1]):
+        upper = hot[1 << b :]
+        np.bitwise_xor.reduce(upper, axis=0, out=out[row])
+        hot = hot[: 1 << b] ^ upper
+    return out

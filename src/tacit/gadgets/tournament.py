@@ -26,6 +26,8 @@ Array = npt.NDArray[Any]
 
 Plan = tuple[int, tuple[int, ...]]
 """A price, and sizes of groups level by level."""
+FEW = 9
+"""Seats of which differences are taken seat by seat: of more, which are short, copies cost less than calls."""
 ROOM = 2
 """Bits of a ring beyond those of a number that is not negative and is `lifted` from it."""
 ARITIES = (2, 3, 4, 5, 7, 9, 17, 33, 64)
@@ -182,13 +184,32 @@ def _against(k: int) -> tuple[Array, Array]:
     return pair[np.minimum(seat, other), np.maximum(seat, other)], (other > seat).astype(np.uint8)[:, :, None]
 
 
+def _differences(p: Protocol, seats: Share) -> Share:
+    """Return, of every pair of seats, in the order of `_pairs`, the first less the second."""
+    k = seats.shape[0]
+    if k == 2:
+        return p.sub(seats[:1], seats[1:])
+    if k > FEW or p.ring.wide or isinstance(p, Ghost):
+        first, second = _pairs(k)
+        return p.sub(seats[first], seats[second])
+
+    def differences(a: Array) -> Array:
+        out = np.empty((k * (k - 1) // 2, *a.shape[1:]), np.uint64)
+        np.subtract(a[:-1], a[-1], out=out[: k - 1])
+        end = k - 1
+        for i in range(k - 2):
+            start, end = end, end + k - 2 - i
+            np.subtract(a[i], a[i + 1 : -1], out=out[start:end])
+        return p.ring.reduce_fresh(out)
+
+    return seats.map(differences)
+
+
 def meet(p: Protocol, seats: Share, bits: int) -> tuple[Share, Planes]:
     """Return, of seats (k, groups, columns), the first k − 1 less the last, and whether each of these wins."""
     k = seats.shape[0]
-    gaps = pairs = p.sub(seats[:-1], seats[-1:])
-    if k > 2:
-        first, second = (seat[k - 1 :] for seat in _pairs(k))
-        pairs = join([gaps, p.sub(seats[first], seats[second])])
+    pairs = _differences(p, seats)
+    gaps = pairs[: k - 1]
     later = p.sign(pairs.reshape(pairs.size), bits)
     return gaps, p.invert(later) if k == 2 else _winners(
         p, p.unpack(later, (pairs.shape[0], gaps[0].size)), k

@@ -85,7 +85,7 @@ def placed(
     wide: bool = False,
     out: Array | None = None,
 ) -> Array:
-    """Return ``out[at] = a + b`` (or XOR) of n packed elements, flat; ``at`` is a permutation, `out` made if not given."""
+    """Return ``out[at] = a + b`` (or XOR) of n packed elements, flat, in `out` if given; ``at`` is a permutation."""
     out = np.empty(n, U128 if wide else U64) if out is None else out
     (_native.placed_128 if wide else _native.placed_64)(out, a, _maybe(b), _maybe(at), how, k)
     return out

@@ -124,7 +124,7 @@ def placed(
     wide: bool = False,
     out: Array | None = None,
 ) -> Array:
-    """Return ``out[at] = a + b`` (or XOR) of n packed elements, flat; ``at`` is a permutation, `out` made if not given."""
+    """Return ``out[at] = a + b`` (or XOR) of n packed elements, flat, in `out` if given; ``at`` is a permutation."""
     s = unpack_words(a, k, n, wide)
     if b is not None:
         s = _reduced(_joined(s, unpack_words(b, k, n, wide), how), k)

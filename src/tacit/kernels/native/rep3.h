@@ -167,6 +167,7 @@ void select_first(u8 *__restrict out, const u64 *bits0, const u64 *bits1, const 
 template <class T>
 void select_second(u8 *__restrict out, const u8 *m0, const u8 *m1, const u64 *bits, const T *x, const T *b, const T *t,
                    bool lead, unsigned k, size_t n) {
+    const T given = lead ? ones<T>(8 * sizeof(T)) : T{};
     over_runs(n, [=](size_t at, size_t count) {
         T w[RUN], m[RUN];
         const size_t byte = at / 8 * k;
@@ -175,9 +176,10 @@ void select_second(u8 *__restrict out, const u8 *m0, const u8 *m1, const u64 *bi
         for (size_t low = 0; low < count; low += 64) {
             const u64 word = bits[(at + low) / 64];
             const size_t many = count - low < 64 ? count - low : 64;
+            // Two loops, so that each is a loop of vectors.
+            for (size_t i = 0; i < many; ++i) w[low + i] = w[low + i] + m[low + i] * b[at + low + i];
             for (size_t i = 0; i < many; ++i) {
-                const T known = b[at + low + i], both = w[low + i] + m[low + i] * known;
-                const T own = lead ? x[at + low + i] + known : x[at + low + i];
+                const T both = w[low + i], own = x[at + low + i] + (b[at + low + i] & given);
                 w[low + i] = (word >> i & 1 ? own - both : both) - t[at + low + i];
             }
         }

@@ -229,8 +229,9 @@ def _select(q: Rep3, bits: list[Array], x: list[Array], into: Into) -> Steps[Sha
     k, size = ring.width, ring.wire_bytes(n)
     if party.index == 0:
         with2 = q.common(+2, "rep3/select")
-        rho = [with2.packed(k, n, ring) for _ in range(2)]
-        party.send(party.peer(1), "rep3.select", kernels.select_first(bits[0], bits[1], x[0], x[1], *rho, k))  # 1
+        rho, more = with2.packed(k, n, ring), with2.packed(k, n, ring)
+        first = kernels.select_first(bits[0], bits[1], x[0], x[1], rho, more, k)
+        party.send(party.peer(1), "rep3.select", first)  # 1
         return _drawn(q, into, "rep3/select")
     if party.index == 1:
         t = q.common(-1, "rep3/select").fill(ring, into[0])
@@ -239,8 +240,8 @@ def _select(q: Rep3, bits: list[Array], x: list[Array], into: Into) -> Steps[Sha
         other, last = party.peer(1), into[1]
     else:
         with0 = q.common(+1, "rep3/select")
-        rho, t = [with0.packed(k, n, ring) for _ in range(2)], with0.fill(ring, into[1])
-        mine = kernels.select_second(rho[0], rho[1], bits[0], x[1], x[0], t, True, k)
+        rho, more, t = with0.packed(k, n, ring), with0.packed(k, n, ring), with0.fill(ring, into[1])
+        mine = kernels.select_second(rho, more, bits[0], x[1], x[0], t, True, k)
         yield ()
         other, last = party.peer(-1), into[0]
     party.send(other, "rep3.select-exchange", mine)  # 2
