@@ -111,6 +111,8 @@ def test_roles_are_turned_from_what_rounds_are_worth() -> None:
     assert len(turns.thirds(turns.TURNED_FROM // 16, bits=16 * 64)) == 3
     assert len(turns.thirds(turns.TURNED_FROM // 16, bits=15 * 64)) == 1
     assert len(turns.thirds(turns.LEAST - 1, bits=10**6)) == 1
+    assert len(turns.thirds(turns.TURNED_FROM * 4, bits=16)) == 3
+    assert len(turns.thirds(turns.TURNED_FROM * 4 - 1, bits=16)) == 1
 
 
 def test_blocks_of_one_role_are_as_long_as_a_link_repays() -> None:
@@ -126,7 +128,7 @@ def test_blocks_of_one_role_are_as_long_as_a_link_repays() -> None:
 def test_blocks_of_thirds_carry_the_same_bytes_in_order() -> None:
     for n in (12_288, 12_289, 100_001):
         assert turns.pieces(n, LOOPBACK, 64) == [(r, *b) for r, b in enumerate(turns.thirds(n))]
-        for each in (1, 64, 1_000):
+        for each in (64, 100, 1_000):
             found = turns.pieces(n, LAN, each)
             assert [r for r, _, _ in found[:3]] == [0, 1, 2] and found[0][1] == 0
             in_order = sorted(found, key=lambda piece: piece[1])

@@ -231,7 +231,7 @@ def _select(q: Rep3, bits: list[Array], x: list[Array], into: Into) -> Steps[Sha
         with2 = q.common(+2, "rep3/select")
         rho, more = with2.packed(k, n, ring), with2.packed(k, n, ring)
         first = kernels.select_first(bits[0], bits[1], x[0], x[1], rho, more, k)
-        party.send(party.peer(1), "rep3.select", first)  # 1
+        party.send(party.peer(1), "rep3.select", first[:size], first[size:])  # 1
         return _drawn(q, into, "rep3/select")
     if party.index == 1:
         t = q.common(-1, "rep3/select").fill(ring, into[0])
