@@ -139,3 +139,13 @@ def test_no_method_changes_its_arguments() -> None:
             result[...] = ring.zeros((9,))
         ring.sum(a, (0,)), ring.cumsum(a, 0), ring.low_bits(a, 5), ring.pack(a), ring.to_ints(a)
         assert np.array_equal(a, before[0]) and np.array_equal(b, before[1])
+
+
+@pytest.mark.parametrize("width", [1, 23, 64, 65, 100])
+def test_low_is_the_value_in_a_narrower_ring(width: int) -> None:
+    values = [0, 1, -1, 2**62 + 5, -(2**63), 2**100 - 3]
+    narrow = Ring(width)
+    for wide in (Ring(w) for w in (64, 100, 128) if w >= width):
+        held = wide.encode_ints(np.array(values, object))
+        assert np.array_equal(narrow.low(held), narrow.encode_ints(np.array(values, object)))
+        assert np.array_equal(held, wide.encode_ints(np.array(values, object)))  # nothing is written to it
