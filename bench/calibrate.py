@@ -31,10 +31,11 @@ from bench.rig.runner import machine
 
 from tacit import protocols, testing
 from tacit.algebra.ring import Ring
-from tacit.array import functions
-from tacit.array.analyse import predict
+from tacit.array import functions, order
+from tacit.array.analyse import equation_kind, predict
 from tacit.array.interpret import Trace
-from tacit.array.program import Aval, Program
+from tacit.array.loop import infer
+from tacit.array.program import PUBLIC, Aval, Program
 from tacit.array.runtime import Format, Runtime, Value
 from tacit.core.factors import Factors
 from tacit.core.party import handshake
@@ -56,6 +57,8 @@ TWICE_FROM = 1 << 13
 """On so many elements it is data that caches hold or do not, on fewer it is code."""
 MOST_PASSES, LEAST_PASSES, WORTH = 100, 7, 1 << 19
 SIDES = (128, 256, 640, 1024)
+EQUATION_SIZES, WIDE_SIZE = (64, 1 << 10, 1 << 14, 1 << 17), 1 << 10
+"""Elements of equations, and most of them where each is two words."""
 INNER, COLUMNS, ATTRIBUTES = 256, 16, 100
 """Of the matrix by which the reading of operands is measured, and of a table."""
 EQUATIONS, LIKE, STEPS, RUNS = 24, 2, 8, 100
@@ -151,41 +154,43 @@ def _sizes(how: Factors) -> dict[str, int]:
     return {"terms": how.terms, "width": how.width}
 
 
-def equations(wide: bool = False) -> dict[str, Program]:
-    """Return Programs of some equations of one kind each, on few elements: kinds that are more than one call.
+def equations(n: int, wide: bool = False) -> dict[str, tuple[Program, int]]:
+    """Return Programs of some equations of one kind each, on n elements, and the elements that each equation reads.
 
-    Over rings wider than a word roots and quotients are many small calls, and every step between them takes longer.
+    Kinds that are more than their calls: tournaments gather pairs, products read operands in another order, public
+    numbers are encoded. Over rings wider than a word roots and quotients are many small calls, and every step between
+    them takes longer.
     """
     kinds: list[Callable[[Any], Any]] = [
         lambda x: x * 0.3,
         lambda x: x / 3.0,
         lambda x: x + 0.3,
         lambda x: functions.maximum(x, 0.0),
-        functions.sigmoid,
-        functions.max,
     ]
     if wide:
-        kinds = [
-            *kinds[:4],
-            lambda x: x * x,
-            lambda x: x + x,
-            functions.rsqrt,
-            functions.sqrt,
-            lambda x: x / x,
+        kinds += [lambda x: x * x, lambda x: x + x, functions.rsqrt, functions.sqrt, lambda x: x / x]
+    else:
+        kinds += [
+            functions.sigmoid,
+            functions.max,
+            order.argmax,
+            lambda x: x.reshape(n // 32, 32) + x[:32],
+            lambda x: functions.matmul(x.reshape(n // 32, 32).T, x.reshape(n // 32, 32)),
         ]
     found = {}
     for made in kinds:
         trace = Trace()
         low, high = 0.25 if wide else -64.0, 64.0
-        x = trace.parameter(Aval((SIZES[0],), "fixed", low, high, "secret"))
+        x = trace.parameter(Aval((n,), "fixed", low, high, "secret"))
         results = [made(x)]
         for _ in range(LIKE - 1):
             if trace.eqns[-1].op in ONE + ("div",) * wide:
                 x = x[::-1]
             results.append(made(x))
         program = trace.program(results)
-        public = any(e.op == "const" for e in program.eqns)
-        found[f"equation {program.eqns[-1].op}" + " public" * public + " wide" * wide] = program
+        avals, last = infer(program), program.eqns[-1]
+        public = any(avals[v].where == PUBLIC for v in last.ins)
+        found[equation_kind(last, public) + " wide" * wide] = program, sum(avals[v].size for v in last.ins)
     return found
 
 
@@ -267,18 +272,23 @@ def _curves(p: Any) -> dict[str, Points]:
 def _glue(p: Any, curves: dict[str, Points]) -> dict[str, Points]:
     """Return what equations of some kinds take besides the calls that they make."""
     machine = Machine({what: tuple(points) for what, points in curves.items()})
-    found = {}
-    for fmt, programs in ((Format(64, 16), equations()), (Format(128, 44), equations(wide=True))):
-        over = p.over(Ring(fmt.width))
-        runtime, share = Runtime(over, fmt, NAMES), held(over, (SIZES[0],))
-        calls: dict[str, Call] = {
-            what: partial(runtime.block, of, [Value(of.inputs[0].aval, None, share)])
-            for what, of in programs.items()
-        }
-        for what, took in _times(p, calls, MOST_PASSES, False).items():
-            cost = predict(programs[what], "rep3", fmt, NAMES, NAMES, machine=machine)
-            rest = max(0.0, took - statistics.mean(cost.working.values())) / LIKE
-            found[what] = [(1.0, rest), (2.0, rest)]
+    found: dict[str, Points] = {}
+    for n in EQUATION_SIZES:
+        for fmt in (Format(64, 16), Format(128, 44))[: 1 + (n <= WIDE_SIZE)]:
+            over = p.over(Ring(fmt.width))
+            programs = equations(n, wide=fmt.width > 64)
+            runtime, share = Runtime(over, fmt, NAMES), held(over, (n,))
+            calls: dict[str, Call] = {
+                what: partial(runtime.block, of, [Value(of.inputs[0].aval, None, share)])
+                for what, (of, _) in programs.items()
+            }
+            for what, took in _times(
+                p, calls, max(LEAST_PASSES, min(MOST_PASSES, WORTH // n)), False
+            ).items():
+                program, units = programs[what]
+                cost = predict(program, "rep3", fmt, NAMES, NAMES, machine=machine)
+                rest = max(0.0, took - statistics.mean(cost.working.values())) / LIKE
+                found.setdefault(what, []).append((units, rest))
     return found
 
 

@@ -12,7 +12,7 @@ from tacit.algebra.ring import Ring
 from tacit.array.loop import infer
 from tacit.array.program import PUBLIC, Aval, Eqn, Input, Program
 from tacit.array.ranges import Format, check, noise, secret_steps, tightest
-from tacit.array.runtime import Runtime, Value
+from tacit.array.runtime import KEPT_ELEMENTS, Runtime, Value
 from tacit.core.cost import Cost, CostModel
 from tacit.core.ghost import ghost
 from tacit.core.party import Party
@@ -275,8 +275,8 @@ def predict(
     machine = machine or usual(network, len(compute))
     model = CostModel(protocol, cards, place, Ring(fmt.width), dealer=dealer, machine=machine)
     given = [Value(i.aval, None, ghost(i.aval.shape) if i.aval.secret else None) for i in program.inputs]
-    owners = len({i.owner for i in program.inputs if not i.aval.secret} & set(compute))
-    _Pricing(model, fmt, parties, owners=owners).block(program, given)
+    _Pricing(model, fmt, parties).block(program, given)
+    model.clock.close()
     return model.cost
 
 
@@ -285,23 +285,19 @@ class _Pricing(Runtime):
     """Counts the first iteration of a loop and one of each kind that follows; the others add what those added.
 
     What an iteration costs follows from shapes, ranges and constants, not from shares. Its rounds follow from how far
-    apart the parties' clocks are at its start: if they are as far apart as once before, all move on as they did then.
+    apart the parties are in rounds at its start: if they are as far apart as once before, all move on as they did then.
     """
 
     seen: dict[Any, Any] = field(default_factory=dict)
-    owners: int = 1
-    """Compute parties that have inputs, and work on them at about the same time."""
 
     def step(self, eqn: Eqn, ins: list[Value], outs: list[Aval], *known: str) -> list[Value]:
         """Count one equation, and the work of it that needs no message."""
         assert isinstance(self.p, CostModel)
         size, cost = sum(a.size for a in outs), self.p.cost
         if not any(a.secret for a in outs):
-            if outs and outs[0].owner:
+            if outs and (outs[0].owner or size > KEPT_ELEMENTS):
                 inner = ins[0].aval.shape[-1] if eqn.op == "matmul" else 0
-                self.p.spend(
-                    "clear", sum(v.aval.size for v in ins) + size * inner // 8, outs[0].owner, self.owners
-                )
+                self.p.spend("clear", sum(v.aval.size for v in ins) + size * inner // 8, outs[0].owner)
             return Runtime.step(self, eqn, ins, outs, *known)
         before = cost.units.total() + cost.calls.total()
         results = Runtime.step(self, eqn, ins, outs, *known)
@@ -309,10 +305,10 @@ class _Pricing(Runtime):
         idle = before == cost.units.total() + cost.calls.total()
         self.p.spend("linear", size if idle or eqn.op == "conv" else 0)
         public = any(v.aval.where == PUBLIC for v in ins)
-        kind = f"equation {eqn.op}" + " public" * public
+        kind = equation_kind(eqn, public)
         wide = kind + " wide" * (self.p.ring.width > 64)
         if (found := next((k for k in (wide, kind) if k in self.p.machine.curves), None)) is not None:
-            self.p.spend(found, 1)
+            self.p.spend(found, sum(v.aval.size for v in ins))
         return results
 
     def turn(self, body: Program, consts: list[Value], carry: list[Value], rows: list[Value]) -> list[Value]:
@@ -320,7 +316,7 @@ class _Pricing(Runtime):
         assert isinstance(self.p, CostModel)
         cost, compute = self.p.cost, self.p.party.compute
         clocks = [cost.depth.get(n, 0) for n in compute]
-        now, clock, working = max(clocks), dict(cost.clock), dict(cost.working)
+        now, working = max(clocks), dict(cost.working)
         key = (
             id(body),
             *((v.aval, v.share is None, v.exact, v.constant) for v in (*consts, *carry, *rows)),
@@ -328,25 +324,27 @@ class _Pricing(Runtime):
             *(now - c for c in clocks),
         )
         if key in self.seen:
-            added, moved, times, outs = self.seen[key]
+            added, moved, spent, outs = self.seen[key]
             for total, more in zip(_counts(cost), added, strict=True):
                 total.update(more)
             cost.depth.update({n: now + m for n, m in zip(compute, moved, strict=True)})
-            self.p.wait(*times)
+            self.p.again(*spent)
             return list(outs)
-        before = [c.copy() for c in _counts(cost)]
+        before, begin = [c.copy() for c in _counts(cost)], self.p.clock.mark(compute)
         outs = self.block(body, [*consts, *carry, *rows])
         # Owners outside pay for their first message once, so a loop's first iteration speaks for no other.
         if id(body) in self.seen:
             added = [c - b for c, b in zip(_counts(cost), before, strict=True)]
-            times = _gained(cost.clock, clock), _gained(cost.working, working)
-            self.seen[key] = (added, [cost.depth.get(n, 0) - now for n in compute], times, outs)
+            worked = {n: seconds - working.get(n, 0.0) for n, seconds in cost.working.items()}
+            spent = begin, self.p.clock.mark(compute), worked
+            self.seen[key] = (added, [cost.depth.get(n, 0) - now for n in compute], spent, outs)
         self.seen[id(body)] = None
         return list(outs)
 
 
-def _gained(after: dict[str, float], before: dict[str, float]) -> dict[str, float]:
-    return {name: seconds - before.get(name, 0.0) for name, seconds in after.items()}
+def equation_kind(eqn: Eqn, public: bool) -> str:
+    """Return under which name a calibration has what an equation takes besides its calls."""
+    return f"equation {eqn.op}" + " place" * bool(eqn.params.get("place")) + " public" * public
 
 
 def _counts(cost: Cost) -> tuple[Counter[Any], ...]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy.typing as npt
 
 from tacit.algebra.ring import Ring
+from tacit.core.clock import Clock, Mark
 from tacit.core.ghost import Ghost
 from tacit.core.party import Party
 from tacit.core.protocol import Begun, Card, Pieces, deepen
@@ -22,26 +23,22 @@ from tacit.errors import NotRealised
 Array = npt.NDArray[Any]
 WORD = 8
 """Truth values, a byte each, in a ring element's place."""
-FRAME_BYTES = 80
-"""About what a message adds to its payload: its frame, a record of TLS, a packet."""
 
 
 @dataclass(slots=True)
 class Cost:
     """Predicted traffic: payload bytes per directed link, causal rounds, calls per functionality; and seconds."""
 
+    clock: Clock
+    """What the parties do in which order, from which it follows when they have finished."""
     links: Counter[tuple[str, str]] = field(default_factory=Counter)
     depth: dict[str, int] = field(default_factory=dict)
     calls: Counter[str] = field(default_factory=Counter)
     elements: Counter[str] = field(default_factory=Counter)
     units: Counter[str] = field(default_factory=Counter)
     """Units of work (`timing.work`) of message-less operations, by kind."""
-    clock: dict[str, float] = field(default_factory=dict)
-    """About when each party has finished, in seconds: an estimate, unlike all other numbers here."""
     working: dict[str, float] = field(default_factory=dict)
-    """About how many processor seconds each party takes."""
-    cores: float = math.inf
-    """Cores that all parties share; infinite if each has its own."""
+    """About how many processor seconds each party takes: an estimate, as is the clock."""
 
     @property
     def rounds(self) -> int:
@@ -50,8 +47,8 @@ class Cost:
 
     @property
     def seconds(self) -> float:
-        """About when the last party has finished; cores that are shared cannot do all the work sooner."""
-        return max(max(self.clock.values(), default=0.0), sum(self.working.values()) / self.cores)
+        """About when the last party has finished."""
+        return max(self.clock.ends().values(), default=0.0)
 
     @property
     def total_bytes(self) -> int:
@@ -89,9 +86,8 @@ class _Call:
 class CostModel(Ghost):
     """Realises every functionality by counting the messages on its card; `dealer` names who deals, if any.
 
-    Each party has a clock, too: work moves it on by what `machine` says, a message arrives after its bytes have passed
-    the sender's line, one after the other, and half a round trip more, and a receiver waits for it. So what one party
-    computes before it can send is in the way of those that wait.
+    A clock follows what each party does, too: it works for as long as `machine` says, a message arrives after its bytes
+    have passed the sender's line, one after the other, and half a round trip more, and a receiver waits for it.
     """
 
     def __init__(
@@ -106,9 +102,9 @@ class CostModel(Ghost):
         super().__init__(party, ring)
         self.protocol, self.table, self.dealer = name, cards, dealer
         self.machine = machine or default_machine()
-        self.cost = Cost(cores=self.machine.cores * party.n if self.machine.cores < 1 else math.inf)
+        self.clock = Clock(party.network, self.machine, party.n)
+        self.cost = Cost(self.clock)
         self._seeded: set[str] = set()
-        self._line: dict[str, float] = {}
         self._left: list[tuple[_Call, Begun, Callable[[int], str]]] = []
 
     def settle(self) -> None:
@@ -188,76 +184,52 @@ class CostModel(Ghost):
         Senders of a wave have work `ahead` of it besides.
         Of a wave in blocks, the first is on its way while the others are computed, and worked on while they arrive.
         """
-        names, clock, waves = self.party.compute, self.cost.clock, call.waves
-        sends = Counter(name for wave in waves for name in {sender for sender, _, _ in wave})
-        part = {name: call.seconds / (sends[name] + 1) for name in names}
-        last: dict[str, float] = {}  # when a party has the last block
+        clock, working = self.clock, self.cost.working
+        senders = [dict.fromkeys([sender for sender, _, _ in wave]) for wave in call.waves]
+        part = {}
+        for name in self.party.compute:
+            ahead = [more for some, more in zip(senders, call.ahead, strict=True) if name in some]
+            part[name] = call.seconds / (len(ahead) + 1)
+            working[name] = working.get(name, 0.0) + call.seconds + sum(ahead)
+        came: list[tuple[str, str, int]] = []
         cut = 1
-        for wave, count, more in zip(waves, call.blocks, call.ahead, strict=True):
-            senders = [name for name in names if any(sender == name for sender, _, _ in wave)]
-            began = {name: clock.get(name, 0.0) for name in senders}
-            before = {name: part[name] + more for name in senders}
-            self._busy(before, senders)
-            for name in senders:
-                clock[name] = max(clock[name], last.get(name, 0.0) + before[name] / cut)
-            cut = count
-            self._wave(wave, began, cut, last)
-        self._busy(part, names)
-        for name in names:
-            clock[name] = max(clock[name], last.get(name, 0.0) + part[name] / cut)
+        waves = zip(call.waves, call.blocks, call.ahead, senders, strict=True)
+        for wave, blocks, more, some in [*waves, ([], 0, 0.0, part)]:
+            pieces = max(cut, blocks)
+            for i in range(pieces):
+                if i * cut % pieces < cut:
+                    for sender, receiver, _ in came:
+                        clock.receive(sender, receiver)
+                for name in some:
+                    if name in part:
+                        clock.work(name, (part[name] + more) / pieces)
+                if (i + 1) * blocks % pieces < blocks:
+                    for sender, receiver, size in wave:
+                        clock.send(sender, receiver, size / blocks)
+            for sender, receiver, size in wave:
+                self.cost.links[sender, receiver] += size
+            came, cut = wave, blocks
 
     def _name(self, index: int, outside: list[str]) -> str:
         if index >= 0:
             return self.party.compute[index]
         return outside[-1 - index]
 
-    def _wave(
-        self,
-        messages: list[tuple[str, str, int]],
-        began: dict[str, float],
-        blocks: int,
-        last: dict[str, float],
-    ) -> None:
-        """Send messages in blocks that senders began to compute at times; note when receivers have the last."""
-        clock, network = self.cost.clock, self.party.network
-        due: dict[str, float] = {}
-        for sender, receiver, size in messages:
-            self.cost.links[sender, receiver] += size
-            ready = clock.setdefault(sender, 0.0)
-            start = began.get(sender, ready)
-            free = max(self._line.get(sender, 0.0), start + (ready - start) / blocks)
-            near = self.machine.together
-            takes = 0.0 if near else (size + FRAME_BYTES) / network.bytes_per_s
-            self._line[sender] = max(free + takes, ready + takes / blocks)
-            way = self.machine.wake_s if near else network.one_way_s
-            due[receiver] = max(due.get(receiver, 0.0), free + takes / blocks + way)
-            last[receiver] = max(last.get(receiver, 0.0), self._line[sender] + way)
-        for receiver, at in due.items():
-            clock[receiver] = max(clock.get(receiver, 0.0), at)
-
     # -- work without messages -------------------------------------------------------------------------------
 
-    def _busy(self, seconds: dict[str, float], parties: Sequence[str], busy: int = 0) -> None:
-        """Let parties work at the same time, `busy` of them if others do as much by themselves."""
-        clock, working = self.cost.clock, self.cost.working
-        for name in parties:
-            longer = self.machine.crowd(max(busy, len(parties)), self.party.n, seconds[name])
-            clock[name] = clock.get(name, 0.0) + seconds[name] * longer
-            working[name] = working.get(name, 0.0) + seconds[name]
-
-    def spend(self, kind: str, units: int, party: str = "", busy: int = 1) -> None:
-        """Count work of a kind, at one of `busy` parties that do as much in turn, or at every compute party."""
+    def spend(self, kind: str, units: int, party: str = "") -> None:
+        """Count work of a kind, at a party or at every compute party."""
         self.cost.units[kind] += units
-        parties = [party] if party else self.party.compute
-        self._busy(dict.fromkeys(parties, self.machine.processor(kind, units)), parties, busy)
+        seconds, working = self.machine.processor(kind, units), self.cost.working
+        for name in [party] if party else self.party.compute:
+            self.clock.work(name, seconds)
+            working[name] = working.get(name, 0.0) + seconds
 
-    def wait(self, took: dict[str, float], worked: dict[str, float]) -> None:
-        """Move clocks on, and the lines with them, as a like iteration of a loop did."""
-        for name, more in took.items():
-            self.cost.clock[name] = self.cost.clock.get(name, 0.0) + more
-            self._line[name] = self._line.get(name, 0.0) + more
-        for name, more in worked.items():
-            self.cost.working[name] = self.cost.working.get(name, 0.0) + more
+    def again(self, begin: Mark, end: Mark, worked: dict[str, float]) -> None:
+        """Count once more what lies between two marks of the clock, and the work."""
+        self.clock.again(begin, end)
+        for name, seconds in worked.items():
+            self.cost.working[name] += seconds
 
     def matmul_public(self, x: Matrix, c: Array | Matrix, left: bool = False) -> Share:
         """Product with a public matrix on shapes."""

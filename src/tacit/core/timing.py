@@ -7,7 +7,6 @@ predicts: it says how long one's own work takes, and nothing that is sent depend
 from __future__ import annotations
 
 import json
-import math
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ MOST_US = 60_000_000
 MOST_BYTES = 10**12
 NAME_CHARACTERS = 40
 SLICE_S = 1.5e-3
-"""About how long a process keeps its core while others want it."""
+"""About how long a process keeps its core while others want it, and a free core stays so while others wait for theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +128,6 @@ class Machine:
         at = max(1, min(bisect_left(curve, (units,)), len(curve) - 1))
         (low, first), (high, last) = curve[at - 1], curve[at]
         return first + max(0.0, units - low) * (last - first) / (high - low)
-
-    def crowd(self, busy: int, parties: int, seconds: float) -> float:
-        """Return how much longer so much work takes while so many of the parties do as much, if they share cores.
-
-        Cores change hands by the slice: of three parties on two cores one waits until another has done short work, and
-        in long work all three wait a third of the time.
-        """
-        share = busy / (self.cores * parties)
-        if share <= 1 or not seconds:
-            return 1.0
-        return share + (math.ceil(share) - share) * min(1.0, SLICE_S / seconds)
 
     def content(self) -> dict[str, Any]:
         """Return the numbers for a file."""
