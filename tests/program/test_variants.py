@@ -21,14 +21,14 @@ from tacit.array import functions as fn
 from tacit.array import order
 from tacit.array.analyse import nowhere, plan, predict
 from tacit.array.interpret import Trace, reveal
-from tacit.array.program import Program
+from tacit.array.program import Aval, Program
 from tacit.array.ranges import fit
 from tacit.array.runtime import Format
 from tacit.array.secret import SecretArray
 from tacit.array.session import simulate
 from tacit.core.cost import CostModel
 from tacit.core.ghost import ghost
-from tacit.core.timing import LOOPBACK, PRESETS, Machine, Network
+from tacit.core.timing import LOOPBACK, PRESETS, Machine, Network, default_machine
 from tacit.gadgets import smooth, sort
 from tacit.protocols import load
 from tacit.protocols.rep3 import bits, turns
@@ -244,6 +244,44 @@ def test_a_loop_takes_as_long_as_its_iterations() -> None:
         predict(looped(t), "rep3", Format(64, 16), OWNERS, OWNERS, network=WAN).seconds for t in (1, 2, 3, 9)
     ]
     assert seconds[3] - seconds[2] == pytest.approx(6 * (seconds[2] - seconds[1]), rel=0.01)
+
+
+@pytest.mark.parametrize("protocol", ["rep3", "semi2k"])
+@pytest.mark.parametrize("network", [LOOPBACK, LAN, WAN])
+def test_iterations_that_are_not_counted_one_by_one_take_as_long(protocol: str, network: Network) -> None:
+    """A loop of values whose owner, as the dealer, holds no shares: as long as the same program without a loop."""
+    length, aval = 80, Aval((50,), "fixed", -1, 1, "secret")
+    found = []
+    for loop in (True, False):
+        trace = Trace()
+        x, y = (trace.input("x", owner, aval.shape, "fixed", -1, 1) for owner in ("dave", "erin"))
+        x = x * y
+        if loop:
+            body = Trace()
+            carry = body.parameter(aval)
+            body_program = body.program([fn.clip(carry * carry - 0.5, -1, 1)])
+            params = {"n_consts": 0, "n_carry": 1, "length": length, "reverse": False, "body": body_program}
+            (x,) = trace.bind("scan", [x], params)
+        else:
+            for _ in range(length):
+                x = fn.clip(x * x - 0.5, -1, 1)
+        reveal(x, to=("dave",), why="the test's answer", name="it")
+        machine = replace(default_machine(), cores=2 / 3, together=network == LOOPBACK)
+        dealer = "dealer" if protocol == "semi2k" else ""
+        cost = predict(
+            trace.program(),
+            protocol,
+            Format(64, 16),
+            OWNERS,
+            (*OWNERS, "dave", "erin"),
+            dealer,
+            network,
+            machine,
+        )
+        assert cost.rounds > length
+        found.append((cost.seconds, cost.clock.ends()["dave"], max(cost.working.values())))
+    assert found[0] == pytest.approx(found[1], rel=0.1)
+    assert found[0][0] == pytest.approx(found[0][1], rel=0.05)
 
 
 def test_the_plan_says_how_long_and_that_it_is_an_estimate() -> None:

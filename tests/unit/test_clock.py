@@ -135,9 +135,9 @@ def test_more_of_the_same_takes_as_much_time_again(cores: float, network: Networ
     for _ in range(202):
         round_of_work(whole, S / 4)
     round_of_work(made, S / 4)
-    begin = made.mark(NAMES)
+    begin = made.mark()
     round_of_work(made, S / 4)
-    end = made.mark(NAMES)
+    end = made.mark()
     for _ in range(200):
         made.again(begin, end)
     assert max(made.ends().values()) == pytest.approx(max(whole.ends().values()), rel=0.03)
@@ -160,9 +160,9 @@ def test_more_of_the_same_where_one_party_is_ahead(cores: float) -> None:
     for _ in range(202):
         ahead(whole)
     ahead(made)
-    begin = made.mark(NAMES)
+    begin = made.mark()
     ahead(made)
-    end = made.mark(NAMES)
+    end = made.mark()
     for _ in range(200):
         made.again(begin, end)
     assert max(made.ends().values()) == pytest.approx(max(whole.ends().values()), rel=0.03)

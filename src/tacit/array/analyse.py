@@ -330,13 +330,13 @@ class _Pricing(Runtime):
             cost.depth.update({n: now + m for n, m in zip(compute, moved, strict=True)})
             self.p.again(*spent)
             return list(outs)
-        before, begin = [c.copy() for c in _counts(cost)], self.p.clock.mark(compute)
+        before, begin = [c.copy() for c in _counts(cost)], self.p.clock.mark()
         outs = self.block(body, [*consts, *carry, *rows])
         # Owners outside pay for their first message once, so a loop's first iteration speaks for no other.
         if id(body) in self.seen:
             added = [c - b for c, b in zip(_counts(cost), before, strict=True)]
             worked = {n: seconds - working.get(n, 0.0) for n, seconds in cost.working.items()}
-            spent = begin, self.p.clock.mark(compute), worked
+            spent = begin, self.p.clock.mark(), worked
             self.seen[key] = (added, [cost.depth.get(n, 0) - now for n in compute], spent, outs)
         self.seen[id(body)] = None
         return list(outs)

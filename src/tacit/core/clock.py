@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
@@ -129,11 +128,11 @@ class Clock:
         """Let a party wait for the next message of another."""
         self._party(receiver).steps.append(self._link(sender, receiver))
 
-    def mark(self, names: Sequence[str]) -> Mark:
+    def mark(self) -> Mark:
         """Note the place that parties have come to."""
-        found = Mark({name: len(self._party(name).steps) for name in names})
-        for name in names:
-            self._party(name).steps.append(found)
+        found = Mark({name: len(party.steps) for name, party in self._parties.items()})
+        for party in self._parties.values():
+            party.steps.append(found)
         return found
 
     def again(self, begin: Mark, end: Mark) -> None:
@@ -146,13 +145,13 @@ class Clock:
         for name, at in end.places.items():
             steps = self._party(name).steps
             if len(followed) < FOLLOWED:
-                steps += steps[begin.places[name] + 1 : at]
+                steps += steps[begin.places.get(name, -1) + 1 : at]
             elif isinstance(last := steps[-1], _Again) and last.end is followed[-1]:
                 last.times += 1
             else:
                 steps.append(_Again(end, followed[-1]))
         if len(followed) < FOLLOWED:
-            followed.append(self.mark(list(end.places)))
+            followed.append(self.mark())
 
     def _party(self, name: str) -> _Party:
         self._ends = None
@@ -212,7 +211,7 @@ class _Run:
             events = [now + core.wants() / rate for core in busy]
             if self.coming:
                 events.append(self.coming[0][0])
-            if any([len(core.queue) > 1 for core in busy]):
+            if any(len(core.queue) > 1 for core in busy):
                 events += [max(now, core.free + SLICE_S) for core in self.cores if not core.queue]
             worked, now = (min(events) - now) * rate, min(events)
             for core in busy:

@@ -193,8 +193,10 @@ class CostModel(Ghost):
             working[name] = working.get(name, 0.0) + call.seconds + sum(ahead)
         came: list[tuple[str, str, int]] = []
         cut = 1
-        waves = zip(call.waves, call.blocks, call.ahead, senders, strict=True)
-        for wave, blocks, more, some in [*waves, ([], 0, 0.0, part)]:
+        waves = [*call.waves, []]
+        for wave, blocks, more, some in zip(
+            waves, [*call.blocks, 0], [*call.ahead, 0.0], [*senders, dict.fromkeys(part)], strict=True
+        ):
             pieces = max(cut, blocks)
             for i in range(pieces):
                 if i * cut % pieces < cut:

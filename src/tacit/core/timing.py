@@ -21,7 +21,7 @@ MOST_US = 60_000_000
 MOST_BYTES = 10**12
 NAME_CHARACTERS = 40
 SLICE_S = 1.5e-3
-"""About how long a process keeps its core while others want it, and a free core stays so while others wait for theirs."""
+"""About how long a process keeps its core while others want it, and how long a free core leaves them to theirs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -293,9 +293,9 @@ class _Counter(CostModel):
 
     messages = 0
 
-    def _wave(self, messages: list[tuple[str, str, int]], *how: Any) -> None:
-        self.messages += len(messages)
-        super()._wave(messages, *how)
+    def _exchange(self, call: Any) -> None:
+        self.messages += sum(map(len, call.waves))
+        super()._exchange(call)
 
 
 @dataclass(frozen=True, slots=True)
