@@ -17,7 +17,7 @@ SLOW = Network("slow", 2_000_000, 1_000_000)  # a second one way, a megabyte a s
 def clock(cores: float, wake_s: float = 0.0, network: Network | None = None) -> Clock:
     """Return a clock of three parties who share so many cores of one machine, or who are in a network."""
     machine = Machine({"mul": ((1, 0.0), (2, 0.0))}, wake_s=wake_s, cores=cores / 3, together=network is None)
-    return Clock(network or SLOW, machine, 3)
+    return Clock.of(network or SLOW, machine, 3)
 
 
 def test_nobody_does_anything() -> None:

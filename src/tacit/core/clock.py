@@ -102,13 +102,19 @@ class Clock:
     waits for another core.
     """
 
-    def __init__(self, network: Network, machine: Machine, parties: int) -> None:
-        self.cores = round(machine.cores * parties, 6) if machine.cores < 1 else math.inf
-        self.byte_s = 0.0 if machine.together else 1 / network.bytes_per_s
-        self.way_s = machine.wake_s if machine.together else network.one_way_s
+    def __init__(self, cores: float = math.inf, byte_s: float = 0.0, way_s: float = 0.0) -> None:
+        self.cores, self.byte_s, self.way_s = cores, byte_s, way_s
         self._parties: dict[str, _Party] = {}
         self._links: dict[tuple[str, str], _Link] = {}
         self._ends: dict[str, float] | None = None
+
+    @classmethod
+    def of(cls, network: Network, machine: Machine, parties: int) -> Clock:
+        """Return the clock of parties in a network, or in one machine."""
+        cores = round(machine.cores * parties, 6) if machine.cores < 1 else math.inf
+        if machine.together:  # bytes are work of the calls that send them
+            return cls(cores, 0.0, machine.wake_s)
+        return cls(cores, 1 / network.bytes_per_s, network.one_way_s)
 
     # -- what parties do -------------------------------------------------------------------------------------
 

@@ -29,8 +29,6 @@ WORD = 8
 class Cost:
     """Predicted traffic: payload bytes per directed link, causal rounds, calls per functionality; and seconds."""
 
-    clock: Clock
-    """What the parties do in which order, from which it follows when they have finished."""
     links: Counter[tuple[str, str]] = field(default_factory=Counter)
     depth: dict[str, int] = field(default_factory=dict)
     calls: Counter[str] = field(default_factory=Counter)
@@ -39,6 +37,8 @@ class Cost:
     """Units of work (`timing.work`) of message-less operations, by kind."""
     working: dict[str, float] = field(default_factory=dict)
     """About how many processor seconds each party takes: an estimate, as is the clock."""
+    clock: Clock = field(default_factory=Clock)
+    """What the parties do in which order, from which it follows when they have finished."""
 
     @property
     def rounds(self) -> int:
@@ -102,8 +102,8 @@ class CostModel(Ghost):
         super().__init__(party, ring)
         self.protocol, self.table, self.dealer = name, cards, dealer
         self.machine = machine or default_machine()
-        self.clock = Clock(party.network, self.machine, party.n)
-        self.cost = Cost(self.clock)
+        self.clock = Clock.of(party.network, self.machine, party.n)
+        self.cost = Cost(clock=self.clock)
         self._seeded: set[str] = set()
         self._left: list[tuple[_Call, Begun, Callable[[int], str]]] = []
 
