@@ -57,8 +57,8 @@ TWICE_FROM = 1 << 13
 """On so many elements it is data that caches hold or do not, on fewer it is code."""
 MOST_PASSES, LEAST_PASSES, WORTH = 100, 7, 1 << 19
 SIDES = (128, 256, 640, 1024)
-EQUATION_SIZES, WIDE_SIZE = (64, 1 << 10, 1 << 14, 1 << 17), 1 << 10
-"""Elements of equations, and most of them where each is two words."""
+EQUATION_SIZES = (SIZES[0], 1 << 10, 1 << 14, 1 << 17)
+"""Elements of equations."""
 INNER, COLUMNS, ATTRIBUTES = 256, 16, 100
 """Of the matrix by which the reading of operands is measured, and of a table."""
 EQUATIONS, LIKE, STEPS, RUNS = 24, 2, 8, 100
@@ -157,26 +157,27 @@ def _sizes(how: Factors) -> dict[str, int]:
 def equations(n: int, wide: bool = False) -> dict[str, tuple[Program, int]]:
     """Return Programs of some equations of one kind each, on n elements, and the elements that each equation reads.
 
-    Kinds that are more than their calls: tournaments gather pairs, products read operands in another order, public
-    numbers are encoded. Over rings wider than a word roots and quotients are many small calls, and every step between
-    them takes longer.
+    Kinds that are more than their calls: tournaments gather pairs, public numbers are encoded, rows are repeated; on
+    few elements also what takes about as long on any number. Over rings wider than a word roots and quotients are many
+    small calls, and every step between them takes longer.
     """
-    kinds: list[Callable[[Any], Any]] = [
-        lambda x: x * 0.3,
-        lambda x: x / 3.0,
-        lambda x: x + 0.3,
-        lambda x: functions.maximum(x, 0.0),
-    ]
-    if wide:
-        kinds += [lambda x: x * x, lambda x: x + x, functions.rsqrt, functions.sqrt, lambda x: x / x]
-    else:
+    kinds: list[Callable[[Any], Any]] = [lambda x: x * 0.3, lambda x: functions.maximum(x, 0.0)]
+    if not wide:
         kinds += [
-            functions.sigmoid,
             functions.max,
             order.argmax,
             lambda x: x.reshape(n // 32, 32) + x[:32],
-            lambda x: functions.matmul(x.reshape(n // 32, 32).T, x.reshape(n // 32, 32)),
         ]
+    if n == SIZES[0]:
+        kinds += [lambda x: x / 3.0, lambda x: x + 0.3]
+        many: list[Callable[[Any], Any]] = [
+            lambda x: x * x,
+            lambda x: x + x,
+            functions.rsqrt,
+            functions.sqrt,
+            lambda x: x / x,
+        ]
+        kinds += many if wide else [functions.sigmoid]
     found = {}
     for made in kinds:
         trace = Trace()
@@ -273,22 +274,22 @@ def _glue(p: Any, curves: dict[str, Points]) -> dict[str, Points]:
     """Return what equations of some kinds take besides the calls that they make."""
     machine = Machine({what: tuple(points) for what, points in curves.items()})
     found: dict[str, Points] = {}
-    for n in EQUATION_SIZES:
-        for fmt in (Format(64, 16), Format(128, 44))[: 1 + (n <= WIDE_SIZE)]:
-            over = p.over(Ring(fmt.width))
-            programs = equations(n, wide=fmt.width > 64)
-            runtime, share = Runtime(over, fmt, NAMES), held(over, (n,))
-            calls: dict[str, Call] = {
-                what: partial(runtime.block, of, [Value(of.inputs[0].aval, None, share)])
-                for what, (of, _) in programs.items()
-            }
-            for what, took in _times(
-                p, calls, max(LEAST_PASSES, min(MOST_PASSES, WORTH // n)), False
-            ).items():
-                program, units = programs[what]
-                cost = predict(program, "rep3", fmt, NAMES, NAMES, machine=machine)
-                rest = max(0.0, took - statistics.mean(cost.working.values())) / LIKE
-                found.setdefault(what, []).append((units, rest))
+    for n, fmt in [*((n, Format(64, 16)) for n in EQUATION_SIZES), (SIZES[0], Format(128, 44))]:
+        over = p.over(Ring(fmt.width))
+        programs = equations(n, wide=fmt.width > 64)
+        runtime, share = Runtime(over, fmt, NAMES), held(over, (n,))
+        calls: dict[str, Call] = {
+            what: partial(runtime.block, of, [Value(of.inputs[0].aval, None, share)])
+            for what, (of, _) in programs.items()
+        }
+        for what, took in _times(p, calls, max(LEAST_PASSES, min(MOST_PASSES, WORTH // n)), False).items():
+            program, units = programs[what]
+            cost = predict(program, "rep3", fmt, NAMES, NAMES, machine=machine)
+            rest = max(0.0, took - statistics.mean(cost.working.values())) / LIKE
+            found.setdefault(what, []).append((units, rest))
+    for points in found.values():
+        if len(points) == 1:  # measured on few elements, and as long on any
+            points.append((2 * points[0][0], points[0][1]))
     return found
 
 
