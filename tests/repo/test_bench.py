@@ -141,7 +141,40 @@ def test_a_way_delays_keeps_order_and_ends() -> None:
     way.read(11.0)
     way.write(11.0)
     assert way.done and far.recv(1) == b""
-    for s in (source, target, far):
+    way.close()
+    for s in (target, far):
+        s.close()
+
+
+def test_a_way_keeps_order_when_its_pipe_is_full_and_waits_for_its_target() -> None:
+    (near, source), (target, far) = socket.socketpair(), socket.socketpair()
+    for s in (near, source, target, far):
+        s.setblocking(False)
+    way = Way(source, target, Uplink(1e9), 0.0)
+    sent = bytearray()
+    for i in range(600):  # more pieces than a pipe holds, whatever their size
+        near.sendall(bytes([i % 251]) * (1 + i % 3))
+        sent += bytes([i % 251]) * (1 + i % 3)
+        way.read(1.0)
+    assert way.held == len(sent)
+    if way.pipe is not None:
+        assert 0 < way.piped < way.held, "what the pipe does not hold waits behind it"
+    for _ in range(100):
+        sent += bytes(50_000)
+        try:
+            near.sendall(bytes(50_000))
+        except BlockingIOError:
+            pytest.fail("the relay takes what comes")
+        while way.held < len(sent):
+            way.read(1.0)
+    got = bytearray()
+    while len(got) < len(sent):
+        way.write(2.0)
+        assert way.blocked or not way.waiting
+        got += far.recv(1 << 20)
+    assert got == sent and way.held == way.piped == 0
+    way.close()
+    for s in (near, target, far):
         s.close()
 
 
@@ -153,7 +186,6 @@ def test_a_relay_finds_ports_that_gloo_takes_for_smaller() -> None:
     for s in relay.listeners:
         s.close()
     relay.control.close()
-    relay.selector.close()
 
 
 def test_gloo_entries_are_changed_only_where_the_caller_reads_them() -> None:
@@ -177,6 +209,40 @@ def test_the_relay_process_delays_both_ways() -> None:
                 callee.sendall(b"pong")
                 assert caller.recv(4) == b"pong"
                 assert time.monotonic() - started >= 0.05
+    finally:
+        relays.stop()
+
+
+def test_the_relay_process_is_no_faster_than_its_link() -> None:
+    """Of all ways of a party together; each byte comes, in order."""
+    network = Network("test", 4e8, 0.0)
+    relays = Relays(network)
+    data = np.random.default_rng(5).bytes(3 << 20)
+    got: dict[int, bytearray] = {1: bytearray(), 2: bytearray()}
+
+    def take(which: int, s: socket.socket) -> None:
+        while len(got[which]) < len(data):
+            got[which] += s.recv(1 << 16)
+
+    try:
+        ends: list[socket.socket] = []
+        for which in got:
+            with socket.create_server(("127.0.0.1", 0)) as listener:
+                port = relays.address(0, which, listener.getsockname()[1])
+                ends += [socket.create_connection(("127.0.0.1", port)), listener.accept()[0]]
+        takers = [threading.Thread(target=take, args=(which, ends[2 * which - 1])) for which in got]
+        for t in takers:
+            t.start()
+        started = time.monotonic()
+        for at in range(0, len(data), 100_000):
+            for s in ends[::2]:
+                s.sendall(data[at : at + 100_000])
+        for t in takers:
+            t.join(30)
+        assert time.monotonic() - started >= 2 * len(data) / network.bytes_per_s
+        assert got[1] == data and got[2] == data
+        for s in ends:
+            s.close()
     finally:
         relays.stop()
 
