@@ -18,7 +18,7 @@ from tacit.core.share import Gathered, Matrix, Planes, Share, laid_out
 from tacit.kernels import Packed
 from tacit.protocols.rep3 import twoparty
 from tacit.protocols.rep3.lift import Mask, Product
-from tacit.protocols.rep3.turns import Steps, alone, leave, rows_at_once
+from tacit.protocols.rep3.turns import Running, Steps, alone, leave, rows_at_once
 
 if TYPE_CHECKING:
     from tacit.protocols.rep3 import Rep3
@@ -189,7 +189,7 @@ def share_input(p: Rep3, owner: str, value: Array | None, shape: tuple[int, ...]
         into = np.empty(shape, ring.dtype)
         steps = _given(p, owner, into)
         if left:
-            leave(p, [steps])
+            leave(p, [Running(steps)])
         else:
             alone(p, steps)
         return Share((into, known))

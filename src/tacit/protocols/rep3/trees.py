@@ -21,7 +21,7 @@ from tacit import kernels
 from tacit.core.share import Planes, stack_planes
 from tacit.core.timing import Network
 from tacit.kernels import Terms
-from tacit.protocols.rep3.turns import one_role
+from tacit.protocols.rep3.turns import Steps, joined_planes, one_role, run_alike
 
 if TYPE_CHECKING:
     from tacit.protocols.rep3 import Rep3
@@ -112,17 +112,26 @@ def and_all(p: Rep3, x: Planes) -> Planes:
 
 
 def climb_alike(p: Rep3, s: Planes, plans: tuple[Plan, ...]) -> Planes:
-    """Every party sends its masked part of the products to one other."""
-    party, n = p.party, s.n
+    """Every party sends its masked part of the products to one other, on slow links in blocks (`turns.block`)."""
+
+    def steps(low: int, high: int) -> Steps[Planes]:
+        words = slice(low // 64, -(-high // 64))
+        return _alike(p, [np.ascontiguousarray(part[:, words]) for part in s.parts], high - low, plans)
+
+    return joined_planes(run_alike(p, s.n, steps, max(len(each.a) for each in plans)))
+
+
+def _alike(p: Rep3, parts: list[Array], n: int, plans: tuple[Plan, ...]) -> Steps[Planes]:
+    party, (s0, s1) = p.party, parts
     total = sum(len(each.a) for each in plans)
     own, previous = (p.common(offset, "rep3/tree").planes(total, n) for offset in (+1, -1))
     behind, ahead, used = party.peer(-1), party.peer(+1), 0
-    s0, s1 = s.parts
     for a, b, old, new, _ in plans:
         rows = slice(used, used := used + len(a))
         z = kernels.and_rows(s0, s1, a, b, own[rows], previous[rows])
         party.send(behind, "rep3.and", z)
-        theirs = party.recv(ahead, "rep3.and", z.nbytes).view(np.uint64).reshape(z.shape)
+        (got,) = yield ((ahead, "rep3.and", z.nbytes),)
+        theirs = got.view(np.uint64).reshape(z.shape)
         s0, s1 = kernels.mix_rows(s0, z, old, new), kernels.mix_rows(s1, theirs, old, new)
     return Planes((s0, s1), n)
 

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tacit.core.party import Party
+from tacit.core.protocol import PATIENT_WIDTH
 from tacit.core.share import Planes, Share
 from tacit.core.timing import LOOPBACK, Network
 
@@ -96,34 +97,46 @@ class Running:
     """A protocol on its way: what it waits for, and its result in the end."""
 
     steps: Steps[Any]
+    early: bool = False
+    """Whether this party is P0 in it: the others wait for what it sends first."""
     wanted: tuple[Expected, ...] | None = None
     result: Any = None
+    ended: bool = False
 
     def go_on(self, p: Rep3) -> bool:
         """Receive what is waited for and run to the next wave, whose messages leave; say whether there is one."""
         got = None if self.wanted is None else [p.party.recv(*w) for w in self.wanted]
         try:
             self.wanted = self.steps.send(got)  # type: ignore[arg-type]
-            return True
         except StopIteration as end:
-            self.result = end.value
-            return False
+            self.result, self.ended = end.value, True
         finally:
             p.party.flush()
+        return not self.ended
 
 
-def together(p: Rep3, every: list[Steps[T]]) -> list[T]:
+def begin(p: Rep3, running: list[Running]) -> list[Running]:
+    """Let protocols send their first messages and return those that go on, in order.
+
+    Those of which this party is P0 begin first: its line carries what the others wait for while it computes what they
+    send it. In its first wave a party sends no neighbour messages of two roles, so their order stays.
+    """
+    for r in sorted(running, key=lambda r: not r.early):
+        r.go_on(p)
+    return [r for r in running if not r.ended]
+
+
+def together(p: Rep3, running: list[Running]) -> list[Any]:
     """Run several protocols wave by wave; each goes on as soon as it has its messages, and what it sends leaves."""
-    running = [Running(steps) for steps in every]
-    live = running
+    live = begin(p, running)
     while live:
         live = [r for r in live if r.go_on(p)]
     return [r.result for r in running]
 
 
-def leave(p: Rep3, every: list[Steps[Any]]) -> None:
+def leave(p: Rep3, running: list[Running]) -> None:
     """Begin protocols that write their results in place, and leave them until `settle` (decision 0072)."""
-    p.waiting += [r for r in map(Running, every) if r.go_on(p)]
+    p.waiting += begin(p, running)
 
 
 def settle(p: Rep3) -> None:
@@ -143,16 +156,27 @@ def pieces(n: int, network: Network, bits: int) -> list[tuple[int, int, int]]:
     """
     bounds = thirds(n, network, bits)
     longest = max(1, *(stop - start for start, stop in bounds))
-    step = longest
-    if network.bytes_per_s < LOOPBACK.bytes_per_s:
-        each = min(BLOCK_BYTES, max(longest * bits // 8 // BLOCKS, network.bytes_per_s // PER_SECOND))
-        step = max(64, each * 8 // bits // 64 * 64)
+    step = block(longest, network, bits)
     return [
         (r, start + low, min(start + low + step, stop))
         for low in range(0, longest, step)
         for r, (start, stop) in enumerate(bounds)
         if low == 0 or start + low < stop
     ]
+
+
+def block(n: int, network: Network, bits: int) -> int:
+    """Return how many of n elements, of which some `bits` are sent, leave at a time: whole words of bits, or all."""
+    if network.bytes_per_s >= LOOPBACK.bytes_per_s:
+        return n
+    each = min(BLOCK_BYTES, max(n * bits // 8 // BLOCKS, network.bytes_per_s // PER_SECOND))
+    return max(64, each * 8 // bits // 64 * 64)
+
+
+def run_alike(p: Rep3, n: int, make: Callable[[int, int], Steps[T]], bits: int) -> list[T]:
+    """Run `make(start, stop)`, in which all parties do alike, on n elements, in blocks as they leave; in order."""
+    step = max(1, block(n, p.party.network, bits))
+    return together(p, [Running(make(low, min(low + step, n))) for low in range(0, max(1, n), step)])
 
 
 ROWS = 128
@@ -208,11 +232,14 @@ def leave_or_run(p: Rep3, n: int, make: Callable[[Rep3, int, int], Steps[Any]], 
 
 
 def seated(
-    p: Rep3, some: list[tuple[int, int, int]], make: Callable[[Rep3, int, int], Steps[T]]
-) -> list[Steps[T]]:
+    p: Rep3, some: list[tuple[int, int, int]], make: Callable[[Rep3, int, int], Steps[Any]]
+) -> list[Running]:
     """Return the steps of pieces, each with its roles."""
     seats = [p.turned(r) for r in range(3)] if len(some) > 1 else [p]
-    return [make(seats[r], low, high) for r, low, high in some]
+    early = [
+        q.party.index == 0 and p.ring.width <= PATIENT_WIDTH for q in seats
+    ]  # wider products begin at P1 and P2
+    return [Running(make(seats[r], low, high), early[r]) for r, low, high in some]
 
 
 def joined(shares: list[Share], shape: tuple[int, ...]) -> Share:

@@ -20,7 +20,7 @@ from tacit import kernels
 from tacit.core.share import Planes, Share
 from tacit.kernels import rows
 from tacit.protocols.rep3.lift import Into, Lift, Product, in_place, product_into, room
-from tacit.protocols.rep3.turns import Steps, alone, joined, leave, run
+from tacit.protocols.rep3.turns import Running, Steps, alone, joined, leave, run
 
 if TYPE_CHECKING:
     from tacit.protocols.rep3 import Rep3
@@ -137,7 +137,7 @@ def product_early(p: Rep3, product: Product, shape: tuple[int, ...]) -> Share:
     into = room(p, prod(shape))
     steps = _product_early(p, product, into)
     if p.may_leave:
-        leave(p, [steps])
+        leave(p, [Running(steps)])
     else:
         alone(p, steps)
     return Share(into).reshape(*shape)
