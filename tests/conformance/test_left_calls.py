@@ -95,6 +95,54 @@ def test_values_bytes_and_rounds(seed: int, network: Network) -> None:
     assert rounds(network, some) <= longest + 1, f"{some}"
 
 
+def with_a_sign(p: Any, some: list[tuple[str, int]], compared: tuple[int, int], along: bool) -> list[Any]:
+    """Leave calls, and find signs, which take them along or follow them."""
+    n, bits = compared
+    values = np.arange(n) % 89 - 44
+    x = testing.scatter(p, RING.encode_ints(values << bits - 6))
+    apart(p)
+    with p.later():
+        made: list[Any] = [call(p, kind, n, at)() for at, (kind, n) in enumerate(some)]
+    if along:
+        with p.taking_along():
+            found = p.sign(x, bits)
+    p.settle()
+    if not along:
+        found = p.sign(x, bits)
+    p.reveal(made[0], [NAMES[1]])
+    opened = p.reveal_bits(p.unpack(found, (n,)), NAMES[:3])
+    assert opened is None or np.array_equal(opened, values < 0)
+    return [*made, found]
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda n: n.name)
+@pytest.mark.parametrize("seed", range(12))
+def test_signs_take_along_what_was_left(seed: int, network: Network) -> None:
+    rng = np.random.default_rng(seed)
+    some = drawn(seed)[: 1 + seed % 3]
+    compared = SIZES[rng.integers(len(SIZES))], (8, 40, 62)[seed % 3]
+    bodies = {
+        along: lambda p, along=along: with_a_sign(p, some, compared, along)  # type: ignore[misc]
+        for along in (True, False)
+    }
+    found, alone = (testing.run("rep3", 64, body, seed=seed, network=network) for body in bodies.values())
+    for name in NAMES[:3]:
+        for a, b in zip(found[name], alone[name], strict=True):
+            assert all(np.array_equal(x, y) for x, y in zip(a.parts, b.parts, strict=True)), (
+                f"{name} {some} {compared}"
+            )
+    real, model, turns = (
+        metered("rep3", 64, bodies[True], 3, "", network),
+        predicted("rep3", 64, bodies[True], 3, "", network),
+        predicted("rep3", 64, bodies[False], 3, "", network),
+    )
+    assert +Counter(real.links) == +Counter(model.links) == +Counter(turns.links), f"{some} {compared}: bytes"
+    assert {n: real.depth[n] for n in NAMES[:3]} == {n: model.depth[n] for n in NAMES[:3]}, (
+        f"{some} {compared}: rounds"
+    )
+    assert model.rounds <= turns.rounds, f"{some} {compared}"
+
+
 @pytest.mark.parametrize("n", [70, 40_000])
 @pytest.mark.parametrize("kind", sorted(PATIENT))
 def test_calls_of_a_kind_draw_in_turn(kind: str, n: int) -> None:

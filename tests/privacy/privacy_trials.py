@@ -257,6 +257,22 @@ def _left(s: Secrets) -> Program:
     return program
 
 
+def _taken_along(s: Secrets) -> Program:
+    """Find a sign, which takes another call along: their messages come in between one another's."""
+
+    def program(p: Any, lab: Lab) -> Share:
+        bit, x = lab.share_bit(s[0]), lab.share(s[1])
+        with p.later():
+            one = p.combine(bit, np.array([[1]], np.uint64), [p.ring.width])[0]
+        assert p.party.index < 1 or p.waiting
+        with p.taking_along():
+            p.sign(x, 1)
+        assert p.party.index < 1 or not p.waiting
+        return one
+
+    return program
+
+
 def _multiplied_into(s: Secrets) -> Program:
     return lambda p, lab: p.mul_into(lab.share(s[0]), lab.share(s[1]), 0, Ring(p.ring.width + 1))
 
@@ -619,6 +635,14 @@ TRIALS = [
     Trial("select_trunc", _rep3(3), _selected_rounded, SELECTED, None, pinned=6),
     Trial("sign of a number rounded later", _rep3(3), _sign_rounded, values(-1, 2), None),
     Trial("two calls left", _rep3(1), _left, values(0, 2, 2), lambda s: signed(s[0] + s[1], 1)),
+    Trial(
+        "a sign takes along a call",
+        _rep3(2),
+        _taken_along,
+        [(0, 0), (1, -1), (1, 1)],
+        lambda s: s[0],
+        pinned=1,
+    ),
     Trial("mul_into", _rep3(3), _multiplied_into, [(0, 0), (1, 1), (1, -1)], None, pinned=1),
     Trial("mul_into, cut", _rep3(3), _multiplied_and_cut, [(0, 0), (1, 1), (1, -1)], None, pinned=1),
     *(

@@ -69,6 +69,18 @@ class _Call:
     blocks: list[int]
     ahead: list[float]
 
+    def put_off(self, places: list[int]) -> _Call:
+        """Return a call without messages in some waves, unless its roles are turned."""
+        if any(len(wave) > 2 for wave in self.waves):
+            return self
+        waves, blocks, ahead = [*self.waves], [*self.blocks], [*self.ahead]
+        for at in places:
+            if at < len(waves):
+                waves.insert(at, [])
+                blocks.insert(at, 1)
+                ahead.insert(at, 0.0)
+        return _Call(waves, self.seconds, blocks, ahead)
+
     @classmethod
     def joined(cls, calls: list[_Call]) -> _Call:
         """Return calls that share their rounds as one."""
@@ -105,15 +117,31 @@ class CostModel(Ghost):
         self.clock = Clock.of(party.network, self.machine, party.n)
         self.cost = Cost(clock=self.clock)
         self._seeded: set[str] = set()
-        self._left: list[tuple[_Call, Begun, Callable[[int], str]]] = []
+        self._left: list[tuple[Begun, Callable[[int], str]]] = []
+        self._uncounted: list[_Call] = []
+        """Calls that were left, until their messages are counted."""
 
     def settle(self) -> None:
         """Let what was left go on, wave by wave."""
-        if not self._left:
-            return
-        self._exchange(_Call.joined([call for call, _, _ in self._left]))
+        if self._uncounted:
+            self._exchange(_Call.joined(self._uncounted))
+            self._uncounted.clear()
         while self._left:
-            self._left[:] = [each for each in self._left if each[1].go_on(self.cost.depth, each[2])]
+            self._take_along()
+
+    def _take_along(self, every: bool = True) -> None:
+        self._left[:] = [
+            (begun, name)
+            for begun, name in self._left
+            if not (every or len(begun.pieces) > 1) or begun.go_on(self.cost.depth, name)
+        ]
+
+    def _with_left(self, call: _Call) -> _Call:
+        """Return a call and what was left and is not counted yet, which it takes along (`Protocol.taking_along`)."""
+        alone = [at for at, wave in enumerate(call.waves) if at and len(wave) == 1]
+        joined = _Call.joined([*(left.put_off(alone) for left in self._uncounted), call])
+        self._uncounted.clear()
+        return joined
 
     def offers(self, functionality: str) -> bool:
         """Whether the modelled protocol has a card for it."""
@@ -166,12 +194,13 @@ class CostModel(Ghost):
         if self.may_leave and card.patient and waves and sizes.get("owner", 0) >= 0:
             begun = Begun(waves)
             begun.go_on(self.cost.depth, name)
-            self._left.append((call, begun, name))
+            self._left.append((begun, name))
+            self._uncounted.append(call)
         else:
-            if waves:
+            if waves and not self.takes_along:
                 self.settle()
-            deepen(self.cost.depth, waves, name)
-            self._exchange(call)
+            deepen(self.cost.depth, waves, name, self._take_along if self.takes_along else None)
+            self._exchange(self._with_left(call) if self.takes_along else call)
         for k, units in local.items():
             if any(ahead):
                 self.cost.units[k] += units

@@ -34,6 +34,8 @@ _ONES = np.full((1, 1), 0xFFFFFFFFFFFFFFFF, np.uint64)
 Wave = list[tuple[int, int, int]]
 """Messages (sender, receiver, bytes) that all leave before any of them is received."""
 Pattern = Callable[..., list[Wave]]
+Call = tuple[str, int, dict[str, Any]]
+"""A functionality, on how many elements, and the sizes that its card asks for."""
 
 
 PATIENT_WIDTH = 64
@@ -55,8 +57,16 @@ class Pieces(list[tuple[int, int, int]]):
         self.number, self.order, self.blocks = number, order, blocks
 
 
-def deepen(depth: dict[T, int], waves: Sequence[Wave], name: Callable[[int], T]) -> None:
-    """Move the causal depth of every party on: a message is one deeper than what its sender has received by then."""
+def deepen(
+    depth: dict[T, int],
+    waves: Sequence[Wave],
+    name: Callable[[int], T],
+    along: Callable[[bool], None] | None = None,
+) -> None:
+    """Move the causal depth of every party on: a message is one deeper than what its sender has received by then.
+
+    `along` is called when a wave has been sent, before it is received; with False for a later one of a single message.
+    """
     run: list[Wave] = []
     for wave, following in zip_longest(waves, waves[1:]):
         run.append(wave)
@@ -64,7 +74,8 @@ def deepen(depth: dict[T, int], waves: Sequence[Wave], name: Callable[[int], T])
             continue
         begun = Begun(run)
         while begun.go_on(depth, name):
-            pass
+            if along is not None:
+                along(wave is waves[0] or len(wave) > 1)
         run = []
 
 
@@ -190,6 +201,8 @@ class Protocol:
         self.ring = ring
         self.patient = False
         """Whether calls that can be left are."""
+        self.takes_along = False
+        """Whether what was left goes on while other calls wait."""
 
     # -- which part a public constant is added to: a protocol says for each of its parts ---------------------
 
@@ -207,18 +220,18 @@ class Protocol:
             raise NotRealised(f"protocol {self.name} does not realise {functionality!r}")
         return self.cards[functionality]
 
-    def price(self, *calls: tuple[str, int, dict[str, Any]]) -> int:
-        """Return what calls (functionality, n, sizes) in turn are worth (`price`): gadgets take the cheapest way."""
-        network, n = self.party.network, self.party.n
-        return price(
-            network,
-            n,
-            [
-                wave
-                for name, size, sizes in calls
-                for wave in self.card(name).pattern(self.ring, size, parties=n, network=network, **sizes)
-            ],
-        )
+    def price(self, *calls: Call, along: Call | None = None) -> int:
+        """Return what calls in turn are worth (`price`), the first `along` with another: gadgets take the cheapest."""
+        waves = [self._waves(each) for each in calls]
+        if along is not None:
+            both = zip_longest(self._waves(along), waves[0], fillvalue=())
+            waves[0] = [[*left, *taken] for left, taken in both]
+        return price(self.party.network, self.party.n, [wave for each in waves for wave in each])
+
+    def _waves(self, call: Call) -> list[Wave]:
+        name, size, sizes = call
+        party = self.party
+        return self.card(name).pattern(self.ring, size, parties=party.n, network=party.network, **sizes)
 
     def over(self, ring: Ring) -> Self:
         """Return the same party of the same session over another ring; streams and messages go on."""
@@ -249,6 +262,20 @@ class Protocol:
             yield
         if not self.patient:
             self.settle()
+
+    @contextmanager
+    def taking_along(self) -> Iterator[None]:
+        """Within, what was left goes on by a wave with each wave of a call of F_sign, before that is received.
+
+        But for a later wave of a single message, from a party that waits for nobody: to go on then would be to wait for
+        the others. What was left with roles turned does; else its messages would overtake that one.
+        No other calls may be made.
+        """
+        self.takes_along = True
+        try:
+            yield
+        finally:
+            self.takes_along = False
 
     def settle(self) -> None:
         """Let all calls that were left end, their rounds shared."""

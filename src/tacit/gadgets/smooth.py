@@ -1,6 +1,6 @@
 """Functions that are one trigonometric sum of their argument: sines, and odd functions that flatten out.
 
-One call of F_factored each (`waves`), after a clamp where the argument may leave the series' interval.
+One call of F_factored each (`waves`); where the argument may leave the series' interval, its ends are found meanwhile.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy.typing as npt
 
 from tacit.algebra.ring import Ring
-from tacit.core.protocol import Protocol
+from tacit.core.protocol import Call, Protocol
 from tacit.core.share import Share, join
 from tacit.gadgets.separable import LN2
 from tacit.gadgets.waves import Real, Series, Waves, fit, waves, whole_bits
@@ -28,11 +28,12 @@ GAPS = (0.05, 0.15, 0.4, 1.0, 2.0)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A series, what is added to it, and the end that arguments are clamped to, if any."""
+    """A series, and what is added to it; from its `end` on, if it has one, it is ±`most` instead."""
 
     series: Waves
     offset: float = 0.0
-    clamp: float | None = None
+    end: float | None = None
+    most: float = 0.0
 
 
 def _sigmoid(v: Decimal) -> Decimal:
@@ -87,7 +88,7 @@ NAMES = (*ODD, "sin", "cos")
 def plan(p: Protocol, name: str, f: int, lo: float, hi: float, n: int) -> Plan | None:
     """Plan a function of NAMES on n elements in [lo, hi] within two units, or return None: it must go another way.
 
-    Where a clamp and a short series compete with a long series alone, the network decides: the clamp is rounds.
+    Where a short series with ends competes with a long one, the network decides: to find the ends takes rounds.
     """
     found = ways(name, p.ring.width, f, lo, hi)
     magnitude = max(abs(lo), abs(hi))
@@ -99,15 +100,16 @@ def plan(p: Protocol, name: str, f: int, lo: float, hi: float, n: int) -> Plan |
 def _price(p: Protocol, how: Plan, f: int, magnitude: float, n: int) -> int:
     series = how.series
     sizes = {"sets": 1, "terms": series.terms, "width": series.width, "shift": series.shift}
-    calls: list[tuple[str, int, dict[str, Any]]] = [("factored", n, sizes)]
-    if how.clamp is not None:
-        calls += [("sign", 2 * n, {"bits": _clamp_bits(how.clamp, f, magnitude)}), ("select", 2 * n, {})]
-    return p.price(*calls)
+    value: Call = ("factored", n, sizes)
+    if how.end is None:
+        return p.price(value)
+    bits = _end_bits(how.end, f, magnitude)
+    return p.price(("sign", 2 * n, {"bits": bits}), ("select", 2 * n, {}), along=value)
 
 
 @cache
 def ways(name: str, k: int, f: int, lo: float, hi: float) -> tuple[Plan, ...]:
-    """Return the plans of a function on [lo, hi]: without a clamp, with one, or neither."""
+    """Return the plans of a function on [lo, hi]: without ends, with them, or neither."""
     if k > 64:
         return ()
     magnitude = max(abs(lo), abs(hi))
@@ -135,7 +137,7 @@ def _odd(what: Odd, k: int, f: int, magnitude: float) -> tuple[Plan, ...]:
         limit = math.ceil(4 * end) / 4
         part = _cheapest(what, k, f, limit)
         if part is not None:
-            found.append(Plan(part, what.offset, limit))
+            found.append(Plan(part, what.offset, limit, what.most))
     return tuple(found)
 
 
@@ -158,10 +160,31 @@ def _bits(how: Waves) -> int:
 
 def evaluate(p: Protocol, x: Share, how: Plan, f: int, magnitude: float) -> Share:
     """Return the planned function of |x| ≤ magnitude."""
-    if how.clamp is not None:
-        x = clamp(p, x, how.clamp, f, magnitude)
-    out = p.factored(x, how.series)
+    if how.end is None:
+        out = p.factored(x, how.series)
+    else:
+        out = _flattened(p, x, how, how.end, f, magnitude)
     return p.add_public(out, _number(p.ring, how.offset, f)) if how.offset else out
+
+
+def _flattened(p: Protocol, x: Share, how: Plan, end: float, f: int, magnitude: float) -> Share:
+    """Return the series of x in (−end, end), ±most beyond: both ends are compared while the series is evaluated.
+
+    Beyond the ends the series gives anything, as its sum may wrap; that is added once and taken off once.
+    """
+    n = x.size
+    below, above = _number(p.ring, -end, f), _number(p.ring, end, f)
+    over = join([p.add_public(x, below), p.neg(p.add_public(x, above))])
+    p.settle()
+    with p.later():
+        value = p.factored(x, how.series)
+    with p.taking_along():
+        inside = p.sign(over, _end_bits(end, f, magnitude))
+    p.settle()
+    rest = p.neg(value)
+    upper, lower = (_number(p.ring, end, f) for end in (how.most, -how.most))
+    moved = p.select(p.invert(inside), join([p.add_public(rest, upper), p.add_public(rest, lower)]))
+    return p.add(p.add(value, moved[:n]), moved[n:])
 
 
 @lru_cache(maxsize=256)
@@ -170,14 +193,5 @@ def _number(ring: Ring, value: float, f: int) -> Array:
     return ring.encode_floats(value, f)
 
 
-def clamp(p: Protocol, x: Share, limit: float, f: int, magnitude: float) -> Share:
-    """Return x within [−limit, limit] for |x| ≤ magnitude: both ends are compared at once."""
-    bits, n = _clamp_bits(limit, f, magnitude), x.size
-    below, above = _number(p.ring, -limit, f), _number(p.ring, limit, f)
-    over = join([p.add_public(x, below), p.neg(p.add_public(x, above))])
-    excess = p.select(p.invert(p.sign(over, bits)), over)
-    return p.add(p.sub(x, excess[:n]), excess[n:])
-
-
-def _clamp_bits(limit: float, f: int, magnitude: float) -> int:
-    return whole_bits(magnitude + limit + 1) + f + 1
+def _end_bits(end: float, f: int, magnitude: float) -> int:
+    return whole_bits(magnitude + end + 1) + f + 1

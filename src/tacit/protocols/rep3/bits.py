@@ -106,6 +106,8 @@ def _joined_blocks(p: Rep3, x: Share, bits: int, top: bool = False, equal: bool 
         return _blocks(q, [part[low:high] for part in parts], bits, radix, top, equal)
 
     tops, blocks = zip(*run(p, x.size, steps), strict=True)
+    if p.party.index == 0 and one_role(x.size, p.party.network):
+        p.take_along(2 if blocks[0].planes else 1)
     return joined_planes(tops), joined_planes(blocks)
 
 

@@ -154,20 +154,24 @@ def climb_unlike(p: Rep3, s: Planes, levels: tuple[Level, ...]) -> Planes:
             s1 = kernels.mix_rows(s1, t1[to], level.old, level.made)
         party.send(party.peer(1), "rep3.products", *sent)  # 1
         party.flush()
+        p.take_along(1 + len(levels))
         return Planes((s0, s1), n)
     first = party.index == 1
     other = party.peer(1 if first else -1)
     if first:
         drawn = p.common(-1, "rep3/products").planes(sums, n)
+        p.take_along(every=False)
         got = party.recv(party.peer(-1), "rep3.products", 8 * sets * lanes)
         held = got.view(np.uint64).reshape(sets, lanes)
     else:
         with0 = p.common(+1, "rep3/products")
         held, drawn = with0.planes(sets, n), with0.planes(sums, n)
+        p.take_along(every=False)  # as P1 does, which waits for P0's message
     w, share = (s1, s0) if first else (s0, s1)
     for level, at, to in _placed(levels):
         mine = kernels.sum_rows(w, share, held[at], level.terms, drawn[to], first)
         party.send(other, "rep3.and", mine)  # 2…
+        p.take_along()
         both = mine ^ party.recv(other, "rep3.and", mine.nbytes).view(np.uint64).reshape(mine.shape)
         w = kernels.mix_rows(w, both, level.old, level.made)
         share = kernels.mix_rows(share, drawn[to], level.old, level.made)

@@ -86,6 +86,7 @@ def alone(p: Rep3, steps: Steps[T]) -> T:
     try:
         while True:
             wanted = steps.send(got)  # type: ignore[arg-type]
+            p.take_along()
             got = [recv(*w) for w in wanted]
     except StopIteration as end:
         p.party.flush()
@@ -99,6 +100,8 @@ class Running:
     steps: Steps[Any]
     early: bool = False
     """Whether this party is P0 in it: the others wait for what it sends first."""
+    turned: bool = False
+    """Whether it is one of several, with their roles turned."""
     wanted: tuple[Expected, ...] | None = None
     result: Any = None
     ended: bool = False
@@ -130,6 +133,7 @@ def together(p: Rep3, running: list[Running]) -> list[Any]:
     """Run several protocols wave by wave; each goes on as soon as it has its messages, and what it sends leaves."""
     live = begin(p, running)
     while live:
+        p.take_along()
         live = [r for r in live if r.go_on(p)]
     return [r.result for r in running]
 
@@ -239,7 +243,7 @@ def seated(
     early = [
         q.party.index == 0 and p.ring.width <= PATIENT_WIDTH for q in seats
     ]  # wider products begin at P1 and P2
-    return [Running(make(seats[r], low, high), early[r]) for r, low, high in some]
+    return [Running(make(seats[r], low, high), early[r], len(some) > 1) for r, low, high in some]
 
 
 def joined(shares: list[Share], shape: tuple[int, ...]) -> Share:
