@@ -348,6 +348,8 @@ class Relay:
         if twin is not None and twin.done:
             for each in (way, twin):
                 del self.ways[each.source]
+                if each.watched:  # its target broke off
+                    each.uplink.sources.remove(each.source)
                 each.close()
 
     def _answer(self) -> None:

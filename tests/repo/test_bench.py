@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -209,6 +211,29 @@ def test_the_relay_process_delays_both_ways() -> None:
                 callee.sendall(b"pong")
                 assert caller.recv(4) == b"pong"
                 assert time.monotonic() - started >= 0.05
+    finally:
+        relays.stop()
+
+
+def test_the_relay_process_outlives_a_connection_that_is_broken_off() -> None:
+    relays = Relays(Network("test", 4e8, 0.0))
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = relays.address(0, 1, listener.getsockname()[1])
+            for _ in range(10):
+                with socket.create_connection(("127.0.0.1", port)) as near, listener.accept()[0] as far:
+                    far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    near.sendall(bytes(100_000))
+                    far.close()
+                    with contextlib.suppress(OSError):
+                        near.sendall(bytes(100_000))
+                        while near.recv(1):
+                            pass
+            with socket.create_connection(("127.0.0.1", port)) as near, listener.accept()[0] as far:
+                near.sendall(b"still here")
+                near.shutdown(socket.SHUT_WR)
+                with far.makefile("rb") as got:
+                    assert got.read() == b"still here"
     finally:
         relays.stop()
 
