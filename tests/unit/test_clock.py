@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 
 from tacit.core.clock import FRAME_BYTES, TURNS, Clock
+from tacit.core.cost import Cost
 from tacit.core.timing import SLICE_S, Machine, Network
 
 NAMES = ("a", "b", "c")
@@ -166,6 +168,37 @@ def test_more_of_the_same_where_one_party_is_ahead(cores: float) -> None:
     for _ in range(200):
         made.again(begin, end)
     assert max(made.ends().values()) == pytest.approx(max(whole.ends().values()), rel=0.03)
+
+
+def loops(made: Clock, depth: int, times: int, body: Callable[[Clock], None]) -> None:
+    """Do something in loops in loops, as the cost model counts them: twice, and then again."""
+    if depth == 0:
+        body(made)
+        return
+    loops(made, depth - 1, times, body)
+    begin = made.mark()
+    loops(made, depth - 1, times, body)
+    end = made.mark()
+    for _ in range(times - 2):
+        made.again(begin, end)
+
+
+def test_loops_in_loops_are_not_followed_step_by_step_to_the_last() -> None:
+    """Steps do not grow with the power, but the time does."""
+    made, once = clock(1), clock(1)
+    loops(made, 5, 62, lambda c: round_of_work(c, S / 4))
+    round_of_work(once, S / 4)
+    assert sum(len(party.steps) for party in made._parties.values()) < 1 << 20
+    assert max(made.ends().values()) == pytest.approx(62**5 * max(once.ends().values()), rel=0.03)
+
+
+def test_no_fewer_seconds_than_the_cores_need_for_the_work() -> None:
+    """Where a party is ahead in loops in loops, the others seem to have its core to themselves."""
+    made = clock(1)
+    loops(made, 2, 120, ahead)
+    working = {"a": 120**2 * S, "b": 120**2 * S / 2, "c": 120**2 * S / 2}
+    total = sum(working.values())
+    assert Cost(clock=made, working=working).seconds >= total * (1 - 1e-9)
 
 
 def somehow(seed: int, made: Clock) -> float:

@@ -18,6 +18,8 @@ FRAME_BYTES = 80
 """About what a message adds to its payload: its frame, a record of TLS, a packet."""
 FOLLOWED = 32
 """How often what parties do again is followed step by step."""
+STEPS = 1 << 16
+"""Steps that are followed so at most: what takes many is followed less often, or loops in loops would take hours."""
 TURNS = 16
 """Turns that a piece of work takes at most while others want its core: more would be more events, and little else."""
 
@@ -72,6 +74,8 @@ class _Again:
 
     begin: Mark
     end: Mark
+    counted: int
+    """How many times lie between the marks."""
     times: int = 1
 
 
@@ -147,16 +151,18 @@ class Clock:
         Some times are followed step by step, since parties need not be as far as one another, nor take as long each
         time; the others take as long as these in the mean.
         """
-        followed = end.followed
+        followed, starts = end.followed, {name: begin.places.get(name, -1) + 1 for name in end.places}
+        length = sum(end.places.values()) - sum(starts.values())
+        most = max(1, min(FOLLOWED, STEPS // max(1, length)))
         for name, at in end.places.items():
             steps = self._party(name).steps
-            if len(followed) < FOLLOWED:
-                steps += steps[begin.places.get(name, -1) + 1 : at]
+            if len(followed) < most:
+                steps += steps[starts[name] : at]
             elif isinstance(last := steps[-1], _Again) and last.end is followed[-1]:
                 last.times += 1
             else:
-                steps.append(_Again(end, followed[-1]))
-        if len(followed) < FOLLOWED:
+                steps.append(_Again(end, followed[-1], most))
+        if len(followed) < most:
             followed.append(self.mark())
 
     def _party(self, name: str) -> _Party:
@@ -281,8 +287,8 @@ class _Run:
                     step.at[party.name] = party.now, party.line
                 elif isinstance(step, _Again):
                     (now, line), (then, line_then) = step.end.at[party.name], step.begin.at[party.name]
-                    party.now += step.times * (now - then) / FOLLOWED
-                    party.line += step.times * (line - line_then) / FOLLOWED
+                    party.now += step.times * (now - then) / step.counted
+                    party.line += step.times * (line - line_then) / step.counted
                 elif self.limit == math.inf:
                     party.now += step
                 else:
