@@ -119,8 +119,26 @@ def with_a_sign(p: Any, some: list[tuple[str, int]], compared: tuple[int, int], 
 @pytest.mark.parametrize("seed", range(12))
 def test_signs_take_along_what_was_left(seed: int, network: Network) -> None:
     rng = np.random.default_rng(seed)
-    some = drawn(seed)[: 1 + seed % 3]
-    compared = SIZES[rng.integers(len(SIZES))], (8, 40, 62)[seed % 3]
+    taken_along(
+        drawn(seed)[: 1 + seed % 3], (SIZES[rng.integers(len(SIZES))], (8, 40, 62)[seed % 3]), seed, network
+    )
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda n: n.name)
+@pytest.mark.parametrize("turned", ["factored", "select", "mul_trunc"])
+@pytest.mark.parametrize("first", [True, False])
+def test_signs_take_along_calls_with_roles_turned_and_without(
+    first: bool, turned: str, network: Network
+) -> None:
+    """Of one role and of three, in blocks and whole: while a tree waits for P0, all of them go on or none does."""
+    some = [(turned, 40_000), ("factored", 70), ("mul_into", 3000)]
+    taken_along(some if first else some[::-1], (70, 62), 3, network)
+
+
+def taken_along(
+    some: list[tuple[str, int]], compared: tuple[int, int], seed: int, network: Network
+) -> tuple[int, int]:
+    """Hold calls that a sign takes along against calls in turn, and the model against the meters; return rounds."""
     bodies = {
         along: lambda p, along=along: with_a_sign(p, some, compared, along)  # type: ignore[misc]
         for along in (True, False)
@@ -141,6 +159,13 @@ def test_signs_take_along_what_was_left(seed: int, network: Network) -> None:
         f"{some} {compared}: rounds"
     )
     assert model.rounds <= turns.rounds, f"{some} {compared}"
+    return model.rounds, turns.rounds
+
+
+def test_a_call_in_blocks_takes_no_round_more_than_a_small_one() -> None:
+    """Of one role, that is: P1 and P2 do not wait for each other while P0's message to the tree is on its way."""
+    small, blocks = (taken_along([("mul_trunc", n)], (70, 62), 1, NETWORKS[1]) for n in (70, 4000))
+    assert small == blocks
 
 
 @pytest.mark.parametrize("n", [70, 40_000])

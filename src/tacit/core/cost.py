@@ -73,9 +73,7 @@ class _Call:
     ahead: list[float]
 
     def put_off(self, places: list[int]) -> _Call:
-        """Return a call without messages in some waves, unless its roles are turned."""
-        if any(len(wave) > 2 for wave in self.waves):
-            return self
+        """Return a call without messages in some waves."""
         waves, blocks, ahead = [*self.waves], [*self.blocks], [*self.ahead]
         for at in places:
             if at < len(waves):
@@ -133,15 +131,16 @@ class CostModel(Ghost):
             self._take_along()
 
     def _take_along(self, every: bool = True) -> None:
-        self._left[:] = [
-            (begun, name)
-            for begun, name in self._left
-            if not (every or len(begun.pieces) > 1) or begun.go_on(self.cost.depth, name)
-        ]
+        if every or self._turned():
+            self._left[:] = [each for each in self._left if each[0].go_on(self.cost.depth, each[1])]
+
+    def _turned(self) -> bool:
+        """Whether roles are turned in any of what was left."""
+        return any(max(begun.pieces) for begun, _ in self._left)
 
     def _with_left(self, call: _Call) -> _Call:
         """Return a call and what was left and is not counted yet, which it takes along (`Protocol.taking_along`)."""
-        alone = [at for at, wave in enumerate(call.waves) if at and len(wave) == 1]
+        alone = [at for at, wave in enumerate(call.waves) if at and len(wave) == 1 and not self._turned()]
         joined = _Call.joined([*(left.put_off(alone) for left in self._uncounted), call])
         self._uncounted.clear()
         return joined
@@ -202,8 +201,9 @@ class CostModel(Ghost):
         else:
             if waves and not self.takes_along:
                 self.settle()
+            counted = self._with_left(call) if self.takes_along else call
             deepen(self.cost.depth, waves, name, self._take_along if self.takes_along else None)
-            self._exchange(self._with_left(call) if self.takes_along else call)
+            self._exchange(counted)
         for k, units in local.items():
             if any(ahead):
                 self.cost.units[k] += units

@@ -268,7 +268,7 @@ class Protocol:
         """Within, what was left goes on by a wave with each wave of a call of F_sign, before that is received.
 
         But for a later wave of a single message, from a party that waits for nobody: to go on then would be to wait for
-        the others. What was left with roles turned does; else its messages would overtake that one.
+        the others. If roles are turned in some of what was left, all of it does: messages of that come before this one.
         No other calls may be made.
         """
         self.takes_along = True

@@ -59,14 +59,14 @@ class Rep3(Protocol):
             super().pace()
 
     def take_along(self, waves: int = 1, every: bool = True) -> None:
-        """Let what was left go on by a wave, or only that with its roles turned, if it is time for it (`taking_along`).
+        """Let what was left go on by a wave, or only if roles are turned in some of it (`taking_along`).
 
         P0, whom a call makes wait for nothing, does so once for each wave of the others: then all parties send and
-        receive in one order.
+        receive in one order. All goes on or nothing: one call's messages would overtake another's.
         """
         if self.takes_along:
-            for _ in range(waves if self.waiting else 0):
-                self.waiting[:] = [r for r in self.waiting if not (every or r.turned) or r.go_on(self)]
+            for _ in range(waves if every or any(r.turned for r in self.waiting) else 0):
+                self.waiting[:] = [r for r in self.waiting if r.go_on(self)]
 
     def total(self, terms: list[Share]) -> Share:
         """Return the sum of results of calls; if any was left, written over the first when all have ended."""

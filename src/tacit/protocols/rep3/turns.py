@@ -101,7 +101,7 @@ class Running:
     early: bool = False
     """Whether this party is P0 in it: the others wait for what it sends first."""
     turned: bool = False
-    """Whether it is one of several, with their roles turned."""
+    """Whether it is one of three at least, with their roles turned."""
     wanted: tuple[Expected, ...] | None = None
     result: Any = None
     ended: bool = False
@@ -239,11 +239,12 @@ def seated(
     p: Rep3, some: list[tuple[int, int, int]], make: Callable[[Rep3, int, int], Steps[Any]]
 ) -> list[Running]:
     """Return the steps of pieces, each with its roles."""
-    seats = [p.turned(r) for r in range(3)] if len(some) > 1 else [p]
+    turned = len({r for r, _, _ in some}) > 1
+    seats = [p.turned(r) for r in range(3)] if turned else [p]
     early = [
         q.party.index == 0 and p.ring.width <= PATIENT_WIDTH for q in seats
     ]  # wider products begin at P1 and P2
-    return [Running(make(seats[r], low, high), early[r], len(some) > 1) for r, low, high in some]
+    return [Running(make(seats[r], low, high), early[r], turned) for r, low, high in some]
 
 
 def joined(shares: list[Share], shape: tuple[int, ...]) -> Share:
