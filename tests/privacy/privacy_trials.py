@@ -139,6 +139,17 @@ def mul_twice(s: Secrets) -> Program:
     return program
 
 
+def _mul_in_two_rings(s: Secrets) -> Program:
+    """Multiply, and once more in a narrower ring: that takes fresh masks, too."""
+
+    def program(p: Any, lab: Lab) -> Share:
+        x, y, q = lab.share(s[0]), lab.share(s[1]), p.over(Ring(1))
+        p.mul(x, y)
+        return q.mul(*(v.map(q.ring.low) for v in (y, x)))
+
+    return program
+
+
 def _matmul(s: Secrets) -> Program:
     def program(p: Any, lab: Lab) -> Share:
         def matrix(pair: Secrets, *shape: int) -> Share:
@@ -417,6 +428,10 @@ def _three(width: int) -> Setting:
 TRIALS = [
     *_table(_rep3, ("alice", "bob", "carol", "carl")),
     Trial("two products", _rep3(1), mul_twice, values(0, 2, 2), None),
+    *(
+        Trial("products in two rings", setting(2), _mul_in_two_rings, values(-1, 2, 2), None)
+        for setting in (_rep3, _two)
+    ),
     Trial("dot", _rep3(1), _dot, values(-1, 1, 4), lambda s: signed(s[0] * s[2] + s[1] * s[3], 1)),
     Trial("digit_ranks", _rep3(2), _digit_ranks, values(0, 2), lambda s: 0),
     Trial("digit_ranks of two bits", _rep3(1), _digit_ranks, values(0, 2, 2), lambda s: 0),

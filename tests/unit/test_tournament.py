@@ -66,7 +66,7 @@ def test_every_size_on_every_network(shape: tuple[int, int], network: Network) -
     assert np.array_equal(place, x.argmax(0))
 
 
-@pytest.mark.parametrize("network", [LOOPBACK, PRESETS["wan"]], ids=str)
+@pytest.mark.parametrize("network", [LOOPBACK, PRESETS["wan"], NETWORKS[-1]], ids=str)
 @pytest.mark.parametrize(("protocol", "width"), [("clear", 64), ("semi2k", 64), ("rep3", 128), ("rep3", 9)])
 def test_every_protocol_and_width(protocol: str, width: int, network: Network) -> None:
     x = np.random.default_rng(1).integers(-8, 9, (23, 4))
@@ -119,6 +119,17 @@ def test_the_first_of_equal_ones_in_groups_of_every_size(k: int, way: tuple[str,
                 lambda p, s, run=run, rest=rest, width=width: run(p, p.over(Ring(width)), s, BITS, *rest),
             )
             assert np.array_equal(found, x.argmax(0)), (rows, width)
+
+
+@pytest.mark.parametrize("rows", [5, 17, 129, 300])
+def test_numbers_of_rows_may_need_more_bits_than_differences(
+    rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "_tracing", lambda *_: (1 << 60, 2))
+    x = np.zeros((rows, 4), np.int64)
+    x[[rows - 1, rows - 2, 0, rows // 2], np.arange(4)] = 1
+    found = opened("rep3", 64, NETWORKS[-1], x, lambda p, s: places.greatest_place(p, s, 1))
+    assert np.array_equal(found, x.argmax(0))
 
 
 def test_ends_of_the_range_meet() -> None:
