@@ -6,7 +6,7 @@ memory (docs/decisions/0061).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from itertools import chain
 from typing import Any, NamedTuple
@@ -17,12 +17,16 @@ import numpy.typing as npt
 from tacit.core.blocks import put_together
 from tacit.core.protocol import Protocol
 from tacit.core.rows import inverse_places
-from tacit.core.share import Share, apart, join
+from tacit.core.share import Share, apart, join, stack_planes
 from tacit.gadgets import tournament as tm
 from tacit.gadgets.exchange import repeat
 
 Array = npt.NDArray[Any]
 Call = tuple[str, int, dict[str, Any]]
+
+
+Part = Callable[[int, int], Share]
+"""The seats of groups from one to another."""
 
 
 class Level(NamedTuple):
@@ -47,23 +51,26 @@ def stored(rows: int, levels: tuple[int, ...]) -> tuple[Array, Array, tuple[Leve
     sizes = [rows]
     for k in levels[:-1]:
         sizes.append(sum(tm.groups_of(sizes[-1], k)))
-    order, found = np.zeros(1, np.int64), list[Level]()
+    order: Array = np.zeros(1, np.uint32)
+    found = list[Level]()
     for n, k in zip(sizes[::-1], levels[::-1], strict=True):
         groups, alone = tm.groups_of(n, k)
-        row = (order[:groups] * k + np.arange(k)[:, None]).reshape(-1)
+        row = (order[:groups] * np.uint32(k) + np.arange(k, dtype=np.uint32)[:, None]).reshape(-1)
         if k * groups <= n:
-            order = np.append(row, n - 1) if alone else row
+            filled = order = np.append(row, np.uint32(n - 1)) if alone else row
             found.append(Level(k, groups, alone, None, None))
             continue
-        kept = np.flatnonzero(row < n - 1)
-        kept = np.append(kept, np.flatnonzero(row == n - 1))
-        order = row[kept]
-        at = np.empty(n, np.int64)
-        at[order] = np.arange(n)
-        found.append(Level(k, groups, alone, at[np.minimum(row, n - 1)], kept))
-    first = found.pop()
-    filled = order if first.seats is None else order[first.seats]
-    return order, filled, (first._replace(seats=None), *found[::-1])
+        kept = np.concatenate(
+            [np.flatnonzero(row < n - 1).astype(np.uint32), np.flatnonzero(row == n - 1).astype(np.uint32)]
+        )
+        order, filled = row[kept], np.minimum(row, np.uint32(n - 1))
+        seats = None
+        if n < rows:
+            at = np.empty(n, np.uint32)
+            at[order] = np.arange(n, dtype=np.uint32)
+            seats = at[filled]
+        found.append(Level(k, groups, alone, seats, kept))
+    return order, filled, tuple(found[::-1])
 
 
 def greatest_place(p: Protocol, x: Share, bits: int) -> Share:
@@ -143,16 +150,21 @@ Step = tuple[Share, tuple[Level, ...]]
 
 def _traced(p: Protocol, q: Protocol, x: Share, bits: int, levels: tuple[int, ...], joined: int) -> Share:
     """Find the rows' numbers from who won at each level, over the ring of q; so many levels are joined at a time."""
-    order, filled, found = stored(x.shape[0], levels)
-    x = tm.over(q, _taken(x, filled))
+    (rows, columns), (order, filled, found) = x.shape, stored(x.shape[0], levels)
     steps: list[Step] = []
-    for level in found:
-        seats, hots = _seats(x, level), list[Share]()
-        alone = [x[x.shape[0] - 1 :]] * level.alone
+    x_last = tm.over(q, x[rows - 1 :])
+    for i, level in enumerate(found):
+        at = filled if i else filled[: level.k * level.groups].reshape(level.k, level.groups)
+        some: Part = partial(_sliced, _seats(x, level)) if i else partial(_gathered, q, x, at)
+        shape, hots = (level.k, level.groups, columns), list[Share]()
         if level.groups + level.alone > 1:
-            x = put_together(level.groups + level.alone, chain(_noting(q, seats, bits, hots), alone))
+            x = put_together(
+                level.groups + level.alone, chain(_noting(q, shape, bits, some, hots), [x_last] * level.alone)
+            )
         else:
-            hots = [q.unpack(hot, gaps.shape) for _, gaps, hot in tm.met(q, seats, bits)]
+            hots = [q.unpack(hot, gaps.shape) for _, gaps, hot in tm.met(q, shape, bits, some)]
+        del some  # which holds all rows of the level below
+        x_last = x[x.shape[0] - 1 :]
         steps.append((_winners(p, join(hots, 1), level), (level,)))
     while len(steps) > 1:
         steps = _joined(p, steps, min(joined, len(steps)))
@@ -160,9 +172,21 @@ def _traced(p: Protocol, q: Protocol, x: Share, bits: int, levels: tuple[int, ..
     return _number(p, _taken(hot, inverse_places(order)))
 
 
-def _noting(p: Protocol, seats: Share, bits: int, hots: list[Share]) -> Iterator[Share]:
+def _gathered(q: Protocol, x: Share, at: Array, low: int, high: int) -> Share:
+    """Return the seats of some groups over the ring of q, from the rows of all where `at` says."""
+    return tm.over(q, _taken(x, at[:, low:high]))
+
+
+def _sliced(seats: Share, low: int, high: int) -> Share:
+    """Return the seats of some groups."""
+    return seats[:, low:high]
+
+
+def _noting(
+    p: Protocol, shape: tuple[int, ...], bits: int, seats: Part, hots: list[Share]
+) -> Iterator[Share]:
     """Give each block's greatest; add to `hots` which seats won."""
-    for part, gaps, hot in tm.met(p, seats, bits):
+    for part, gaps, hot in tm.met(p, shape, bits, seats):
         hots.append(p.unpack(hot, gaps.shape))
         yield tm.chosen(p, hot, gaps, part[-1])
 
@@ -197,24 +221,29 @@ def _joined(p: Protocol, steps: list[Step], count: int) -> list[Step]:
     """Join so many steps at a time, at the rows of the lowest: a row won there, and the one above it, and so on."""
     chunks = [steps[at : at + count] for at in range(0, len(steps), count)]
     kept = chunks.pop() if len(chunks[-1]) == 1 else []
-    planes: list[list[Share]] = [[] for _ in range(count)]
-    for chunk in chunks:
-        levels: tuple[Level, ...] = ()
-        for plane, (won, more) in zip(planes, chunk, strict=False):
-            for level in levels[::-1]:
-                won = won.map(partial(_below, level))
-            plane.append(won.reshape(won.size))
-            levels += more
-        for plane in planes[len(chunk) :]:
-            plane.append(p.constant_bits(np.ones(chunk[0][0].size, np.uint8)))
     sizes = [chunk[0][0].size for chunk in chunks]
-    rows = join(list(chain(*planes))).reshape(count, sum(sizes))
-    won = p.unpack(p.and_all(tm.packed(p, rows)), (sum(sizes),))
+    # Bytes of one plane at a time: all of them would be the most that is held.
+    planes = [
+        tm.packed(p, join([_seen_below(p, chunk, i) for chunk in chunks]).reshape(1, sum(sizes)))
+        for i in range(count)
+    ]
+    won = p.unpack(p.and_all(stack_planes(planes)), (sum(sizes),))
     made = [
         (part.reshape(*chunk[0][0].shape), tuple(chain(*(levels for _, levels in chunk))))
         for part, chunk in zip(apart(won, sizes), chunks, strict=True)
     ]
     return [*made, *kept]
+
+
+def _seen_below(p: Protocol, chunk: list[Step], i: int) -> Share:
+    """Return, for each row of a chunk's lowest step, who won at step i above it; all did where there is none."""
+    if i >= len(chunk):
+        return p.constant_bits(np.ones(chunk[0][0].size, np.uint8))
+    won = chunk[i][0]
+    for _, levels in chunk[:i][::-1]:
+        for level in levels[::-1]:
+            won = won.map(partial(_below, level))
+    return won.reshape(won.size)
 
 
 def _number(p: Protocol, hot: Share) -> Share:

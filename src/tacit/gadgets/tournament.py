@@ -8,7 +8,7 @@ while many rows are left, and large near the end, where rounds are what costs (d
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import chain
 from typing import Any
 
@@ -43,16 +43,17 @@ def greatest(p: Protocol, x: Share, bits: int) -> Share:
     """
     rows, columns = x.shape
     _, q, levels = cheapest(p, lambda q: plan(q, rows, columns, bits, 1), bits + ROOM, columns)
-    last, x = x[rows - 1 :], over(q, x)
-    lowest = x[rows - 1 :]
+    last = x[rows - 1 :]
+    lowest, wide = over(q, last), q is not p
     for k in levels:
         groups, alone = groups_of(rows, k)
         seats = _held(x, groups * k).reshape(
             k, groups, columns
         )  # of rows far apart: which of equal ones wins does not show
-        won = (chosen(q, hot, gaps, part[-1]) for part, gaps, hot in met(q, seats, bits))
-        x = put_together(groups + alone, chain(won, [x[rows - 1 :]] * alone))
-        rows = groups + alone
+        some = partial(_block, q, seats, wide)
+        won = (chosen(q, hot, gaps, part[-1]) for part, gaps, hot in met(q, seats.shape, bits, some))
+        x = put_together(groups + alone, chain(won, [lowest if wide else x[rows - 1 :]] * alone))
+        rows, wide = groups + alone, False
     return (x if q is p else p.add(lifted(p, q, q.sub(x, lowest)), last)).reshape(columns)
 
 
@@ -216,14 +217,26 @@ def meet(p: Protocol, seats: Share, bits: int) -> tuple[Share, Planes]:
     )
 
 
-def met(p: Protocol, seats: Share, bits: int) -> Iterator[tuple[Share, Share, Planes]]:
-    """Run the groups' comparisons, many in blocks (decision 0067); give each block's seats and what `_meet` says."""
-    k, groups, columns = seats.shape
+def met(
+    p: Protocol, shape: tuple[int, ...], bits: int, seats: Callable[[int, int], Share]
+) -> Iterator[tuple[Share, Share, Planes]]:
+    """Run the groups' comparisons, many in blocks (decision 0067); give each block's seats and what `meet` says.
+
+    For seats of a shape (k, groups, columns), of which `seats` gives those of groups from one to another: so no second
+    copy of all need be held.
+    """
+    k, groups, columns = shape
     step = max(1, elements(p.party.network) // max(1, columns * max(k, k * (k - 1) // 2)))
     for at in range(0, groups, step):
-        part = seats if step >= groups else seats[:, at : at + step]
+        part = seats(at, min(at + step, groups))
         gaps, hot = meet(p, part, bits)
         yield part, gaps, hot
+
+
+def _block(p: Protocol, seats: Share, wide: bool, low: int, high: int) -> Share:
+    """Return the seats of some groups, over the ring of p if they are of a wider one."""
+    part = seats if high - low == seats.shape[1] else seats[:, low:high]
+    return over(p, part) if wide else part
 
 
 def _winners(p: Protocol, met: Share, k: int) -> Planes:
