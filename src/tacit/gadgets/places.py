@@ -15,15 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tacit.core.blocks import put_together
-from tacit.core.protocol import Protocol
+from tacit.core.protocol import Call, Protocol
 from tacit.core.rows import inverse_places
 from tacit.core.share import Share, apart, join, stack_planes
 from tacit.gadgets import tournament as tm
 from tacit.gadgets.exchange import repeat
 
 Array = npt.NDArray[Any]
-Call = tuple[str, int, dict[str, Any]]
-
 
 Part = Callable[[int, int], Share]
 """The seats of groups from one to another."""
@@ -153,9 +151,13 @@ def _traced(p: Protocol, q: Protocol, x: Share, bits: int, levels: tuple[int, ..
     (rows, columns), (order, filled, found) = x.shape, stored(x.shape[0], levels)
     steps: list[Step] = []
     x_last = tm.over(q, x[rows - 1 :])
-    for i, level in enumerate(found):
-        at = filled if i else filled[: level.k * level.groups].reshape(level.k, level.groups)
-        some: Part = partial(_sliced, _seats(x, level)) if i else partial(_gathered, q, x, at)
+    for level in found:
+        some: Part
+        if level is found[0]:  # of the rows as they came, in the ring of p
+            at = filled[: level.k * level.groups].reshape(level.k, level.groups)
+            some = partial(_gathered, q, x, at)
+        else:
+            some = partial(tm.block, q, _seats(x, level), False)
         shape, hots = (level.k, level.groups, columns), list[Share]()
         if level.groups + level.alone > 1:
             x = put_together(
@@ -175,11 +177,6 @@ def _traced(p: Protocol, q: Protocol, x: Share, bits: int, levels: tuple[int, ..
 def _gathered(q: Protocol, x: Share, at: Array, low: int, high: int) -> Share:
     """Return the seats of some groups over the ring of q, from the rows of all where `at` says."""
     return tm.over(q, _taken(x, at[:, low:high]))
-
-
-def _sliced(seats: Share, low: int, high: int) -> Share:
-    """Return the seats of some groups."""
-    return seats[:, low:high]
 
 
 def _noting(

@@ -50,7 +50,7 @@ def greatest(p: Protocol, x: Share, bits: int) -> Share:
         seats = _held(x, groups * k).reshape(
             k, groups, columns
         )  # of rows far apart: which of equal ones wins does not show
-        some = partial(_block, q, seats, wide)
+        some = partial(block, q, seats, wide)
         won = (chosen(q, hot, gaps, part[-1]) for part, gaps, hot in met(q, seats.shape, bits, some))
         x = put_together(groups + alone, chain(won, [lowest if wide else x[rows - 1 :]] * alone))
         rows, wide = groups + alone, False
@@ -233,7 +233,7 @@ def met(
         yield part, gaps, hot
 
 
-def _block(p: Protocol, seats: Share, wide: bool, low: int, high: int) -> Share:
+def block(p: Protocol, seats: Share, wide: bool, low: int, high: int) -> Share:
     """Return the seats of some groups, over the ring of p if they are of a wider one."""
     part = seats if high - low == seats.shape[1] else seats[:, low:high]
     return over(p, part) if wide else part
