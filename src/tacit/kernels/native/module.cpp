@@ -40,6 +40,9 @@ bool has_avx512() {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
+bool has_ifma() {
+    return has_avx512() && __builtin_cpu_supports("avx512ifma") && __builtin_cpu_supports("avx512vnni");
+}
 bool has_amx() {
 #if defined(__linux__)
     if (!has_avx512() || !__builtin_cpu_supports("avx512vbmi")) return false;
@@ -58,6 +61,9 @@ bool has_amx() {
 const Target TARGETS[] = {
 #if defined(TACIT_HAS_AMX)
     {"amx", amx::kernels, amx::wave_kernels, has_amx},
+#endif
+#if defined(TACIT_HAS_IFMA)
+    {"ifma", ifma::kernels, ifma::wave_kernels, has_ifma},
 #endif
 #if defined(TACIT_HAS_AVX512)
     {"avx512", avx512::kernels, avx512::wave_kernels, has_avx512},

@@ -127,10 +127,11 @@ struct Kernels {
                      size_t length);
 };
 
-// One per compilation of target.cpp; amx replaces the products of avx512.
+// One per compilation of target.cpp; ifma and amx replace the products of avx512.
 namespace baseline { Kernels kernels(); }
 namespace avx2 { Kernels kernels(); }
 namespace avx512 { Kernels kernels(); }
+namespace ifma { Kernels kernels(); }
 namespace amx { Kernels kernels(); }
 
 // AES-128-CTR (aes_x86.cpp, aes_arm.cpp): null without the CPU's AES instructions; there is no table-based AES.

@@ -40,6 +40,7 @@ struct WaveKernels {
 namespace baseline { WaveKernels wave_kernels(); }
 namespace avx2 { WaveKernels wave_kernels(); }
 namespace avx512 { WaveKernels wave_kernels(); }
+namespace ifma { WaveKernels wave_kernels(); }
 namespace amx { WaveKernels wave_kernels(); }
 
 }  // namespace tacit

@@ -1,0 +1,127 @@
+// The register block of CPUs with AVX512-IFMA and VNNI (Ice Lake, Zen 4 and later). An element is a = a' + a" 2^52:
+//   ab mod 2^64 = lo(a'b') + (hi(a'b') + a"b' + a'b") 2^52, lo the lowest 52 bits of 104 and hi the others.
+// IFMA reads a' of a by itself and adds lo or hi to a sum. Of the rest only 12 bits count, so 12 bits of each factor do:
+// VNNI adds both products of 16-bit numbers at once. Five instructions for 16 products, vpmullq and vpaddq take eight.
+#pragma once
+
+#include <immintrin.h>
+
+#include "product.h"
+
+namespace tacit::TACIT_TARGET {
+namespace {
+
+struct Split {
+    using type = u64;
+    static constexpr size_t MR = 4, NR = 16, KC = 128, MC = 64 * MR, NC = 96 * NR, PAD = 1;
+    static constexpr size_t A_BYTES = 12 * MR, B_BYTES = 12 * NR;  // elements, and the 12 bits of both their parts
+
+    // The 12 bits of both parts, those of the lower part first for one factor and last for the other.
+    static __m512i low_first(__m512i x) {
+        const __m512i low = _mm512_and_si512(x, _mm512_set1_epi64(0xFFF));
+        return _mm512_or_si512(low, _mm512_slli_epi64(_mm512_srli_epi64(x, 52), 16));
+    }
+    static __m512i high_first(__m512i x) {
+        const __m512i low = _mm512_and_si512(x, _mm512_set1_epi64(0xFFF));
+        return _mm512_or_si512(_mm512_srli_epi64(x, 52), _mm512_slli_epi64(low, 16));
+    }
+    static void put_small(u8 *to, __m512i x) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i *>(to), _mm512_cvtepi64_epi32(x));
+    }
+
+    static void begin() {}
+    static void end() {}
+
+    // Packed: MR elements for each of k inner indices, then their bits.
+    static void pack_a(u8 *to, const u64 *a, const u64 *a2, Steps step, size_t rows, size_t k) {
+        u8 *small = to + 8 * MR * k;
+        for (size_t l = 0; l < k; l += LANES) {
+            const size_t inner = least(LANES, k - l);
+            V turned[MR];
+            if (step.inner == 1) {
+                V row[MR] = {};
+                for (size_t r = 0; r < rows; ++r) {
+                    row[r] = load(a + r * step.outer + l, inner);
+                    if (a2) row[r] = row[r] + load(a2 + r * step.outer + l, inner);
+                }
+                turn(turned, row);
+            } else {
+                alignas(64) u64 columns[LANES * MR] = {};
+                for (size_t i = 0; i < inner; ++i) {
+                    const size_t at = (l + i) * step.inner;
+                    fetch(columns + i * MR, a + at, a2 ? a2 + at : a2, step.outer, rows, MR);
+                }
+                for (size_t i = 0; i < MR; ++i) turned[i] = load(columns + i * LANES);
+            }
+            const size_t have = MR * inner;
+            for (size_t i = 0; i * LANES < have; ++i) {
+                const size_t at = MR * l + i * LANES, left = have - i * LANES;
+                store(reinterpret_cast<u64 *>(to) + at, turned[i], left);
+                const __mmask8 keep = __mmask8(left < LANES ? (1u << left) - 1 : 0xFF);
+                _mm512_mask_cvtepi64_storeu_epi32(small + 4 * at, keep, low_first(__m512i(turned[i])));
+            }
+        }
+    }
+
+    // Four rows of eight become eight rows of four.
+    static void turn(V *out, const V *in) {
+        const __m512i *r = reinterpret_cast<const __m512i *>(in);
+        const __m512i first = _mm512_set_epi64(11, 10, 3, 2, 9, 8, 1, 0), last = _mm512_set_epi64(15, 14, 7, 6, 13, 12, 5, 4);
+        const __m512i e01 = _mm512_unpacklo_epi64(r[0], r[1]), o01 = _mm512_unpackhi_epi64(r[0], r[1]);
+        const __m512i e23 = _mm512_unpacklo_epi64(r[2], r[3]), o23 = _mm512_unpackhi_epi64(r[2], r[3]);
+        for (size_t half = 0; half < 2; ++half) {
+            const __m512i even = _mm512_permutex2var_epi64(e01, half ? last : first, e23);
+            const __m512i odd = _mm512_permutex2var_epi64(o01, half ? last : first, o23);
+            out[2 * half] = V(_mm512_shuffle_i64x2(even, odd, 0x44));
+            out[2 * half + 1] = V(_mm512_shuffle_i64x2(even, odd, 0xEE));
+        }
+    }
+
+    // Packed for each inner index: NR elements, then their bits.
+    static void pack_b(u8 *to, const u64 *b, const u64 *b2, Steps step, size_t columns, size_t k) {
+        for (size_t l = 0; l < k; ++l, to += B_BYTES) {
+            u64 *const row = reinterpret_cast<u64 *>(to);
+            fetch(row, b + l * step.outer, b2 ? b2 + l * step.outer : b2, step.inner, columns, NR);
+            for (size_t j = 0; j < NR; j += LANES) put_small(to + 8 * NR + 4 * j, high_first(_mm512_load_si512(row + j)));
+        }
+    }
+    static void run(u64 *c, size_t ldc, const u8 *pa, const u8 *pb, size_t rows, size_t columns, size_t k) {
+        __m512i low[MR][2], high[MR][2], cross[MR];
+        for (size_t r = 0; r < MR; ++r) {
+            cross[r] = _mm512_setzero_si512();
+            for (size_t w = 0; w < 2; ++w) low[r][w] = high[r][w] = _mm512_setzero_si512();
+        }
+        const u8 *ps = pa + 8 * MR * k;
+        for (size_t l = 0; l < k; ++l, pa += 8 * MR, ps += 4 * MR, pb += B_BYTES) {
+            const __m512i y0 = _mm512_load_si512(pb), y1 = _mm512_load_si512(pb + 64), z = _mm512_load_si512(pb + 128);
+#pragma GCC unroll 8
+            for (size_t r = 0; r < MR; ++r) {
+                u64 whole;
+                u32 small;
+                memcpy(&whole, pa + 8 * r, sizeof whole);
+                memcpy(&small, ps + 4 * r, sizeof small);
+                const __m512i x = _mm512_set1_epi64((long long)whole);
+                low[r][0] = _mm512_madd52lo_epu64(low[r][0], x, y0);
+                low[r][1] = _mm512_madd52lo_epu64(low[r][1], x, y1);
+                high[r][0] = _mm512_madd52hi_epu64(high[r][0], x, y0);
+                high[r][1] = _mm512_madd52hi_epu64(high[r][1], x, y1);
+                cross[r] = _mm512_dpwssd_epi32(cross[r], _mm512_set1_epi32(int(small)), z);
+            }
+        }
+        for (size_t r = 0; r < rows; ++r) {
+            add_to(c + r * ldc, low[r][0], high[r][0], _mm512_castsi512_si256(cross[r]), columns);
+            if (columns > LANES)
+                add_to(c + r * ldc + LANES, low[r][1], high[r][1], _mm512_extracti64x4_epi64(cross[r], 1),
+                       columns - LANES);
+        }
+    }
+
+    static void add_to(u64 *c, __m512i low, __m512i high, __m256i cross, size_t n) {
+        const __m512i upper = _mm512_add_epi64(high, _mm512_cvtepu32_epi64(cross));
+        const V sum = V(_mm512_add_epi64(low, _mm512_slli_epi64(upper, 52)));
+        store(c, load(c, n) + sum, n);
+    }
+};
+
+}  // namespace
+}  // namespace tacit::TACIT_TARGET
