@@ -1,8 +1,8 @@
 """Which implementation of the kernels this process uses, and what it can say about it.
 
 ``TACIT_KERNELS`` is ``auto`` (native if it is there), ``native`` or ``reference``; ``TACIT_TARGET`` forces
-one of the native instruction sets: ``baseline``, ``avx2``, ``avx512``, ``ifma`` or ``amx``; ``TACIT_THREADS`` is the most
-threads that a native kernel uses, as many as the process has cores (``taskset`` counts) if it is not set.
+one of the native instruction sets: ``baseline``, ``avx2``, ``avx512``, ``ifma`` or ``amx``; ``TACIT_THREADS`` is the
+most threads that a native kernel uses, as many as the process has cores (``taskset`` counts) if it is not set.
 """
 
 from __future__ import annotations
