@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.rig.runner import machine
 
-from tacit import protocols, testing
+from tacit import kernels, protocols, testing
 from tacit.algebra.ring import Ring
 from tacit.array import functions, order
 from tacit.array.analyse import equation_kind, predict
@@ -41,7 +41,7 @@ from tacit.core.factors import Factors
 from tacit.core.party import handshake
 from tacit.core.rows import Column, index_ring
 from tacit.core.share import Share
-from tacit.core.timing import Curve, Machine, work
+from tacit.core.timing import PRODUCTS, Curve, Machine, load_machine, work
 from tacit.gadgets import separable, smooth
 from tacit.kernels import reuse_memory
 from tacit.net import stream
@@ -57,6 +57,8 @@ TWICE_FROM = 1 << 13
 """On so many elements it is data that caches hold or do not, on fewer it is code."""
 MOST_PASSES, LEAST_PASSES, WORTH = 100, 7, 1 << 19
 SIDES = (128, 256, 640, 1024)
+OTHER_SIDES, OTHER_PASSES = (128, 256, 384), 3
+"""Of products with instruction sets that this process would not choose, some of which take twenty times as long."""
 EQUATION_SIZES = (SIZES[0], 1 << 10, 1 << 14, 1 << 17)
 """Elements of equations."""
 INNER, COLUMNS, ATTRIBUTES = 256, 16, 100
@@ -224,6 +226,27 @@ def products(p: Any, side: int) -> dict[str, tuple[Call, int]]:
     }
 
 
+def by_target(p: Any) -> dict[str, Points]:
+    """Return what products take with other instruction sets of this processor, for processors that have no newer."""
+    found: dict[str, Points] = {}
+    if not kernels.info()["native"]:
+        return found
+    from tacit.kernels import _native
+
+    own = _native.target()
+    try:
+        for target in _native.targets():
+            _native.set_target(target)
+            for side in OTHER_SIDES if target != own else ():
+                some = {what: products(p, side)[what] for what in PRODUCTS}
+                took = _times(p, {what: call for what, (call, _) in some.items()}, OTHER_PASSES, True)
+                for what, (_, units) in some.items():
+                    found.setdefault(f"{what} {target}", []).append((units, took[what]))
+    finally:
+        _native.set_target(own)
+    return found
+
+
 def _times(p: Any, calls: dict[str, Call], passes: int, twice: bool) -> dict[str, float]:
     """Return processor seconds of each call, the median of some passes.
 
@@ -267,7 +290,8 @@ def _curves(p: Any) -> dict[str, Points]:
     # The rest of a product of matrices is the reading of its operands.
     macs = Machine({"mul": tuple(found["products"])})
     found["operands"] = [(n, s - macs.processor("mul", n * COLUMNS)) for n, s in found["operands"]]
-    return found | _glue(p, found)
+    own = {f"{what} {kernels.info()['target']}": found[what] for what in PRODUCTS}
+    return found | own | by_target(p) | _glue(p, found)
 
 
 def _glue(p: Any, curves: dict[str, Points]) -> dict[str, Points]:
@@ -385,10 +409,14 @@ def main() -> int:
     )
     parser.add_argument("--rounds", type=int, default=3, help="measure so often; medians are kept")
     args = parser.parse_args()
+    known = load_machine(args.out).curves if args.out.exists() else {}
     every = [measure() for _ in range(args.rounds)]
     about = machine()
     source = f"{about['processor']}, {about['date']}, `./dev bench calibrate`"
-    made = Machine(combined([curves for curves, _ in every]), source=source)
+    found = combined([curves for curves, _ in every])
+    # What this processor has no instructions for stays as it was measured elsewhere.
+    others = {what: curve for what, curve in known.items() if what.startswith(PRODUCTS) and what not in found}
+    made = Machine(found | others, source=source)
     wake_s = waking(made, statistics.median(seconds for _, seconds in every))
     made = replace(made, wake_s=float(f"{wake_s:.2g}"))
     content = made.content()

@@ -166,6 +166,22 @@ def test_the_packages_calibration_has_a_time_for_every_functionality() -> None:
         assert all(machine.processor(name, 1000) > 0 for name in protocols.load(protocol).cards)
 
 
+def test_products_count_by_the_instruction_set_that_multiplies() -> None:
+    curves = {
+        "mul": taking(0.5),
+        "products": taking(1.0),
+        "products old": taking(9.0),
+        "public products": taking(2.0),
+    }
+    old, new = (Machine(curves).with_target(target) for target in ("old", "new"))
+    assert [old.processor(k, 1) for k in ("products", "public products", "mul")] == [9.0, 2.0, 0.5]
+    assert new == Machine(curves)
+    known = default_machine().with_target("avx2").curves
+    assert (
+        known["products"] == known["products avx2"] != default_machine().with_target("amx").curves["products"]
+    )
+
+
 def test_products_with_vectors_and_of_matrices_count_by_what_they_read_and_multiply() -> None:
     model = CostModel("rep3", protocols.load("rep3").cards, nowhere(("a", "b", "c")), Ring(64), machine=IDLE)
     model.matmul(ghost((30, 20)), ghost((20, 1)))

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from tacit import kernels
 from tacit.errors import DataError, UsageError
 
 MOST_US = 60_000_000
@@ -99,6 +100,8 @@ def load_network(path: str | Path) -> Network:
 # -- processors ------------------------------------------------------------------------------------------------
 
 
+PRODUCTS = ("products", "public products")
+"""Curves that a calibration has for each instruction set of the kernels too, the name of which follows."""
 Curve = tuple[tuple[float, float], ...]
 """Units of work and the processor seconds of one call on so many: pairs in ascending order, straight lines between."""
 
@@ -128,6 +131,13 @@ class Machine:
         at = max(1, min(bisect_left(curve, (units,)), len(curve) - 1))
         (low, first), (high, last) = curve[at - 1], curve[at]
         return first + max(0.0, units - low) * (last - first) / (high - low)
+
+    def with_target(self, target: str) -> Machine:
+        """Return the machine with the products of an instruction set, where they are known: these differ most."""
+        own = {
+            what: self.curves[f"{what} {target}"] for what in PRODUCTS if f"{what} {target}" in self.curves
+        }
+        return replace(self, curves={**self.curves, **own})
 
     def content(self) -> dict[str, Any]:
         """Return the numbers for a file."""
@@ -167,8 +177,9 @@ def load_machine(path: str | Path) -> Machine:
 
 @cache
 def default_machine() -> Machine:
-    """Return the calibration that the package brings."""
-    return _machine(json.loads((files("tacit.core") / "machine.json").read_text(encoding="utf-8")))
+    """Return the calibration that the package brings, with the products of this process's kernels."""
+    found = _machine(json.loads((files("tacit.core") / "machine.json").read_text(encoding="utf-8")))
+    return found.with_target(kernels.info()["target"])
 
 
 def _machine(found: Any) -> Machine:
