@@ -14,7 +14,7 @@ from bench.rig.floor import drawn, products
 from bench.rig.live import live_shares
 from bench.rig.party import Array, Engine
 
-from tacit import protocols
+from tacit import kernels, protocols
 from tacit.algebra.ring import Ring
 from tacit.array.analyse import predict
 from tacit.array.interpret import Trace
@@ -157,6 +157,7 @@ class Tacit(Engine):
         model = cost(self.program, self.network)
         return {
             "network": self.network.content(),
+            "kernels": kernels.info()["target"],
             "predicted_seconds": model.seconds,
             "predicted_cpu": sum(model.working.values()),
             "predicted_rounds": model.rounds,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -413,6 +414,8 @@ def write(folder: Path, note: str, page: Path = PAGE) -> None:
     loads = [e.get("load", r.get("load_before", 0.0)) for e, r in runs]
     commits = sorted({e.get("commit", r.get("commit", "")) for e, r in runs} - {""})
     dates = sorted({e.get("taken", r.get("taken", ""))[:10] for e, r in runs} - {""})
+    ours = {n: {w: r["engines"].get("tacit", {}) for w, r in found.items()} for n, found in results.items()}
+    kinds = Counter(e.get("kernels", "not recorded") for found in ours.values() for e in found.values() if e)
     if where and loads:
         when = " to ".join(dict.fromkeys((dates[0], dates[-1])))
         which = f"{'commit' if len(commits) == 1 else 'commits'} {', '.join(commits)}"
@@ -420,7 +423,8 @@ def write(folder: Path, note: str, page: Path = PAGE) -> None:
             f"{where['processor']}, {where['cores']} cores that all three parties share, {where['memory_gib']} GiB; "
             f"{where['system']}, Python {where['python']}, NumPy {where['numpy']}. Taken {when} "
             f"with Tacit at {which}. Load average before each workload: {min(loads):.1f} to {max(loads):.1f}, of "
-            "which the benchmark's own processes are part.",
+            "which the benchmark's own processes are part. "
+            f"Instruction set of Tacit's kernels: {', '.join(f'{t} in {n} rows' for t, n in kinds.most_common())}.",
             "",
         ]
     lines += ["`./dev bench peers` makes the peers' environments from the package index and takes all of this again; "
@@ -451,7 +455,6 @@ def write(folder: Path, note: str, page: Path = PAGE) -> None:
             CORES,
             *(line for n in numbers for line in scaling(folder, n)),
         ]
-    ours = {n: {w: r["engines"].get("tacit", {}) for w, r in found.items()} for n, found in results.items()}
     lines += prediction.section(ours)
     lines += ["## How it is measured", METHOD]
     if any(results[n] for n in results if n != "loopback"):

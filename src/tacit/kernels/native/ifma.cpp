@@ -1,4 +1,4 @@
-// The products of CPUs with AVX512-IFMA and VNNI; all else is that of avx512.
+// The products of Intel's CPUs with AVX512-IFMA and VNNI; all else is that of avx512.
 #include "product_ifma.h"
 #include "right.h"
 
