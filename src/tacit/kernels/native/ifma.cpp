@@ -7,7 +7,9 @@ namespace tacit::TACIT_TARGET {
 Kernels kernels() {
     Kernels k = avx512::kernels();
     k.narrow.product = product<Split, Split>;
+    k.wide.product = product<SplitWide, SplitWide>;
     k.narrow.prepared = Choose<Split, Split, u64>::table();
+    k.wide.prepared = Choose<SplitWide, SplitWide, u128>::table();
     return k;
 }
 

@@ -123,5 +123,79 @@ struct Split {
     }
 };
 
+// Elements of 128 bits, a = a0 + a1 2^52 + a2 2^104, are multiplied as three sums with the weights 1, 2^52 and 2^104:
+//   lo(a0b0),  hi(a0b0) + lo(a0b1) + lo(a1b0),  hi(a0b1) + hi(a1b0) + lo(a1b1) + lo(a0b2) + lo(a2b0).
+// The first two must not wrap: each of KC inner indices adds less than 3 * 2^52. Of the third 24 bits count.
+struct SplitWide {
+    using type = u128;
+    static constexpr size_t MR = 4, NR = 16, KC = 128, MC = 32 * MR, NC = 48 * NR, PAD = 1, LIMBS = 3;
+    static constexpr size_t A_BYTES = 8 * LIMBS * MR, B_BYTES = 8 * LIMBS * NR;
+    static_assert(3 * KC < 1 << 12, "sums of limbs stay below 2^64");
+
+    static void begin() {}
+    static void end() {}
+
+    // Limbs of `count` elements, those of one weight next to each other; IFMA reads the lower 52 bits of each.
+    static void limbs(u64 *to, const u128 *x, size_t count) {
+        for (size_t i = 0; i < count; ++i) {
+            to[i] = x[i].lo;
+            to[count + i] = x[i].lo >> 52 | x[i].hi << 12;
+            to[2 * count + i] = x[i].hi >> 40;
+        }
+    }
+    template <size_t N>
+    static void pack(u8 *to, const u128 *x, const u128 *x2, size_t across, size_t along, size_t have, size_t k) {
+        for (size_t l = 0; l < k; ++l, to += 8 * LIMBS * N) {
+            u128 row[N];
+            fetch(row, x + l * along, x2 ? x2 + l * along : x2, across, have, N);
+            limbs(reinterpret_cast<u64 *>(to), row, N);
+        }
+    }
+    static void pack_a(u8 *to, const u128 *a, const u128 *a2, Steps step, size_t rows, size_t k) {
+        pack<MR>(to, a, a2, step.outer, step.inner, rows, k);
+    }
+    static void pack_b(u8 *to, const u128 *b, const u128 *b2, Steps step, size_t columns, size_t k) {
+        pack<NR>(to, b, b2, step.inner, step.outer, columns, k);
+    }
+    static void run(u128 *c, size_t ldc, const u8 *pa, const u8 *pb, size_t rows, size_t columns, size_t k) {
+        __m512i s[MR][NR / LANES][LIMBS];
+        for (size_t r = 0; r < MR; ++r)
+            for (size_t w = 0; w < NR / LANES; ++w)
+                for (size_t i = 0; i < LIMBS; ++i) s[r][w][i] = _mm512_setzero_si512();
+        for (size_t l = 0; l < k; ++l, pa += A_BYTES, pb += B_BYTES) {
+            const u64 *a = reinterpret_cast<const u64 *>(pa), *b = reinterpret_cast<const u64 *>(pb);
+#pragma GCC unroll 2
+            for (size_t w = 0; w < NR / LANES; ++w) {
+                __m512i y[LIMBS];
+#pragma GCC unroll 3
+                for (size_t i = 0; i < LIMBS; ++i) y[i] = __m512i(load(b + i * NR + w * LANES));
+#pragma GCC unroll 4
+                for (size_t r = 0; r < MR; ++r) {
+                    __m512i *const t = s[r][w];
+                    const __m512i x0 = __m512i(all(a[r])), x1 = __m512i(all(a[MR + r])), x2 = __m512i(all(a[2 * MR + r]));
+                    t[0] = _mm512_madd52lo_epu64(t[0], x0, y[0]);
+                    t[1] = _mm512_madd52hi_epu64(t[1], x0, y[0]);
+                    t[2] = _mm512_madd52hi_epu64(t[2], x0, y[1]);
+                    t[1] = _mm512_madd52lo_epu64(t[1], x0, y[1]);
+                    t[2] = _mm512_madd52hi_epu64(t[2], x1, y[0]);
+                    t[1] = _mm512_madd52lo_epu64(t[1], x1, y[0]);
+                    t[2] = _mm512_madd52lo_epu64(t[2], x1, y[1]);
+                    t[2] = _mm512_madd52lo_epu64(t[2], x0, y[2]);
+                    t[2] = _mm512_madd52lo_epu64(t[2], x2, y[0]);
+                }
+            }
+        }
+        for (size_t r = 0; r < rows; ++r)
+            for (size_t w = 0; w * LANES < columns; ++w) {
+                u64 sum[LIMBS][LANES];
+                for (size_t i = 0; i < LIMBS; ++i) store(sum[i], V(s[r][w][i]));
+                for (size_t j = 0; j < LANES && w * LANES + j < columns; ++j) {
+                    u128 &to = c[r * ldc + w * LANES + j];
+                    to = put(num(to) + sum[0][j] + (Int(sum[1][j]) << 52) + (Int(sum[2][j]) << 104));
+                }
+            }
+    }
+};
+
 }  // namespace
 }  // namespace tacit::TACIT_TARGET
