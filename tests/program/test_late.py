@@ -12,7 +12,7 @@ import pytest
 import tacit
 from tacit.algebra.ring import Ring
 from tacit.array import functions as fn
-from tacit.array import runtime
+from tacit.array import scales
 from tacit.array.analyse import nowhere, predict
 from tacit.array.interpret import Trace, reveal
 from tacit.array.late import late
@@ -131,7 +131,7 @@ def test_same_answers_at_the_cost_that_was_predicted(
 
     got, rounds = run()
     assert all(np.allclose(got[k], v, atol=16 * 2.0**-fmt.frac_bits) for k, v in want.items())
-    monkeypatch.setattr(runtime, "late", lambda *_: frozenset())
+    monkeypatch.setattr(scales, "late", lambda *_: frozenset())
     before, other = run()
     assert rounds < other if network in PRESETS.values() else rounds <= other
     assert all(np.allclose(got[k], v, atol=16 * 2.0**-fmt.frac_bits) for k, v in before.items())

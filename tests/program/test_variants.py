@@ -241,7 +241,7 @@ def test_a_loop_takes_as_long_as_its_iterations() -> None:
         return trace.program()
 
     seconds = [
-        predict(looped(t), "rep3", Format(64, 16), OWNERS, OWNERS, network=WAN).seconds for t in (1, 2, 3, 9)
+        predict(looped(t), "rep3", Format(64, 16), OWNERS, OWNERS, network=WAN).seconds for t in (2, 4, 6, 18)
     ]
     assert seconds[3] - seconds[2] == pytest.approx(6 * (seconds[2] - seconds[1]), rel=0.01)
 

@@ -7,7 +7,8 @@ operation once, and takes the results apart.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tacit.array.late import of_one_role, signs
@@ -33,6 +34,7 @@ ELEMENTS = 1 << 12
 OPENED = 1 << 16
 """Most that are opened at once."""
 Key = tuple[Any, ...]
+EMPTY: Mapping[int, int] = MappingProxyType({})
 
 
 def key(eqn: Eqn, ins: Sequence[Aval], outs: Sequence[Aval]) -> Key | None:
@@ -60,11 +62,12 @@ def most(eqn: Eqn) -> int:
 
 
 def groups(
-    program: Program, avals: dict[int, Aval], p: Protocol, fmt: Format, late: Container[int] = ()
+    program: Program, avals: dict[int, Aval], p: Protocol, fmt: Format, extra: Mapping[int, int] = EMPTY
 ) -> Iterator[list[Eqn]]:
     """Yield the equations in order: those next to each other that are worked on side by side in one list.
 
-    Comparisons that round what they read, the `late` variables (decision 0073), go with their like.
+    Comparisons that round what they read, as it has `extra` fractional bits (decision 0073), go with their like, and
+    so do results that have some.
     """
     group: list[Eqn] = []
     common: Key | None = None
@@ -72,9 +75,9 @@ def groups(
     room = _Room(p, fmt)
     for eqn in program.eqns:
         ins, outs = [avals[v] for v in eqn.ins], [avals[v] for v in eqn.outs]
-        own, rounded = key(eqn, ins, outs), any(v in late for v in eqn.ins)
+        own, rounded = key(eqn, ins, outs), any(v in extra for v in eqn.ins)
         if own is not None:
-            own = (*own, rounded)
+            own = (*own, rounded, extra.get(eqn.outs[0], 0))
         if (
             own is None
             or own != common

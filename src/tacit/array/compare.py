@@ -123,10 +123,10 @@ class _Ask:
         x, y = v if len(v) == 2 else (v[0], None)
         other = Aval((), x.aval.kind, 0, 0) if y is None else y.aval
         bits = difference_bits([x.aval, other], rt.f)
-        if y is not None and y.late:
+        if y is not None and y.extra:
             x, y, want = y, x, [_TURNED.get(name, name) for name in want]
-        if y is not None and x.late:
-            fine = rt.fine(x) if lw.zero(y) else rt.p.sub(rt.fine(x), rt.fine(y))
+        if y is not None and x.extra:
+            fine = rt.held(x) if lw.zero(y) else rt.p.sub(rt.held(x), rt.finer(y, rt.f))
             fine = fine.reshape(fine.size)
             return cls(want, rt.p.narrowed(fine, rt.f), bits, x, y, fine)
         d = rt.share(x) if y is None else lw.sub(rt, [x, y], [], {})[0]
@@ -288,7 +288,8 @@ def _weigh_error(i: list[Aval], o: list[Aval], p: Params, k: int, f: int) -> tup
 def _weigh_lower(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) -> list[Share]:
     """Σ w·b; what is public of it is added up in the clear."""
     ring, weights = rt.ring, params["weights"]
-    encode = (lambda a: ring.encode_floats(a, rt.f)) if outs[0].kind == "fixed" else ring.encode_ints
+    bits = rt.f + rt.rounding.extra
+    encode = (lambda a: ring.encode_floats(a, bits)) if outs[0].kind == "fixed" else ring.encode_ints
     secret = [i for i, x in enumerate(v) if x.aval.where != PUBLIC]
     planes, units = stack_planes([rt.p.pack(rt.share(v[i])) for i in secret]), encode(weights[secret])
     if ring.width <= 64 and rt.p.offers("combine"):

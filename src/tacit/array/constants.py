@@ -94,7 +94,7 @@ def multiply(
 
     `product` multiplies a share with an encoded constant; each result adds up `terms` products.
     """
-    x = rt.share(secret)
+    x = rt.held(secret)
     if terms == 1 and public.aval.shape == secret.aval.shape:
         public = once(public)
     if public.aval.kind != "fixed":
@@ -109,10 +109,11 @@ def multiply(
     if drop:
         x = rt.rescale(x, drop)
         rt.p.settle()
-    frac = (rt.f if secret.aval.kind == "fixed" else 0) - drop
+    frac = (rt.f if secret.aval.kind == "fixed" else 0) + secret.extra - drop
+    kept = rt.f + rt.rounding.extra
 
     def part(t: int, encoded: Array) -> Share:
-        return rt.rescale(product(x, encoded if public.exact else rt.p.agree(encoded)), frac + t - rt.f)
+        return rt.rescale(product(x, encoded if public.exact else rt.p.agree(encoded)), frac + t - kept)
 
     if len(factors) == 1:
         return part(*factors[0])

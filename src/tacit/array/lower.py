@@ -70,7 +70,7 @@ def mul(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]
     if _public(y):
         return [constants.multiply(rt, y, x, rt.p.mul_public)]
     both = x.aval.kind == y.aval.kind == "fixed"
-    return [(rt.mul if both else rt.p.mul)(rt.share(x), rt.share(y))]
+    return [rt.mul(*rt.factors(x, y)) if both else rt.p.mul(rt.share(x), rt.share(y))]
 
 
 def matmul(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
@@ -82,8 +82,7 @@ def matmul(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Sha
         terms = x.aval.shape[-1]
         return [constants.multiply(rt, public, secret, lambda s, c: rt.p.matmul_public(s, c, left), terms)]
     both = x.aval.kind == y.aval.kind == "fixed"
-    a, b = rt.share(x), rt.share(y)
-    return [(rt.matmul if both else rt.p.matmul)(a, b)]
+    return [rt.matmul(*rt.factors(x, y)) if both else rt.p.matmul(rt.share(x), rt.share(y))]
 
 
 def sum_(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
@@ -169,7 +168,8 @@ def convert(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Sh
     a, share = v[0].aval, rt.share(v[0])
     if a.kind == "bool":
         share = rt.p.to_arith(rt.p.pack(share)).reshape(*a.shape)
-    return [rt.p.shl(share, rt.f) if outs[0].kind == "fixed" and a.kind != "fixed" else share]
+    bits = rt.f + rt.rounding.extra if outs[0].kind == "fixed" and a.kind != "fixed" else 0
+    return [rt.p.shl(share, bits) if bits else share]
 
 
 def floor(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:

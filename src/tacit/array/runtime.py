@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from tacit.array import beside, compare, constants, streams
 from tacit.array.bounds import scale_of
-from tacit.array.late import LINEAR, late
 from tacit.array.loop import infer_once, scan_types, split
 from tacit.array.ops import join_where, kind_dtype, table
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Input, Program, owned
+from tacit.array.scales import SUMS, USUAL, Rounding, scales
 from tacit.array.streams import Rows
 from tacit.array.together import SHARING, Waiting, is_shared_at_once, shared_ahead
 from tacit.core.protocol import Protocol
@@ -56,8 +56,8 @@ class Value:
     """How a constant was multiplied last: the bounds of the other factor, and its parts."""
     one: Value | None = None
     """A number that an array repeats, as an array of one element (`constants.once`)."""
-    late: bool = False
-    """Whether the share has 2f fractional bits, which whoever compares it rounds (decision 0073)."""
+    extra: int = 0
+    """Fractional bits of the share beyond the format's: whoever reads it rounds (decisions 0073, 0075)."""
 
 
 @dataclass(slots=True)
@@ -80,8 +80,8 @@ class _Step:
     """Whether calls that were left must end before it."""
     left: bool
     """Whether its own may be left."""
-    late: bool
-    """Whether its results keep 2f fractional bits."""
+    rounding: Rounding
+    """How its results are held."""
     shared: tuple[int, ...]
     """Owners' values that are shared before it, in one round."""
     kept: list[Value] | None = None
@@ -120,8 +120,8 @@ class Runtime:
     progress: Callable[[int, int], None] | None = None
     sees_all: bool = False
     """Whether this runtime stands for every recipient: a check in the clear."""
-    late: bool = False
-    """Whether products keep 2f fractional bits now."""
+    rounding: Rounding = USUAL
+    """How the results of the equation that runs are held."""
     _plans: dict[int, _Plan] = field(default_factory=dict, repr=False)
 
     @property
@@ -177,7 +177,7 @@ class Runtime:
                     self.p.settle()
                 if step.shared:
                     self.share_together([env[v] for v in step.shared])
-                self.late = step.late
+                self.rounding = step.rounding
                 if summed is not None:
                     results = [Value(step.outs[0], summed, None, False)]
                 elif step.left:
@@ -195,6 +195,7 @@ class Runtime:
                 del env[var]
             if progress is not None:
                 progress(at + 1, len(plan.steps))
+        self.rounding = USUAL
         self.p.settle()
         return [env[v] for v in program.outputs]
 
@@ -206,16 +207,17 @@ class Runtime:
         steps = []
         waiting = Waiting()
         known: set[int] = set()  # of the text alone
-        ahead, fine = shared_ahead(program, avals), late(program, avals, self.p, self.fmt)
+        ahead, how = shared_ahead(program, avals), scales(program, avals, self.p, self.fmt)
+        extra = {v: r.extra for v, r in how.items() if r.extra}
         at = 0
-        for group in beside.groups(program, avals, self.p, self.fmt, fine):
+        for group in beside.groups(program, avals, self.p, self.fmt, extra):
             fixed = group[0].op not in ("reveal", "scan") and known.issuperset(group[0].ins)
             if fixed:
                 known.update(group[0].outs)
             # What is worked on side by side sends messages, and is not left: the first of it ends all that waits.
-            ends, left = waiting.take(
-                group[0], *([avals[v] for v in vs] for vs in (group[0].ins, group[0].outs))
-            )
+            rounding = how.get(group[0].outs[0], USUAL)
+            first, made = ([avals[v] for v in vs] for vs in (group[0].ins, group[0].outs))
+            ends, left = waiting.take(group[0], first, made, rounding.quiet)
             eqn, row = beside.as_one(group, avals) if len(group) > 1 else (group[0], [])
             outs = [avals[v] for v in eqn.outs]
             here = slice(at, at + len(group))
@@ -231,7 +233,7 @@ class Runtime:
                     fixed=fixed and sum(a.size for a in outs) <= KEPT_ELEMENTS,
                     ends=ends,
                     left=left,
-                    late=eqn.outs[0] in fine,
+                    rounding=rounding,
                     shared=tuple(v for values in ahead[here] for v in values),
                     text=frozenset(i for i, column in places if known.issuperset(column)),
                 )
@@ -239,8 +241,8 @@ class Runtime:
             at += len(group)
         if len(self._plans) >= KEPT_PLANS:
             self._plans.clear()
-        made = self._plans[id(program)] = _Plan(program, ins, avals, steps)
-        return made
+        plan = self._plans[id(program)] = _Plan(program, ins, avals, steps)
+        return plan
 
     def step(self, eqn: Eqn, ins: list[Value], outs: list[Aval]) -> list[Value]:
         """Run one equation."""
@@ -263,10 +265,13 @@ class Runtime:
         assert op.lower is not None
         if eqn.op in SHARING:
             self._share_owners(ins)
-        if self.late and eqn.op in LINEAR:
-            ins = [Value(replace(v.aval, where=SECRET), None, self.fine(v)) for v in ins]
+        extra = self.rounding.extra
+        if self.rounding.done:
+            return [Value(outs[0], None, v.share) for v in ins if v.aval.where == SECRET]
+        if eqn.op in SUMS and (extra or any(v.extra for v in ins)):
+            ins = [Value(replace(v.aval, where=SECRET), None, self.finer(v, extra)) for v in ins]
         shares = op.lower(self, ins, outs, eqn.params)
-        return [Value(a, None, s, late=self.late) for a, s in zip(outs, shares, strict=True)]
+        return [Value(a, None, s, extra=extra) for a, s in zip(outs, shares, strict=True)]
 
     def _beside(self, step: _Step, ins: list[Value]) -> list[Value]:
         """Work on equations side by side: on all their elements in a row, as one."""
@@ -286,8 +291,11 @@ class Runtime:
                     step.joined[i] = joined
             operands.append(joined)
         (whole,) = self.step(step.eqn, operands, step.row)
-        parts = apart(self.share(whole), [a.size for a in step.outs])
-        return [Value(a, None, s.reshape(*a.shape)) for a, s in zip(step.outs, parts, strict=True)]
+        parts = apart(self.held(whole), [a.size for a in step.outs])
+        extra = self.rounding.extra
+        return [
+            Value(a, None, s.reshape(*a.shape), extra=extra) for a, s in zip(step.outs, parts, strict=True)
+        ]
 
     def _in_a_row(self, values: list[Value]) -> Value:
         """Return the elements of several values in a row."""
@@ -373,7 +381,7 @@ class Runtime:
 
     def share(self, v: Value) -> Share:
         """Return shares of a value; an owner's value is shared on first use, once."""
-        assert not v.late  # whoever reads such a value takes it by `fine`
+        assert not v.extra  # whoever reads such a value takes it by `held` or `finer`
         if v.share is None:
             if v.aval.where == PUBLIC:
                 made = self.p.constant_bits(self.public_bits(v)) if v.aval.kind == "bool" else None
@@ -428,24 +436,44 @@ class Runtime:
             return np.zeros(v.aval.shape, np.uint8)
         return np.asarray(v.data).astype(np.uint8)
 
-    def fine(self, v: Value) -> Share:
-        """Return shares of a fixed-point value with 2f fractional bits."""
-        if v.late:
-            assert v.share is not None
-            return v.share
+    def held(self, v: Value) -> Share:
+        """Return shares of a value as it is held, whatever its fractional bits."""
+        if not v.extra:
+            return self.share(v)
+        assert v.share is not None
+        return v.share
+
+    def finer(self, v: Value, extra: int) -> Share:
+        """Return shares of a fixed-point value with so many extra fractional bits, at least as many as it has."""
         if v.aval.where == PUBLIC:
-            return self.p.constant(self.ring.shl(self.encode(v), self.f))
-        return self.p.shl(self.share(v), self.f)
+            return self.p.constant(self.ring.shl(self.encode(v), extra))
+        return self.p.shl(self.held(v), extra - v.extra) if extra > v.extra else self.held(v)
+
+    def factors(self, x: Value, y: Value) -> tuple[Share, Share]:
+        """Return shares of what a product multiplies, the smaller times the public number that the product takes."""
+        a, b = self.held(x), self.held(y)
+        if (times := self.rounding.times) == 1:
+            return a, b
+        number = self.ring.constant(times)
+        return (a, self.p.mul_public(b, number)) if b.size <= a.size else (self.p.mul_public(a, number), b)
+
+    @property
+    def drop(self) -> int:
+        """Bits that a product of two fixed-point secrets loses."""
+        return self.f if self.rounding.drop is None else self.rounding.drop
 
     def mul(self, x: Share, y: Share) -> Share:
         """Product of fixed-point shares, rounded unless what reads it does that."""
-        if not self.late:
-            return self.p.mul_trunc(x, y, self.f)
-        return self.p.mul_early(x.reshape(x.size), y.reshape(y.size)).reshape(*x.shape)
+        if self.drop:
+            return self.p.mul_trunc(x, y, self.drop)
+        form = self.p.mul_early if self.rounding.early else self.p.mul
+        return form(x.reshape(x.size), y.reshape(y.size)).reshape(*x.shape)
 
     def matmul(self, x: Matrix, y: Matrix) -> Share:
         """Product of fixed-point matrices, rounded unless what reads it does that."""
-        return self.p.matmul_early(x, y) if self.late else self.p.matmul_trunc(x, y, self.f)
+        if self.drop:
+            return self.p.matmul_trunc(x, y, self.drop)
+        return self.p.matmul_early(x, y) if self.rounding.early else self.p.matmul(x, y)
 
     def rescale(self, x: Share, g: int) -> Share:
         """Divide by 2^g, or multiply by 2^−g."""

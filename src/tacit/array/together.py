@@ -86,10 +86,15 @@ class Waiting:
     outs: set[int] = field(default_factory=set)
     elements: int = 0
 
-    def take(self, eqn: Eqn, ins: Sequence[Aval], outs: Sequence[Aval]) -> tuple[bool, bool]:
-        """Return whether all that waits must end before an equation, and whether its own calls may be left."""
-        left, size = patient(eqn, ins, outs), sum(a.size for a in outs)
-        talks = _talks(eqn, ins, outs)
+    def take(
+        self, eqn: Eqn, ins: Sequence[Aval], outs: Sequence[Aval], quiet: bool = False
+    ) -> tuple[bool, bool]:
+        """Return whether all that waits must end before an equation, and whether its own calls may be left.
+
+        Of a `quiet` one no message is left (`scales`).
+        """
+        left, size = not quiet and patient(eqn, ins, outs), sum(a.size for a in outs)
+        talks = not quiet and _talks(eqn, ins, outs)
         ends = bool(self.outs) and (
             not self.outs.isdisjoint(eqn.ins)
             or (talks and not left)

@@ -272,9 +272,9 @@ def _lower(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) -> lis
 
         public, secret = (x, w) if left else (w, x)
         return [constants.multiply(rt, public, secret, product, sizes.terms()[1])]
-    a, b = windows(rt.share(x)), kernels(rt.share(w))
     both = x.aval.kind == w.aval.kind == "fixed"
-    made = (rt.matmul if both else rt.p.matmul)(a, b)
+    a, b = rt.factors(x, w) if both else (rt.share(x), rt.share(w))
+    made = (rt.matmul if both else rt.p.matmul)(windows(a), kernels(b))
     if sizes.groups > 1:
         rt.p.settle()  # what follows copies the results
     return [folded(made)]
