@@ -13,9 +13,11 @@ from test_factored import Square
 
 from tacit import testing
 from tacit.algebra.ring import Ring
+from tacit.core.rows import Column, index_ring
 from tacit.core.share import Share
 from tacit.core.timing import LOOPBACK, Network
-from tacit.protocols.rep3.cards import PATIENT
+from tacit.errors import UsageError
+from tacit.protocols.rep3.cards import CARDS, PATIENT
 from tacit.testing import NAMES
 
 F = 8
@@ -178,6 +180,42 @@ def test_calls_of_a_kind_draw_in_turn(kind: str, n: int) -> None:
     for name in NAMES[:3]:
         for a, b in zip(found[name], alone[name], strict=True):
             assert all(np.array_equal(x, y) for x, y in zip(a.parts, b.parts, strict=True)), name
+
+
+def at_once_only(p: Any) -> dict[str, Callable[[], Any]]:
+    """Return a call of each functionality that may not be left, and of one that was not asked to be."""
+    n, narrow = 70, p.over(index_ring(70))
+    x, small = testing.scatter(p, RING.zeros((n,))), testing.scatter(p, RING.zeros((2, 2)))
+    planes = testing.scatter_planes(p, np.zeros((3, 2), np.uint64), n)
+    rows = testing.scatter(p, RING.zeros((1, n)))
+    at = Column(testing.scatter(narrow, narrow.ring.encode_ints(np.arange(n).reshape(1, n))), narrow.ring)
+    return {
+        "mul": lambda: p.mul(x, x), "matmul": lambda: p.matmul(small, small), "dot": lambda: p.dot(small, small),
+        "trunc_exact": lambda: p.trunc_exact(x, F), "sign": lambda: p.sign(x, 8), "is_zero": lambda: p.is_zero(x, 8),
+        "decompose": lambda: p.decompose(x, 8), "below": lambda: p.below(x, 8, [3]),
+        "and_": lambda: p.and_(planes, planes), "and_all": lambda: p.and_all(planes),
+        "to_arith": lambda: p.to_arith(planes), "reveal": lambda: p.reveal(x, NAMES[:3]),
+        "reveal_bits": lambda: p.reveal_bits(p.unpack(planes, (n,)), NAMES[:3]),
+        "shuffle": lambda: p.shuffle([Column(rows, RING)]), "place": lambda: p.place(at, [Column(rows, RING)]),
+        "fetch": lambda: p.fetch(at, [Column(rows, RING)]), "digit_ranks": lambda: narrow.digit_ranks(planes, 1, n),
+        "trunc": lambda: p.trunc(x, F),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted({*CARDS} - PATIENT - {"agree", "share_bits"} | {"trunc"}))
+def test_a_call_that_ends_at_once_is_refused_while_others_are_left(name: str) -> None:
+    """Messages of both would change places, which nobody would notice where labels and sizes are the same.
+
+    Two functionalities settle by themselves.
+    """
+
+    def body(p: Any) -> None:
+        with p.later():
+            call(p, "mul_trunc", 70, 1)()
+        at_once_only(p)[name]()
+
+    with pytest.raises(UsageError, match="settle"):
+        testing.run("rep3", 64, body)
 
 
 def rounds(network: Network, some: list[tuple[str, int]]) -> int:

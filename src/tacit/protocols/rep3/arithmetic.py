@@ -18,7 +18,7 @@ from tacit.core.share import Gathered, Matrix, Planes, Share, laid_out
 from tacit.kernels import Packed
 from tacit.protocols.rep3 import twoparty
 from tacit.protocols.rep3.lift import Mask, Product
-from tacit.protocols.rep3.turns import Running, Steps, alone, leave, rows_at_once
+from tacit.protocols.rep3.turns import Running, Steps, alone, ends_at_once, leave, rows_at_once
 
 if TYPE_CHECKING:
     from tacit.protocols.rep3 import Rep3
@@ -155,6 +155,7 @@ def dot(p: Rep3, x: Share, y: Share) -> Share:
 
 
 def _reshare(p: Rep3, z: Array, label: str) -> Share:
+    ends_at_once(p)
     p.party.send(p.party.peer(-1), label, p.ring.pack(z))
     buf = p.party.recv(p.party.peer(+1), label, p.ring.wire_bytes(z.size))
     return Share((z, p.ring.unpack(buf, z.shape)))
@@ -252,6 +253,7 @@ def reveal(p: Rep3, x: Share, to: Sequence[str]) -> Array | None:
     To P_j: P_{j−1} sends the component x_{j−1} that P_j lacks. To a client: P0 sends x0 + r and P1 sends
     x1 + x2 − r for fresh common r, so that the client sees the sum alone, whatever x's history.
     """
+    ends_at_once(p)
     ring, party = p.ring, p.party
     size = ring.wire_bytes(x.size)
     for name in to:
@@ -276,6 +278,7 @@ def reveal(p: Rep3, x: Share, to: Sequence[str]) -> Array | None:
 
 def reveal_bits(p: Rep3, x: Share, to: Sequence[str]) -> Array | None:
     """F_reveal for truth values: as `reveal` over GF(2), packed."""
+    ends_at_once(p)
     party, planes = p.party, p.pack(x)
     for name in to:
         if name in party.compute:

@@ -25,6 +25,7 @@ from tacit.core.share import Share
 from tacit.crypto.prg import Source
 from tacit.errors import PeerMisbehaved
 from tacit.kernels import rows as kernels
+from tacit.protocols.rep3.turns import ends_at_once
 
 if TYPE_CHECKING:
     from tacit.protocols.rep3 import Rep3
@@ -73,6 +74,7 @@ def fetch(p: Rep3, at: Column, columns: Sequence[Column]) -> list[Column]:
 
 def draw(p: Rep3, blocks: int, rows: int) -> dict[Pair, Array]:
     """Draw this party's two factors of π, as places in the flattened rows."""
+    ends_at_once(p)
     i, out = p.party.index, {}
     for offset in (1, -1):
         j = (i + offset) % 3

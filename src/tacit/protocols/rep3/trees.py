@@ -21,7 +21,7 @@ from tacit import kernels
 from tacit.core.share import Planes, stack_planes
 from tacit.core.timing import Network
 from tacit.kernels import Terms
-from tacit.protocols.rep3.turns import Steps, joined_planes, one_role, run_alike
+from tacit.protocols.rep3.turns import Steps, ends_at_once, joined_planes, one_role, run_alike
 
 if TYPE_CHECKING:
     from tacit.protocols.rep3 import Rep3
@@ -142,6 +142,7 @@ def climb_unlike(p: Rep3, s: Planes, levels: tuple[Level, ...]) -> Planes:
     1. P0 → P1: the products, masked by draws with P2. 2… level by level P1 and P2 exchange their parts of the sums,
     less t0 and t1.
     """
+    ends_at_once(p)
     party, n, (s0, s1) = p.party, s.n, s.parts
     (sets, sums), lanes = sizes(levels), -(-n // 64)
     if party.index == 0:

@@ -23,6 +23,7 @@ from tacit.core.party import Party
 from tacit.core.protocol import PATIENT_WIDTH
 from tacit.core.share import Planes, Share
 from tacit.core.timing import LOOPBACK, Network
+from tacit.errors import UsageError
 
 if TYPE_CHECKING:
     from tacit.protocols.rep3 import Rep3
@@ -80,8 +81,17 @@ def turned(party: Party, r: int) -> Party:
     return seat  # its neighbours stay the same
 
 
+def ends_at_once(p: Rep3) -> None:
+    """Refuse what sends and receives at once while calls are left: messages of both would change places."""
+    if p.waiting and not p.takes_along:
+        raise UsageError(
+            "calls were left for `later`; `settle` ends them before any other that may not be left"
+        )
+
+
 def alone(p: Rep3, steps: Steps[T]) -> T:
     """Run one protocol to its end."""
+    ends_at_once(p)
     recv, got = p.party.mesh.recv, None
     try:
         while True:
@@ -131,6 +141,7 @@ def begin(p: Rep3, running: list[Running]) -> list[Running]:
 
 def together(p: Rep3, running: list[Running]) -> list[Any]:
     """Run several protocols wave by wave; each goes on as soon as it has its messages, and what it sends leaves."""
+    ends_at_once(p)
     live = begin(p, running)
     while live:
         p.take_along()
