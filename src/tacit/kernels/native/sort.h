@@ -114,35 +114,79 @@ struct Piece {
     size_t from, to, span;  // rows of the third; the first of its spans
 };
 
+typedef u32 W __attribute__((vector_size(8 * TACIT_LANES)));
+constexpr size_t COLUMN = 2 * LANES, ALONG = TILE / 32;
+
 struct alignas(64) Square {
-    u32 w[32][TILE / 32];
+    u32 w[32][ALONG];
+
+    W &at(size_t i, size_t b) { return *reinterpret_cast<W *>(&w[i][b]); }
 };
 
-template <unsigned J> inline void exchange(Square &t, u32 mask) {
-    const V m = all(mask | u64(mask) << 32);
-    for (unsigned row = 0; row < 32; row = (row + J + 1) & ~J) {
-        for (size_t c = 0; c < TILE / 32; c += 2 * LANES) {
-            u64 *const a = reinterpret_cast<u64 *>(&t.w[row][c]), *const b = reinterpret_cast<u64 *>(&t.w[row + J][c]);
-            const V low = load(a), high = load(b), swap = ((low >> J) ^ high) & m;
-            store(a, low ^ (swap << J));
-            store(b, high ^ swap);
+// The high J of each 2 J bits of `low` and the low J of `high` change places; or `high` was zero.
+template <unsigned J> inline V lower() { return all(~u64(0) / ((u64(1) << J) + 1)); }
+
+template <unsigned J> inline void exchange(V &low, V &high) {
+    const V swap = ((low >> J) ^ high) & lower<J>();
+    low ^= swap << J;
+    high ^= swap;
+}
+
+template <unsigned J> inline void divide(V &low, V &high) {
+    high = (low >> J) & lower<J>();
+    low &= lower<J>();
+}
+
+// Bit j of row i of 16 changes places with bit i of row j, in each 16 bits; rows from COUNT on are zero before.
+template <unsigned J, unsigned COUNT> inline void turn(V (&t)[16]) {
+#pragma GCC unroll 16
+    for (unsigned i = 0; i < 16; ++i) {
+        if (i & J) continue;
+        if (i % (2 * J) + J < COUNT)
+            exchange<J>(t[i], t[i + J]);
+        else if (i % (2 * J) < COUNT)
+            divide<J>(t[i], t[i + J]);
+    }
+    if constexpr (J > 1) turn<J / 2, COUNT>(t);
+}
+
+// The numbers of k planes, `words` words of each: that of row r comes to w[r % 32][r / 32]; and their sums for each r / 32.
+// Planes from 16 on are no more than HIGH, a power of two, or none.
+template <unsigned HIGH>
+void from_tile(Square &t, u32 *sums, const u64 *planes, unsigned k, size_t length, size_t words) {
+    for (size_t c = 0; c < TILE / 64; c += LANES) {
+        const size_t n = words > c ? words - c : 0;
+        const auto take = [=](unsigned i) {
+            soon(planes + i * length + c);
+            return i < k && n ? load(planes + i * length + c, n) : V{};
+        };
+        V low[16], high[16] = {};
+#pragma GCC unroll 16
+        for (unsigned i = 0; i < 16; ++i) low[i] = take(i);
+        turn<8, 16>(low);
+        if constexpr (HIGH > 0) {
+#pragma GCC unroll 16
+            for (unsigned i = 0; i < HIGH; ++i) high[i] = take(16 + i);
+            turn<8, HIGH>(high);
         }
+        W sum{};
+#pragma GCC unroll 16
+        for (unsigned i = 0; i < 16; ++i) {
+            exchange<16>(low[i], high[i]);
+            sum += t.at(i, 2 * c) = W(low[i]);
+            sum += t.at(i + 16, 2 * c) = W(high[i]);
+        }
+        memcpy(sums + 2 * c, &sum, sizeof sum);
     }
 }
 
-// The numbers of k planes, `words` words of each: that of row r comes to w[r % 32][r / 32].
-inline void from_tile(Square &t, const u64 *planes, unsigned k, size_t length, size_t words) {
-    if (words < 8) memset(&t, 0, sizeof t);
-    for (unsigned i = 0; i < k; ++i) {
-        memcpy(t.w[i], planes + i * length, 8 * words);
-        soon(planes + i * length);
-    }
-    memset(t.w[k], 0, (32 - k) * sizeof t.w[0]);
-    exchange<16>(t, 0x0000FFFF);
-    exchange<8>(t, 0x00FF00FF);
-    exchange<4>(t, 0x0F0F0F0F);
-    exchange<2>(t, 0x33333333);
-    exchange<1>(t, 0x55555555);
+using FromTile = decltype(&from_tile<0>);
+
+inline FromTile tile_reader(unsigned k) {
+    if (k <= 16) return from_tile<0>;
+    if (k == 17) return from_tile<1>;
+    if (k == 18) return from_tile<2>;
+    return k <= 20 ? from_tile<4> : k <= 24 ? from_tile<8> : from_tile<16>;
 }
 
 // How many of the rows from..to of one piece have each digit.
@@ -151,17 +195,27 @@ void count_rows(u32 *total, const u64 *planes, u32 one, unsigned k, size_t lengt
     const size_t first = from / 64, last = (to - 1) / 64;
     const u64 head = ~u64(0) << from % 64, tail = ~u64(0) >> (63 - (to - 1) % 64);
     total[0] = one * u32(to - from);
-    for (unsigned v = 1; v < 1u << BITS; ++v) {
-        u32 sum = 0;
-        for (unsigned i = 0; i < k; ++i, planes += length) {
-            u64 count = 0;
-            for (size_t j = first; j <= last; j += 8) __builtin_prefetch(planes + length + j);
-            if (first == last) {
-                count = __builtin_popcountll(planes[first] & head & tail);
-            } else {
-                count = __builtin_popcountll(planes[first] & head) + __builtin_popcountll(planes[last] & tail);
-                for (size_t j = first + 1; j < last; ++j) count += __builtin_popcountll(planes[j]);
+    for (unsigned v = 1; v < 1u << BITS; ++v, planes += k * length) {
+        V held[32] = {};  // sums of the rows of whole vectors of words, mod 2^k as numbers are
+        size_t rest = first + 1;
+        for (; rest + LANES <= last; rest += LANES) {
+            V carry{};
+            for (unsigned i = 0; i < k; ++i) {
+                soon(planes + i * length + rest);
+                const V x = load(planes + i * length + rest), both = x ^ held[i];
+                const V over = (x & held[i]) | (both & carry);
+                held[i] = both ^ carry;
+                carry = over;
             }
+        }
+        u32 sum = 0;
+        for (unsigned i = 0; i < k; ++i) {
+            const u64 *const plane = planes + i * length;
+            u64 count = __builtin_popcountll(plane[first] & head & (first == last ? tail : ~u64(0)));
+            for (size_t j = rest; j < last; ++j) count += __builtin_popcountll(plane[j]);
+            if (first < last) count += __builtin_popcountll(plane[last] & tail);
+            if (rest > first + 1)
+                for (size_t lane = 0; lane < LANES; ++lane) count += __builtin_popcountll(held[i][lane]);
             sum += u32(count) << i;
         }
         total[v] = sum;
@@ -169,65 +223,72 @@ void count_rows(u32 *total, const u64 *planes, u32 one, unsigned k, size_t lengt
     }
 }
 
-typedef u32 W __attribute__((vector_size(8 * TACIT_LANES)));
-constexpr size_t COLUMN = 2 * LANES, ALONG = TILE / 32;
-
-// One party's two parts of [digit = v] for a tile's rows, and of how many rows of each digit came before; what is made of
-// them: counts of digit 0 up to each row, and summands of the product that chooses by the digit.
+// One party's two parts of [digit = v] for a tile's rows, and of how many rows of each digit came before (of all digits, if
+// v = 0); what is made of them: counts of digit 0 up to each row, and summands of the product that chooses by the digit.
 template <unsigned SIZE> struct Tiles {
-    Square d[SIZE], f[SIZE], low, high, s;
-    u32 c[SIZE], e[SIZE];
+    Square d[SIZE - 1], f[SIZE - 1], low, high, s;
+    u32 sums[2][SIZE - 1][ALONG];  // of the rows of each column
+    u32 c[SIZE], e[SIZE], one0, one1;
 
-    static W &at(Square &t, size_t i, size_t b) { return *reinterpret_cast<W *>(&t.w[i][b]); }
-
-    // Where the rows of each column start to count, if those of the columns before it come before it.
-    static void starts(u32 (*out)[ALONG], Square *numbers, u32 *before) {
+    void start(const Totals<SIZE> &totals) {
+        c[0] = e[0] = 0;
         for (unsigned v = 0; v < SIZE; ++v) {
-            for (size_t b = 0; b < ALONG; b += COLUMN) {
-                W sum{};
-                for (size_t i = 0; i < 32; ++i) sum += at(numbers[v], i, b);
-                memcpy(&out[v][b], &sum, sizeof sum);
-            }
-            for (size_t b = 0; b < ALONG; ++b) {
-                const u32 here = out[v][b];
-                out[v][b] = before[v];
-                before[v] += here;
-            }
+            c[0] += totals.of[0][v], e[0] += totals.of[1][v];
+            if (v) c[v] = totals.of[0][v], e[v] = totals.of[1][v];
         }
     }
 
-    // All rows, which are of one block: the columns side by side.
+    // Where each column starts to count, if the columns before it come before it.
+    static void starts(u32 (*numbers)[ALONG], u32 *before) {
+        for (unsigned v = 1; v < SIZE; ++v)
+            for (size_t b = 0; b < ALONG; ++b) {
+                const u32 here = numbers[v - 1][b];
+                numbers[v - 1][b] = before[v];
+                before[v] += here;
+            }
+    }
+
+    // All rows, which are of one block: the columns side by side. A row has one digit: the counts add up to that of rows.
     void whole() {
-        u32 from[SIZE][ALONG], other[SIZE][ALONG];
-        starts(from, d, c);
-        starts(other, f, e);
-        for (size_t b = 0; b < ALONG; b += COLUMN) {
-            W x[SIZE], y[SIZE];
-            for (unsigned v = 0; v < SIZE; ++v) memcpy(&x[v], &from[v][b], sizeof(W)), memcpy(&y[v], &other[v][b], sizeof(W));
+        starts(sums[0], c);
+        starts(sums[1], e);
+        W down;
+        for (size_t b = 0; b < COLUMN; ++b) down[b] = u32(32 * b);
+        for (size_t b = 0; b < ALONG; b += COLUMN, down += u32(32 * COLUMN)) {
+            W x[SIZE], y[SIZE], all0 = c[0] + one0 * down, all1 = e[0] + one1 * down;
+            for (unsigned v = 1; v < SIZE; ++v)
+                memcpy(&x[v], &sums[0][v - 1][b], sizeof(W)), memcpy(&y[v], &sums[1][v - 1][b], sizeof(W));
             for (size_t i = 0; i < 32; ++i) {
-                const W l = x[0] += at(d[0], i, b), h = y[0] += at(f[0], i, b);
-                W sum{};
+                W l = all0 += one0, h = all1 += one1, sum{};
                 for (unsigned v = 1; v < SIZE; ++v) {
-                    const W p = at(d[v], i, b), q = at(f[v], i, b);
-                    const W own = (x[v] += p) - l, both = own + ((y[v] += q) - h);
+                    l -= x[v] += d[v - 1].at(i, b);
+                    h -= y[v] += f[v - 1].at(i, b);
+                }
+                for (unsigned v = 1; v < SIZE; ++v) {
+                    const W p = d[v - 1].at(i, b), q = f[v - 1].at(i, b), own = x[v] - l, both = own + (y[v] - h);
                     sum += p * both + q * own;
                 }
-                at(low, i, b) = l;
-                at(high, i, b) = h;
-                at(s, i, b) = sum;
+                low.at(i, b) = l;
+                high.at(i, b) = h;
+                s.at(i, b) = sum;
             }
         }
+        c[0] += u32(TILE) * one0;
+        e[0] += u32(TILE) * one1;
     }
 
     // Some rows, one after another.
     void rows(size_t r, size_t to) {
         for (; r < to; ++r) {
             const size_t i = r % 32, b = r / 32;
-            const u32 l = c[0] += d[0].w[i][b], h = e[0] += f[0].w[i][b];
-            u32 sum = 0;
+            u32 l = c[0] += one0, h = e[0] += one1, sum = 0;
             for (unsigned v = 1; v < SIZE; ++v) {
-                const u32 p = d[v].w[i][b], q = f[v].w[i][b], own = (c[v] += p) - l;
-                sum += p * (own + ((e[v] += q) - h)) + q * own;
+                l -= c[v] += d[v - 1].w[i][b];
+                h -= e[v] += f[v - 1].w[i][b];
+            }
+            for (unsigned v = 1; v < SIZE; ++v) {
+                const u32 own = c[v] - l;
+                sum += d[v - 1].w[i][b] * (own + (e[v] - h)) + f[v - 1].w[i][b] * own;
             }
             low.w[i][b] = l;
             high.w[i][b] = h;
@@ -235,6 +296,30 @@ template <unsigned SIZE> struct Tiles {
         }
     }
 };
+
+// Bring w[r % 32][r / 32] to out[r]: pairs of numbers change places in vectors, then they move two at a time.
+inline void in_order(u32 *out, Square &t) {
+    for (size_t i = 0; i < 32; i += 2)
+        for (size_t b = 0; b < ALONG; b += COLUMN) {
+            V low = V(t.at(i, b)), high = V(t.at(i + 1, b));
+            exchange<32>(low, high);
+            for (size_t j = 0; j < LANES; ++j) {
+                const u64 first = low[j], second = high[j];
+                memcpy(out + 32 * (b + 2 * j) + i, &first, 8);
+                memcpy(out + 32 * (b + 2 * j + 1) + i, &second, 8);
+            }
+        }
+}
+
+// The masked summands z, in place of one of the masks, and the parts of ranks.
+inline void finish(u64 *__restrict z, u64 *__restrict at0, u64 *__restrict at1, const u64 *minus, const u32 *sum,
+                   const u32 *low, const u32 *high, u32 one0, u32 one1, u64 mask, size_t n) {
+    for (size_t r = 0; r < n; ++r) {
+        z[r] = (z[r] - minus[r] + sum[r]) & mask;
+        at0[r] = (z[r] + (low[r] - one0)) & mask;
+        at1[r] = (high[r] - one1) & mask;
+    }
+}
 
 template <unsigned BITS>
 void digit_places(u8 *message, u64 *at0, u64 *at1, const Third *thirds, size_t count, u32 one0, u32 one1,
@@ -282,28 +367,24 @@ void digit_places(u8 *message, u64 *at0, u64 *at1, const Third *thirds, size_t c
         }
     }
     const u64 mask = ones<u64>(k);
+    const FromTile read = tile_reader(k);
     parallel(tasks.size(), 1, [=](size_t t, size_t end) {
         Tiles<SIZE> tile;
-        u64 z[TILE], p[TILE], q[TILE];
+        tile.one0 = one0, tile.one1 = one1;
+        u64 p[TILE], q[TILE];
+        u32 low[TILE], high[TILE], sum[TILE];
         for (; t < end; ++t) {
             const Third &x = *task[t].third;
             size_t j = task[t].span, in = 0;  // the span, and how many of its rows are done
             for (size_t from = task[t].from; from < task[t].to; from += TILE) {
                 const size_t n = task[t].to - from < TILE ? task[t].to - from : TILE, words = (n + 63) / 64;
-                for (size_t i = 0; i < 32; ++i)
-                    for (size_t b = 0; b < ALONG; ++b) tile.d[0].w[i][b] = one0, tile.f[0].w[i][b] = one1;
                 for (unsigned v = 1; v < SIZE; ++v) {
                     const size_t plane = size_t(v - 1) * k * x.length + from / 64;
-                    from_tile(tile.d[v], x.part0 + plane, k, x.length, words);
-                    from_tile(tile.f[v], x.part1 + plane, k, x.length, words);
-                    for (size_t i = 0; i < 32; ++i)
-                        for (size_t b = 0; b < ALONG; ++b)
-                            tile.d[0].w[i][b] -= tile.d[v].w[i][b], tile.f[0].w[i][b] -= tile.f[v].w[i][b];
+                    read(tile.d[v - 1], tile.sums[0][v - 1], x.part0 + plane, k, x.length, words);
+                    read(tile.f[v - 1], tile.sums[1][v - 1], x.part1 + plane, k, x.length, words);
                 }
                 for (size_t i = 0, next; i < n; i = next) {
-                    if (!in)
-                        for (unsigned v = 0; v < SIZE; ++v)
-                            tile.c[v] = totals[j].of[0][v], tile.e[v] = totals[j].of[1][v];
+                    if (!in) tile.start(totals[j]);
                     const size_t left = span[j].to - span[j].from - in;
                     next = left < n - i ? i + left : n;
                     if (next - i == n)
@@ -313,15 +394,13 @@ void digit_places(u8 *message, u64 *at0, u64 *at1, const Third *thirds, size_t c
                     in = next - i == left ? (++j, 0) : in + next - i;
                 }
                 const size_t at = x.first + from, byte = at / 8 * k;
+                in_order(low, tile.low);
+                in_order(high, tile.high);
+                in_order(sum, tile.s);
                 unpack_run(p, plus + byte, k, n);
                 unpack_run(q, minus + byte, k, n);
-                for (size_t b = 0; b * 32 < n; ++b)
-                    for (size_t i = 0, r = 32 * b; i < 32 && r < n; ++i, ++r) {
-                        z[r] = (tile.s.w[i][b] + p[r] - q[r]) & mask;
-                        at0[at + r] = (z[r] + (tile.low.w[i][b] - one0)) & mask;
-                        at1[at + r] = (tile.high.w[i][b] - one1) & mask;
-                    }
-                pack_run(message + byte, z, k, n);
+                finish(p, at0 + at, at1 + at, q, sum, low, high, one0, one1, mask, n);
+                pack_run(message + byte, p, k, n);
             }
         }
     });
