@@ -1,12 +1,12 @@
 """The place of the greatest of many rows, the first of equal ones: selected with it, or traced back from who won.
 
-Rows are put in order once, so that every level of the tournament finds the seats of its groups one after another in
-memory (docs/decisions/0061).
+A group's rows follow one another, and those of the groups before it come before them: so the first of equal ones wins,
+if it does in each group (docs/decisions/0061).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from itertools import chain
 from typing import Any, NamedTuple
@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from tacit.algebra.ring import Ring
 from tacit.core.blocks import put_together
-from tacit.core.protocol import Call, Protocol
-from tacit.core.rows import inverse_places
+from tacit.core.protocol import Card, Protocol, Wave, price
 from tacit.core.share import Share, apart, join, stack_planes
+from tacit.core.timing import Network
 from tacit.gadgets import tournament as tm
 from tacit.gadgets.exchange import repeat
 
@@ -28,47 +29,22 @@ Part = Callable[[int, int], Share]
 
 
 class Level(NamedTuple):
-    """The rows of one level as they are stored: the seats of all groups, the first of each first; then who is alone."""
+    """One level of a tournament of groups of k rows that follow one another; who is alone is the last row."""
 
+    rows: int
     k: int
     groups: int
     alone: int
-    seats: Array | None
-    """Where the seats are stored, if some are missing: these are the last row again."""
-    kept: Array | None
-    """Then, at which seat each stored row is."""
 
 
-@lru_cache(maxsize=4)
-def stored(rows: int, levels: tuple[int, ...]) -> tuple[Array, Array, tuple[Level, ...]]:
-    """Return which row is stored where, the last one last; these with the first level's missing seats; the levels.
-
-    A group's rows follow one another, and those of the groups before it come before them: so the first of equal ones
-    wins, if it does in each group. Its winner is stored where the level above wants it.
-    """
-    sizes = [rows]
-    for k in levels[:-1]:
-        sizes.append(sum(tm.groups_of(sizes[-1], k)))
-    order: Array = np.zeros(1, np.uint32)
+def _levels(rows: int, levels: tuple[int, ...]) -> list[Level]:
+    """Return the levels of groups of such sizes; a group's winner takes its place among the rows of the next."""
     found = list[Level]()
-    for n, k in zip(sizes[::-1], levels[::-1], strict=True):
-        groups, alone = tm.groups_of(n, k)
-        row = (order[:groups] * np.uint32(k) + np.arange(k, dtype=np.uint32)[:, None]).reshape(-1)
-        if k * groups <= n:
-            filled = order = np.append(row, np.uint32(n - 1)) if alone else row
-            found.append(Level(k, groups, alone, None, None))
-            continue
-        kept = np.concatenate(
-            [np.flatnonzero(row < n - 1).astype(np.uint32), np.flatnonzero(row == n - 1).astype(np.uint32)]
-        )
-        order, filled = row[kept], np.minimum(row, np.uint32(n - 1))
-        seats = None
-        if n < rows:
-            at = np.empty(n, np.uint32)
-            at[order] = np.arange(n, dtype=np.uint32)
-            seats = at[filled]
-        found.append(Level(k, groups, alone, seats, kept))
-    return order, filled, tuple(found[::-1])
+    for k in levels:
+        groups, alone = tm.groups_of(rows, k)
+        found.append(Level(rows, k, groups, alone))
+        rows = groups + alone
+    return found
 
 
 def greatest_place(p: Protocol, x: Share, bits: int) -> Share:
@@ -94,26 +70,33 @@ def greatest_place(p: Protocol, x: Share, bits: int) -> Share:
 
 def _tracing(p: Protocol, rows: int, columns: int, levels: int) -> tuple[int, int]:
     """Return the least price of finding the rows' numbers, and how many levels are joined at a time."""
+    cards = p.card("and_all"), p.card("to_arith")
+    return _cheapest(cards, p.party.n, p.party.network, p.ring, rows, columns, levels)
+
+
+@lru_cache(maxsize=1 << 10)
+def _cheapest(
+    cards: tuple[Card, Card], parties: int, network: Network, ring: Ring, rows: int, columns: int, levels: int
+) -> tuple[int, int]:
     planes = (rows - 1).bit_length()
 
-    def calls(at_once: int) -> list[Call]:
-        found, left = list[Call](), levels
+    def worth(at_once: int) -> int:
+        waves, left, (every, convert) = list[Wave](), levels, cards
         while left > 1:
-            found.append(("and_all", rows * columns, {"planes": min(at_once, left)}))
+            sizes = {"planes": min(at_once, left)}
+            waves += every.pattern(ring, rows * columns, parties=parties, network=network, **sizes)
             left = -(-left // at_once)
-        return [*found, ("to_arith", columns * planes, {"planes": planes})]
+        waves += convert.pattern(ring, columns * planes, parties=parties, network=network, planes=planes)
+        return price(network, parties, waves)
 
-    return min((p.price(*calls(at_once)), at_once) for at_once in range(2, max(2, levels) + 1))
-
-
-def _taken(x: Share, at: Array) -> Share:
-    return x.map(lambda a: np.take(a, at, axis=0))
+    return min((worth(at_once), at_once) for at_once in range(2, max(2, levels) + 1))
 
 
-def _seats(x: Share, level: Level) -> Share:
-    """Return the rows of a level, or anything of theirs, by seat and group."""
-    rows = x[: level.k * level.groups] if level.seats is None else _taken(x, level.seats)
-    return rows.reshape(level.k, level.groups, *x.shape[1:])
+def _seats(p: Protocol, x: Share, k: int, wide: bool, low: int, high: int) -> Share:
+    """Return the seats of some groups, views of x (rows, columns) if it is of the ring of p already."""
+    rows = tm.held(x[low * k : high * k], (high - low) * k)
+    seats = rows.map(lambda a: a.reshape(high - low, k, a.shape[1]).swapaxes(0, 1))
+    return tm.over(p, seats) if wide else seats
 
 
 # -- rows' numbers that move with the elements -------------------------------------------------------------------
@@ -122,11 +105,11 @@ def _seats(x: Share, level: Level) -> Share:
 def _carried(p: Protocol, q: Protocol, x: Share, bits: int, levels: tuple[int, ...]) -> Share:
     """Select the rows' numbers as the elements, both over the ring of q."""
     rows, columns = x.shape
-    _, filled, found = stored(rows, levels)
-    x = tm.over(q, _taken(x, filled))
-    where = q.constant(np.repeat(q.ring.encode_ints(filled), columns).reshape(-1, columns))
+    found = _levels(rows, levels)
+    x = tm.over(q, x)
+    where = q.constant(np.repeat(q.ring.encode_ints(np.arange(rows)), columns).reshape(rows, columns))
     for level in found[:-1]:
-        seats, places = _seats(x, level), _seats(where, level)
+        seats, places = (_seats(q, a, level.k, False, 0, level.groups) for a in (x, where))
         gaps, hot = tm.meet(q, seats, bits)
         steps = join([a.reshape(a.size) for a in (gaps, q.sub(places[:-1], places[-1:]))])
         steps = q.select(repeat(q, hot, 2), steps).reshape(2, *gaps.shape)
@@ -134,7 +117,7 @@ def _carried(p: Protocol, q: Protocol, x: Share, bits: int, levels: tuple[int, .
             join([tm.moved(q, step, seat[-1]), *[rows[rows.shape[0] - 1 :]] * level.alone])
             for step, seat, rows in ((steps[0], seats, x), (steps[1], places, where))
         )
-    seats, places = _seats(x, found[-1]), _seats(where, found[-1])
+    seats, places = (_seats(q, a, found[-1].k, False, 0, found[-1].groups) for a in (x, where))
     hot = tm.meet(q, seats, bits)[1]
     found_place = tm.chosen(q, hot, q.sub(places[:-1], places[-1:]), places[-1])
     return tm.lifted(p, q, found_place.reshape(columns))
@@ -148,16 +131,11 @@ Step = tuple[Share, tuple[Level, ...]]
 
 def _traced(p: Protocol, q: Protocol, x: Share, bits: int, levels: tuple[int, ...], joined: int) -> Share:
     """Find the rows' numbers from who won at each level, over the ring of q; so many levels are joined at a time."""
-    (rows, columns), (order, filled, found) = x.shape, stored(x.shape[0], levels)
+    rows, columns = x.shape
     steps: list[Step] = []
-    x_last = tm.over(q, x[rows - 1 :])
-    for level in found:
-        some: Part
-        if level is found[0]:  # of the rows as they came, in the ring of p
-            at = filled[: level.k * level.groups].reshape(level.k, level.groups)
-            some = partial(_gathered, q, x, at)
-        else:
-            some = partial(tm.block, q, _seats(x, level), False)
+    x_last, wide = tm.over(q, x[rows - 1 :]), True
+    for level in _levels(rows, levels):
+        some = partial(_seats, q, x, level.k, wide)
         shape, hots = (level.k, level.groups, columns), list[Share]()
         if level.groups + level.alone > 1:
             x = put_together(
@@ -166,17 +144,11 @@ def _traced(p: Protocol, q: Protocol, x: Share, bits: int, levels: tuple[int, ..
         else:
             hots = [q.unpack(hot, gaps.shape) for _, gaps, hot in tm.met(q, shape, bits, some)]
         del some  # which holds all rows of the level below
-        x_last = x[x.shape[0] - 1 :]
+        x_last, wide = x[x.shape[0] - 1 :], False
         steps.append((_winners(p, join(hots, 1), level), (level,)))
     while len(steps) > 1:
         steps = _joined(p, steps, min(joined, len(steps)))
-    hot = steps[0][0]
-    return _number(p, _taken(hot, inverse_places(order)))
-
-
-def _gathered(q: Protocol, x: Share, at: Array, low: int, high: int) -> Share:
-    """Return the seats of some groups over the ring of q, from the rows of all where `at` says."""
-    return tm.over(q, _taken(x, at[:, low:high]))
+    return _number(p, steps[0][0])
 
 
 def _noting(
@@ -192,26 +164,25 @@ def _winners(p: Protocol, hot: Share, level: Level) -> Share:
     """Return whether each row (rows, columns) wins its group, from all seats but the last; who is alone does."""
     parts = []
     for j, a in enumerate(hot.parts):
-        one, columns = np.uint8(p.holds_constant(j)), a.shape[2]
-        seats = np.empty((level.k, *a.shape[1:]), np.uint8)
-        seats[:-1] = a
-        seats[-1] = (a[0] if level.k == 2 else np.bitwise_xor.reduce(a, axis=0)) ^ one
-        parts.append(_rows(seats, level, np.full((level.alone, columns), one)))
+        one = np.uint8(p.holds_constant(j))
+        last = (a[0] if level.k == 2 else np.bitwise_xor.reduce(a, axis=0)) ^ one
+        parts.append(_rows([*a, last], level, np.full((level.alone, a.shape[2]), one)))
     return Share(tuple(parts))
 
 
-def _rows(seats: Array, level: Level, alone: Array) -> Array:
-    """Return the rows of a level as they are stored, from its seats (k, groups, columns) and who is alone."""
-    rows = seats.reshape(level.k * level.groups, -1)
-    if level.kept is not None:
-        return np.take(rows, level.kept, axis=0)
-    return np.concatenate([rows, alone]) if level.alone else rows
+def _rows(seats: Sequence[Array], level: Level, alone: Array) -> Array:
+    """Return the rows of a level, from k seats (groups, columns) and who is alone."""
+    out = np.empty((level.groups * level.k + level.alone, alone.shape[1]), np.uint8)
+    grouped = out[: level.groups * level.k].reshape(level.groups, level.k, -1)
+    for i, seat in enumerate(seats):
+        grouped[:, i] = seat
+    out[len(out) - level.alone :] = alone
+    return out[: level.rows]  # without the missing ones
 
 
 def _below(level: Level, above: Array) -> Array:
     """Return, for each row of a level, that of the row above it."""
-    groups = above[: level.groups]
-    return _rows(np.broadcast_to(groups, (level.k, *groups.shape)), level, above[level.groups :])
+    return _rows([above[: level.groups]] * level.k, level, above[level.groups :])
 
 
 def _joined(p: Protocol, steps: list[Step], count: int) -> list[Step]:

@@ -47,7 +47,7 @@ def greatest(p: Protocol, x: Share, bits: int) -> Share:
     lowest, wide = over(q, last), q is not p
     for k in levels:
         groups, alone = groups_of(rows, k)
-        seats = _held(x, groups * k).reshape(
+        seats = held(x, groups * k).reshape(
             k, groups, columns
         )  # of rows far apart: which of equal ones wins does not show
         some = partial(block, q, seats, wide)
@@ -162,7 +162,7 @@ def _level(
 # -- one level -------------------------------------------------------------------------------------------------
 
 
-def _held(x: Share, rows: int) -> Share:
+def held(x: Share, rows: int) -> Share:
     """Return so many rows of x; missing ones are the last one again, which never beats itself."""
     more = rows - x.shape[0]
     return x[:rows] if more <= 0 else join([x, *[x[-1:]] * more])
