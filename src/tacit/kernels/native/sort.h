@@ -15,25 +15,32 @@ constexpr size_t CHUNK = 16 * TILE;  // rows of one piece of work
 // The next words of a plane: no processor follows as many streams as there are planes by itself.
 inline void soon(const u64 *words) { __builtin_prefetch(words + 8); }
 
+// Columns of numbers, one number after another: the planes of all of them are more pages than a processor remembers.
+template <class F> void over_numbers(size_t count, size_t length, F body) {
+    parallel(length, COLUMNS, [=](size_t from, size_t end) {
+        for (size_t number = 0; number < count; ++number)
+            for (size_t c = from; c < end; c += LANES) body(number, c, end - c < LANES ? end - c : LANES);
+    });
+}
+
 // [A = v] - rho for the digits A whose bits are the planes of bits0 ^ bits1.
 template <unsigned BITS>
 void hot_first(u64 *__restrict out, const u64 *bits0, const u64 *bits1, const u64 *rho, unsigned k, size_t length) {
-    over_columns(length, [=](size_t c, size_t n) {
-        V a[BITS];
-        for (unsigned b = 0; b < BITS; ++b) a[b] = load(bits0 + b * length + c, n) ^ load(bits1 + b * length + c, n);
-        for (unsigned v = 1; v < 1u << BITS; ++v) {
-            V hot = all(~u64(0));
-            for (unsigned b = 0; b < BITS; ++b) hot &= v >> b & 1 ? a[b] : ~a[b];
-            size_t at = size_t(v - 1) * k * length + c;
-            V r = load(rho + at, n), borrow = ~hot & r;
-            store(out + at, hot ^ r, n);
-            for (unsigned i = 1; i < k; ++i) {
-                at += length;
-                soon(rho + at);
-                r = load(rho + at, n);
-                store(out + at, r ^ borrow, n);
-                borrow |= r;
-            }
+    over_numbers((1u << BITS) - 1, length, [=](size_t number, size_t c, size_t n) {
+        V hot = all(~u64(0));
+        for (unsigned b = 0; b < BITS; ++b) {
+            const V a = load(bits0 + b * length + c, n) ^ load(bits1 + b * length + c, n);
+            hot &= (number + 1) >> b & 1 ? a : ~a;
+        }
+        size_t at = number * k * length + c;
+        V r = load(rho + at, n), borrow = ~hot & r;
+        store(out + at, hot ^ r, n);
+        for (unsigned i = 1; i < k; ++i) {
+            at += length;
+            soon(rho + at);
+            r = load(rho + at, n);
+            store(out + at, r ^ borrow, n);
+            borrow |= r;
         }
     });
 }
@@ -85,17 +92,15 @@ void hot_second(u64 *__restrict out, const u64 *held, const u64 *bits, const u64
 
 // Sums of numbers of k planes each.
 void sum_planes(u64 *__restrict out, const u64 *a, const u64 *b, size_t count, unsigned k, size_t length) {
-    over_columns(length, [=](size_t c, size_t n) {
-        size_t at = c;
-        for (size_t number = 0; number < count; ++number) {
-            V carry{};
-            for (unsigned i = 0; i < k; ++i, at += length) {
-                soon(a + at);
-                soon(b + at);
-                const V x = load(a + at, n), y = load(b + at, n), both = x ^ y;
-                store(out + at, both ^ carry, n);
-                carry = (x & y) | (both & carry);
-            }
+    over_numbers(count, length, [=](size_t number, size_t c, size_t n) {
+        size_t at = number * k * length + c;
+        V carry{};
+        for (unsigned i = 0; i < k; ++i, at += length) {
+            soon(a + at);
+            soon(b + at);
+            const V x = load(a + at, n), y = load(b + at, n), both = x ^ y;
+            store(out + at, both ^ carry, n);
+            carry = (x & y) | (both & carry);
         }
     });
 }
