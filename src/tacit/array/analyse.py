@@ -10,6 +10,7 @@ from typing import Any
 from tacit import protocols
 from tacit.algebra.ring import Ring
 from tacit.array.loop import infer
+from tacit.array.ops import Op
 from tacit.array.program import PUBLIC, Aval, Eqn, Input, Program
 from tacit.array.ranges import Format, check, noise, secret_steps, tightest
 from tacit.array.runtime import KEPT_ELEMENTS, Runtime, Value
@@ -235,7 +236,7 @@ class _Nowhere(Mesh):
     def abort(self, reason: BaseException) -> None:
         """Do nothing."""
 
-    def recv(self, frm: str, label: str, nbytes: int) -> Any:
+    def recv(self, frm: str, label: str, nbytes: int, held: bool = False) -> Any:
         """Refuse."""
         raise AssertionError("the cost model receives nothing")
 
@@ -289,6 +290,10 @@ class _Pricing(Runtime):
     """
 
     seen: dict[Any, Any] = field(default_factory=dict)
+
+    def local(self, op: Op, eqn: Eqn, ins: list[Value], outs: list[Aval]) -> list[Value]:
+        """Count one equation without messages like any other."""
+        return self.step(eqn, ins, outs)
 
     def step(self, eqn: Eqn, ins: list[Value], outs: list[Aval], *known: str) -> list[Value]:
         """Count one equation, and the work of it that needs no message."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tacit.array import beside, compare, constants, streams
 from tacit.array.bounds import scale_of
 from tacit.array.loop import infer_once, scan_types, split
-from tacit.array.ops import join_where, kind_dtype, table
+from tacit.array.ops import Op, join_where, kind_dtype, table
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Input, Program, owned
 from tacit.array.scales import SUMS, USUAL, Rounding, scales
 from tacit.array.streams import Rows
@@ -84,6 +84,8 @@ class _Step:
     """How its results are held."""
     shared: tuple[int, ...]
     """Owners' values that are shared before it, in one round."""
+    op: Op | None = None
+    """What it does, if all that it takes are shares and it sends nothing."""
     kept: list[Value] | None = None
     """They, from the first run on."""
     text: frozenset[int] = frozenset()
@@ -169,16 +171,18 @@ class Runtime:
             eqn, results = step.eqn, step.kept
             if results is None:
                 ins = [env[v] for v in eqn.ins]
+                if step.ends:
+                    self.p.settle()
                 if large and eqn.outs[0] not in sums and any(isinstance(v.data, Rows) for v in ins):
                     known = {var: v.data for var, v in env.items() if v.data is not None}
                     sums |= streams.ahead(program, step.at, known, plan.avals, owned(self.me))
                 summed = sums.pop(eqn.outs[0], None) if large else None
-                if step.ends:
-                    self.p.settle()
                 if step.shared:
                     self.share_together([env[v] for v in step.shared])
                 self.rounding = step.rounding
-                if summed is not None:
+                if step.op is not None:
+                    results = self.local(step.op, eqn, ins, step.outs)
+                elif summed is not None:
                     results = [Value(step.outs[0], summed, None, False)]
                 elif step.left:
                     with self.p.later():
@@ -222,6 +226,8 @@ class Runtime:
             outs = [avals[v] for v in eqn.outs]
             here = slice(at, at + len(group))
             places = enumerate(zip(*(e.ins for e in group), strict=False)) if row else ()
+            usual = len(group) == 1 and rounding == USUAL and extra.keys().isdisjoint(eqn.ins)
+            op = table()[eqn.op] if usual and eqn.ins else None
             steps.append(
                 _Step(
                     at,
@@ -235,6 +241,7 @@ class Runtime:
                     left=left,
                     rounding=rounding,
                     shared=tuple(v for values in ahead[here] for v in values),
+                    op=op if op and op.local and all(avals[v].secret for v in eqn.ins) else None,
                     text=frozenset(i for i, column in places if known.issuperset(column)),
                 )
             )
@@ -243,6 +250,12 @@ class Runtime:
             self._plans.clear()
         plan = self._plans[id(program)] = _Plan(program, ins, avals, steps)
         return plan
+
+    def local(self, op: Op, eqn: Eqn, ins: list[Value], outs: list[Aval]) -> list[Value]:
+        """Run an equation that reads shares alone, of the usual fractional bits, and sends nothing."""
+        assert op.lower is not None
+        shares = op.lower(self, ins, outs, eqn.params)
+        return [Value(a, None, s) for a, s in zip(outs, shares, strict=True)]
 
     def step(self, eqn: Eqn, ins: list[Value], outs: list[Aval]) -> list[Value]:
         """Run one equation."""
@@ -396,7 +409,7 @@ class Runtime:
 
     def _share_owners(self, values: Sequence[Value]) -> None:
         """Share those values in one round that owners know and that are not shared yet."""
-        if owners := [v for v in values if is_shared_at_once(v.aval) and v.share is None]:
+        if owners := [v for v in values if v.share is None and is_shared_at_once(v.aval)]:
             self.share_together(owners)
 
     def share_together(self, values: Sequence[Value]) -> None:

@@ -64,6 +64,7 @@ class Stream:
     def __init__(self, key: bytes, label: str) -> None:
         self._key = hkdf(key, b"tacit/stream/" + label.encode(), 16)
         self._block = 0
+        self._native = _native_prg()
 
     def __repr__(self) -> str:
         return "Stream(<secret>)"
@@ -74,9 +75,10 @@ class Stream:
 
     def _write(self, out: Array) -> Array:
         """Fill an array that is contiguous with the next bytes, and return it."""
-        block, self._block = self._block, self._block + -(-out.nbytes // 16)
-        if _native_prg():
-            return kernels.prg(self._key, block, out.nbytes, out)
+        block, nbytes = self._block, out.nbytes
+        self._block = block + (nbytes + 15) // 16
+        if self._native:
+            return kernels.prg(self._key, block, nbytes, out)
         counter = modes.CTR(block.to_bytes(16, "big"))
         encryptor = Cipher(algorithms.AES(self._key), counter).encryptor()
         out.reshape(-1).view(np.uint8)[...] = np.frombuffer(encryptor.update(bytes(out.nbytes)), np.uint8)
@@ -100,7 +102,7 @@ class Stream:
 
     def packed(self, bits: int, n: int, ring: Ring) -> Array:
         """Return `n` uniform elements below 2^bits as `ring.pack` would; bits past the last are arbitrary."""
-        return self.take(ring.wire_bytes(n, bits))
+        return self._write(np.empty(ring.wire_bytes(n, bits), np.uint8))
 
     def planes(self, planes: int, n: int) -> Array:
         """Return uniform bit planes, uint64 (planes, ceil(n/64))."""
