@@ -23,6 +23,10 @@ class World:
         monkeypatch.setattr(stream, "_let_run", self.let_run)
         context: Any = SimpleNamespace(wrap_bio=lambda *_, **__: None)
         self.stream = TlsStream(self, context, server_side=False)  # type: ignore[arg-type]
+        self.stream.start_blocking(None)
+
+    def setblocking(self, flag: bool) -> None:
+        """Nothing: what waits is this world's clock."""
 
     def let_run(self) -> None:
         self.turns += 1

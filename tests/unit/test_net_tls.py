@@ -71,6 +71,31 @@ def test_messages_queued_between_receives_leave_in_one_record(site: Site) -> Non
     assert results == {"alice": 100 * 26 + 22, "bob": 100 * 26 + 22}
 
 
+def test_what_is_held_leaves_with_what_follows_unless_its_party_must_wait(site: Site) -> None:
+    def alice(mesh: Mesh) -> None:
+        mesh.send("bob", "a", b"1")
+        mesh.send("bob", "b", b"2")
+        assert mesh.recv("bob", "x", 1)[0] == mesh.recv("bob", "y", 1)[0] == 3
+        mesh.recv("bob", "z", 0)
+        mesh.send("bob", "c")  # bob waits for this, and holds what alice waits for
+
+    def bob(mesh: Mesh) -> list[int]:
+        mesh.recv("alice", "a", 1)
+        mesh.send("alice", "x", b"\3")
+        wire = [mesh.meter.total.wire_sent]
+        mesh.recv("alice", "b", 1, held=True)  # it came with the first
+        wire.append(mesh.meter.total.wire_sent)
+        mesh.send("alice", "y", b"\3")
+        mesh.flush()
+        wire.append(mesh.meter.total.wire_sent)
+        mesh.send("alice", "z")
+        mesh.recv("alice", "c", 0, held=True)
+        return wire
+
+    results = site.run({"alice": alice, "bob": bob}, links=[("alice", "bob")])
+    assert results["bob"] == [0, 0, 2 * 26 + 22]
+
+
 def test_stable_arrays_are_sent_without_a_copy_and_recv_any_is_bounded(site: Site) -> None:
     x = np.arange(100_000, dtype=np.uint64)
 

@@ -74,15 +74,11 @@ class Party:
 
     def send(self, to: str, label: str, *parts: Array) -> None:
         """Queue `parts` for `to`, which nobody writes to again; they leave at the next receive or flush."""
-        for p in parts:
-            if not p.flags.c_contiguous:
-                parts = tuple([np.ascontiguousarray(p) for p in parts])
-                break
         self.mesh.send(to, label, *parts, stable=True)
 
-    def recv(self, frm: str, label: str, nbytes: int) -> Array:
-        """Return the `nbytes` bytes that `frm` sends at this step, uint8."""
-        return self.mesh.recv(frm, label, nbytes)
+    def recv(self, frm: str, label: str, nbytes: int, held: bool = False) -> Array:
+        """Return the `nbytes` bytes that `frm` sends at this step, uint8; `held` as `Mesh.recv` says."""
+        return self.mesh.recv(frm, label, nbytes, held)
 
     def flush(self) -> None:
         """Let queued messages leave."""

@@ -189,6 +189,22 @@ def price(network: Network, parties: int, waves: Sequence[Wave]) -> int:
     return _chains(_links(waves))[1] * network.round_bytes + max(sent)
 
 
+class _Within:
+    """Within, something holds of a protocol; afterwards it holds if it did before."""
+
+    __slots__ = ("before", "name", "protocol")
+
+    def __init__(self, protocol: Protocol, name: str) -> None:
+        self.protocol, self.name = protocol, name
+
+    def __enter__(self) -> None:
+        self.before = getattr(self.protocol, self.name)
+        setattr(self.protocol, self.name, True)
+
+    def __exit__(self, *_: object) -> None:
+        setattr(self.protocol, self.name, self.before)
+
+
 class Protocol:
     """One party's realisation of the functionalities, in one session, over one ring."""
 
@@ -246,14 +262,9 @@ class Protocol:
         """Whether a call whose card is patient is begun and left now."""
         return self.patient and self.ring.width <= PATIENT_WIDTH
 
-    @contextmanager
-    def later(self) -> Iterator[None]:
+    def later(self) -> _Within:
         """Within, calls may be begun and left: nobody reads their results before `settle` (decision 0072)."""
-        before, self.patient = self.patient, True
-        try:
-            yield
-        finally:
-            self.patient = before
+        return _Within(self, "patient")
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -263,19 +274,14 @@ class Protocol:
         if not self.patient:
             self.settle()
 
-    @contextmanager
-    def taking_along(self) -> Iterator[None]:
+    def taking_along(self) -> _Within:
         """Within, what was left goes on by a wave with each wave of a call of F_sign, before that is received.
 
         But for a later wave of a single message, from a party that waits for nobody: to go on then would be to wait for
         the others. If roles are turned in some of what was left, all of it does: messages of that come before this one.
         No other calls may be made.
         """
-        self.takes_along = True
-        try:
-            yield
-        finally:
-            self.takes_along = False
+        return _Within(self, "takes_along")
 
     def settle(self) -> None:
         """Let all calls that were left end, their rounds shared."""

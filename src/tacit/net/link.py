@@ -87,16 +87,11 @@ def size_of(part: Buffer) -> int:
 
 
 def flat(part: Buffer, copy_bytes: int = 0) -> bytes | memoryview:
-    """Return one contiguous part as bytes: copied up to `copy_bytes`, else a view; UsageError if strided."""
+    """Return one part as bytes: copied if it has up to `copy_bytes` or is strided, else a view."""
     if isinstance(part, np.ndarray):
-        contiguous = part.flags.c_contiguous
-        if contiguous and part.nbytes <= copy_bytes and not part.dtype.hasobject:
+        if part.nbytes <= copy_bytes and not part.dtype.hasobject:
             return part.tobytes()
-        if not contiguous:
-            raise UsageError(
-                f"a part of shape {part.shape} is not contiguous; pass numpy.ascontiguousarray(...)"
-            )
-        return part.reshape(-1).view(np.uint8).data if part.nbytes else memoryview(b"")
+        return np.ascontiguousarray(part).reshape(-1).view(np.uint8).data if part.nbytes else memoryview(b"")
     view = memoryview(part)
     return view.cast("B") if view.nbytes else memoryview(b"")
 
@@ -129,12 +124,13 @@ class Mesh(ABC):
 
     @abstractmethod
     def send(self, to: str, label: str, *parts: Buffer, stable: bool = False) -> None:
-        """Queue one message made of contiguous parts; never wait for the peer."""
+        """Queue one message made of parts; never wait for the peer."""
 
     @abstractmethod
-    def recv(self, frm: str, label: str, nbytes: int) -> npt.NDArray[np.uint8]:
+    def recv(self, frm: str, label: str, nbytes: int, held: bool = False) -> npt.NDArray[np.uint8]:
         """Flush, then wait for the next message from `frm`: `nbytes` bytes, writable, 16-byte aligned.
 
+        If `held`, what is queued stays queued where something has come already: more will soon leave with it.
         Raises Desync when another label, size or sequence number arrives, PeerError when a party has failed.
         """
 

@@ -321,9 +321,9 @@ class HubMesh(Mesh):
                     f"{peer} took nothing of what {self.me} sent for {hub.timeout_s} s", peer
                 )
 
-    def recv(self, frm: str, label: str, nbytes: int) -> npt.NDArray[np.uint8]:
+    def recv(self, frm: str, label: str, nbytes: int, held: bool = False) -> npt.NDArray[np.uint8]:
         """Wait for the expected message."""
-        message = self._next(frm, label)
+        message = self._next(frm, label, held)
         self._check(frm, message.header, message.label, label, nbytes)
         return self._take(frm, message)
 
@@ -364,12 +364,13 @@ class HubMesh(Mesh):
             self._wake.notify()
             self._hub._locked_pass_turn()
 
-    def _next(self, frm: str, label: str) -> _Message:
+    def _next(self, frm: str, label: str, held: bool = False) -> _Message:
         """Flush and wait for the next message of one peer."""
         self._known(frm)
-        self.flush()
         hub = self._hub
         inbox = self._inbox[frm]
+        if not (held and inbox):
+            self.flush()
         with hub._lock:
             while True:
                 if self._failure is not None:
@@ -411,8 +412,8 @@ class HubMesh(Mesh):
     def _take(self, frm: str, message: _Message) -> npt.NDArray[np.uint8]:
         payload = message.payload
         self._seq_in[frm] += 1
-        self.meter.count_receive(frm, message.header.depth, payload.nbytes)
-        self.meter.peers[frm].wire_received += HEADER_BYTES + len(message.label) + payload.nbytes
+        come = self.meter.peers[frm].wire_received + HEADER_BYTES + len(message.label) + payload.nbytes
+        self.meter.count_receive(frm, message.header.depth, payload.nbytes, come)
         return payload if message.owned else payload.copy()
 
 

@@ -95,9 +95,10 @@ class Meter:
         sends.count += 1
         sends.payload += nbytes
 
-    def count_receive(self, frm: str, depth: int, nbytes: int) -> None:
-        """Count one received message and take over its depth."""
+    def count_receive(self, frm: str, depth: int, nbytes: int, wire_received: int) -> None:
+        """Count one received message and take over its depth; so many bytes have come from the peer in all."""
         peer = self.peers[frm]
+        peer.wire_received = wire_received
         peer.payload_received += nbytes
         peer.frames_received += 1
         if depth > self.rounds:

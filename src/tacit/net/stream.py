@@ -71,9 +71,11 @@ class TlsStream:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side)
-        self._scratch: memoryview | None = None
+        self._scratch = memoryview(b"")
         self._plain = bytearray()
-        self._ahead = b""
+        self.record = bytearray()
+        """The last record; what of it is yet to be taken is from `at` to `end`."""
+        self.at = self.end = 0
         self._unsent = b""
         self._soon = True  # whether the last wait was short
         self._sleeps = (
@@ -85,6 +87,8 @@ class TlsStream:
     def start_blocking(self, timeout_s: float | None) -> None:
         """Let reads wait in the kernel, at most `timeout_s` each; Python's own limit costs a call a read."""
         self.sock.setblocking(True)
+        self._scratch = memoryview(bytearray(READ_BYTES))
+        self.record = bytearray(RECORD_BYTES)
         if timeout_s is not None:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(timeout_s))
 
@@ -97,75 +101,88 @@ class TlsStream:
                 view = view[self._tls.write(view) :]
         return self._outgoing.read()
 
-    def read_some(self, limit: int) -> bytes:
-        """Wait for plaintext and return 1 to `limit` bytes of it."""
-        data = self._ahead or self._read_record()
-        self._ahead = data[limit:]
-        return data[:limit]
-
     def read_into(self, out: memoryview) -> None:
         """Fill the buffer with plaintext."""
-        at = min(len(self._ahead), len(out))
-        out[:at] = self._ahead[:at]
-        self._ahead = self._ahead[at:]
-        while len(out) - at >= RECORD_BYTES:  # decrypt in place
+        done, size = 0, len(out)
+        while done < size:
+            if self.at == self.end:
+                if size - done >= RECORD_BYTES:  # decrypt in place
+                    done += self._read_record(out[done:])
+                    continue
+                self.next_record()
+            some = min(self.end - self.at, size - done)
+            out[done : done + some] = self.record[self.at : self.at + some]
+            self.at += some
+            done += some
+
+    def next_record(self) -> None:
+        """Wait for the next record, when the last has been taken."""
+        self.at, self.end = 0, self._read_record(self.record)
+
+    def _read_record(self, out: bytearray | memoryview) -> int:
+        """Decrypt one whole record, so that the TLS session never holds plaintext back; return its length."""
+        if not self._incoming.pending:
+            self._fill()
+        while True:
             try:
-                got: int = self._tls.read(RECORD_BYTES, out[at:])  # type: ignore[assignment]
+                got: int = self._tls.read(RECORD_BYTES, out)  # type: ignore[assignment]
             except ssl.SSLWantReadError:
                 self._fill()
                 continue
             if not got:
                 raise ConnectionResetError("end of stream")
-            at += got
-        while at < len(out):
-            data = self.read_some(len(out) - at)
-            out[at : at + len(data)] = data
-            at += len(data)
+            return got
 
-    def _read_record(self) -> bytes:
-        """Wait for one whole record, so that the TLS session never holds plaintext back."""
-        if not self._incoming.pending:
-            self._fill()
-        while True:
-            try:
-                data = self._tls.read(RECORD_BYTES)
-            except ssl.SSLWantReadError:
-                self._fill()
-                continue
-            if not data:
-                raise ConnectionResetError("end of stream")
-            return data
+    def has_some(self) -> bool:
+        """Tell whether something has come, without waiting for it."""
+        return self.at < self.end or self._incoming.pending > 0 or self._look_once()
+
+    def _look_once(self) -> bool:
+        """Read what lies in the socket; say whether there is anything."""
+        try:
+            self._took(self.sock.recv_into(self._scratch, 0, socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            return False
+        return True
 
     def _fill(self) -> None:
-        scratch = self._scratch
-        if scratch is None:
-            scratch = self._scratch = memoryview(bytearray(READ_BYTES))
-        started = time.monotonic()
+        """Wait for bytes."""
         got = None
         if self._soon and not self._sleeps:
-            got = self._look(scratch, started + LOOK_S)
+            if self._look_once():
+                return
+            started = time.monotonic()
+            got = self._look(started + LOOK_S)
             if time.monotonic() > started + BUSY_S:
                 self._sleeps = SLEEPS_WHEN_BUSY
-        if got is None:
-            got = self.sock.recv_into(scratch)
-            self._soon = time.monotonic() < started + LOOK_S
-            if self._soon and self._sleeps:
-                self._sleeps -= 1
+        else:
+            started = time.monotonic()
+        self._took(self._sleep(started) if got is None else got)
+
+    def _look(self, until_s: float) -> int | None:
+        """Let others run and read what comes before `until_s`, without sleeping; None if nothing does."""
+        assert _let_run is not None
+        while time.monotonic() <= until_s:
+            _let_run()
+            try:
+                return self.sock.recv_into(self._scratch, 0, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                continue
+        return None
+
+    def _sleep(self, started_s: float) -> int:
+        """Read what comes next, and note whether that was soon."""
+        got = self.sock.recv_into(self._scratch)
+        self._soon = time.monotonic() < started_s + LOOK_S
+        if self._soon and self._sleeps:
+            self._sleeps -= 1
+        return got
+
+    def _took(self, got: int) -> None:
         if not got:
             raise ConnectionResetError("end of stream")
         self.wire_received += got
-        self._incoming.write(scratch[:got])
-
-    def _look(self, scratch: memoryview, until_s: float) -> int | None:
-        """Read what comes before `until_s` without sleeping; None if nothing does."""
-        assert _let_run is not None
-        while True:
-            try:
-                return self.sock.recv_into(scratch, 0, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                if time.monotonic() > until_s:
-                    return None
-            _let_run()
+        self._incoming.write(self._scratch[:got])
 
     # While setting up, and on control links: the socket does not block.
 

@@ -1,14 +1,15 @@
 """The mesh between processes: each link is three TLS 1.3 connections (data out, data in, control).
 
 One connection per direction means that no TLS session is ever used by two threads and that sending and
-receiving overlap at any size. Messages of up to `COPY_BYTES` are copied into one buffer per peer and leave
-in one record; longer parts are copied once, or not at all when the caller says that they are stable.
+receiving overlap at any size. Parts of up to `COPY_BYTES` are copied when they are queued, longer ones too unless
+the caller says that they are stable; what is queued for a peer leaves in one write.
 """
 
 from __future__ import annotations
 
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from tacit.net.link import (
     HEADER,
     HEADER_BYTES,
     Buffer,
+    Header,
     Mesh,
     decode_header,
     encode_label,
@@ -40,6 +42,8 @@ from tacit.net.sender import Chunk, Sender
 from tacit.net.stream import Link, TlsStream
 
 COPY_BYTES = 1 << 14
+# A header whose first four bytes (kind, label's length, zero) are one number.
+WHOLE = struct.Struct("<IIQQ")
 # Beyond this much queued for one peer, sending starts without waiting for a flush.
 EAGER_BYTES = 1 << 16
 
@@ -76,20 +80,17 @@ def connect_mesh(
 
 @dataclass(slots=True)
 class _Queue:
-    """What waits to be sent to one peer: finished chunks and the buffer that small messages go to."""
+    """What waits to be sent to one peer."""
 
+    sender: Sender
     chunks: list[Chunk] = field(default_factory=list)
-    small: bytearray = field(default_factory=bytearray)
     nbytes: int = 0
 
-    def take(self) -> tuple[list[Chunk], int]:
-        """Return and forget everything queued."""
-        if self.small:
-            self.chunks.append(self.small)
-            self.small = bytearray()
-        taken = self.chunks, self.nbytes
+    def push(self) -> None:
+        """Send everything queued."""
+        chunks, nbytes = self.chunks, self.nbytes
         self.chunks, self.nbytes = [], 0
-        return taken
+        self.sender.push(chunks, nbytes)
 
 
 class TlsMesh(Mesh):
@@ -102,12 +103,13 @@ class TlsMesh(Mesh):
         self._round_timeout_s = round_timeout_s
         self._incoming = {p: link.incoming for p, link in links.items()}
         self._outgoing = {p: link.outgoing for p, link in links.items()}
-        self._queues = {p: _Queue() for p in links}
-        self._queued: set[str] = set()
+        self._queued: dict[str, _Queue] = {}
+        """Those of the queues that hold anything."""
         self._failure: TacitError | None = None
         self._lock = threading.Lock()
         self._closed = False
         self._senders = {p: self._make_sender(p, link.outgoing) for p, link in links.items()}
+        self._queues = {p: _Queue(sender) for p, sender in self._senders.items()}
         for link in links.values():
             link.incoming.start_blocking(round_timeout_s)
             link.outgoing.start_blocking(None)
@@ -124,34 +126,29 @@ class TlsMesh(Mesh):
         queue = self._queues.get(to) or self._queues[self._known(to)]
         seq = self._seq_out[to]
         views = [flat(part, COPY_BYTES) for part in parts]
+        if not stable:
+            views = [bytes(view) for view in views]
         nbytes = sum(map(len, views))
         self._seq_out[to] = seq + 1
-        queue.small += HEADER.pack(DATA, len(raw), 0, self.meter.rounds + 1, seq, nbytes)
-        queue.small += raw
-        for view in views:
-            if len(view) <= COPY_BYTES:
-                queue.small += view
-            else:
-                queue.chunks += [queue.small, view if stable else np.frombuffer(view, np.uint8).copy().data]
-                queue.small = bytearray()
+        queue.chunks.append(HEADER.pack(DATA, len(raw), 0, self.meter.rounds + 1, seq, nbytes) + raw)
+        queue.chunks += views
         queue.nbytes += HEADER_BYTES + len(raw) + nbytes
         self.meter.count_send(to, label, nbytes)
         if queue.nbytes > EAGER_BYTES:
             self._check_alive()
-            self._senders[to].push(*queue.take())
+            queue.push()
         else:
-            self._queued.add(to)
+            self._queued[to] = queue
 
     def flush(self) -> None:
         """Start sending everything queued."""
         if self._failure is not None or self._closed:
             self._check_alive()
         if self._queued:
-            for to in self._queued:
-                chunks, nbytes = self._queues[to].take()
-                if chunks:
-                    self._senders[to].push(chunks, nbytes)
-            self._queued.clear()
+            queued, self._queued = self._queued, {}
+            for queue in queued.values():
+                if queue.chunks:
+                    queue.push()
 
     def pace(self) -> None:
         """Wait while a peer has yet to take more than `AHEAD_BYTES`; on any error tell all and free everything."""
@@ -166,33 +163,33 @@ class TlsMesh(Mesh):
                 self.abort(error)
                 raise
 
-    def recv(self, frm: str, label: str, nbytes: int) -> npt.NDArray[np.uint8]:
+    def recv(self, frm: str, label: str, nbytes: int, held: bool = False) -> npt.NDArray[np.uint8]:
         """Wait for the expected message; on any error tell all peers and free everything."""
         stream = self._incoming.get(frm) or self._incoming[self._known(frm)]
         raw = encode_label(label)
-        start = HEADER_BYTES + len(raw)
-        expected = (DATA, len(raw), 0, self._seq_in[frm], nbytes)
+        seq, start = self._seq_in[frm], DATA | len(raw) << 8
         try:
-            self.flush()
-            data = stream.read_some(start + nbytes if nbytes <= COPY_BYTES else start)
-            if len(data) < start:
-                data = self._complete_header(stream, frm, data)
-            kind, size, zero, depth, seq, payload = HEADER.unpack_from(data)
-            if (kind, size, zero, seq, payload) != expected or data[HEADER_BYTES:start] != raw:
-                data = self._complete_header(stream, frm, data)
-                header = decode_header(data, frm)
-                self._check(
-                    frm, header, data[HEADER_BYTES : HEADER_BYTES + header.label_bytes], label, nbytes
-                )
-            self._seq_in[frm] += 1
-            if len(data) == start + nbytes:
-                out = np.frombuffer(data, np.uint8, offset=start).copy() if nbytes else np.empty(0, np.uint8)
+            if not (held and stream.has_some()):
+                self.flush()
+            if stream.at == stream.end:
+                stream.next_record()
+            body = stream.at + HEADER_BYTES + len(raw)
+            end = body + nbytes
+            if end <= stream.end and stream.record[body - len(raw) : body] == raw:
+                found, depth, *counts = WHOLE.unpack_from(stream.record, stream.at)
+                as_expected = found == start and counts == [seq, nbytes]
             else:
-                out = np.empty(nbytes, np.uint8)
-                out[: len(data) - start] = np.frombuffer(data, np.uint8, offset=start) if data[start:] else ()
-                stream.read_into(out.data[len(data) - start :])
-            self.meter.count_receive(frm, depth, nbytes)
-            self.meter.peers[frm].wire_received = stream.wire_received
+                as_expected = False
+            if as_expected:
+                stream.at = end
+                out = np.frombuffer(stream.record, np.uint8, nbytes, body).copy()
+            else:  # it goes on in the next record, or is another
+                header, other = _read_header(stream, frm)
+                self._check(frm, header, other, label, nbytes)
+                depth, out = header.depth, np.empty(nbytes, np.uint8)
+                stream.read_into(out.data)
+            self._seq_in[frm] = seq + 1
+            self.meter.count_receive(frm, depth, nbytes, stream.wire_received)
             return out
         except OSError as error:
             raise self._ended(frm, label, error) from None
@@ -205,14 +202,12 @@ class TlsMesh(Mesh):
         stream = self._incoming[self._known(frm)]
         try:
             self.flush()
-            data = self._complete_header(stream, frm, stream.read_some(HEADER_BYTES))
-            header, raw = decode_header(data, frm), data[HEADER_BYTES:]
+            header, raw = _read_header(stream, frm)
             self._check_bounded(frm, header, raw, max_bytes)
             self._seq_in[frm] += 1
             out = bytearray(header.payload_bytes)
             stream.read_into(memoryview(out))
-            self.meter.count_receive(frm, header.depth, header.payload_bytes)
-            self.meter.peers[frm].wire_received = stream.wire_received
+            self.meter.count_receive(frm, header.depth, header.payload_bytes, stream.wire_received)
             return show_label(raw), bytes(out)
         except OSError as error:
             raise self._ended(frm, "any message", error) from None
@@ -253,16 +248,7 @@ class TlsMesh(Mesh):
         for stream in streams:
             stream.close()
         for queue in self._queues.values():
-            queue.take()
-
-    def _complete_header(self, stream: TlsStream, frm: str, data: bytes) -> bytes:
-        """Read on until header and label of a frame are there, whatever they say; take no more than that."""
-        while len(data) < HEADER_BYTES:
-            data += stream.read_some(HEADER_BYTES - len(data))
-        end = HEADER_BYTES + decode_header(data, frm).label_bytes
-        while len(data) < end:
-            data += stream.read_some(end - len(data))
-        return data
+            queue.chunks.clear()
 
     def _check_alive(self) -> None:
         if self._failure is not None:
@@ -301,3 +287,13 @@ class TlsMesh(Mesh):
         failure = self._failure or PeerUnavailable(f"the connection to {frm} broke", frm)
         self.abort(failure)
         return failure
+
+
+def _read_header(stream: TlsStream, frm: str) -> tuple[Header, bytes]:
+    """Read the header and the label of a frame, whatever they say; take no more than that."""
+    data = bytearray(HEADER_BYTES)
+    stream.read_into(memoryview(data))
+    header = decode_header(data, frm)
+    label = bytearray(header.label_bytes)
+    stream.read_into(memoryview(label))
+    return header, bytes(label)

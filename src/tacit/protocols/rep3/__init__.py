@@ -66,7 +66,7 @@ class Rep3(Protocol):
         """
         if self.takes_along:
             for _ in range(waves if every or any(r.turned for r in self.waiting) else 0):
-                self.waiting[:] = [r for r in self.waiting if r.go_on(self)]
+                turns.go_on_together(self, self.waiting)
 
     def total(self, terms: list[Share]) -> Share:
         """Return the sum of results of calls; if any was left, written over the first when all have ended."""
@@ -96,8 +96,7 @@ class Rep3(Protocol):
 
     def common(self, offset: int, label: str) -> Source:
         """Return the stream shared with the compute party `offset` places after this one."""
-        party = self.party
-        return party.keys.common(party.compute[(party.index + offset) % 3], label + self._turn)
+        return self.party.common(offset, label + self._turn)
 
     def seeds_from(self, owner: str) -> tuple[Source, Source]:
         """Return the streams of a client's components 0 and 1; P1 lacks the first, P2 the second."""

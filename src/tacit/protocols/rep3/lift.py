@@ -85,14 +85,14 @@ def in_place(
 ) -> Share:
     """Run `make(p, start, stop, into)` on pieces, as `run` does; each writes its part of the result to `into`."""
     n = prod(shape)
-    first, second = room(p, n)
+    whole = first, second = room(p, n)
 
     def steps(q: Rep3, low: int, high: int) -> Steps[Share]:
-        into = (first, second) if high - low == n else (first[low:high], second[low:high])
+        into = whole if high - low == n else (first[low:high], second[low:high])
         return make(q, low, high, into)
 
     leave_or_run(p, n, steps, bits)
-    return Share((first, second)).reshape(*shape)
+    return Share(whole if len(shape) == 1 else (first.reshape(shape), second.reshape(shape)))
 
 
 def first(q: Rep3, how: Lift, with1: Source, with2: Source, into: Into, *before: Array) -> Share:

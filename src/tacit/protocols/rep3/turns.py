@@ -92,14 +92,16 @@ def ends_at_once(p: Rep3) -> None:
 def alone(p: Rep3, steps: Steps[T]) -> T:
     """Run one protocol to its end."""
     ends_at_once(p)
-    recv, got = p.party.mesh.recv, None
+    mesh, got = p.party.mesh, None
+    recv = mesh.recv
     try:
         while True:
             wanted = steps.send(got)  # type: ignore[arg-type]
-            p.take_along()
+            if p.takes_along:
+                p.take_along()
             got = [recv(*w) for w in wanted]
     except StopIteration as end:
-        p.party.flush()
+        mesh.flush()
         return end.value
 
 
@@ -116,16 +118,26 @@ class Running:
     result: Any = None
     ended: bool = False
 
-    def go_on(self, p: Rep3) -> bool:
-        """Receive what is waited for and run to the next wave, whose messages leave; say whether there is one."""
-        got = None if self.wanted is None else [p.party.recv(*w) for w in self.wanted]
+    def go_on(self, p: Rep3, held: bool = False) -> bool:
+        """Receive what is waited for and run to the next wave; say whether there is one.
+
+        Its messages leave, or if `held` with those that follow, as long as this party need not wait.
+        """
+        mesh, wanted = p.party.mesh, self.wanted
+        got = None if wanted is None else [mesh.recv(*w, held) for w in wanted]
         try:
             self.wanted = self.steps.send(got)  # type: ignore[arg-type]
         except StopIteration as end:
             self.result, self.ended = end.value, True
-        finally:
-            p.party.flush()
+        if not held:
+            mesh.flush()
         return not self.ended
+
+
+def go_on_together(p: Rep3, waiting: list[Running]) -> None:
+    """Let calls that were left go on by a wave, whose messages leave at once."""
+    waiting[:] = [r for r in waiting if r.go_on(p, held=True)]
+    p.party.mesh.flush()
 
 
 def begin(p: Rep3, running: list[Running]) -> list[Running]:
@@ -134,9 +146,11 @@ def begin(p: Rep3, running: list[Running]) -> list[Running]:
     Those of which this party is P0 begin first: its line carries what the others wait for while it computes what they
     send it. In its first wave a party sends no neighbour messages of two roles, so their order stays.
     """
-    for r in sorted(running, key=lambda r: not r.early):
-        r.go_on(p)
-    return [r for r in running if not r.ended]
+    if len(running) != 1:
+        for r in sorted(running, key=lambda r: not r.early):
+            r.go_on(p)
+        return [r for r in running if not r.ended]
+    return running if running[0].go_on(p) else []
 
 
 def together(p: Rep3, running: list[Running]) -> list[Any]:
@@ -157,7 +171,7 @@ def leave(p: Rep3, running: list[Running]) -> None:
 def settle(p: Rep3) -> None:
     """Run what has been left to its end, wave by wave."""
     while p.waiting:
-        p.waiting[:] = [r for r in p.waiting if r.go_on(p)]
+        go_on_together(p, p.waiting)
     while p.last:
         p.last.pop(0)()
 
@@ -250,6 +264,8 @@ def seated(
     p: Rep3, some: list[tuple[int, int, int]], make: Callable[[Rep3, int, int], Steps[Any]]
 ) -> list[Running]:
     """Return the steps of pieces, each with its roles."""
+    if len(some) == 1:
+        return [Running(make(p, *some[0][1:]))]
     turned = len({r for r, _, _ in some}) > 1
     seats = [p.turned(r) for r in range(3)] if turned else [p]
     early = [
