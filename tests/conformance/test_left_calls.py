@@ -97,6 +97,65 @@ def test_values_bytes_and_rounds(seed: int, network: Network) -> None:
     assert rounds(network, some) <= longest + 1, f"{some}"
 
 
+def in_part(p: Any, some: list[tuple[str, int]], seed: int) -> list[Share]:
+    """Leave calls, and let now and then one that was left before end, while others go on beside and wait."""
+    rng = np.random.default_rng(seed)
+    apart(p)
+    made = []
+    for at, (kind, n) in enumerate(some):
+        p.number = at + 1
+        with p.later():
+            made.append(call(p, kind, n, at)())
+        if rng.integers(3):
+            p.settle({int(rng.integers(at + 1)) + 1})
+    p.settle()
+    p.reveal(made[0], [NAMES[1]])
+    return made
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda n: n.name)
+@pytest.mark.parametrize("seed", range(16))
+def test_calls_that_end_while_others_wait(seed: int, network: Network) -> None:
+    some = [*drawn(seed), *drawn(seed + 100)]
+    if seed % 4:
+        some = [(kind, min(n, 5000)) for kind, n in some]  # no roles are turned, on the first network
+
+    def body(p: Any) -> list[Share]:
+        return in_part(p, some, seed)
+
+    found = testing.run("rep3", 64, body, seed=seed, network=network)
+    alone = testing.run("rep3", 64, lambda p: one_by_one(p, some), seed=seed, network=network)
+    for name in NAMES[:3]:
+        for a, b in zip(found[name], alone[name], strict=True):
+            assert all(np.array_equal(x, y) for x, y in zip(a.parts, b.parts, strict=True)), f"{name} {some}"
+    real, model = (f("rep3", 64, body, 3, "", network) for f in (metered, predicted))
+    assert +Counter(real.links) == +Counter(model.links), f"{some}: bytes"
+    assert {n: real.depth[n] for n in NAMES[:3]} == {n: model.depth[n] for n in NAMES[:3]}, f"{some}: rounds"
+
+
+def test_a_call_that_ends_takes_its_own_rounds_beside_longer_ones() -> None:
+    """Each of a chain of short calls, of which nothing but the last is read, as if the long ones were not there."""
+
+    def body(p: Any, beside: bool) -> list[Share]:
+        x = testing.scatter(p, RING.encode_ints(np.arange(70)))
+        others = []
+        for number in range(1, 4):
+            p.number = 2 * number
+            with p.later():
+                if beside:
+                    others.append(p.mul_trunc(x, x, F))
+                p.number += 1
+                x = p.mul_early(x, x)
+            p.settle({p.number})
+        p.settle()
+        return [x, *others]
+
+    chain, both = (predicted("rep3", 64, lambda p, b=b: body(p, b), 3, "", LOOPBACK) for b in (False, True))
+    assert both.rounds <= chain.rounds + 1
+    real = metered("rep3", 64, lambda p: body(p, True), 3, "", LOOPBACK)
+    assert {n: real.depth[n] for n in NAMES[:3]} == {n: both.depth[n] for n in NAMES[:3]}
+
+
 def with_a_sign(p: Any, some: list[tuple[str, int]], compared: tuple[int, int], along: bool) -> list[Any]:
     """Leave calls, and find signs, which take them along or follow them."""
     n, bits = compared

@@ -112,10 +112,8 @@ def test_large_results_do_not_wait() -> None:
     program = prune(trace.program([product, x * product]))
     avals = infer(program)
     for eqn in program.eqns:
-        assert Waiting().take(eqn, [avals[v] for v in eqn.ins], [avals[v] for v in eqn.outs]) == (
-            False,
-            False,
-        )
+        ins, outs = ([avals[v] for v in vs] for vs in (eqn.ins, eqn.outs))
+        assert Waiting().take(eqn, ins, outs) == (frozenset(), 0)
 
 
 def test_a_loop_carries_products_that_its_body_ends_with() -> None:
@@ -202,7 +200,26 @@ def test_no_more_results_wait_than_may() -> None:
     square, half = Eqn("square", (0,), (1,), {}), Aval((WAITING_ELEMENTS // 2,), "fixed", -1, 1)
     waiting = Waiting()
     taken = [waiting.take(replace(square, outs=(i,)), [half], [half]) for i in range(1, 5)]
-    assert taken == [(False, True), (False, True), (True, True), (False, True)]
+    assert taken == [(frozenset(), 1), (frozenset(), 2), (None, 3), (frozenset(), 4)]
+
+
+def test_what_is_read_ends_alone_and_views_of_it_wait() -> None:
+    a, public = Aval((4,), "fixed", -1, 1), Aval((4,), "fixed", 0.5, 0.5, "public")
+
+    def eqn(op: str, out: int, *ins: int) -> tuple[Eqn, list[Aval], list[Aval]]:
+        return Eqn(op, ins, (out,), {}), [public if v == 9 else a for v in ins], [a]
+
+    waiting = Waiting()
+    some = [("square", 1, 0), ("square", 2, 0), ("flip", 3, 1), ("transpose", 4, 3), ("assume", 5, 2)]
+    assert [waiting.take(*eqn(*each)) for each in some] == [
+        (frozenset(), 1), (frozenset(), 2), (frozenset(), 0), (frozenset(), 0), (frozenset(), 0)
+    ]  # fmt: skip
+    assert waiting.take(*eqn("mul", 6, 9, 4)) == (frozenset({1}), 3)  # by a view of a view of it
+    assert waiting.take(*eqn("neg", 7, 1)) == (frozenset(), 0)  # which has ended
+    assert waiting.take(*eqn("add", 8, 5, 6)) == (frozenset({2, 3}), 0)
+    assert waiting.take(*eqn("square", 10, 0)) == (frozenset(), 4)
+    assert waiting.take(*eqn("maximum", 11, 0, 9)) == (None, 0)  # sends messages of its own
+    assert waiting.take(*eqn("maximum", 12, 0, 9)) == (frozenset(), 0)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))

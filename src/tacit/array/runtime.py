@@ -76,10 +76,10 @@ class _Step:
     dead: tuple[int, ...]
     fixed: bool
     """Whether the results are small and follow from this program's text alone, whatever its inputs."""
-    ends: bool
-    """Whether calls that were left must end before it."""
-    left: bool
-    """Whether its own may be left."""
+    ends: frozenset[int] | None
+    """The calls that were left and must end before it; None for all."""
+    left: int
+    """Its own number, if it may be left, else 0."""
     rounding: Rounding
     """How its results are held."""
     shared: tuple[int, ...]
@@ -171,8 +171,8 @@ class Runtime:
             eqn, results = step.eqn, step.kept
             if results is None:
                 ins = [env[v] for v in eqn.ins]
-                if step.ends:
-                    self.p.settle()
+                if step.ends is None or step.ends:
+                    self.p.settle(step.ends)
                 if large and eqn.outs[0] not in sums and any(isinstance(v.data, Rows) for v in ins):
                     known = {var: v.data for var, v in env.items() if v.data is not None}
                     sums |= streams.ahead(program, step.at, known, plan.avals, owned(self.me))
@@ -185,6 +185,7 @@ class Runtime:
                 elif summed is not None:
                     results = [Value(step.outs[0], summed, None, False)]
                 elif step.left:
+                    self.p.number = step.left
                     with self.p.later():
                         results = self.step(eqn, ins, step.outs)
                 elif len(step.eqns) > 1:
@@ -221,7 +222,7 @@ class Runtime:
             # What is worked on side by side sends messages, and is not left: the first of it ends all that waits.
             rounding = how.get(group[0].outs[0], USUAL)
             first, made = ([avals[v] for v in vs] for vs in (group[0].ins, group[0].outs))
-            ends, left = waiting.take(group[0], first, made, rounding.quiet)
+            ends, left = waiting.take(group[0], first, made, rounding.quiet, rounding.done)
             eqn, row = beside.as_one(group, avals) if len(group) > 1 else (group[0], [])
             outs = [avals[v] for v in eqn.outs]
             here = slice(at, at + len(group))

@@ -79,34 +79,45 @@ def shared_ahead(program: Program, avals: dict[int, Aval]) -> list[tuple[int, ..
     return found
 
 
+VIEWS = frozenset({"transpose", "slice", "flip", "broadcast", "assume"})
+"""Operations whose results are those of what they read, in other places of the same memory."""
+
+
 @dataclass(slots=True)
 class Waiting:
-    """Follows, equation by equation, which results are not there yet."""
+    """Follows, equation by equation, which results are not there yet: by variable, the number of the call."""
 
-    outs: set[int] = field(default_factory=set)
-    elements: int = 0
+    outs: dict[int, int] = field(default_factory=dict)
+    elements: dict[int, int] = field(default_factory=dict)
+    """Of the results of each call that waits."""
+    number: int = 0
+    """Of the last call that was left."""
 
     def take(
-        self, eqn: Eqn, ins: Sequence[Aval], outs: Sequence[Aval], quiet: bool = False
-    ) -> tuple[bool, bool]:
-        """Return whether all that waits must end before an equation, and whether its own calls may be left.
+        self, eqn: Eqn, ins: Sequence[Aval], outs: Sequence[Aval], quiet: bool = False, renamed: bool = False
+    ) -> tuple[frozenset[int] | None, int]:
+        """Return the calls that must end before an equation, None for all; and the number of its own if left, else 0.
 
-        Of a `quiet` one no message is left (`scales`).
+        Of a `quiet` one no message is left; one that is `renamed` has what it reads as its result (`scales`).
         """
         left, size = not quiet and patient(eqn, ins, outs), sum(a.size for a in outs)
         talks = not quiet and _talks(eqn, ins, outs)
-        ends = bool(self.outs) and (
-            not self.outs.isdisjoint(eqn.ins)
-            or (talks and not left)
-            or (left and self.elements + size > WAITING_ELEMENTS)
-        )
-        if ends:
-            self.outs.clear()
-            self.elements = 0
-        if left:
-            self.outs.update(eqn.outs)
-            self.elements += size
-        return ends, left
+        read = {self.outs[v] for v in eqn.ins if v in self.outs}
+        if read and (renamed or eqn.op in VIEWS):
+            self.outs.update(dict.fromkeys(eqn.outs, max(read)))
+            return frozenset(), 0
+        ends: frozenset[int] | None = frozenset(read)
+        if (talks and not left) or (left and sum(self.elements.values()) + size > WAITING_ELEMENTS):
+            ends = None if self.elements else frozenset()
+        for number in [*self.elements] if ends is None else ends:
+            del self.elements[number]
+        self.outs = {v: number for v, number in self.outs.items() if number in self.elements}
+        if not left:
+            return ends, 0
+        self.number += 1
+        self.outs.update(dict.fromkeys(eqn.outs, self.number))
+        self.elements[self.number] = size
+        return ends, self.number
 
 
 # -- the order of equations -------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
@@ -15,7 +15,7 @@ from tacit.algebra.ring import Ring
 from tacit.core.clock import Clock, Mark
 from tacit.core.ghost import Ghost
 from tacit.core.party import Party
-from tacit.core.protocol import Begun, Card, Pieces, deepen
+from tacit.core.protocol import Begun, Card, Left, Pieces, deepen
 from tacit.core.share import Matrix, Planes, Share
 from tacit.core.timing import Machine, default_machine, work
 from tacit.errors import NotRealised
@@ -82,6 +82,15 @@ class _Call:
                 ahead.insert(at, 0.0)
         return _Call(waves, self.seconds, blocks, ahead)
 
+    def cut(self, waves: int) -> tuple[_Call, _Call | None]:
+        """Return the first so many waves, and what is left after them: nobody waits for that before the next wave."""
+        if waves >= len(self.waves):
+            return self, None
+        share = self.seconds * waves / (len(self.waves) + 1)
+        first = _Call(self.waves[:waves], share, self.blocks[:waves], self.ahead[:waves])
+        rest = _Call(self.waves[waves:], self.seconds - share, self.blocks[waves:], self.ahead[waves:])
+        return first, rest.put_off([0])
+
     @classmethod
     def joined(cls, calls: list[_Call]) -> _Call:
         """Return calls that share their rounds as one."""
@@ -118,25 +127,37 @@ class CostModel(Ghost):
         self.clock = Clock.of(party.network, self.machine, party.n)
         self.cost = Cost(clock=self.clock)
         self._seeded: set[str] = set()
-        self._left: list[tuple[Begun, Callable[[int], str]]] = []
+        self._left: Left[tuple[Begun, Callable[[int], str], int]] = Left()
         self._uncounted: list[_Call] = []
         """Calls that were left, until their messages are counted."""
 
-    def settle(self) -> None:
+    def settle(self, some: Container[int] | None = None) -> None:
         """Let what was left go on, wave by wave."""
-        if self._uncounted:
-            self._exchange(_Call.joined(self._uncounted))
-            self._uncounted.clear()
-        while self._left:
+        if self._left.whole:
+            some = None
+        waves = 0
+        while self._left and (some is None or any(number in some for _, _, number in self._left)):
             self._take_along()
+            waves += 1
+        if some is None:
+            self._left.whole, self._left.together = False, 0
+        parts = [call.cut(waves) if self._left else (call, None) for call in self._uncounted]
+        if waves and parts:
+            self._exchange(_Call.joined([first for first, _ in parts]))
+            self._uncounted = [rest for _, rest in parts if rest is not None]
+
+    def total(self, terms: list[Share]) -> Share:
+        """Sum on shapes."""
+        self._left.whole = True
+        return super().total(terms)
 
     def _take_along(self, every: bool = True) -> None:
         if every or self._turned():
-            self._left[:] = [each for each in self._left if each[0].go_on(self.cost.depth, each[1])]
+            self._left.go_on(lambda each: each[0].go_on(self.cost.depth, each[1]))
 
     def _turned(self) -> bool:
         """Whether roles are turned in any of what was left."""
-        return any(max(begun.pieces) for begun, _ in self._left)
+        return any(max(begun.pieces) for begun, _, _ in self._left)
 
     def _with_left(self, call: _Call) -> _Call:
         """Return a call and what was left and is not counted yet, which it takes along (`Protocol.taking_along`)."""
@@ -195,8 +216,12 @@ class CostModel(Ghost):
         )
         if self.may_leave and card.patient and waves and sizes.get("owner", 0) >= 0:
             begun = Begun(waves)
+            if "owner" in sizes or max(begun.pieces) > 0:
+                if self._left.older:
+                    self.settle()
+                self._left.whole = True
             begun.go_on(self.cost.depth, name)
-            self._left.append((begun, name))
+            self._left.add([(begun, name, self.number)])
             self._uncounted.append(call)
         else:
             if waves and not self.takes_along:

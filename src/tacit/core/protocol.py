@@ -8,7 +8,7 @@ message are written once here, over the parts.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, reduce
@@ -97,6 +97,34 @@ class Begun:
             mark[:] = [depth.setdefault(name(sender), 0) + 1 for sender, _, _ in _of(sent, kind)]
         self.stage += 1
         return self.stage <= len(self.waves)
+
+
+class Left(list[T]):
+    """Calls that were left, as they go on in each wave: the last begun first, those begun together in their order.
+
+    What has just been begun waits for nobody who takes part in the calls before: to go on with these first would be to
+    wait for their messages. Every party keeps to this order, so frames come as they are expected.
+    """
+
+    together = 0
+    """How many were begun since the others last went on."""
+    whole = False
+    """Whether all end that waits if any does: parties count waves of their own, or what is left adds up the results."""
+
+    @property
+    def older(self) -> bool:
+        """Whether any have gone on before: what these have sent comes before what is sent now."""
+        return len(self) > self.together
+
+    def add(self, some: Sequence[T]) -> None:
+        """Add calls that are begun now."""
+        self[self.together : self.together] = some
+        self.together += len(some)
+
+    def go_on(self, step: Callable[[T], bool]) -> None:
+        """Let all go on by a wave, and keep those that are not at their end."""
+        self.together = 0
+        self[:] = [each for each in self if step(each)]
 
 
 def rounds(waves: Sequence[Wave]) -> int:
@@ -219,6 +247,8 @@ class Protocol:
         """Whether calls that can be left are."""
         self.takes_along = False
         """Whether what was left goes on while other calls wait."""
+        self.number = 0
+        """By which calls that are left now are told apart (`settle`)."""
 
     # -- which part a public constant is added to: a protocol says for each of its parts ---------------------
 
@@ -283,8 +313,11 @@ class Protocol:
         """
         return _Within(self, "takes_along")
 
-    def settle(self) -> None:
-        """Let all calls that were left end, their rounds shared."""
+    def settle(self, some: Container[int] | None = None) -> None:
+        """Let calls that were left end, their rounds shared: all, or those of `some` numbers at least.
+
+        Others go on by as many waves and wait on, unless all end together (`Left.whole`).
+        """
 
     def pace(self) -> None:
         """Wait while a peer has yet to take much of what it was sent: between calls, and while none is left."""

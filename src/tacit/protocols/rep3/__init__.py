@@ -8,7 +8,7 @@ from functools import reduce
 
 from tacit.algebra.ring import Ring
 from tacit.core.party import Party
-from tacit.core.protocol import Protocol
+from tacit.core.protocol import Left, Protocol
 from tacit.core.share import Matrix, Planes, Share
 from tacit.crypto.prg import Source, Stream
 from tacit.errors import UsageError
@@ -46,7 +46,7 @@ class Rep3(Protocol):
         self._seats = tuple(turns.turned(party, r) for r in range(3))
         self._turn = ""
         self._turned: dict[tuple[int, int], Rep3] = {}
-        self.waiting: list[turns.Running] = []
+        self.waiting: Left[turns.Running] = Left()
         """What has been begun and left."""
         self.last: list[Callable[[], None]] = []
         """What is to be done when that has ended."""
@@ -66,10 +66,11 @@ class Rep3(Protocol):
         """
         if self.takes_along:
             for _ in range(waves if every or any(r.turned for r in self.waiting) else 0):
-                turns.go_on_together(self, self.waiting)
+                turns.go_on_together(self)
 
     def total(self, terms: list[Share]) -> Share:
         """Return the sum of results of calls; if any was left, written over the first when all have ended."""
+        self.waiting.whole = True
         if not self.waiting:
             return super().total(terms)
 

@@ -18,7 +18,7 @@ from tacit.core.share import Gathered, Matrix, Planes, Share, laid_out
 from tacit.kernels import Packed
 from tacit.protocols.rep3 import twoparty
 from tacit.protocols.rep3.lift import Mask, Product
-from tacit.protocols.rep3.turns import Running, Steps, alone, ends_at_once, leave, rows_at_once
+from tacit.protocols.rep3.turns import Running, Steps, alike, alone, ends_at_once, leave, rows_at_once
 
 if TYPE_CHECKING:
     from tacit.protocols.rep3 import Rep3
@@ -175,6 +175,8 @@ def share_input(p: Rep3, owner: str, value: Array | None, shape: tuple[int, ...]
     left = p.may_leave and owner in party.compute
     if not left:
         p.settle()
+    else:
+        alike(p)
     if owner not in party.compute:
         return _from_client(p, owner, shape)
     place = (party.index - party.compute.index(owner)) % 3

@@ -12,7 +12,7 @@ are the same; streams of turned parties have labels of their own, so what they d
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Container, Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -114,6 +114,8 @@ class Running:
     """Whether this party is P0 in it: the others wait for what it sends first."""
     turned: bool = False
     """Whether it is one of three at least, with their roles turned."""
+    number: int = 0
+    """The call that it belongs to (`Protocol.number`)."""
     wanted: tuple[Expected, ...] | None = None
     result: Any = None
     ended: bool = False
@@ -134,9 +136,9 @@ class Running:
         return not self.ended
 
 
-def go_on_together(p: Rep3, waiting: list[Running]) -> None:
+def go_on_together(p: Rep3) -> None:
     """Let calls that were left go on by a wave, whose messages leave at once."""
-    waiting[:] = [r for r in waiting if r.go_on(p, held=True)]
+    p.waiting.go_on(lambda r: r.go_on(p, held=True))
     p.party.mesh.flush()
 
 
@@ -165,13 +167,32 @@ def together(p: Rep3, running: list[Running]) -> list[Any]:
 
 def leave(p: Rep3, running: list[Running]) -> None:
     """Begin protocols that write their results in place, and leave them until `settle` (decision 0072)."""
-    p.waiting += begin(p, running)
+    if any(r.turned for r in running):
+        alike(p)
+    for r in running:
+        r.number = p.number
+    p.waiting.add(begin(p, running))
 
 
-def settle(p: Rep3) -> None:
-    """Run what has been left to its end, wave by wave."""
+def alike(p: Rep3) -> None:
+    """Before a call in which others than P0 send first: end what has gone on before, and all else with it later."""
+    if p.waiting.older:
+        p.settle()
+    p.waiting.whole = True
+
+
+def settle(p: Rep3, some: Container[int] | None = None) -> None:
+    """Run what has been left to its end, wave by wave: all, or calls of `some` numbers, while others go on beside.
+
+    P1 and P2 end a call after as many waves, and P0 has nothing that waits; where that is not so all ends.
+    """
+    if some is not None and not p.waiting.whole:
+        while any(r.number in some for r in p.waiting):
+            go_on_together(p)
+        return
     while p.waiting:
-        go_on_together(p, p.waiting)
+        go_on_together(p)
+    p.waiting.whole, p.waiting.together = False, 0
     while p.last:
         p.last.pop(0)()
 
