@@ -296,6 +296,30 @@ def test_constants_keep_their_precision() -> None:
     assert split(64, 16, Aval((), "fixed", -10, 10), 0.3).units() < 1.1
 
 
+@pytest.mark.parametrize(
+    ("fmt", "bound", "size"),
+    [(Format(64, 16), 2.0**28, -20), (Format(64, 20), 2.0**21, -14), (Format(128, 40), 2.0**42, -20)],
+    ids=str,
+)
+def test_a_constant_of_few_bits_fits_beside_all_bits_of_the_secret(
+    fmt: Format, bound: float, size: int
+) -> None:
+    """Whatever the bits of a small constant, 24 in a float32, the product is that of the largest secret."""
+    trace = Trace()
+    x = trace.input("x", "alice", (2,), "fixed", -bound, bound) + trace.input("y", "bob", (2,), "fixed", 0, 0)
+    constants = [np.ldexp(1 - 2.0**-b, size) for b in range(1, 54)]
+    for b, c in enumerate(constants):
+        reveal(x * c, why="test", name=f"r{b}")
+    program, ends = trace.program(), np.array([bound, -bound])
+    fit(program, fmt.width, fmt.frac_bits)
+    data = {"alice": {"x": ends}, "bob": {"y": np.zeros(2)}, "carol": {}}
+    got = run("rep3", fmt.width, lambda p: Runtime(p, fmt, tuple(data)).run(program, data[p.party.name]))
+    for b, c in enumerate(constants):
+        units = split(fmt.width, fmt.frac_bits, Aval((), "fixed", -bound, bound), c).units()
+        gap = np.max(np.abs(got["carol"][f"r{b}"] - ends * c))
+        assert gap <= units * 2.0**-fmt.frac_bits + np.spacing(bound * c), f"{b + 1} bits"
+
+
 # -- the array API ---------------------------------------------------------------------------------------------
 
 

@@ -38,6 +38,8 @@ class Split:
     parts: tuple[int, ...]
     left: float
     """Units of the last place that the rounding of the last part costs."""
+    room: int
+    """Bits of a constant that fit beside all bits of the secret: with so many, one that has no more is whole."""
 
     def units(self) -> float:
         """Return the bound on the product's error in units of the last place."""
@@ -56,13 +58,13 @@ def split(k: int, f: int, secret: Aval, magnitude: float, terms: int = 1) -> Spl
 
     first = max(0, min(want, room(size, 0)))
     if first >= want:
-        return Split(0, (first,), 2.0**-SPARE)
+        return Split(0, (first,), 2.0**-SPARE, first)
     # A dropped bit of x is worth c bits of the result.
     drop = max(0, min(frac, math.floor(-math.log2(size * terms)) - SPARE - 1))
     parts = [max(0, min(want, room(size, drop)))]
     while parts[-1] < want and len(parts) < MAX_PARTS:
         parts.append(max(parts[-1] + 1, min(want, room(2.0 ** -(parts[-1] + 1), drop))))
-    return Split(drop, tuple(parts), max(2.0**-SPARE, reach * 2.0 ** (f - parts[-1] - 1)))
+    return Split(drop, tuple(parts), max(2.0**-SPARE, reach * 2.0 ** (f - parts[-1] - 1)), first)
 
 
 def once(v: Value) -> Value:
@@ -129,7 +131,8 @@ def _factors(rt: Runtime, public: Value, secret: Aval, terms: int, inverse: bool
     plan = split(rt.fmt.width, rt.f, secret, max(abs(lo), abs(hi)), terms)
     if public.constant and not np.any(rest):
         t = _fraction_bits(c)
-        plan = Split(0, (t,), 0.0) if t < min(plan.parts[0], 1023) else plan
+        # Not by the first part: where the secret loses bits, that has more than fit beside all of them.
+        plan = Split(0, (t,), 0.0, plan.room) if t <= min(plan.room, 1022) else plan
     made = []
     for at, t in enumerate(plan.parts):
         near = np.ldexp(np.rint(np.ldexp(c, t)), -t)

@@ -233,7 +233,7 @@ class _Finder:
         factor = 1 / Fraction(number) if inverse else Fraction(number)
         how = public_factor(ins, self.k, self.f, inverse=inverse)
         least = factor.denominator.bit_length() - 1
-        if factor.denominator == 1 << least and least < how.parts[0]:
+        if factor.denominator == 1 << least and least <= min(how.room, 1022):
             return int(factor * (1 << least)), least
         if how.drop or len(how.parts) > 1:
             return None
