@@ -96,6 +96,23 @@ def test_what_is_held_leaves_with_what_follows_unless_its_party_must_wait(site: 
     assert results["bob"] == [0, 0, 2 * 26 + 22]
 
 
+def test_nothing_is_held_while_a_long_message_comes(site: Site) -> None:
+    size = 1 << 24  # more than any buffer on the way: it has not come when its header has
+
+    def alice(mesh: Mesh) -> None:
+        mesh.send("bob", "a", b"1")
+        mesh.send("bob", "long", bytes(size))  # its header comes in the record of what is before it
+        mesh.recv("bob", "x", 1)
+
+    def bob(mesh: Mesh) -> int:
+        mesh.recv("alice", "a", 1)
+        mesh.send("alice", "x", b"2")
+        mesh.recv("alice", "long", size, held=True)
+        return mesh.meter.total.wire_sent
+
+    assert site.run({"alice": alice, "bob": bob}, links=[("alice", "bob")]) == {"alice": None, "bob": 26 + 22}
+
+
 def test_stable_arrays_are_sent_without_a_copy_and_recv_any_is_bounded(site: Site) -> None:
     x = np.arange(100_000, dtype=np.uint64)
 

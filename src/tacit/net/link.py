@@ -130,7 +130,7 @@ class Mesh(ABC):
     def recv(self, frm: str, label: str, nbytes: int, held: bool = False) -> npt.NDArray[np.uint8]:
         """Flush, then wait for the next message from `frm`: `nbytes` bytes, writable, 16-byte aligned.
 
-        If `held`, what is queued stays queued where something has come already: more will soon leave with it.
+        If `held`, what is queued stays queued where that message has come already: more will soon leave with it.
         Raises Desync when another label, size or sequence number arrives, PeerError when a party has failed.
         """
 

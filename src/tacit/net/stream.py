@@ -133,9 +133,11 @@ class TlsStream:
                 raise ConnectionResetError("end of stream")
             return got
 
-    def has_some(self) -> bool:
-        """Tell whether something has come, without waiting for it."""
-        return self.at < self.end or self._incoming.pending > 0 or self._look_once()
+    def has(self, nbytes: int) -> bool:
+        """Tell, without waiting, whether so many bytes have come, encrypted or not; False for many more than a read."""
+        if self.end - self.at + self._incoming.pending >= nbytes:
+            return True
+        return self._look_once() and self.end - self.at + self._incoming.pending >= nbytes
 
     def _look_once(self) -> bool:
         """Read what lies in the socket; say whether there is anything."""

@@ -169,7 +169,7 @@ class TlsMesh(Mesh):
         raw = encode_label(label)
         seq, start = self._seq_in[frm], DATA | len(raw) << 8
         try:
-            if not (held and stream.has_some()):
+            if not (held and stream.has(HEADER_BYTES + len(raw) + nbytes)):
                 self.flush()
             if stream.at == stream.end:
                 stream.next_record()
