@@ -13,7 +13,7 @@ namespace {
 
 struct Split {
     using type = u64;
-    static constexpr size_t MR = 4, NR = 16, KC = 128, MC = 64 * MR, NC = 96 * NR, PAD = 1;
+    static constexpr size_t MR = 4, NR = 16, KC = 128, MC = 64 * MR, NC = 32 * NR, PAD = 1;
     static constexpr size_t A_BYTES = 12 * MR, B_BYTES = 12 * NR;  // elements, and the 12 bits of both their parts
 
     // The 12 bits of both parts, those of the lower part first for one factor and last for the other.
