@@ -130,7 +130,7 @@ def _factors(rt: Runtime, public: Value, secret: Aval, terms: int, inverse: bool
     c, rest = _value(public, inverse)
     plan = split(rt.fmt.width, rt.f, secret, max(abs(lo), abs(hi)), terms)
     if public.constant and not np.any(rest):
-        t = _fraction_bits(c)
+        t = fraction_bits(c)
         # Not by the first part: where the secret loses bits, that has more than fit beside all of them.
         plan = Split(0, (t,), 0.0, plan.room) if t <= min(plan.room, 1022) else plan
     made = []
@@ -145,8 +145,8 @@ def _factors(rt: Runtime, public: Value, secret: Aval, terms: int, inverse: bool
     return plan.drop, made
 
 
-def _fraction_bits(c: Array) -> int:
-    """Return the least t for which c·2^t is whole."""
+def fraction_bits(c: Array) -> int:
+    """Return the least t for which all of c·2^t is whole."""
     mantissa, exponent = np.frexp(c[c != 0])
     digits = np.ldexp(mantissa, 53).astype(np.int64)
     lowest = np.frexp((digits & -digits).astype(np.float64))[1] - 1  # the place of the lowest digit

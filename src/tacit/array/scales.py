@@ -18,6 +18,7 @@ import numpy as np
 
 from tacit.array import intervals as iv
 from tacit.array.bounds import public_factor
+from tacit.array.constants import fraction_bits
 from tacit.array.late import LINEAR, PRODUCTS, late
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
 from tacit.core.protocol import PATIENT_WIDTH
@@ -105,7 +106,7 @@ class _Finder:
         out = eqn.outs[0]
         if self.avals[out].kind != "fixed" or self.avals[eqn.ins[0]].kind != "bool":
             return
-        bits = _fraction_bits(eqn.params["weights"]) if eqn.op == "weigh" else 0
+        bits = fraction_bits(eqn.params["weights"]) if eqn.op == "weigh" else 0
         if bits < self.f and (held := self._followed(out, bits - self.f)) is not None:
             self._hold(out, held, Rounding(bits - self.f))
 
@@ -306,8 +307,3 @@ class _Finder:
         for at in sorted({at for v in held for at in self.uses.get(v, ())}):
             if self.eqns[at].op not in SUMS:
                 yield self.eqns[at]
-
-
-def _fraction_bits(weights: Any) -> int:
-    """Return the least t for which all weights times 2^t are whole."""
-    return max(Fraction(float(w)).denominator.bit_length() - 1 for w in weights.flat)
