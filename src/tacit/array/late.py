@@ -8,7 +8,7 @@ values, ranges and errors are the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tacit.array import intervals as iv
@@ -56,15 +56,29 @@ def of_one_role(p: Protocol, n: int, bits: int) -> bool:
     return not any(to == 0 for wave in waves for _, to, _ in wave)
 
 
+def uses(program: Program) -> dict[int, list[int]]:
+    """Return where in order equations read each variable; one that none reads has no entry."""
+    found: dict[int, list[int]] = {}
+    for at, eqn in enumerate(program.eqns):
+        for v in set(eqn.ins):
+            found.setdefault(v, []).append(at)
+    return found
+
+
+def is_product(eqn: Eqn, avals: Mapping[int, Aval]) -> bool:
+    """Whether an equation multiplies two fixed-point values on shares."""
+    if eqn.op not in PRODUCTS or avals[eqn.outs[0]].where != SECRET:
+        return False
+    ins = [avals[v] for v in eqn.ins]
+    return all(a.kind == "fixed" and a.where != PUBLIC for a in ins)
+
+
 class _Finder:
     """Follows products to what reads them, and compares prices."""
 
     def __init__(self, program: Program, avals: dict[int, Aval], p: Protocol, fmt: Format) -> None:
         self.eqns, self.avals, self.p, self.fmt = program.eqns, avals, p, fmt
-        self.uses: dict[int, list[int]] = {}
-        for at, eqn in enumerate(program.eqns):
-            for v in set(eqn.ins):
-                self.uses.setdefault(v, []).append(at)
+        self.uses = uses(program)
         self.kept = frozenset(program.outputs)
         self.readers: dict[int, frozenset[int] | None] = {}
         """The comparisons that read a variable, or None if anything else does."""
@@ -76,7 +90,7 @@ class _Finder:
                 self.readers[eqn.outs[0]] = self._readers(eqn.outs[0])
         groups: list[tuple[set[int], set[int]]] = []
         for at, eqn in enumerate(self.eqns):
-            readers = self.readers[eqn.outs[0]] if self._is_product(eqn) else None
+            readers = self.readers[eqn.outs[0]] if is_product(eqn, self.avals) else None
             if readers:
                 joined, reached = {at}, set(readers)
                 for group in [g for g in groups if g[1] & reached]:
@@ -92,12 +106,6 @@ class _Finder:
             if eqn.op in LINEAR and not found.isdisjoint(eqn.ins):
                 found.update(eqn.outs)
         return frozenset(found)
-
-    def _is_product(self, eqn: Eqn) -> bool:
-        if eqn.op not in PRODUCTS or self.avals[eqn.outs[0]].where != SECRET:
-            return False
-        ins = [self.avals[v] for v in eqn.ins]
-        return all(a.kind == "fixed" and a.where != PUBLIC for a in ins)
 
     def _readers(self, v: int) -> frozenset[int] | None:
         """Find what reads a variable; that of all later ones is known."""

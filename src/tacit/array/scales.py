@@ -12,14 +12,14 @@ import heapq
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tacit.array import intervals as iv
 from tacit.array.bounds import public_factor
 from tacit.array.constants import fraction_bits
-from tacit.array.late import LINEAR, PRODUCTS, late
+from tacit.array.late import LINEAR, PRODUCTS, Calls, is_product, late, uses
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
 from tacit.core.protocol import PATIENT_WIDTH
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from tacit.array.runtime import Format
     from tacit.core.protocol import Protocol
 
-Calls = list[tuple[str, int, dict[str, Any]]]
 MOVES = LINEAR - {"add", "sub"}
 """Operations on one value that give its elements as they are, or their opposites."""
 SUMS = LINEAR | {"sum"}
@@ -76,12 +75,8 @@ class _Finder:
         # Where truncations begin at the others, the first party is never ahead.
         self.early = self.k <= PATIENT_WIDTH and p.offers("mul_early")
         self.kept = frozenset(program.outputs)
-        self.uses: dict[int, list[int]] = {}
-        self.maker: dict[int, Eqn] = {}
-        for at, eqn in enumerate(program.eqns):
-            self.maker.update(dict.fromkeys(eqn.outs, eqn))
-            for v in set(eqn.ins):
-                self.uses.setdefault(v, []).append(at)
+        self.uses = uses(program)
+        self.maker = {v: eqn for eqn in program.eqns for v in eqn.outs}
         self.extra: dict[int, int] = {}
         self.found: dict[int, Rounding] = {}
 
@@ -93,7 +88,7 @@ class _Finder:
                 continue
             if eqn.op in ("weigh", "convert"):
                 self._truths(eqn)
-            elif self._is_product(eqn):
+            elif is_product(eqn, self.avals):
                 self._product(eqn)
             elif eqn.op in BY_PUBLIC:
                 self._by_public(eqn)
@@ -189,7 +184,7 @@ class _Finder:
     def _rounds(self, eqn: Eqn, held: Mapping[int, int]) -> bool:
         """Whether an equation rounds what it makes of such values, in the ring."""
         out = eqn.outs[0]
-        if self._is_product(eqn):
+        if is_product(eqn, self.avals):
             bits = self.f + sum(self._now(held, v) for v in self._factors(eqn))
             return bits >= 0 and bits <= self.k - 2 and self._fits(out, bits)
         if eqn.op not in BY_PUBLIC or (factor := self._factor(eqn)) is None:
@@ -201,13 +196,6 @@ class _Finder:
         """Whether the ring holds a value with so many bits more, as far as a truncation needs."""
         most = self.avals[v].magnitude
         return iv.bits_of(most + iv.margin(most, self.f), max(0, self.f + extra)) <= self.k - 2
-
-    def _is_product(self, eqn: Eqn) -> bool:
-        """Whether an equation multiplies two fixed-point values on shares."""
-        if eqn.op not in PRODUCTS or self.avals[eqn.outs[0]].where != SECRET:
-            return False
-        ins = [self.avals[v] for v in eqn.ins]
-        return all(a.kind == "fixed" and a.where != PUBLIC for a in ins)
 
     def _factors(self, eqn: Eqn) -> tuple[int, ...]:
         return eqn.ins if len(eqn.ins) == 2 else (*eqn.ins, *eqn.ins)
@@ -290,7 +278,7 @@ class _Finder:
         then: Calls = []
         for eqn in self._read_by(held):
             n = self.avals[eqn.outs[0]].size
-            if self._is_product(eqn):
+            if is_product(eqn, self.avals):
                 name = f"{PRODUCTS[eqn.op]}_trunc"
                 before = self.f + self._extras(eqn)
                 after = self.f + sum(self._now(held, v) for v in self._factors(eqn))
