@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from metering import assert_as_predicted, run_metered
 
 import tacit
 from tacit.algebra.ring import Ring
@@ -119,14 +119,9 @@ def test_same_answers_at_the_cost_that_was_predicted(
         with simulate(
             "rep3", OWNERS, network=network, seed=3, width=fmt.width, frac_bits=fmt.frac_bits
         ) as session:
-            before = session.traffic()
-            got = session.run(program, given())
-            after = session.traffic()
+            got, meters = run_metered(session, program, given())
         model = predict(program, "rep3", fmt, OWNERS, OWNERS, network=network)
-        sent = {o: after[o] - before[o] for o in OWNERS}
-        metered = Counter({(o, peer): t.payload_sent for o in OWNERS for peer, t in sent[o].peers.items()})
-        assert +metered == +Counter(model.links)
-        assert max(s.rounds for s in sent.values()) == model.rounds
+        assert_as_predicted(meters, model)
         return got["carol"], model.rounds
 
     got, rounds = run()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from metering import assert_as_predicted
 from program_gen import programs
 
 from tacit import testing
@@ -164,9 +165,7 @@ def test_the_predicted_cost_is_the_metered_cost(n: int) -> None:
 
     meters = testing.run("rep3", FMT.width, body)
     cost = predict(program, "rep3", FMT, OWNERS, OWNERS)
-    assert cost.rounds == max(s.rounds for s in meters.values())
-    for me in OWNERS:
-        assert cost.sent_by(me) == sum(t.payload_sent for t in meters[me].peers.values())
+    assert_as_predicted(meters, cost)
 
 
 def test_whole_numbers() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from metering import assert_as_predicted
 
 import tacit
 from tacit import testing
@@ -79,14 +80,7 @@ def test_local_computation_keeps_the_answer_and_lowers_the_cost(name: str) -> No
             assert all(np.array_equal(results["alice"][k], other[k]) for k in other)
         answers.append(results["dave"])
         cost = predict(program, "rep3", fmt, COMPUTE, tuple(OWNERS))
-        assert cost.rounds == max(s.rounds for s in meters.values())
-        metered = {
-            (me, peer): t.payload_sent
-            for me, s in meters.items()
-            for peer, t in s.peers.items()
-            if t.payload_sent
-        }
-        assert metered == {k: v for k, v in cost.links.items() if v}
+        assert_as_predicted(meters, cost)
     for key, value in answers[0].items():
         # Rounding differs: once per owner's total instead of once per row or product.
         assert np.allclose(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
+from metering import assert_as_predicted, run_metered
 
 import tacit
 from tacit import testing
@@ -145,14 +145,9 @@ def test_same_answers_at_the_cost_that_was_predicted(
         with simulate(
             "rep3", OWNERS, network=network, seed=3, width=fmt.width, frac_bits=fmt.frac_bits
         ) as session:
-            before = session.traffic()
-            got = session.run(program, given())
-            after = session.traffic()
+            got, meters = run_metered(session, program, given())
         model = predict(program, "rep3", fmt, OWNERS, OWNERS, network=network)
-        sent = {o: after[o] - before[o] for o in OWNERS}
-        metered = Counter({(o, peer): t.payload_sent for o in OWNERS for peer, t in sent[o].peers.items()})
-        assert +metered == +Counter(model.links)
-        assert max(s.rounds for s in sent.values()) == model.rounds
+        assert_as_predicted(meters, model)
         return got["carol"], model.rounds, model.total_bytes
 
     got, rounds, size = run()
@@ -169,17 +164,13 @@ def test_a_protocol_without_a_form_that_is_worth_keeping(name: str) -> None:
     """It multiplies by public factors as it rounds, and drops fewer bits of what was made of truth values."""
     program = recorded(BODIES[name])
     with simulate("semi2k", OWNERS, dealer="dora", seed=3) as session:
-        before = session.traffic()
-        got = session.run(program, given())["carol"]
-        after = session.traffic()
-    want = run_clear(program, FMT, given())
+        learned, meters = run_metered(session, program, given())
+    want, got = run_clear(program, FMT, given()), learned["carol"]
     assert all(np.allclose(got[k], v, atol=64 * UNIT) for k, v in want.items())
     how = [r for each in found(program, protocol="semi2k").values() for r in each]
     assert not [r for r in how if r.drop == 0 and (r.extra or r.early)]
     model = predict(program, "semi2k", FMT, OWNERS, OWNERS, dealer="dora")
-    assert all(
-        model.sent_by(o) == sum(t.payload_sent for t in (after[o] - before[o]).peers.values()) for o in OWNERS
-    )
+    assert all(model.sent_by(o) == sum(t.payload_sent for t in meters[o].peers.values()) for o in OWNERS)
 
 
 def numbers(seed: int, n: int, top: float) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from metering import assert_as_predicted
 from program_gen import programs
 
 from tacit import testing
@@ -83,9 +84,7 @@ def test_gathered_programs(fmt: Format) -> None:
         for name, value in want.items():
             assert np.allclose(got[name], value, atol=60 * 2.0**-fmt.frac_bits), name
         cost = predict(program, "rep3", fmt, COMPUTE, PARTIES)
-        assert cost.rounds == max(s.rounds for s in meters.values())
-        sent = {(me, to): t.payload_sent for me, s in meters.items() for to, t in s.peers.items()}
-        assert {k: n for k, n in sent.items() if n} == {k: n for k, n in cost.links.items() if n}
+        assert_as_predicted(meters, cost)
         rounds.append(cost.rounds)
     # In wider rings nothing is left, and another order may take a round more or less.
     assert rounds[1] <= rounds[0] + (-8 if fmt.width == 64 else 1)

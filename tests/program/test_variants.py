@@ -5,7 +5,6 @@ What is chosen changes messages, so the cost model must choose alike: bytes and 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from metering import assert_as_predicted, run_metered
 
 from tacit import testing
 from tacit.algebra.ring import Ring
@@ -70,16 +70,10 @@ def test_every_variant_is_right_and_costs_what_was_predicted(name: str, network:
     rng = np.random.default_rng(5)
     halves = {o: {"x": np.round(rng.uniform(-12, 12, N // 2) * 2) / 2} for o in OWNERS[:2]}
     with simulate("rep3", OWNERS, network=network, seed=3) as session:
-        before = session.traffic()
-        got = session.run(program(name), halves)
-        after = session.traffic()
+        got, meters = run_metered(session, program(name), halves)
     x = np.concatenate([halves[o]["x"] for o in OWNERS[:2]])
     assert np.max(np.abs(np.asarray(got["carol"]["it"]) - BODIES[name][1](x))) <= BODIES[name][2]
-    model = cost_on(network, name)
-    sent = {o: after[o] - before[o] for o in OWNERS}
-    metered = Counter({(o, peer): t.payload_sent for o in OWNERS for peer, t in sent[o].peers.items()})
-    assert +metered == +Counter(model.links)
-    assert max(s.rounds for s in sent.values()) == model.rounds
+    assert_as_predicted(meters, cost_on(network, name))
 
 
 @pytest.mark.parametrize("name", ["sign", "sort", "max", "tanh"])

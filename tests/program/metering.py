@@ -1,0 +1,29 @@
+"""What a run sends, held against what was predicted: the bytes on every link, and the rounds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from tacit.array.program import Program
+from tacit.array.session import Session
+from tacit.core.cost import Cost
+from tacit.net.meter import Snapshot
+
+
+def run_metered(
+    session: Session, program: Program, data: Mapping[str, Mapping[str, Any]]
+) -> tuple[dict[str, Any], dict[str, Snapshot]]:
+    """Return what each party learns from a run, and what each sent for it."""
+    before = session.traffic()
+    learned = session.run(program, data)
+    after = session.traffic()
+    return learned, {name: after[name] - before[name] for name in after}
+
+
+def assert_as_predicted(meters: Mapping[str, Snapshot], cost: Cost) -> None:
+    """Compare meters with a prediction, link by link."""
+    sent = Counter({(me, to): t.payload_sent for me, m in meters.items() for to, t in m.peers.items()})
+    assert +sent == +Counter(cost.links)
+    assert max(m.rounds for m in meters.values()) == cost.rounds
