@@ -6,9 +6,10 @@ if it does in each group (docs/decisions/0061).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache, partial
-from itertools import chain
+from collections import deque
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from itertools import accumulate, chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,16 +17,20 @@ import numpy.typing as npt
 
 from tacit.algebra.ring import Ring
 from tacit.core.blocks import put_together
+from tacit.core.ghost import Ghost, ghost_planes
 from tacit.core.protocol import Card, Protocol, Wave, price
-from tacit.core.share import Share, apart, join, stack_planes
+from tacit.core.share import Planes, Share, join
 from tacit.core.timing import Network
 from tacit.gadgets import tournament as tm
 from tacit.gadgets.exchange import repeat
+from tacit.gadgets.tournament import Seats
+from tacit.kernels import seats as kernels
+from tacit.kernels.seats import Seating
 
 Array = npt.NDArray[Any]
 
-Part = Callable[[int, int], Share]
-"""The seats of groups from one to another."""
+Met = tuple[Seats, Share, Planes]
+"""Some groups' seats, and what `tournament.meet` says of them."""
 
 
 class Level(NamedTuple):
@@ -35,6 +40,11 @@ class Level(NamedTuple):
     k: int
     groups: int
     alone: int
+
+    @property
+    def seating(self) -> Seating:
+        """Return which rows meet."""
+        return Seating(self.k, self.groups, 1, self.k)
 
 
 def _levels(rows: int, levels: tuple[int, ...]) -> list[Level]:
@@ -92,142 +102,130 @@ def _cheapest(
     return min((worth(at_once), at_once) for at_once in range(2, max(2, levels) + 1))
 
 
-def _seats(p: Protocol, x: Share, k: int, wide: bool, low: int, high: int) -> Share:
-    """Return the seats of some groups, views of x (rows, columns) if it is of the ring of p already."""
-    rows = tm.held(x[low * k : high * k], (high - low) * k)
-    seats = rows.map(lambda a: a.reshape(high - low, k, a.shape[1]).swapaxes(0, 1))
-    return tm.over(p, seats) if wide else seats
-
-
 # -- rows' numbers that move with the elements -------------------------------------------------------------------
 
 
 def _carried(p: Protocol, q: Protocol, x: Share, bits: int, levels: tuple[int, ...]) -> Share:
     """Select the rows' numbers as the elements, both over the ring of q."""
     rows, columns = x.shape
-    found = _levels(rows, levels)
     x = tm.over(q, x)
     where = q.constant(np.repeat(q.ring.encode_ints(np.arange(rows)), columns).reshape(rows, columns))
-    for level in found[:-1]:
-        seats, places = (_seats(q, a, level.k, False, 0, level.groups) for a in (x, where))
+    *found, last = _levels(rows, levels)
+    for level in found:
+        seats, places = (Seats(a, level.seating) for a in (x, where))
         gaps, hot = tm.meet(q, seats, bits)
-        steps = join([a.reshape(a.size) for a in (gaps, q.sub(places[:-1], places[-1:]))])
+        steps = join([a.reshape(a.size) for a in (gaps, _steps(q, places))])
         steps = q.select(repeat(q, hot, 2), steps).reshape(2, *gaps.shape)
         x, where = (
-            join([tm.moved(q, step, seat[-1]), *[rows[rows.shape[0] - 1 :]] * level.alone])
-            for step, seat, rows in ((steps[0], seats, x), (steps[1], places, where))
+            join([tm.moved(q, step, of), *[of.x[of.x.shape[0] - 1 :]] * level.alone])
+            for step, of in ((steps[0], seats), (steps[1], places))
         )
-    seats, places = (_seats(q, a, found[-1].k, False, 0, found[-1].groups) for a in (x, where))
-    hot = tm.meet(q, seats, bits)[1]
-    found_place = tm.chosen(q, hot, q.sub(places[:-1], places[-1:]), places[-1])
-    return tm.lifted(p, q, found_place.reshape(columns))
+    places = Seats(where, last.seating)
+    hot = tm.meet(q, Seats(x, last.seating), bits)[1]
+    return tm.lifted(p, q, tm.chosen(q, hot, _steps(q, places), places).reshape(columns))
+
+
+def _steps(q: Protocol, places: Seats) -> Share:
+    """Return all seats but the last, less the last."""
+    laid = places.laid_out()
+    return q.sub(laid[:-1], laid[-1:])
 
 
 # -- rows' numbers from who won ----------------------------------------------------------------------------------
 
-Step = tuple[Share, tuple[Level, ...]]
-"""Whether each row (rows, columns) won, there and at the levels that have been joined with it; all of these."""
+
+class Step(NamedTuple):
+    """Whether each row won at some levels: flat words with the bits of the lowest one's rows, from `start` on."""
+
+    won: Share
+    start: int
+    levels: tuple[Level, ...]
 
 
 def _traced(p: Protocol, q: Protocol, x: Share, bits: int, levels: tuple[int, ...], joined: int) -> Share:
     """Find the rows' numbers from who won at each level, over the ring of q; so many levels are joined at a time."""
     rows, columns = x.shape
     steps: list[Step] = []
-    x_last, wide = tm.over(q, x[rows - 1 :]), True
     for level in _levels(rows, levels):
-        some = partial(_seats, q, x, level.k, wide)
-        shape, hots = (level.k, level.groups, columns), list[Share]()
+        won = _zeros(p, level.rows * columns)
+        met = _noted(q, tm.met(q, Seats(x, level.seating), bits), won, level)
         if level.groups + level.alone > 1:
-            x = put_together(
-                level.groups + level.alone, chain(_noting(q, shape, bits, some, hots), [x_last] * level.alone)
-            )
+            alone = [tm.over(q, x[level.rows - 1 :])] * level.alone
+            winners = (tm.chosen(q, hot, gaps, part) for part, gaps, hot in met)
+            x = put_together(level.groups + level.alone, chain(winners, alone))
         else:
-            hots = [q.unpack(hot, gaps.shape) for _, gaps, hot in tm.met(q, shape, bits, some)]
-        del some  # which holds all rows of the level below
-        x_last, wide = x[x.shape[0] - 1 :], False
-        steps.append((_winners(p, join(hots, 1), level), (level,)))
+            deque(met, maxlen=0)
+        steps.append(Step(won, 0, (level,)))
     while len(steps) > 1:
-        steps = _joined(p, steps, min(joined, len(steps)))
-    return _number(p, steps[0][0])
+        steps = _joined(p, steps, min(joined, len(steps)), columns)
+    return _number(p, steps[0].won, rows, columns)
 
 
-def _noting(
-    p: Protocol, shape: tuple[int, ...], bits: int, seats: Part, hots: list[Share]
-) -> Iterator[Share]:
-    """Give each block's greatest; add to `hots` which seats won."""
-    for part, gaps, hot in tm.met(p, shape, bits, seats):
-        hots.append(p.unpack(hot, gaps.shape))
-        yield tm.chosen(p, hot, gaps, part[-1])
+def _zeros(p: Protocol, n: int) -> Share:
+    """Return flat words for n bits; none where nothing is held."""
+    return Share(
+        () if isinstance(p, Ghost) else tuple([np.zeros(-(-n // 64), np.uint64) for _ in range(p.parts)])
+    )
 
 
-def _winners(p: Protocol, hot: Share, level: Level) -> Share:
-    """Return whether each row (rows, columns) wins its group, from all seats but the last; who is alone does."""
-    parts = []
-    for j, a in enumerate(hot.parts):
-        one = np.uint8(p.holds_constant(j))
-        last = (a[0] if level.k == 2 else np.bitwise_xor.reduce(a, axis=0)) ^ one
-        parts.append(_rows([*a, last], level, np.full((level.alone, a.shape[2]), one)))
-    return Share(tuple(parts))
+def _noted(p: Protocol, met: Iterable[Met], won: Share, level: Level) -> Iterator[Met]:
+    """Pass on what blocks of groups say, and note in `won` which rows won; who is alone does."""
+    row, end = 0, level.rows - level.alone
+    for part, gaps, hot in met:
+        rows = min(part.at.groups * level.k, end - row)
+        alone = level.alone if row + rows == end else 0
+        columns = part.shape[2]
+        for j, words in enumerate(won.parts):
+            one = p.holds_constant(j)
+            kernels.won_rows(words, row * columns, hot.parts[j][0], one, rows, alone, level.k, columns)
+        row += rows
+        yield part, gaps, hot
 
 
-def _rows(seats: Sequence[Array], level: Level, alone: Array) -> Array:
-    """Return the rows of a level, from k seats (groups, columns) and who is alone."""
-    out = np.empty((level.groups * level.k + level.alone, alone.shape[1]), np.uint8)
-    grouped = out[: level.groups * level.k].reshape(level.groups, level.k, -1)
-    for i, seat in enumerate(seats):
-        grouped[:, i] = seat
-    out[len(out) - level.alone :] = alone
-    return out[: level.rows]  # without the missing ones
-
-
-def _below(level: Level, above: Array) -> Array:
-    """Return, for each row of a level, that of the row above it."""
-    return _rows([above[: level.groups]] * level.k, level, above[level.groups :])
-
-
-def _joined(p: Protocol, steps: list[Step], count: int) -> list[Step]:
+def _joined(p: Protocol, steps: list[Step], count: int, columns: int) -> list[Step]:
     """Join so many steps at a time, at the rows of the lowest: a row won there, and the one above it, and so on."""
     chunks = [steps[at : at + count] for at in range(0, len(steps), count)]
     kept = chunks.pop() if len(chunks[-1]) == 1 else []
-    sizes = [chunk[0][0].size for chunk in chunks]
-    # Bytes of one plane at a time: all of them would be the most that is held.
-    planes = [
-        tm.packed(p, join([_seen_below(p, chunk, i) for chunk in chunks]).reshape(1, sum(sizes)))
-        for i in range(count)
-    ]
-    won = p.unpack(p.and_all(stack_planes(planes)), (sum(sizes),))
+    *starts, n = accumulate((chunk[0].levels[0].rows * columns for chunk in chunks), initial=0)
+    if isinstance(p, Ghost):
+        planes = ghost_planes(count, n)
+    else:
+        planes = Planes(tuple([np.zeros((count, -(-n // 64)), np.uint64) for _ in range(p.parts)]), n)
+        for j, part in enumerate(planes.parts):
+            for i, plane in enumerate(part):
+                for chunk, start in zip(chunks, starts, strict=True):
+                    _see_below(plane, start, chunk, i, j, p.holds_constant(j), columns)
+    found = p.and_all(planes)
+    won = Share(tuple([a[0] for a in found.parts]))
     made = [
-        (part.reshape(*chunk[0][0].shape), tuple(chain(*(levels for _, levels in chunk))))
-        for part, chunk in zip(apart(won, sizes), chunks, strict=True)
+        Step(won, start, tuple(chain(*(step.levels for step in chunk))))
+        for start, chunk in zip(starts, chunks, strict=True)
     ]
     return [*made, *kept]
 
 
-def _seen_below(p: Protocol, chunk: list[Step], i: int) -> Share:
-    """Return, for each row of a chunk's lowest step, who won at step i above it; all did where there is none."""
+def _see_below(plane: Array, at: int, chunk: list[Step], i: int, part: int, one: bool, columns: int) -> None:
+    """Put in place, for each row of a chunk's lowest step, who won at step i above it; all did where there is none."""
+    rows = chunk[0].levels[0].rows
     if i >= len(chunk):
-        return p.constant_bits(np.ones(chunk[0][0].size, np.uint8))
-    won = chunk[i][0]
-    for _, levels in chunk[:i][::-1]:
-        for level in levels[::-1]:
-            won = won.map(partial(_below, level))
-    return won.reshape(won.size)
+        words, start = np.full(-(-rows * columns // 64), 2**64 - 1 if one else 0, np.uint64), 0
+    else:
+        words, start = chunk[i].won.parts[part], chunk[i].start
+        below = [level for step in chunk[:i] for level in step.levels]
+        for level in below[:0:-1]:
+            more = np.zeros(-(-level.rows * columns // 64), np.uint64)
+            kernels.rows_below(more, 0, words, start, level.rows, level.k, columns)
+            words, start = more, 0
+    k = chunk[0].levels[0].k if 0 < i < len(chunk) else 1
+    kernels.rows_below(plane, at, words, start, rows, k, columns)
 
 
-def _number(p: Protocol, hot: Share) -> Share:
+def _number(p: Protocol, won: Share, rows: int, columns: int) -> Share:
     """Return the number of the one row of each column that is marked."""
-    bits = (hot.shape[0] - 1).bit_length()
-    planes = tm.packed(p, hot.map(lambda a: _number_bits(a, bits)))
+    bits = (rows - 1).bit_length()
+    if isinstance(p, Ghost):
+        planes = ghost_planes(bits, columns)
+    else:
+        planes = Planes(tuple([kernels.row_numbers(a, rows, columns, bits) for a in won.parts]), columns)
     weights = p.ring.encode_ints(1 << np.arange(bits, dtype=np.int64)[::-1])[:, None]
     return p.sum(p.mul_public(p.to_arith(planes), weights), (0,))
-
-
-def _number_bits(hot: Array, bits: int) -> Array:
-    """Return the XOR of the numbers of marked rows, the highest bit first."""
-    out = np.empty((bits, hot.shape[1]), np.uint8)
-    hot = np.concatenate([hot, np.zeros(((1 << bits) - len(hot), hot.shape[1]), np.uint8)])
-    for row, b in enumerate(range(bits)[::-1]):
-        upper = hot[1 << b :]
-        np.bitwise_xor.reduce(upper, axis=0, out=out[row])
-        hot = hot[: 1 << b] ^ upper
-    return out

@@ -8,26 +8,26 @@ while many rows are left, and large near the end, where rounds are what costs (d
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from tacit.algebra.ring import Ring
 from tacit.core.blocks import elements, put_together
-from tacit.core.ghost import Ghost
+from tacit.core.ghost import Ghost, ghost, ghost_planes
 from tacit.core.protocol import Card, Protocol, Wave, price
 from tacit.core.share import Planes, Share, join
 from tacit.core.timing import Network
+from tacit.kernels import seats as kernels
+from tacit.kernels.seats import Seating
 
 Array = npt.NDArray[Any]
 
 Plan = tuple[int, tuple[int, ...]]
 """A price, and sizes of groups level by level."""
-FEW = 9
-"""Seats of which differences are taken seat by seat: of more, which are short, copies cost less than calls."""
 ROOM = 2
 """Bits of a ring beyond those of a number that is not negative and is `lifted` from it."""
 ARITIES = (2, 3, 4, 5, 7, 9, 17, 33, 64)
@@ -44,16 +44,14 @@ def greatest(p: Protocol, x: Share, bits: int) -> Share:
     rows, columns = x.shape
     _, q, levels = cheapest(p, lambda q: plan(q, rows, columns, bits, 1), bits + ROOM, columns)
     last = x[rows - 1 :]
-    lowest, wide = over(q, last), q is not p
+    lowest = over(q, last)
     for k in levels:
         groups, alone = groups_of(rows, k)
-        seats = held(x, groups * k).reshape(
-            k, groups, columns
-        )  # of rows far apart: which of equal ones wins does not show
-        some = partial(block, q, seats, wide)
-        won = (chosen(q, hot, gaps, part[-1]) for part, gaps, hot in met(q, seats.shape, bits, some))
-        x = put_together(groups + alone, chain(won, [lowest if wide else x[rows - 1 :]] * alone))
-        rows, wide = groups + alone, False
+        # Of rows far apart: which of equal ones wins does not show.
+        seats = Seats(x, Seating(k, groups, groups, 1))
+        won = (chosen(q, hot, gaps, part) for part, gaps, hot in met(q, seats, bits))
+        x = put_together(groups + alone, chain(won, [over(q, x[rows - 1 :])] * alone))
+        rows = groups + alone
     return (x if q is p else p.add(lifted(p, q, q.sub(x, lowest)), last)).reshape(columns)
 
 
@@ -162,111 +160,89 @@ def _level(
 # -- one level -------------------------------------------------------------------------------------------------
 
 
-def held(x: Share, rows: int) -> Share:
-    """Return so many rows of x; missing ones are the last one again, which never beats itself."""
-    more = rows - x.shape[0]
-    return x[:rows] if more <= 0 else join([x, *[x[-1:]] * more])
+class Seats(NamedTuple):
+    """Rows (rows, columns) that meet in the groups of a level, or in some of them."""
+
+    x: Share
+    at: Seating
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Seats of a group, groups, columns."""
+        return self.at.k, self.at.groups, self.x.shape[1]
+
+    def some(self, low: int, high: int) -> Seats:
+        """Return the groups from one to another."""
+        at = self.at
+        return Seats(self.x, at._replace(groups=high - low, first=at.first + low * at.step))
+
+    def laid_out(self) -> Share:
+        """Return the rows seat by seat (k, groups, columns)."""
+        return self.x[self.at.rows(self.x.shape[0])]
+
+    def over(self, p: Protocol) -> Seats:
+        """Return elements of one word if those of the ring of p are; only what is made of them is reduced."""
+        if isinstance(p, Ghost) or p.ring.wide or not self.x.parts[0].dtype.names:
+            return self
+        k, groups, columns = self.shape
+        return Seats(over(p, self.laid_out()).reshape(k * groups, columns), Seating(k, groups, groups, 1))
 
 
-@lru_cache(maxsize=256)
-def _pairs(k: int) -> tuple[Array, Array]:
-    """Return the seats (first, second) of every pair of k: those with the last seat, then the others."""
-    first, second = np.triu_indices(k - 1, 1)
-    return np.concatenate([np.arange(k - 1), first]), np.concatenate([np.full(k - 1, k - 1), second])
+def _differences(p: Protocol, seats: Seats) -> Share:
+    """Return, of every pair of seats, in the order of `pairs`, the first less the second."""
+    k, groups, columns = seats.shape
+    if isinstance(p, Ghost):
+        return ghost((k * (k - 1) // 2, groups, columns))
+    if p.ring.wide:
+        rows, (first, second) = seats.laid_out(), kernels.pairs(k)
+        return p.sub(rows[first], rows[second])
+    return seats.x.map(lambda a: kernels.seat_gaps(a, seats.at, p.ring.width))
 
 
-@lru_cache(maxsize=256)
-def _against(k: int) -> tuple[Array, Array]:
-    """Return, of each seat but the last (second axis), the pairs with all others, and whether it is first in them."""
-    pair, seat = np.zeros((k, k), np.int64), np.arange(k - 1)
-    pair[_pairs(k)] = np.arange(k * (k - 1) // 2)
-    other = np.arange(k - 1)[:, None]
-    other = other + (other >= seat)
-    return pair[np.minimum(seat, other), np.maximum(seat, other)], (other > seat).astype(np.uint8)[:, :, None]
-
-
-def _differences(p: Protocol, seats: Share) -> Share:
-    """Return, of every pair of seats, in the order of `_pairs`, the first less the second."""
-    k = seats.shape[0]
-    if k == 2:
-        return p.sub(seats[:1], seats[1:])
-    if k > FEW or p.ring.wide or isinstance(p, Ghost):
-        first, second = _pairs(k)
-        return p.sub(seats[first], seats[second])
-
-    def differences(a: Array) -> Array:
-        out = np.empty((k * (k - 1) // 2, *a.shape[1:]), np.uint64)
-        np.subtract(a[:-1], a[-1], out=out[: k - 1])
-        end = k - 1
-        for i in range(k - 2):
-            start, end = end, end + k - 2 - i
-            np.subtract(a[i], a[i + 1 : -1], out=out[start:end])
-        return p.ring.reduce_fresh(out)
-
-    return seats.map(differences)
-
-
-def meet(p: Protocol, seats: Share, bits: int) -> tuple[Share, Planes]:
+def meet(p: Protocol, seats: Seats, bits: int) -> tuple[Share, Planes]:
     """Return, of seats (k, groups, columns), the first k − 1 less the last, and whether each of these wins."""
-    k = seats.shape[0]
-    pairs = _differences(p, seats)
-    gaps = pairs[: k - 1]
-    later = p.sign(pairs.reshape(pairs.size), bits)
-    return gaps, p.invert(later) if k == 2 else _winners(
-        p, p.unpack(later, (pairs.shape[0], gaps[0].size)), k
-    )
+    k, groups, columns = seats.shape
+    gaps = _differences(p, seats)
+    later = p.sign(gaps.reshape(gaps.size), bits)
+    return gaps[: k - 1], p.invert(later) if k == 2 else _winners(p, later, k, groups * columns)
 
 
-def met(
-    p: Protocol, shape: tuple[int, ...], bits: int, seats: Callable[[int, int], Share]
-) -> Iterator[tuple[Share, Share, Planes]]:
-    """Run the groups' comparisons, many in blocks (decision 0067); give each block's seats and what `meet` says.
-
-    For seats of a shape (k, groups, columns), of which `seats` gives those of groups from one to another: so no second
-    copy of all need be held.
-    """
-    k, groups, columns = shape
+def met(p: Protocol, seats: Seats, bits: int) -> Iterator[tuple[Seats, Share, Planes]]:
+    """Run the groups' comparisons, many in blocks (decision 0067); give each block's seats and what `meet` says."""
+    k, groups, columns = seats.shape
     step = max(1, elements(p.party.network) // max(1, columns * max(k, k * (k - 1) // 2)))
     for at in range(0, groups, step):
-        part = seats(at, min(at + step, groups))
+        part = seats.some(at, min(at + step, groups)).over(p)
         gaps, hot = meet(p, part, bits)
         yield part, gaps, hot
 
 
-def block(p: Protocol, seats: Share, wide: bool, low: int, high: int) -> Share:
-    """Return the seats of some groups, over the ring of p if they are of a wider one."""
-    part = seats if high - low == seats.shape[1] else seats[:, low:high]
-    return over(p, part) if wide else part
+def _winners(p: Protocol, met: Planes, k: int, n: int) -> Planes:
+    """Return whether each seat but the last wins: one plane of k−1 times n bits, from k(k−1)/2 times n truth values.
 
-
-def _winners(p: Protocol, met: Share, k: int) -> Planes:
-    """Return whether each seat but the last wins: one plane of k−1 times n bits, from (k(k−1)/2, n) truth values.
-
-    `met` says of each pair, in the order of `_pairs`, whether the second is greater; so of equal ones the first wins,
+    `met` says of each pair, in the order of `pairs`, whether the second is greater; so of equal ones the first wins,
     and of all seats exactly one.
     """
-    pair, earlier = _against(k)
-    won = met[pair]
-    won = Share(tuple(a ^ earlier if p.holds_constant(j) else a for j, a in enumerate(won.parts)))
-    return p.and_all(packed(p, won.reshape(k - 1, (k - 1) * met.shape[1])))
+    if isinstance(p, Ghost):
+        return p.and_all(ghost_planes(k - 1, (k - 1) * n))
+    won = [kernels.seat_wins(a[0], k, n, p.holds_constant(j)) for j, a in enumerate(met.parts)]
+    return p.and_all(Planes(tuple(won), (k - 1) * n))
 
 
-def packed(p: Protocol, x: Share) -> Planes:
-    """Return a plane for each row of x, truth values (rows, n); all are packed at once."""
-    rows, n = x.shape
-    more = np.zeros((rows, -n % 64), np.uint8)
-    flat = p.pack(x.map(lambda a: np.concatenate([a, more], axis=1)))
-    return Planes(tuple(a.reshape(rows, -1) for a in flat.parts), n)
-
-
-def chosen(p: Protocol, hot: Planes, gaps: Share, last: Share) -> Share:
+def chosen(p: Protocol, hot: Planes, gaps: Share, seats: Seats) -> Share:
     """Return the last seat plus the gap of the seat that won, if another did."""
-    return moved(p, p.select(hot, gaps.reshape(gaps.size)).reshape(*gaps.shape), last)
+    return moved(p, p.select(hot, gaps.reshape(gaps.size)).reshape(*gaps.shape), seats)
 
 
-def moved(p: Protocol, steps: Share, last: Share) -> Share:
+def moved(p: Protocol, steps: Share, seats: Seats) -> Share:
     """Return the sum of the steps of all seats but the last, and the last."""
-    return p.add(steps[0] if steps.shape[0] == 1 else p.sum(steps, (0,)), last)
+    if isinstance(p, Ghost):
+        return ghost(seats.shape[1:])
+    if p.ring.wide:
+        last = seats.laid_out()[-1]
+        return p.add(steps[0] if steps.shape[0] == 1 else p.sum(steps, (0,)), last)
+    both = zip(steps.parts, seats.x.parts, strict=True)
+    return Share(tuple([kernels.seat_sums(step, a, seats.at, p.ring.width) for step, a in both]))
 
 
 # -- of each row and all before it -----------------------------------------------------------------------------
@@ -287,17 +263,18 @@ def running(p: Protocol, x: Share, bits: int) -> Share:
         at = np.maximum(np.arange(reach, rows) - reach * np.arange(k)[:, None], 0)
         seats = x[at]
         gaps = q.sub(seats[:-1], seats[-1:])
-        pairs = q.sub(seats[:1], seats[1:])
-        later = q.sign(pairs.reshape(pairs.size), bits)
+        spans = q.sub(seats[:1], seats[1:])
+        later = q.sign(spans.reshape(spans.size), bits)
         if k == 2:
             hot = q.invert(later)
         else:
             known = np.zeros((k - 1, reach, columns), np.uint8)
-            beaten = q.unpack(later, pairs.shape).map(lambda a: np.concatenate([known, a], axis=1))  # noqa: B023
-            first, second = _pairs(k)
+            beaten = q.unpack(later, spans.shape).map(lambda a: np.concatenate([known, a], axis=1))  # noqa: B023
+            first, second = kernels.pairs(k)
             beaten = beaten[(second - first - 1)[:, None], at[first]]
-            hot = _winners(q, beaten.reshape(len(first), pairs[0].size), k)
-        x = join([x[:reach], chosen(q, hot, gaps, seats[-1])])
+            hot = _winners(q, q.pack(beaten.reshape(beaten.size)), k, spans[0].size)
+        steps = q.select(hot, gaps.reshape(gaps.size)).reshape(*gaps.shape)
+        x = join([x[:reach], q.add(steps[0] if k == 2 else q.sum(steps, (0,)), seats[-1])])
         reach *= k
     if q is p:
         return x

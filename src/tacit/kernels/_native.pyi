@@ -251,3 +251,36 @@ def bits_right(
     outs: int,
     width: int,
 ) -> None: ...
+def seat_gaps(
+    out: Array,
+    x: Array,
+    rows: int,
+    columns: int,
+    turned: bool,
+    k: int,
+    groups: int,
+    apart: int,
+    step: int,
+    first: int,
+    bits: int,
+) -> None: ...
+def seat_sums(
+    out: Array,
+    steps: Array,
+    x: Array,
+    rows: int,
+    columns: int,
+    turned: bool,
+    k: int,
+    groups: int,
+    apart: int,
+    step: int,
+    first: int,
+    bits: int,
+) -> None: ...
+def seat_wins(out: Array, met: Array, k: int, n: int, one: bool) -> None: ...
+def won_rows(
+    out: Array, at: int, hot: Array, one: bool, rows: int, alone: int, k: int, columns: int
+) -> None: ...
+def rows_below(out: Array, at: int, above: Array, start: int, rows: int, k: int, columns: int) -> None: ...
+def row_numbers(out: Array, held: Array, room: Array, count: int, columns: int) -> None: ...

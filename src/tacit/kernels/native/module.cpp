@@ -588,6 +588,7 @@ void bind_rows(nb::module_ &m) {
     });
 }
 
+#include "seats_bind.h"
 #include "sort_bind.h"
 #include "waves_bind.h"
 
@@ -673,6 +674,7 @@ NB_MODULE(_native, m) {
     bind_bits(m);
     bind_rows(m);
     bind_waves(m);
+    bind_seats(m);
     bind_sort(m);
     m.def("reuse_memory", [](size_t bytes) {
 #if defined(__GLIBC__)

@@ -100,6 +100,14 @@ struct Terms {
     size_t products;
 };
 
+constexpr size_t MOST_SEATS = 64;
+
+// Rows (rows, columns) of words that meet in groups of k; seat i of group g is row first + i·apart + g·step, or the last
+// row where there are fewer. An element lies at row·down + column·across.
+struct Seats {
+    size_t rows, columns, down, across, k, groups, apart, step, first;
+};
+
 struct Kernels {
     Ring<u64> narrow;
     Ring<u128> wide;
@@ -125,6 +133,13 @@ struct Kernels {
     bool (*permutation)(u32 *out, const u64 *draws, size_t blocks, size_t n);
     void (*mix_rows)(u64 *out, const u64 *s, const u64 *z, const std::int64_t *a, const std::int64_t *b, size_t rows,
                      size_t length);
+    // Levels of a tournament (seats.h).
+    void (*seat_gaps)(u64 *out, const u64 *x, const Seats &s, unsigned bits);
+    void (*seat_sums)(u64 *out, const u64 *steps, const u64 *x, const Seats &s, unsigned bits);
+    void (*seat_wins)(u64 *out, const u64 *met, size_t k, size_t n, bool one, size_t length);
+    void (*won_rows)(u64 *out, size_t at, const u64 *hot, bool one, size_t rows, size_t alone, size_t k, size_t columns);
+    void (*rows_below)(u64 *out, size_t at, const u64 *above, size_t start, size_t rows, size_t k, size_t columns);
+    void (*row_numbers)(u64 *out, u64 *held, u64 *room, size_t count, size_t columns, size_t length);
 };
 
 // One per compilation of target.cpp; ifma and amx replace the products of avx512.

@@ -7,6 +7,7 @@
 #include "rep3.h"
 #include "right.h"
 #include "rows.h"
+#include "seats.h"
 #include "sort.h"
 #if defined(__AVX2__) && !defined(__AVX512F__)
 #include "product_avx2.h"
@@ -74,7 +75,13 @@ Kernels kernels() {
             sum_planes,
             digit_ranks,
             permutation,
-            mix_rows};
+            mix_rows,
+            seat_gaps,
+            seat_sums,
+            seat_wins,
+            won_rows,
+            rows_below,
+            row_numbers};
 }
 
 }  // namespace tacit::TACIT_TARGET
