@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from net_parties import NAMES, Site
 
 from tacit.errors import Desync, PeerMisbehaved, PeerUnavailable, RangeError, UsageError
 from tacit.net.link import AHEAD_BYTES, Mesh
+from tacit.net.sockets import listen_on, open_socket
 
 
 @pytest.fixture
@@ -53,6 +55,18 @@ def test_three_parties_exchange_all_sizes_both_ways_at_once(site: Site) -> None:
             assert meter.peers[peer].payload_sent == meter.peers[peer].payload_received == sum(sizes)
             assert meter.peers[peer].frames_sent == len(sizes)
         assert meter.sends["size 1000"].payload == 2000
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_CONGESTION"), reason="no choice of congestion control here")
+def test_only_connections_within_this_machine_leave_out_congestion_control(site: Site) -> None:
+    def control(sock: socket.socket) -> bytes:
+        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0")
+
+    with socket.socket() as fresh, listen_on("0.0.0.0") as outward:
+        assert control(outward) == control(fresh)
+    server = site.listeners["alice"]
+    with open_socket(site.roster.party("alice")) as caller, server.accept()[0] as accepted:
+        assert {control(server), control(caller), control(accepted)} == {b"reno"}
 
 
 def test_messages_queued_between_receives_leave_in_one_record(site: Site) -> None:
