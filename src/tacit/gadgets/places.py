@@ -146,11 +146,12 @@ def _traced(p: Protocol, q: Protocol, x: Share, bits: int, levels: tuple[int, ..
     """Find the rows' numbers from who won at each level, over the ring of q; so many levels are joined at a time."""
     rows, columns = x.shape
     steps: list[Step] = []
+    x = tm.in_place(q, x)
     for level in _levels(rows, levels):
         won = _zeros(p, level.rows * columns)
         met = _noted(q, tm.met(q, Seats(x, level.seating), bits), won, level)
         if level.groups + level.alone > 1:
-            alone = [tm.over(q, x[level.rows - 1 :])] * level.alone
+            alone = [tm.stored(q, x[level.rows - 1 :])] * level.alone
             winners = (tm.chosen(q, hot, gaps, part) for part, gaps, hot in met)
             x = put_together(level.groups + level.alone, chain(winners, alone))
         else:

@@ -43,16 +43,20 @@ def greatest(p: Protocol, x: Share, bits: int) -> Share:
     """
     rows, columns = x.shape
     _, q, levels = cheapest(p, lambda q: plan(q, rows, columns, bits, 1), bits + ROOM, columns)
+    x = in_place(q, x)
     last = x[rows - 1 :]
-    lowest = over(q, last)
     for k in levels:
         groups, alone = groups_of(rows, k)
         # Of rows far apart: which of equal ones wins does not show.
         seats = Seats(x, Seating(k, groups, groups, 1))
         won = (chosen(q, hot, gaps, part) for part, gaps, hot in met(q, seats, bits))
-        x = put_together(groups + alone, chain(won, [over(q, x[rows - 1 :])] * alone))
+        x = put_together(groups + alone, chain(won, [stored(q, x[rows - 1 :])] * alone))
         rows = groups + alone
-    return (x if q is p else p.add(lifted(p, q, q.sub(x, lowest)), last)).reshape(columns)
+    if q is p:
+        return x.reshape(columns)
+    # Bits above the narrow ring's are lost as the difference is lifted: it need not be reduced.
+    more = p.sub(x, last) if p.ring.wide == q.ring.wide else q.sub(x, over(q, last))
+    return p.add(lifted(p, q, more), last).reshape(columns)
 
 
 # -- how large the groups are ---------------------------------------------------------------------------------
@@ -85,6 +89,18 @@ def cheapest(
 def over(q: Protocol, x: Share) -> Share:
     """Return x over the ring of q, which is no wider than its own: shares of x are shares of x mod 2^width."""
     return x if isinstance(q, Ghost) else x.map(q.ring.low)
+
+
+def in_place(q: Protocol, x: Share) -> Share:
+    """Return rows that, or whose columns, lie in memory in order: copied once, not for every block of a level."""
+    if isinstance(q, Ghost):
+        return x
+    return x.map(lambda a: a if a.T.flags.c_contiguous else np.ascontiguousarray(a))
+
+
+def stored(q: Protocol, x: Share) -> Share:
+    """Return elements as the ring of q has them, of that or a wider one; only what is made of them is reduced."""
+    return over(q, x) if not isinstance(q, Ghost) and x.parts[0].dtype != q.ring.dtype else x
 
 
 def lifted(p: Protocol, q: Protocol, x: Share) -> Share:
@@ -182,7 +198,7 @@ class Seats(NamedTuple):
 
     def over(self, p: Protocol) -> Seats:
         """Return elements of one word if those of the ring of p are; only what is made of them is reduced."""
-        if isinstance(p, Ghost) or p.ring.wide or not self.x.parts[0].dtype.names:
+        if isinstance(p, Ghost) or self.x.parts[0].dtype == p.ring.dtype:
             return self
         k, groups, columns = self.shape
         return Seats(over(p, self.laid_out()).reshape(k * groups, columns), Seating(k, groups, groups, 1))
