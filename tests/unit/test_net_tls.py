@@ -148,7 +148,7 @@ def test_stable_arrays_are_sent_without_a_copy_and_recv_any_is_bounded(site: Sit
     assert isinstance(results["alice"], Desync) and results["alice"].party == "bob"
 
 
-@pytest.mark.parametrize(("label", "size"), [("open", 8), ("mul", 9), ("mul", 10**6), ("m", 0)])
+@pytest.mark.parametrize(("label", "size"), [("open", 8), ("sum", 8), ("mul", 9), ("mul", 10**6), ("m", 0)])
 def test_desync_reaches_all_three_with_both_tags(site: Site, label: str, size: int) -> None:
     def job(mesh: Mesh) -> Any:
         if mesh.me == "alice":
@@ -162,6 +162,19 @@ def test_desync_reaches_all_three_with_both_tags(site: Site, label: str, size: i
         assert "'mul' (8 bytes, message 0)" in str(results[name])
         assert f"{label!r} ({size} bytes, message 0)" in str(results[name])
     assert results["bob"].party == results["carol"].party == "alice"
+
+
+def test_a_message_out_of_turn_is_a_desync(site: Site) -> None:
+    def job(mesh: Mesh) -> Any:
+        if mesh.me == "alice":
+            mesh.meter.peers["bob"].frames_sent += 1  # as if one had been lost
+            mesh.send("bob", "mul", bytes(8))
+            return mesh.recv("bob", "later", 1)
+        return mesh.recv("alice", "mul", 8) if mesh.me == "bob" else mesh.recv("bob", "later", 1)
+
+    found = site.run(dict.fromkeys(NAMES, job))["bob"]
+    assert isinstance(found, Desync) and "'mul' (8 bytes, message 1)" in str(found), found
+    assert "expected 'mul' (8 bytes, message 0)" in str(found)
 
 
 def test_root_cause_reaches_everyone_without_local_text(site: Site) -> None:

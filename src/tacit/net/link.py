@@ -119,8 +119,7 @@ class Mesh(ABC):
         self.me = me
         self.peers = peers
         self.meter = Meter(peers)
-        self._seq_out = dict.fromkeys(peers, 0)
-        self._seq_in = dict.fromkeys(peers, 0)
+        """Its counts of frames are the sequence numbers of the next, too."""
 
     @abstractmethod
     def send(self, to: str, label: str, *parts: Buffer, stable: bool = False) -> None:
@@ -171,7 +170,7 @@ class Mesh(ABC):
 
     def _known(self, party: str) -> str:
         """Return the name if it is one of the peers, else raise UsageError."""
-        if party not in self._seq_out:
+        if party not in self.meter.peers:
             raise UsageError(
                 f"{self.me} has no link to {party!r}; its peers are {', '.join(self.peers) or 'none'}"
             )
@@ -179,13 +178,13 @@ class Mesh(ABC):
 
     def _check(self, frm: str, got: Header, got_label: bytes, label: str, nbytes: int) -> None:
         """Compare a frame's header with what this step expects, or raise Desync with both."""
-        seq = self._seq_in[frm]
+        seq = self.meter.peers[frm].frames_received
         if (got.kind, got.seq, got.payload_bytes, got_label) != (DATA, seq, nbytes, encode_label(label)):
             raise self._desync(frm, got, got_label, f"{label!r} ({nbytes} bytes, message {seq})")
 
     def _check_bounded(self, frm: str, got: Header, got_label: bytes, max_bytes: int) -> None:
         """Compare a variable-size frame's header with sequence and limit, or raise Desync with both."""
-        seq = self._seq_in[frm]
+        seq = self.meter.peers[frm].frames_received
         if (got.kind, got.seq) != (DATA, seq) or got.payload_bytes > max_bytes:
             raise self._desync(frm, got, got_label, f"at most {max_bytes} bytes (message {seq})")
 

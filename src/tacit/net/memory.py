@@ -275,18 +275,17 @@ class HubMesh(Mesh):
     def send(self, to: str, label: str, *parts: Buffer, stable: bool = False) -> None:
         """Queue one message."""
         raw = encode_label(label)
-        seq = self._seq_out[self._known(to)]
-        self._seq_out[to] = seq + 1
+        traffic = self.meter.peers[self._known(to)]
         if stable and len(parts) == 1:
             payload = np.frombuffer(flat(parts[0]), np.uint8)
             owned = False
         else:
             payload = join(parts, sum(map(size_of, parts)))
             owned = True
+        seq = self.meter.count_send(traffic, label, payload.nbytes)
         header = Header(DATA, len(raw), self.meter.rounds + 1, seq, payload.nbytes)
         self._outbox.append((to, _Message(header, raw, payload, owned)))
-        self.meter.count_send(to, label, payload.nbytes)
-        self.meter.peers[to].wire_sent += HEADER_BYTES + len(raw) + payload.nbytes
+        traffic.wire_sent += HEADER_BYTES + len(raw) + payload.nbytes
 
     def flush(self) -> None:
         """Deliver everything queued."""
@@ -411,9 +410,9 @@ class HubMesh(Mesh):
 
     def _take(self, frm: str, message: _Message) -> npt.NDArray[np.uint8]:
         payload = message.payload
-        self._seq_in[frm] += 1
-        come = self.meter.peers[frm].wire_received + HEADER_BYTES + len(message.label) + payload.nbytes
-        self.meter.count_receive(frm, message.header.depth, payload.nbytes, come)
+        traffic = self.meter.peers[frm]
+        traffic.wire_received += HEADER_BYTES + len(message.label) + payload.nbytes
+        self.meter.count_receive(traffic, message.header.depth, payload.nbytes)
         return payload if message.owned else payload.copy()
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 
 
 @dataclass(slots=True)
@@ -64,12 +65,12 @@ class Meter:
 
     rounds: int
     peers: dict[str, Traffic]
-    sends: dict[str, Sends] = field(default_factory=dict)
+    sends: defaultdict[str, Sends]
 
     def __init__(self, peers: tuple[str, ...]) -> None:
         self.rounds = 0
         self.peers = {p: Traffic() for p in peers}
-        self.sends = {}
+        self.sends = defaultdict(Sends)
 
     @property
     def total(self) -> Traffic:
@@ -84,21 +85,18 @@ class Meter:
             {label: replace(s) for label, s in self.sends.items()},
         )
 
-    def count_send(self, to: str, label: str, nbytes: int) -> None:
-        """Count one queued message."""
-        peer = self.peers[to]
+    def count_send(self, peer: Traffic, label: str, nbytes: int) -> int:
+        """Count one queued message; return how many went to that peer before it."""
+        before = peer.frames_sent
+        peer.frames_sent = before + 1
         peer.payload_sent += nbytes
-        peer.frames_sent += 1
-        sends = self.sends.get(label)
-        if sends is None:
-            sends = self.sends[label] = Sends()
+        sends = self.sends[label]
         sends.count += 1
         sends.payload += nbytes
+        return before
 
-    def count_receive(self, frm: str, depth: int, nbytes: int, wire_received: int) -> None:
-        """Count one received message and take over its depth; so many bytes have come from the peer in all."""
-        peer = self.peers[frm]
-        peer.wire_received = wire_received
+    def count_receive(self, peer: Traffic, depth: int, nbytes: int) -> None:
+        """Count one received message and take over its depth."""
         peer.payload_received += nbytes
         peer.frames_received += 1
         if depth > self.rounds:

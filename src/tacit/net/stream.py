@@ -20,9 +20,12 @@ from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
+
 from tacit.errors import PeerIncompatible
 from tacit.net.identity import Identity
 from tacit.net.link import HEADER_BYTES, decode_header, encode_header
+from tacit.net.meter import Traffic
 
 T = TypeVar("T")
 Steps = Generator[int, None, T]
@@ -40,6 +43,7 @@ LOOK_S = 2.5e-4
 BUSY_S = 1e-3
 SLEEPS_WHEN_BUSY = 100
 _let_run = getattr(os, "sched_yield", None)
+DONT_WAIT = int(socket.MSG_DONTWAIT)
 
 
 def make_context(identity: Identity, trusted: Iterable[str], *, server_side: bool) -> ssl.SSLContext:
@@ -66,15 +70,17 @@ class TlsStream:
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext, *, server_side: bool) -> None:
         self.sock = sock
-        self.wire_received = 0
+        self.traffic = Traffic()
+        """Where the bytes that come from the socket are counted while data flows."""
         self.ended = False
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side)
         self._scratch = memoryview(b"")
         self._plain = bytearray()
-        self.record = bytearray()
+        self.record = np.empty(0, np.uint8)
         """The last record; what of it is yet to be taken is from `at` to `end`."""
+        self.record_bytes = self.record.data
         self.at = self.end = 0
         self._unsent = b""
         self._soon = True  # whether the last wait was short
@@ -88,17 +94,16 @@ class TlsStream:
         """Let reads wait in the kernel, at most `timeout_s` each; Python's own limit costs a call a read."""
         self.sock.setblocking(True)
         self._scratch = memoryview(bytearray(READ_BYTES))
-        self.record = bytearray(RECORD_BYTES)
+        self.record = np.empty(RECORD_BYTES, np.uint8)
+        self.record_bytes = self.record.data
         if timeout_s is not None:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(timeout_s))
 
     def seal(self, data: bytes | bytearray | memoryview) -> bytes:
         """Encrypt and return what must now be written to the socket, in order."""
         written = self._tls.write(data)
-        if written < len(data):
-            view = memoryview(data)[written:]
-            while view:
-                view = view[self._tls.write(view) :]
+        while written < len(data):
+            written += self._tls.write(memoryview(data)[written:])
         return self._outgoing.read()
 
     def read_into(self, out: memoryview) -> None:
@@ -111,15 +116,15 @@ class TlsStream:
                     continue
                 self.next_record()
             some = min(self.end - self.at, size - done)
-            out[done : done + some] = self.record[self.at : self.at + some]
+            out[done : done + some] = self.record_bytes[self.at : self.at + some]
             self.at += some
             done += some
 
     def next_record(self) -> None:
         """Wait for the next record, when the last has been taken."""
-        self.at, self.end = 0, self._read_record(self.record)
+        self.at, self.end = 0, self._read_record(self.record_bytes)
 
-    def _read_record(self, out: bytearray | memoryview) -> int:
+    def _read_record(self, out: memoryview) -> int:
         """Decrypt one whole record, so that the TLS session never holds plaintext back; return its length."""
         if not self._incoming.pending:
             self._fill()
@@ -135,31 +140,27 @@ class TlsStream:
 
     def has(self, nbytes: int) -> bool:
         """Tell, without waiting, whether so many bytes have come, encrypted or not; False for many more than a read."""
-        if self.end - self.at + self._incoming.pending >= nbytes:
-            return True
-        return self._look_once() and self.end - self.at + self._incoming.pending >= nbytes
+        more = nbytes - (self.end - self.at)
+        return self._incoming.pending >= more or (self._look_once() and self._incoming.pending >= more)
 
     def _look_once(self) -> bool:
         """Read what lies in the socket; say whether there is anything."""
         try:
-            self._took(self.sock.recv_into(self._scratch, 0, socket.MSG_DONTWAIT))
+            self._took(self.sock.recv_into(self._scratch, 0, DONT_WAIT))
         except BlockingIOError:
             return False
         return True
 
     def _fill(self) -> None:
         """Wait for bytes."""
-        got = None
-        if self._soon and not self._sleeps:
-            if self._look_once():
-                return
+        if self._sleeps or not self._soon:
+            self._took(self._sleep(time.monotonic()))
+        elif not self._look_once():
             started = time.monotonic()
             got = self._look(started + LOOK_S)
             if time.monotonic() > started + BUSY_S:
                 self._sleeps = SLEEPS_WHEN_BUSY
-        else:
-            started = time.monotonic()
-        self._took(self._sleep(started) if got is None else got)
+            self._took(self._sleep(started) if got is None else got)
 
     def _look(self, until_s: float) -> int | None:
         """Let others run and read what comes before `until_s`, without sleeping; None if nothing does."""
@@ -167,7 +168,7 @@ class TlsStream:
         while time.monotonic() <= until_s:
             _let_run()
             try:
-                return self.sock.recv_into(self._scratch, 0, socket.MSG_DONTWAIT)
+                return self.sock.recv_into(self._scratch, 0, DONT_WAIT)
             except BlockingIOError:
                 continue
         return None
@@ -183,7 +184,7 @@ class TlsStream:
     def _took(self, got: int) -> None:
         if not got:
             raise ConnectionResetError("end of stream")
-        self.wire_received += got
+        self.traffic.wire_received += got
         self._incoming.write(self._scratch[:got])
 
     # While setting up, and on control links: the socket does not block.

@@ -12,7 +12,7 @@ import ssl
 import struct
 import threading
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,6 @@ from tacit.net.link import (
     AHEAD_BYTES,
     DATA,
     GOODBYE,
-    HEADER,
     HEADER_BYTES,
     Buffer,
     Header,
@@ -38,12 +37,10 @@ from tacit.net.link import (
 from tacit.net.notice import encode_notice, notice_of
 from tacit.net.rendezvous import Rendezvous
 from tacit.net.roster import Roster
-from tacit.net.sender import Chunk, Sender
+from tacit.net.sender import Sender
 from tacit.net.stream import Link, TlsStream
 
 COPY_BYTES = 1 << 14
-# A header whose first four bytes (kind, label's length, zero) are one number.
-WHOLE = struct.Struct("<IIQQ")
 # Beyond this much queued for one peer, sending starts without waiting for a flush.
 EAGER_BYTES = 1 << 16
 
@@ -78,19 +75,14 @@ def connect_mesh(
     return TlsMesh(me, meeting.run(), silence_timeout_s, round_timeout_s)
 
 
-@dataclass(slots=True)
-class _Queue:
-    """What waits to be sent to one peer."""
+@lru_cache(maxsize=1 << 12)
+def _form(label: str) -> tuple[int, bytes, struct.Struct]:
+    """Return the first four bytes of a message's frame (kind, label's length, zero), as a number; its label; its form.
 
-    sender: Sender
-    chunks: list[Chunk] = field(default_factory=list)
-    nbytes: int = 0
-
-    def push(self) -> None:
-        """Send everything queued."""
-        chunks, nbytes = self.chunks, self.nbytes
-        self.chunks, self.nbytes = [], 0
-        self.sender.push(chunks, nbytes)
+    The form is that of these four bytes, depth, sequence number, payload bytes and label.
+    """
+    raw = encode_label(label)
+    return DATA | len(raw) << 8, raw, struct.Struct(f"<IIQQ{len(raw)}s")
 
 
 class TlsMesh(Mesh):
@@ -103,14 +95,15 @@ class TlsMesh(Mesh):
         self._round_timeout_s = round_timeout_s
         self._incoming = {p: link.incoming for p, link in links.items()}
         self._outgoing = {p: link.outgoing for p, link in links.items()}
-        self._queued: dict[str, _Queue] = {}
-        """Those of the queues that hold anything."""
+        self._queued: dict[str, Sender] = {}
+        """Those of the senders that hold anything."""
         self._failure: TacitError | None = None
         self._lock = threading.Lock()
         self._closed = False
+        self._over = False  # closed or failed
         self._senders = {p: self._make_sender(p, link.outgoing) for p, link in links.items()}
-        self._queues = {p: _Queue(sender) for p, sender in self._senders.items()}
-        for link in links.values():
+        for peer, link in links.items():
+            link.incoming.traffic = self.meter.peers[peer]
             link.incoming.start_blocking(round_timeout_s)
             link.outgoing.start_blocking(None)
         self._control = Control(me, links, silence_timeout_s, self._fail)
@@ -122,33 +115,29 @@ class TlsMesh(Mesh):
 
     def send(self, to: str, label: str, *parts: Buffer, stable: bool = False) -> None:
         """Queue one message; long ones start at once, in a thread."""
-        raw = encode_label(label)
-        queue = self._queues.get(to) or self._queues[self._known(to)]
-        seq = self._seq_out[to]
+        sender = self._senders.get(to) or self._senders[self._known(to)]
+        start, raw, form = _form(label)
         views = [flat(part, COPY_BYTES) for part in parts]
         if not stable:
             views = [bytes(view) for view in views]
         nbytes = sum(map(len, views))
-        self._seq_out[to] = seq + 1
-        queue.chunks.append(HEADER.pack(DATA, len(raw), 0, self.meter.rounds + 1, seq, nbytes) + raw)
-        queue.chunks += views
-        queue.nbytes += HEADER_BYTES + len(raw) + nbytes
-        self.meter.count_send(to, label, nbytes)
-        if queue.nbytes > EAGER_BYTES:
+        seq = self.meter.count_send(sender.traffic, label, nbytes)
+        sender.chunks += (form.pack(start, self.meter.rounds + 1, seq, nbytes, raw), *views)
+        sender.nbytes += form.size + nbytes
+        if sender.nbytes > EAGER_BYTES:
             self._check_alive()
-            queue.push()
+            sender.push()
         else:
-            self._queued[to] = queue
+            self._queued[to] = sender
 
     def flush(self) -> None:
         """Start sending everything queued."""
-        if self._failure is not None or self._closed:
+        if self._over:
             self._check_alive()
-        if self._queued:
-            queued, self._queued = self._queued, {}
-            for queue in queued.values():
-                if queue.chunks:
-                    queue.push()
+        for sender in self._queued.values():
+            if sender.chunks:
+                sender.push()
+        self._queued.clear()
 
     def pace(self) -> None:
         """Wait while a peer has yet to take more than `AHEAD_BYTES`; on any error tell all and free everything."""
@@ -166,30 +155,28 @@ class TlsMesh(Mesh):
     def recv(self, frm: str, label: str, nbytes: int, held: bool = False) -> npt.NDArray[np.uint8]:
         """Wait for the expected message; on any error tell all peers and free everything."""
         stream = self._incoming.get(frm) or self._incoming[self._known(frm)]
-        raw = encode_label(label)
-        seq, start = self._seq_in[frm], DATA | len(raw) << 8
+        start, raw, form = _form(label)
         try:
-            if not (held and stream.has(HEADER_BYTES + len(raw) + nbytes)):
+            if (self._queued or self._over) and not (held and stream.has(form.size + nbytes)):
                 self.flush()
             if stream.at == stream.end:
                 stream.next_record()
-            body = stream.at + HEADER_BYTES + len(raw)
+            at, traffic = stream.at, stream.traffic
+            body = at + form.size
             end = body + nbytes
-            if end <= stream.end and stream.record[body - len(raw) : body] == raw:
-                found, depth, *counts = WHOLE.unpack_from(stream.record, stream.at)
-                as_expected = found == start and counts == [seq, nbytes]
-            else:
-                as_expected = False
+            as_expected = False
+            if end <= stream.end:
+                found, depth, *rest = form.unpack_from(stream.record_bytes, at)
+                as_expected = found == start and rest == [traffic.frames_received, nbytes, raw]
             if as_expected:
                 stream.at = end
-                out = np.frombuffer(stream.record, np.uint8, nbytes, body).copy()
+                out = stream.record[body:end].copy()
             else:  # it goes on in the next record, or is another
                 header, other = _read_header(stream, frm)
                 self._check(frm, header, other, label, nbytes)
                 depth, out = header.depth, np.empty(nbytes, np.uint8)
                 stream.read_into(out.data)
-            self._seq_in[frm] = seq + 1
-            self.meter.count_receive(frm, depth, nbytes, stream.wire_received)
+            self.meter.count_receive(traffic, depth, nbytes)
             return out
         except OSError as error:
             raise self._ended(frm, label, error) from None
@@ -204,10 +191,9 @@ class TlsMesh(Mesh):
             self.flush()
             header, raw = _read_header(stream, frm)
             self._check_bounded(frm, header, raw, max_bytes)
-            self._seq_in[frm] += 1
             out = bytearray(header.payload_bytes)
             stream.read_into(memoryview(out))
-            self.meter.count_receive(frm, header.depth, header.payload_bytes, stream.wire_received)
+            self.meter.count_receive(stream.traffic, header.depth, header.payload_bytes)
             return show_label(raw), bytes(out)
         except OSError as error:
             raise self._ended(frm, "any message", error) from None
@@ -237,7 +223,7 @@ class TlsMesh(Mesh):
             self._free(ABORT, encode_notice(notice_of(reason)))
 
     def _free(self, kind: int, payload: bytes) -> None:
-        self._closed = True
+        self._closed = self._over = True
         self._control.finish(kind, payload)
         streams = [*self._incoming.values(), *self._outgoing.values()]
         if kind == ABORT:  # after a goodbye the data in the kernel must still arrive
@@ -247,8 +233,7 @@ class TlsMesh(Mesh):
             sender.stop()
         for stream in streams:
             stream.close()
-        for queue in self._queues.values():
-            queue.chunks.clear()
+        self._queued.clear()
 
     def _check_alive(self) -> None:
         if self._failure is not None:
@@ -261,7 +246,7 @@ class TlsMesh(Mesh):
         with self._lock:
             if self._failure is not None or self._closed:
                 return
-            self._failure = error
+            self._failure, self._over = error, True
         for stream in [*self._incoming.values(), *self._outgoing.values()]:
             stream.shutdown()
 
