@@ -44,6 +44,11 @@ def program(p: Any) -> Any:
         z = p.matmul_early(z.reshape(1, -1), z.reshape(-1, 1)).reshape(1)
         z = p.select_trunc(p.sign(p.narrowed(z, 9), 40), z, 9)
         z = p.add(z, narrow.mul_into(*narrow.combine(bits, np.ones((2, 2), np.uint64), [48, 48]), 1, p.ring))
+        low = p.over(Ring(20))
+        y = low.add(p.mul_into(z, z, 9, low.ring), p.trunc_into(z, 9, low.ring))
+        y = low.add(y, p.matmul_into(z.reshape(1, 1), z.reshape(1, 1), 9, low.ring).reshape(1))
+        low.reveal(low.select_narrowed(p.sign(z, 40), p.narrowed(z, 9)), ["bob"])
+        low.reveal(y, ["carl", "alice"])
     p.is_zero(z, 20)
     return p.reveal(z, ["alice", "carl"]), p.reveal_bits(b, ["carl", "bob"])
 

@@ -160,7 +160,7 @@ FUNCTIONALITIES = (
     "share_input", "share_bits", "reveal", "reveal_bits", "mul", "matmul", "trunc", "trunc_exact",
     "mul_trunc", "matmul_trunc", "and_", "and_all", "sign", "is_zero", "decompose", "to_arith", "select",
     "dot", "digit_ranks", "shuffle", "place", "fetch", "factored", "below", "combine", "mul_into",
-    "mul_early", "matmul_early", "select_trunc",
+    "mul_early", "matmul_early", "select_trunc", "matmul_into", "trunc_into", "select_narrowed",
 )  # fmt: skip
 
 
@@ -204,6 +204,11 @@ def test_rep3_card_figures_cited_in_the_decision_record() -> None:
     assert figures("dot") == (192, 1)
     assert figures("factored", terms=22, width=41, shift=23) == (22 * 41 + 46 + 2 + 2 * 64, 3)
     assert figures("mul_into", f=16) == (64 + 16 + 2 + 2 * 64, 3)
+    assert figures("mul_into", f=16, into=48) == (64 + 2 * 48, 2)
+    assert figures("matmul_into", f=16, into=20) == (64 + 2 * 20, 2)
+    assert figures("matmul_into", f=16, into=49) == (64 + 1 + 2 + 2 * 49, 3)
+    assert figures("trunc_into", f=16, into=20) == (20, 1)
+    assert figures("select_narrowed") == (5 * 64, 2)
     assert figures("below", bits=26, at=(23, 21, 19, 17, 15, 13, 11)) == (37 + 2 * 8 + 3 * 12, 3)
     assert figures("combine", planes=7, widths=(64, 27)) == ((7 * 64 + 2 * 91) / 7, 2)
     assert figures("shuffle") == (256, 2)
@@ -263,6 +268,8 @@ def test_an_unrealised_functionality_names_itself(name: str) -> None:
         "below": 3,
         "combine": 3,
         "mul_into": 4,
+        "matmul_into": 4,
+        "trunc_into": 3,
         "select_trunc": 3,
     }
     arguments = counts.get(name, 2)

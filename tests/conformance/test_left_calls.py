@@ -29,6 +29,7 @@ NETWORKS = (LOOPBACK, Network("far", 40_000, 1_000_000), Network("narrow", 200, 
 
 def call(p: Any, kind: str, n: int, at: int) -> Callable[[], Share]:
     """Return one call, on values that follow from its number."""
+    n = min(n, 191) if kind == "select_narrowed" else n  # roles are not turned
     values = RING.encode_ints(np.arange(n) % 97 * (at + 3) - 50)
     if kind == "share_input":
         owner = NAMES[at % 3]
@@ -44,7 +45,10 @@ def call(p: Any, kind: str, n: int, at: int) -> Callable[[], Share]:
         "matmul_early": lambda: p.matmul_early(column, x.reshape(1, n)),
         "select": lambda: p.select(bits, x),
         "select_trunc": lambda: p.select_trunc(bits, x, F),
-        "mul_into": lambda: p.mul_into(x, x, F, RING),
+        "select_narrowed": lambda: p.over(Ring(30)).select_narrowed(bits, p.narrowed(x, F)),
+        "mul_into": lambda: p.mul_into(x, x, F, RING if at % 2 else Ring(40)),
+        "matmul_into": lambda: p.matmul_into(column, x.reshape(1, n), F, Ring(40) if at % 2 else RING),
+        "trunc_into": lambda: p.trunc_into(x, F, Ring(20)),
         "combine": lambda: p.combine(bits, np.full((2, 1), 3, np.uint64), [64, 20])[at % 2],
         "factored": lambda: (
             p.factored(x, Square(64, F)) if at % 2 else p.over(Ring(32)).factored(x, Square(64, 30))

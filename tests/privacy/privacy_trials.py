@@ -195,7 +195,7 @@ def _to_arith_turned(r: int) -> Callable[[Secrets], Program]:
     return lambda s: lambda p, lab: p.turned(r).to_arith(lab.share_bit(s[0]))
 
 
-def _on_thirds(name: str, *amount: Any) -> Callable[[Secrets], Program]:
+def on_thirds(name: str, *amount: Any) -> Callable[[Secrets], Program]:
     """Run `name` on three elements of every lane at once, one in each third, so that every party has every role."""
 
     def of(s: Secrets) -> Program:
@@ -584,7 +584,7 @@ TRIALS = [
         Trial(
             f"{name} on thirds",
             Setting("rep3", width),
-            _on_thirds(name, *amount),
+            on_thirds(name, *amount),
             secrets,
             None,
             pinned=1,

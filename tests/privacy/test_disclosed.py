@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from privacy_lanes import Key, Lab, Program, Setting, World, draws, enumerate_lanes
 from privacy_trials import TRIALS, Trial, check, values
+from privacy_widths import NARROWING
 
 from tacit.algebra.ring import Ring
 from tacit.core.share import Share
@@ -28,7 +29,7 @@ SEMI2K = Setting("semi2k", 2, 3, clients=("carl",))
 
 def trial(name: str, protocol: str = "rep3") -> Trial:
     """Return the first trial of that name."""
-    return next(t for t in TRIALS if t.name == name and t.setting.protocol == protocol)
+    return next(t for t in (*TRIALS, *NARROWING) if t.name == name and t.setting.protocol == protocol)
 
 
 # -- reveal --------------------------------------------------------------------------------------------------
@@ -154,23 +155,71 @@ def test_rounding_of_mul_trunc(factors: tuple[int, int]) -> None:
     _check_rounding(setting, f, secret, got, [part & np.uint64(1)])
 
 
-@pytest.mark.parametrize("mul", ["mul_trunc", "mul_into"])
-def test_how_an_opened_product_is_rounded_tells_the_first_party_nothing_of_its_factors(mul: str) -> None:
-    """It knows ρ and how P2's part depends on the factors, so P1 and P2 move a draw of theirs between the parts."""
+@pytest.mark.parametrize(("width", "f", "into"), [(3, 1, 2), (3, 1, 1), (4, 1, 3), (4, 2, 2), (4, 2, 1)])
+def test_rounding_into_fewer_bits_is_that_of_trunc(width: int, f: int, into: int) -> None:
+    """For every number, by the same operands, whether all is kept or a bit selects it."""
+    setting, low, ring = Setting("rep3", width), np.uint64((1 << f) - 1), Ring(into)
+    for secret in range(-(1 << (width - 1)), 1 << (width - 1)):
+
+        def program(p: Any, lab: Lab, secret: int = secret) -> tuple[Share, Share, Share]:
+            x, q = lab.share(secret), p.over(ring)
+            ones = p.pack(p.constant_bits(np.ones(lab.world.lanes, np.uint8)))
+            return p.trunc_into(x, f, ring), q.select_narrowed(ones, p.narrowed(x, f)), x
+
+        def few(key: Key) -> bool:
+            return key[-2] == "rep3/select-narrowed"  # hides no rounding
+
+        _, got = enumerate_lanes(setting, program, None, few)
+        x0, x1 = got["alice"][2].parts
+        x2 = got["bob"][2].parts[1]
+        a = (x0 + x1 + np.uint64((1 << (width - 2)) - 1)) & low
+        floor, rest = _floor_and_rest(secret, width, f)
+        for known in (x2 & low, a):
+            want = ring.encode_ints(floor + 1 - (rest < known.astype(np.int64)))
+            for i in (0, 1):
+                assert np.array_equal(gather({n: got[n][i] for n in NAMES[:3]}, "rep3", ring), want)
+
+
+PRODUCT = {"mul_trunc": "rep3/product", "matmul_trunc": "rep3/product"}
+"""The stream that a product's ρ is drawn from, where it is not that of those into other rings."""
+ROUNDED = [(name, 4) for name in PRODUCT] + [
+    (name, into) for name in ("mul_into", "matmul_into") for into in (4, 2, 1)
+]
+
+
+def _seen_by_the_first_party(name: str, into: int, left_out: Any) -> list[Any]:
+    """Count what P0 knows of an opened product's rounding, with the result: for other factors of the same product."""
     width, f, seen = 4, 2, list[Any]()
-    pins = {(0, 0): 3, (0, 1): 8, (1, 0): 5, (1, 1): 10}
-    label = {"mul_trunc": "rep3/product", "mul_into": "rep3/mul-into"}[mul]
-    for factors in ((1, 2), (2, 1), (-1, -2), (-2, -1)):
+    pins, ring = {(0, 0): 3, (0, 1): 8, (1, 0): 5, (1, 1): 10}, Ring(into)
+    more = [(3, 6), (-6, -3)] if into <= width - f else []  # 18: what passes those bits is lost there
+    for factors in ((1, 2), (2, 1), (-1, -2), (-2, -1), *more):
 
         def program(p: Any, lab: Lab, factors: tuple[int, ...] = factors) -> Share:
-            x, y = (lab.share(v) for v in factors)
-            return p.mul_trunc(x, y, f) if mul == "mul_trunc" else p.mul_into(x, y, f, Ring(width))
+            shape = (-1, 1, 1) if name.startswith("matmul") else (-1,)
+            x, y = (lab.share(v).reshape(*shape) for v in factors)
+            rest = () if name in PRODUCT else (ring,)
+            return getattr(p, name)(x, y, f, *rest).reshape(-1)
 
-        world, got = enumerate_lanes(Setting("rep3", width), program, pins)
-        rho = world.digits(("draw", "alice", "carol", label, "000"), width)
-        known = rho << np.uint64(width) | gather(got, "rep3", Ring(width))
-        seen.append(np.bincount(known.astype(np.int64), minlength=4**width))
+        world, got = enumerate_lanes(Setting("rep3", width), program, pins, left_out)
+        rho = world.digits(("draw", "alice", "carol", PRODUCT.get(name, "rep3/mul-into"), "000"), width)
+        known = rho << np.uint64(width) | gather(got, "rep3", ring)
+        seen.append(np.bincount(known.astype(np.int64), minlength=4**width) * 2**20 // world.lanes)
+    return seen
+
+
+@pytest.mark.parametrize(("name", "into"), ROUNDED)
+def test_how_an_opened_product_is_rounded_tells_the_first_party_nothing_of_its_factors(
+    name: str, into: int
+) -> None:
+    """It knows ρ and how P2's part depends on the factors, so P1 and P2 move a draw of theirs between the parts."""
+    seen = _seen_by_the_first_party(name, into, lambda key: False)
     assert all(np.array_equal(counts, seen[0]) for counts in seen)
+
+
+@pytest.mark.parametrize(("name", "into"), ROUNDED)
+def test_planted_product_without_the_draw_that_hides_how_it_is_rounded(name: str, into: int) -> None:
+    seen = _seen_by_the_first_party(name, into, without("rep3/rounding"))
+    assert not all(np.array_equal(counts, seen[0]) for counts in seen)
 
 
 def test_how_a_product_that_is_rounded_later_tells_the_first_party_nothing_of_its_factors() -> None:
@@ -266,8 +315,11 @@ def test_planted_unmasked_product(monkeypatch: pytest.MonkeyPatch) -> None:
     caught(trial("mul"))
 
 
-def test_planted_stream_used_twice() -> None:
-    caught(trial("two products"), rewinds=True)
+@pytest.mark.parametrize(
+    "name", ["two products", "mul_into twice", "trunc_into twice", "select_narrowed twice"]
+)
+def test_planted_stream_used_twice(name: str) -> None:
+    caught(trial(name), rewinds=True)
 
 
 def test_planted_product_without_rho() -> None:

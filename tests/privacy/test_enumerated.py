@@ -11,6 +11,9 @@ from __future__ import annotations
 import pytest
 from privacy_lanes import Key, draws
 from privacy_trials import TRIALS, Trial, check, ids, pinnings
+from privacy_widths import NARROWING
+
+ALL = [*TRIALS, *NARROWING]
 
 
 def _set_radix(monkeypatch: pytest.MonkeyPatch, radix: int) -> None:
@@ -26,7 +29,7 @@ def _set_thirds(monkeypatch: pytest.MonkeyPatch, thirds: bool) -> None:
         monkeypatch.setattr("tacit.protocols.rep3.turns.TURNED_FROM", 1)
 
 
-@pytest.mark.parametrize("trial", TRIALS, ids=ids)
+@pytest.mark.parametrize("trial", ALL, ids=ids)
 def test_view_is_independent_of_the_secrets(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     _set_radix(monkeypatch, trial.radix)
     _set_thirds(monkeypatch, trial.thirds)
@@ -57,7 +60,7 @@ def _shows_elsewhere(trial: Trial, key: Key) -> bool:
     return trial.name == "shuffle, opened" and key[-2] == "rep3/shuffle-share"
 
 
-@pytest.mark.parametrize("trial", filter(_masks_a_message, TRIALS), ids=ids)
+@pytest.mark.parametrize("trial", filter(_masks_a_message, ALL), ids=ids)
 def test_every_mask_is_needed(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: leave out any single draw of any stream; the view then depends on the secrets."""
     _set_radix(monkeypatch, trial.radix)

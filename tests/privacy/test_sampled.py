@@ -112,6 +112,21 @@ PROGRAMS: dict[str, Callable[[Any, int], Any]] = {
     "mul_into": lambda p, v: p.over(Ring(48)).mul_into(
         *(x.map(Ring(48).reduce) for x in _pair(p, v)), 8, Ring(64)
     ),
+    "mul_into fewer bits": lambda p, v: p.mul_into(*_pair(p, v), 16, Ring(40)),
+    "matmul_into": lambda p, v: p.over(Ring(48)).matmul_into(
+        *(x.reshape(64, 64) for x in _pair(p, v)), 8, Ring(64)
+    ),
+    "matmul_into fewer bits": lambda p, v: p.matmul_into(
+        *(x.reshape(64, 64) for x in _pair(p, v)), 16, Ring(24)
+    ),
+    "trunc_into": lambda p, v: p.trunc_into(_pair(p, v)[0], 16, Ring(40)),
+    "select_narrowed": lambda p, v: p.over(Ring(40)).select_narrowed(
+        _bit(p, v), p.narrowed(_pair(p, v)[0], 16)
+    ),
+    "operands of more bits": lambda p, v: [
+        getattr(p.over(Ring(40)), name)(*_pair(p, v)) for name in ("mul", "mul_early")
+    ],
+    "selections of more bits": lambda p, v: p.over(Ring(40)).select(_bit(p, v), _pair(p, v)[0]),
     "input by alice": _input("alice"),
     "input by a client": _input("carl"),
     "reveal to a client": lambda p, v: p.reveal(_pair(p, 5)[0], ["carl"]),
@@ -167,7 +182,12 @@ def test_messages_do_not_tell_secrets_apart(
 ) -> None:
     if name in REP3_ALONE and protocol != "rep3":
         pytest.skip(f"{protocol} does not realise {name}")
-    words = name.startswith("factored") or name in ("combine", "mul_into")
+    words = (
+        name.startswith("factored")
+        or "into" in name
+        or name.endswith("bits")
+        or name in ("combine", "select_narrowed")
+    )
     if words and (protocol, width) != ("rep3", 64):
         pytest.skip(f"{protocol} over {width} bits does not realise {name}")
     secrets = (0, (1 << (width - 2)) // 5 if name != "mul_trunc" else 12_345)

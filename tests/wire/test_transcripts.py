@@ -116,8 +116,31 @@ WORDS: dict[str, Callable[[Any], Any]] = {
         p.below(_x(p), 40, (37, 35)), np.array([[3, 5], [7, 9]], np.uint64), [30, 50]
     ),
     "mul_into": lambda p: p.over(Ring(40)).mul_into(*[_x(p).map(Ring(40).reduce)] * 2, 9, p.ring),
+    "mul_into fewer bits": lambda p: p.over(Ring(40)).mul_into(_x(p), _x(p, "bob"), 9, Ring(31)),
+    "matmul_into": lambda p: p.over(Ring(40)).matmul_into(
+        _x(p).reshape(1, N), _x(p, "bob").reshape(N, 1), 9, p.ring
+    ),
+    "matmul_into fewer bits": lambda p: p.matmul_into(
+        _x(p).reshape(N, 1), _x(p, "bob")[:2].reshape(1, 2), 9, Ring(20)
+    ),
+    "trunc_into": lambda p: p.trunc_into(_x(p), 9, Ring(31)),
+    "select_narrowed": lambda p: p.over(Ring(20)).select_narrowed(
+        p.sign(p.narrowed(_x(p), 9), 22), p.narrowed(_x(p), 9)
+    ),
+    "into fewer bits, turned roles": lambda p: [
+        p.mul_into(_many(p), _many(p), 9, Ring(20)),
+        p.trunc_into(_many(p), 9, Ring(20)),
+    ],
+    "operands of more bits": lambda p: _narrow(p.over(Ring(20)), _x(p), _x(p, "bob")),
 }
 """What it realises over rings of one word."""
+
+
+def _narrow(q: Any, x: Share, y: Share) -> Any:
+    """Multiply, select and open over a ring that is narrower than that of the operands."""
+    row, column = x.reshape(1, N), y.reshape(N, 1)
+    made = q.mul(x, y), q.mul_early(x, y), q.matmul(row, column), q.matmul_early(row, column), q.dot(x, y)
+    return made, q.select(_bits(q), x), q.reveal(x, ["bob", "carl"])
 
 
 def _waves() -> Waves:

@@ -144,7 +144,7 @@ class CostModel(Ghost):
         parts = [call.cut(waves) if self._left else (call, None) for call in self._uncounted]
         if waves and parts:
             self._exchange(_Call.joined([first for first, _ in parts]))
-            self._uncounted = [rest for _, rest in parts if rest is not None]
+            self._uncounted[:] = [rest for _, rest in parts if rest is not None]
 
     def total(self, terms: list[Share]) -> Share:
         """Sum on shapes."""

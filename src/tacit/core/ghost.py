@@ -235,6 +235,11 @@ class Ghost(Protocol):
         self.visit("select_trunc", x.size, f=f)
         return x
 
+    def select_narrowed(self, b: Planes, x: Share) -> Share:
+        """F_inject of two operands on shapes."""
+        self.visit("select_narrowed", x.size)
+        return x
+
     def dot(self, x: Share, y: Share) -> Share:
         """F_mul and a sum over the first axis on shapes."""
         out = ghost(x.shape[1:])
@@ -243,8 +248,22 @@ class Ghost(Protocol):
 
     def mul_into(self, x: Share, y: Share, f: int, ring: Ring) -> Share:
         """F_mul and F_trunc into another ring, on shapes."""
-        self.visit("mul_into", x.size, f=f, into=ring.width)
-        return ghost(x.shape)
+        out = ghost(np.broadcast_shapes(x.shape, y.shape))
+        self.visit("mul_into", out.size, f=f, into=ring.width)
+        return out
+
+    def matmul_into(self, x: Matrix, y: Matrix, f: int, ring: Ring) -> Share:
+        """F_matmul and F_trunc into another ring, on shapes."""
+        out = ghost(_matmul_shape(x.shape, y.shape))
+        shapes = (x.shape, y.shape)
+        self.visit("matmul_into", out.size, f=f, into=ring.width, inner=x.shape[-1], shapes=shapes)
+        return out
+
+    def trunc_into(self, x: Share, f: int, ring: Ring) -> Share:
+        """F_trunc into a narrower ring, on shapes."""
+        self.check_shift(f)
+        self.visit("trunc_into", x.size, f=f, into=ring.width)
+        return x
 
     def below(self, x: Share, bits: int, at: Sequence[int]) -> Planes:
         """F_below on shapes."""

@@ -217,6 +217,25 @@ def price(network: Network, parties: int, waves: Sequence[Wave]) -> int:
     return _chains(_links(waves))[1] * network.round_bytes + max(sent)
 
 
+_Sized = tuple[Card, int, tuple[tuple[str, Any], ...]]
+
+
+@lru_cache(maxsize=1 << 12)
+def _worth(
+    network: Network, parties: int, ring: Ring, calls: tuple[_Sized, ...], along: _Sized | None
+) -> int:
+    """Return the price of calls; a plan asks for that of the same ones again and again."""
+
+    def waves(call: _Sized) -> list[Wave]:
+        card, size, sizes = call
+        return card.pattern(ring, size, parties=parties, network=network, **dict(sizes))
+
+    each = [waves(call) for call in calls]
+    if along is not None:
+        each[0] = [[*left, *taken] for left, taken in zip_longest(waves(along), each[0], fillvalue=())]
+    return price(network, parties, [wave for one in each for wave in one])
+
+
 class _Within:
     """Within, something holds of a protocol; afterwards it holds if it did before."""
 
@@ -268,16 +287,13 @@ class Protocol:
 
     def price(self, *calls: Call, along: Call | None = None) -> int:
         """Return what calls in turn are worth (`price`), the first `along` with another: gadgets take the cheapest."""
-        waves = [self._waves(each) for each in calls]
-        if along is not None:
-            both = zip_longest(self._waves(along), waves[0], fillvalue=())
-            waves[0] = [[*left, *taken] for left, taken in both]
-        return price(self.party.network, self.party.n, [wave for each in waves for wave in each])
+        priced = tuple([self._sized(each) for each in calls])
+        other = None if along is None else self._sized(along)
+        return _worth(self.party.network, self.party.n, self.ring, priced, other)
 
-    def _waves(self, call: Call) -> list[Wave]:
+    def _sized(self, call: Call) -> _Sized:
         name, size, sizes = call
-        party = self.party
-        return self.card(name).pattern(self.ring, size, parties=party.n, network=party.network, **sizes)
+        return self.card(name), size, tuple(sizes.items())
 
     def over(self, ring: Ring) -> Self:
         """Return the same party of the same session over another ring; streams and messages go on."""
@@ -538,13 +554,25 @@ class Protocol:
         """F_trunc then F_inject: b·F_trunc(x, f), rounded as `narrowed` rounds; for one plane b and flat x."""
         raise self._missing("select_trunc")
 
+    def select_narrowed(self, b: Planes, x: Share) -> Share:
+        """F_inject: b·x, for one plane b and flat x as `narrowed` returns it, over a ring that x holds (0077)."""
+        raise self._missing("select_narrowed")
+
     def shuffle(self, columns: Sequence[Column]) -> list[Column]:
         """F_shuffle: the rows of all columns in one fresh uniform order, which nobody learns."""
         raise self._missing("shuffle")
 
+    def trunc_into(self, x: Share, f: int, ring: Ring) -> Share:
+        """F_trunc into a ring of at most k − f bits, for any x: what passes them is lost there."""
+        raise self._missing("trunc_into")
+
     def mul_into(self, x: Share, y: Share, f: int, ring: Ring) -> Share:
-        """F_mul then F_trunc into a ring wider than w − f bits: a neighbour of x·y / 2^f; |x·y| < 2^(w−2), flat."""
+        """F_mul then F_trunc into a ring: of at most k − f bits, for any x·y, else for |x·y| < 2^(k−2)."""
         raise self._missing("mul_into")
+
+    def matmul_into(self, x: Matrix, y: Matrix, f: int, ring: Ring) -> Share:
+        """F_matmul then F_trunc into a ring, as `mul_into`."""
+        raise self._missing("matmul_into")
 
     def below(self, x: Share, bits: int, at: Sequence[int]) -> Planes:
         """F_below: a plane for each of falling places i: 1 if x < 2^i, 0 if x ≥ 2^(i+1), either in between.

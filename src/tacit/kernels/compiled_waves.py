@@ -92,8 +92,8 @@ def lift_part(
     lead: bool,
     k: int,
 ) -> Array:
-    """Return a party's part of a lifted sum: ((m + add) mod 2^w >> f) + p·2^(w−f) + constant − t mod 2^k."""
-    out = np.empty(m.size, np.uint64)
+    """Return, packed, a party's part of a lifted sum: ((m + add) mod 2^w >> f) + p·2^(w−f) + constant − t mod 2^k."""
+    out = np.empty(-(-m.size * k // 8), np.uint8)
     _native.lift_part(out, _c(m), _c(mine), _c(theirs), own, _c(gamma), _c(t), add, constant, w, f, lead, k)
     return out
 

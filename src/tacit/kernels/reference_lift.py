@@ -43,18 +43,20 @@ def lift_part(
     lead: bool,
     k: int,
 ) -> Array:
-    """Return ((m + add) mod 2^w >> f) + p·2^(w−f) + constant − t mod 2^k.
+    """Return, packed, ((m + add) mod 2^w >> f) + p·2^(w−f) + constant − t mod 2^k.
 
     With the bits x, y of `mine` and `theirs` and z of `own`, p is y·(x XOR z) if `lead`, else y·z·(1 − 2x), and in
-    both cases (1 − 2x)(1 − 2y)·γ; γ has k − w + f bits.
+    both cases (1 − 2x)(1 − 2y)·γ; γ has k − w + f bits. If that is none, p does not count, and those four are empty.
     """
     n = m.size
+    shifted = (((m + np.uint64(add)) & _low(w)) >> np.uint64(f)) + np.uint64(constant) - t
+    if k + f <= w:
+        return pack_words(shifted & _low(k), k)
     x, y, z = (unpack_words(b, 1, n) for b in (mine, theirs, own))
     g, one = unpack_words(gamma, k - w + f, n), np.uint64(1)
     own_part = y & (x ^ z) if lead else (y & z) * (one - (x << one))
     p = own_part + np.where(x ^ y, -g.view(np.int64), g.view(np.int64)).view(np.uint64)
-    shifted = ((m + np.uint64(add)) & _low(w)) >> np.uint64(f)
-    return np.asarray((shifted + (p << np.uint64(w - f)) + np.uint64(constant) - t) & _low(k))
+    return pack_words((shifted + (p << np.uint64(w - f))) & _low(k), k)
 
 
 def bits_left(bits: Array, masks: Array, stride: int, width: int, n: int) -> Array:

@@ -53,24 +53,30 @@ void lift_bit(u8 *__restrict out, const u64 *m, const u8 *mask, u64 add, unsigne
     });
 }
 
-void lift_part(u64 *__restrict out, const u64 *m, const u8 *mine, const u8 *theirs, const u8 *own, const u8 *gamma,
+// The result is packed. Without bits of the wrap's multiple that count, all between m and t is left out.
+void lift_part(u8 *__restrict out, const u64 *m, const u8 *mine, const u8 *theirs, const u8 *own, const u8 *gamma,
                const u64 *t, u64 add, u64 constant, unsigned w, unsigned f, bool lead, unsigned k, size_t n) {
-    const u64 narrow = ones_below(w), keep = ones_below(k);
-    const unsigned bits = k + f - w, to = w - f;
+    const u64 narrow = ones_below(w);
+    const unsigned bits = k + f > w ? k + f - w : 0, to = w - f;
     over_lifted(n, [=](size_t at, size_t count) {
         u64 g[LIFT_RUN], x[LIFT_RUN], y[LIFT_RUN], z[LIFT_RUN];
-        unpack_run(g, gamma + at / 8 * bits, bits, count);
-        bits_run(x, mine, at, count);
-        bits_run(y, theirs, at, count);
-        bits_run(z, own, at, count);
-        if (lead)
-            for (size_t i = 0; i < count; ++i) z[i] = y[i] & (x[i] ^ z[i]);
-        else
-            for (size_t i = 0; i < count; ++i) z[i] = (y[i] & z[i]) * (1 - 2 * x[i]);
-        for (size_t i = 0; i < count; ++i) {
-            const u64 flip = x[i] ^ y[i], uv = z[i] + ((g[i] ^ (0 - flip)) + flip);
-            out[at + i] = ((((m[at + i] + add) & narrow) >> f) + (uv << to) + constant - t[at + i]) & keep;
+        if (bits) {
+            unpack_run(g, gamma + at / 8 * bits, bits, count);
+            bits_run(x, mine, at, count);
+            bits_run(y, theirs, at, count);
+            bits_run(z, own, at, count);
+            if (lead)
+                for (size_t i = 0; i < count; ++i) z[i] = y[i] & (x[i] ^ z[i]);
+            else
+                for (size_t i = 0; i < count; ++i) z[i] = (y[i] & z[i]) * (1 - 2 * x[i]);
+            for (size_t i = 0; i < count; ++i) {
+                const u64 flip = x[i] ^ y[i], uv = z[i] + ((g[i] ^ (0 - flip)) + flip);
+                g[i] = (((m[at + i] + add) & narrow) >> f) + (uv << to) + constant - t[at + i];
+            }
+        } else {
+            for (size_t i = 0; i < count; ++i) g[i] = (((m[at + i] + add) & narrow) >> f) + constant - t[at + i];
         }
+        pack_run(out + at / 8 * k, g, k, count);
     });
 }
 

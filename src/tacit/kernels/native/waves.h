@@ -28,7 +28,7 @@ struct WaveKernels {
     // What turns sums that two parties hold into shares (lift.h); alpha, beta, mask, mine, theirs, own: packed bits.
     void (*lift_product)(u8 *out, const u8 *alpha, const u8 *beta, const u8 *gamma, unsigned bits, size_t n);
     void (*lift_bit)(u8 *out, const u64 *m, const u8 *mask, u64 add, unsigned w, size_t n);
-    void (*lift_part)(u64 *out, const u64 *m, const u8 *mine, const u8 *theirs, const u8 *own, const u8 *gamma,
+    void (*lift_part)(u8 *out, const u64 *m, const u8 *mine, const u8 *theirs, const u8 *own, const u8 *gamma,
                       const u64 *t, u64 add, u64 constant, unsigned w, unsigned f, bool lead, unsigned k, size_t n);
     // out row r = bits of plane r, less the masks.
     void (*bits_left)(u8 *out, const u64 *bits, Rows masks, size_t count, unsigned width, size_t n);

@@ -85,13 +85,13 @@ void bind_waves(nb::module_ &m) {
                           bool lead, unsigned k) {
         const Out o(out);
         const In x(m1), a(mine), b(theirs), c(own), g(gamma), u(t);
-        if (w < 1 || w > 64 || k > 64 || f >= w || k + f <= w || k + f > w + 64) throw std::invalid_argument("no such lift");
-        const size_t n = x.size() / 8, few = (n + 7) / 8;
-        u64 *const to = o.at<u64>(n);
+        if (w < 1 || w > 64 || k < 1 || k > 64 || f >= w || k + f > w + 64) throw std::invalid_argument("no such lift");
+        const size_t n = x.size() / 8, bits = k + f > w ? k + f - w : 0, few = bits ? (n + 7) / 8 : 0;
+        u8 *const to = o.at<u8>((n * k + 7) / 8);
         const u64 *const px = x.at<u64>(n), *const pu = u.at<u64>(n);
         const u8 *const pa = a.at<u8>(few), *const pb = b.at<u8>(few), *const pc = c.at<u8>(few),
-                       *const pg = g.at<u8>((n * (k + f - w) + 7) / 8);
-        const Unlocked free(o.size());
+                       *const pg = g.at<u8>((n * bits + 7) / 8);
+        const Unlocked free(x.size());
         wave_table.lift_part(to, px, pa, pb, pc, pg, pu, add, constant, w, f, lead, k, n);
     });
     m.def("bits_left", [](H out, H bits, H masks, size_t stride, size_t count, unsigned width, size_t n) {

@@ -18,7 +18,6 @@ from tacit.protocols.rep3 import (
     factored,
     late,
     leading,
-    lift,
     ranks,
     trees,
     turns,
@@ -128,8 +127,11 @@ class Rep3(Protocol):
     select = twoparty.select
     narrowed = late.narrowed
     select_trunc = late.select_trunc
+    select_narrowed = late.select_narrowed
+    trunc_into = twoparty.trunc_into
     factored = factored.factored
-    mul_into = lift.mul_into
+    mul_into = arithmetic.mul_into
+    matmul_into = arithmetic.matmul_into
     below = leading.below
     combine = leading.combine
     shuffle = rows.shuffle

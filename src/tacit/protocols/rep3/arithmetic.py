@@ -14,10 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tacit import kernels
+from tacit.algebra.ring import Ring
 from tacit.core.share import Gathered, Matrix, Planes, Share, laid_out
+from tacit.errors import RangeError
 from tacit.kernels import Packed
 from tacit.protocols.rep3 import twoparty
-from tacit.protocols.rep3.lift import Mask, Product
+from tacit.protocols.rep3.lift import Lift, Mask, Product, product_into
 from tacit.protocols.rep3.turns import Running, Steps, alike, alone, ends_at_once, leave, rows_at_once
 
 if TYPE_CHECKING:
@@ -68,21 +70,33 @@ def local_matmul(p: Rep3, x: Matrix, y: Matrix) -> Array:
 
 def mul_trunc(p: Rep3, x: Share, y: Share, f: int) -> Share:
     """F_mul then F_trunc: every party masks its local product for the truncation as it computes it."""
-    return twoparty.product_trunc(p, _elements(x, y), x.shape, f)
+    return twoparty.product_trunc(p, _elements(p, x, y), x.shape, f)
+
+
+def mul_into(p: Rep3, x: Share, y: Share, f: int, ring: Ring) -> Share:
+    """F_mul then F_trunc into another ring: in two rounds if that has no more than k − f bits."""
+    _check_into(p, f, ring)
+    return product_into(p.over(ring), _elements(p, x, y), x.shape, Lift(p.ring.width, f, "rep3.mul-into"))
+
+
+def _check_into(p: Rep3, f: int, ring: Ring) -> None:
+    if not (0 <= f <= p.ring.width - 2 and max(p.ring.width, ring.width) <= 64):
+        raise RangeError(f"a product of {p.ring.width} bits, shifted by {f}, does not lift to {ring.width}")
 
 
 def mul_early(p: Rep3, x: Share, y: Share) -> Share:
     """F_mul, in which P0 receives nothing."""
-    return twoparty.product_early(p, _elements(x, y), x.shape)
+    return twoparty.product_early(p, _elements(p, x, y), x.shape)
 
 
-def _elements(x: Share, y: Share) -> Product:
+def _elements(p: Rep3, x: Share, y: Share) -> Product:
     """Return this party's part of x·y, and its masks, in one pass."""
+    width = p.ring.width
     flat = [np.ascontiguousarray(part).reshape(-1) for part in (*x.parts, *y.parts)]
 
     def product(q: Rep3, low: int, high: int, plus: Mask, minus: Mask, packed: Packed | None) -> Array:
         x0, x1, y0, y1 = flat if high - low == x.size else [part[low:high] for part in flat]
-        return kernels.rep3_products(x0, x1, y0, y1, plus, minus, q.ring.width, packed=packed)
+        return kernels.rep3_products(x0, x1, y0, y1, plus, minus, width, packed=packed)
 
     return product
 
@@ -90,25 +104,32 @@ def _elements(x: Share, y: Share) -> Product:
 def matmul_trunc(p: Rep3, x: Matrix, y: Matrix, f: int) -> Share:
     """F_matmul then F_trunc; the messages have the size of the result."""
     z, ready = _in_rows(p, x, y)
-    return twoparty.product_trunc(p, _entries(z, ready), z.shape, f)
+    return twoparty.product_trunc(p, _entries(p, z, ready), z.shape, f)
+
+
+def matmul_into(p: Rep3, x: Matrix, y: Matrix, f: int, ring: Ring) -> Share:
+    """F_matmul then F_trunc into another ring: `mul_into` of the result's entries."""
+    _check_into(p, f, ring)
+    z, ready = _in_rows(p, x, y)
+    return product_into(p.over(ring), _entries(p, z, ready), z.shape, Lift(p.ring.width, f, "rep3.mul-into"))
 
 
 def matmul_early(p: Rep3, x: Matrix, y: Matrix) -> Share:
     """F_matmul, in which P0 receives nothing; the messages have the size of the result."""
     z = local_matmul(p, x, y)
-    return twoparty.product_early(p, _entries(z, _nothing), z.shape)
+    return twoparty.product_early(p, _entries(p, z, _nothing), z.shape)
 
 
-def _entries(z: Array, ready: Callable[[int, int], None]) -> Product:
+def _entries(p: Rep3, z: Array, ready: Callable[[int, int], None]) -> Product:
     """Return this party's part of a matrix product, and its masks; `ready` computes what is not yet there.
 
     Masks are added in place, as each element is asked for once.
     """
-    flat = z.reshape(-1)
+    flat, width = z.reshape(-1), p.ring.width
 
     def product(q: Rep3, low: int, high: int, plus: Mask, minus: Mask, packed: Packed | None) -> Array:
         ready(low, high)
-        return kernels.add_masks(flat[low:high], plus, minus, q.ring.width, packed)
+        return kernels.add_masks(flat[low:high], plus, minus, width, packed)
 
     return product
 

@@ -103,7 +103,13 @@ def _matmul_trunc(
     network: Network = LOOPBACK,
     **_: object,
 ) -> list[Wave]:
-    waves = _mul_trunc_or_mul(ring, n, f, network)
+    return _multiplied(_mul_trunc_or_mul(ring, n, f, network), f, shapes, network)
+
+
+def _multiplied(
+    waves: list[Wave], f: int, shapes: tuple[tuple[int, ...], ...], network: Network
+) -> list[Wave]:
+    """Say which part of a local matrix product is computed for which messages."""
     single = [len(s) for s in shapes] == [2, 2]
     if f and single and rows_at_once(shapes[0][0], shapes[0][1], shapes[1][1], network):
         # Two thirds are computed in the roles of P0 and P2, who send first, one in that of P1.
@@ -207,6 +213,11 @@ def _select_trunc(ring: Ring, n: int, f: int = 16, **_: object) -> list[Wave]:
     return _exchange(3 * b + 2 * ring.wire_bytes(n, f), b) if f else _select(ring, n)
 
 
+def _select_narrowed(ring: Ring, n: int, **_: object) -> list[Wave]:
+    b = ring.wire_bytes(n)
+    return _exchange(3 * b, b)
+
+
 def _factored(
     ring: Ring,
     n: int,
@@ -219,14 +230,15 @@ def _factored(
     bits = lifted_bits(ring.width, width, shift)
 
     def pattern(ring: Ring, n: int) -> list[Wave]:
-        rows = terms * ring.wire_bytes(n, width)
-        return _lifted(ring, n, rows, bits) if bits else _exchange(rows, ring.wire_bytes(n))
+        return _lifted(ring, n, terms * ring.wire_bytes(n, width), bits)
 
     return _turned(pattern, terms * width)(ring, n, network)
 
 
 def _lifted(ring: Ring, n: int, first: int, bits: int) -> list[Wave]:
     bit, whole = ring.wire_bytes(n, 1), ring.wire_bytes(n)
+    if not bits:  # the wrap does not count
+        return _exchange(first, whole)
     return _exchange(first + ring.wire_bytes(n, bits), bit, whole)
 
 
@@ -235,6 +247,27 @@ def _mul_into(
 ) -> list[Wave]:
     def pattern(ring: Ring, n: int) -> list[Wave]:
         return _lifted(Ring(into), n, ring.wire_bytes(n), lifted_bits(into, ring.width, f))
+
+    return _turned(pattern)(ring, n, network)
+
+
+def _matmul_into(
+    ring: Ring,
+    n: int,
+    f: int = 16,
+    into: int = 64,
+    shapes: tuple[tuple[int, ...], ...] = (),
+    network: Network = LOOPBACK,
+    **_: object,
+) -> list[Wave]:
+    return _multiplied(_mul_into(ring, n, f, into, network), f, shapes, network)
+
+
+def _trunc_into(
+    ring: Ring, n: int, f: int = 16, into: int = 0, network: Network = LOOPBACK, **_: object
+) -> list[Wave]:
+    def pattern(ring: Ring, n: int) -> list[Wave]:
+        return [[(0, 1, ring.wire_bytes(n, into or ring.width - f))]]
 
     return _turned(pattern)(ring, n, network)
 
@@ -333,7 +366,10 @@ PATIENT = frozenset(
         "matmul_trunc",
         "select",
         "select_trunc",
+        "select_narrowed",
         "mul_into",
+        "matmul_into",
+        "trunc_into",
         "factored",
         "combine",
     }
@@ -379,8 +415,11 @@ CARDS: dict[str, Card] = {
         _card("to_arith", TWO_OPERANDS, _to_arith),
         _card("select", TWO_OPERANDS, _selected),
         _card("select_trunc", TWO_OPERANDS.replace("0003", "0073"), _turned(_select_trunc), ROUNDING),
+        _card("select_narrowed", TWO_OPERANDS.replace("0003", "0077"), _select_narrowed),
         _card("factored", TWO_OPERANDS.replace("0003", "0050"), _factored, ROUNDING),
         _card("mul_into", TWO_OPERANDS.replace("0003", "0050"), _mul_into, ROUNDING),
+        _card("matmul_into", TWO_OPERANDS.replace("0003", "0077"), _matmul_into, ROUNDING),
+        _card("trunc_into", TWO_OPERANDS.replace("0003", "0077"), _trunc_into, ROUNDING),
         _card(
             "below",
             f"{LEADING}; {MANY_ROWS}",

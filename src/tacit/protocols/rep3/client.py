@@ -27,18 +27,19 @@ class Rep3Client(Ghost):
 
     def __init__(self, party: Party, ring: Ring) -> None:
         super().__init__(party, ring)
-        self._seeds: tuple[Source, Source] | None = None
+        self._seeds: list[Source] = []  # shared with the same participant over other rings
 
     def seeds(self) -> tuple[Source, Source]:
         """Return the streams of components 0 and 1; the first call sends each seed to its two holders."""
-        if self._seeds is None:
+        if not self._seeds:
             draw = self.party.keys.private("rep3/client-seeds")
             raw = draw.planes(1, 64 * 4).tobytes()
             low, high = raw[:SEED_BYTES], raw[SEED_BYTES : 2 * SEED_BYTES]
             for peer, seeds in zip(self.party.compute, (low + high, high, low), strict=True):
                 self.party.send(peer, "rep3.client-seed", np.frombuffer(seeds, np.uint8))
-            self._seeds = (Stream(low, "rep3/client-low"), Stream(high, "rep3/client-high"))
-        return self._seeds
+            self._seeds += [Stream(low, "rep3/client-low"), Stream(high, "rep3/client-high")]
+        low_stream, high_stream = self._seeds
+        return low_stream, high_stream
 
     def visit(self, functionality: str, n: int, **sizes: Any) -> None:
         """Send component 2 of an own input to P1 and P2: v − c0 − c1."""

@@ -46,28 +46,18 @@ def factored(p: Rep3, x: Share, how: Factors) -> Share:
 
 
 def _first(q: Rep3, known: Array, how: Factors, into: Into) -> Steps[Share]:
-    party, ring, n, lifted = q.party, q.ring, known.size, _lift(how)
+    ring, n, lifted = q.ring, known.size, _lift(how)
     with2, with1 = q.common(+2, LABEL), q.common(+1, LABEL)
     masks = with2.packed(how.width, how.terms * n, Ring(how.width))
     rows = how.mask(known, masks, n * how.width).reshape(how.terms, ring.wire_bytes(n, how.width))
-    if lifted.bits(ring) == 0:
-        party.send(party.peer(1), lifted.label, *rows)  # 1
-        return Share((with2.fill(ring, into[0]), with1.fill(ring, into[1])))
     return lift.first(q, lifted, with1, with2, into, *rows)  # 1
     yield  # nothing is waited for
 
 
 def _second(q: Rep3, known: Array, how: Factors, into: Into) -> Steps[Share]:
     party, ring, n, lifted = q.party, q.ring, known.size, _lift(how)
-    row, whole = ring.wire_bytes(n, how.width), ring.wire_bytes(n)
+    row = ring.wire_bytes(n, how.width)
     rows, with0 = how.terms * row, q.common(-1, LABEL)
-    if lifted.bits(ring) == 0:
-        t1 = with0.fill(ring, into[0])
-        (buf,) = yield ((party.peer(-1), lifted.label, rows),)
-        mine = ring.sub(lifted.cut(ring, how.weigh(known, buf, 8 * row), True), t1)
-        party.send(party.peer(1), lifted.label + "-part", ring.pack(mine))  # 2
-        (summed,) = yield ((party.peer(1), lifted.label + "-part", whole),)
-        return Share((t1, ring.add(mine, ring.unpack(summed, (n,)), into[1])))
     drawn = lift.Second.draw(q, lifted, with0, into)
     (buf,) = yield ((party.peer(-1), lifted.label, rows + lifted.message(ring, n)),)
     m1 = how.weigh(known, buf[:rows], 8 * row)
@@ -75,17 +65,9 @@ def _second(q: Rep3, known: Array, how: Factors, into: Into) -> Steps[Share]:
 
 
 def _third(q: Rep3, known: Array, how: Factors, into: Into) -> Steps[Share]:
-    party, ring, n, lifted = q.party, q.ring, known.size, _lift(how)
-    with0 = q.common(+1, LABEL)
+    n, lifted, with0 = known.size, _lift(how), q.common(+1, LABEL)
     m2 = how.weigh(known, with0.packed(how.width, how.terms * n, Ring(how.width)), n * how.width)
-    if lifted.bits(ring):
-        return (yield from lift.Third.draw(q, n, lifted, with0, into).run(q, m2, lifted))
-    t0 = with0.fill(ring, into[1])
-    mine = ring.sub(lifted.cut(ring, m2, False), t0)
-    yield ()
-    party.send(party.peer(-1), lifted.label + "-part", ring.pack(mine))  # 2
-    (back,) = yield ((party.peer(-1), lifted.label + "-part", ring.wire_bytes(n)),)
-    return Share((ring.add(mine, ring.unpack(back, (n,)), into[0]), t0))
+    return (yield from lift.Third.draw(q, n, lifted, with0, into).run(q, m2, lifted))
 
 
 def _lift(how: Factors) -> Lift:

@@ -15,9 +15,11 @@ import numpy.typing as npt
 
 from tacit import kernels
 from tacit.core.share import Planes, Share
+from tacit.errors import UsageError
+from tacit.kernels import rows
 from tacit.protocols.rep3 import twoparty
 from tacit.protocols.rep3.lift import Into
-from tacit.protocols.rep3.turns import Steps
+from tacit.protocols.rep3.turns import Steps, one_role
 
 if TYPE_CHECKING:
     from tacit.protocols.rep3 import Rep3
@@ -78,3 +80,45 @@ def _select_trunc(q: Rep3, bits: list[Array], x: list[Array], into: Into, f: int
     t = with0.fill(ring, into[1])
     mine = kernels.select_trunc_second(rho[0], rho[1], rho[2], s0, s1, bits[0], x[0], t, True, f, ring.width)
     return (yield from twoparty._exchanged(q, mine, into, "rep3.select-trunc-exchange"))
+
+
+def select_narrowed(p: Rep3, b: Planes, x: Share) -> Share:
+    """F_inject on two operands: b·x = β ⊕ γ times A + B; β and A are P0's, γ and B known to P1 and P2.
+
+    As `twoparty.select` does, with A shared, too. 1. P0 shares βA, β and A. 2. P1 and P2 reshare. Operands belong to
+    parties, so roles are never turned.
+    """
+    if not one_role(x.size, p.party.network):
+        raise UsageError(
+            f"{x.size} numbers in two operands are selected in turned roles, which do not know them"
+        )
+    return twoparty.with_bits(p, b, x, _select_narrowed)
+
+
+def _select_narrowed(q: Rep3, bits: list[Array], x: list[Array], into: Into) -> Steps[Share]:
+    party, ring, n = q.party, q.ring, into[0].size
+    k, size, stream, label = ring.width, ring.wire_bytes(n), "rep3/select-narrowed", "rep3.select-narrowed"
+    if party.index == 0:
+        with2 = q.common(+2, stream)
+        rho, more, held = with2.packed(k, n, ring), with2.packed(k, n, ring), with2.ring(ring, (n,))
+        first = kernels.select_first(bits[0], bits[1], x[0], x[1], rho, more, k)
+        known = ring.sub(ring.add(x[0], x[1]), held)
+        party.send(party.peer(1), label, first[:size], first[size:], ring.pack(known))  # 1
+        return twoparty._drawn(q, into, stream)
+    if party.index == 1:
+        t = q.common(-1, stream).fill(ring, into[0])
+        (got,) = yield ((party.peer(-1), label, 3 * size),)
+        held = ring.unpack(got[2 * size :], (n,))
+        mine = kernels.select_second(got[:size], got[size : 2 * size], bits[1], held, x[1], t, False, k)
+        other, last = party.peer(1), into[1]
+    else:
+        with0 = q.common(+1, stream)
+        rho, more, held = with0.packed(k, n, ring), with0.packed(k, n, ring), with0.ring(ring, (n,))
+        t = with0.fill(ring, into[1])
+        mine = kernels.select_second(rho, more, bits[0], held, x[0], t, True, k)
+        yield ()
+        other, last = party.peer(-1), into[0]
+    party.send(other, label + "-exchange", mine)  # 2
+    (theirs,) = yield ((other, label + "-exchange", size),)
+    rows.placed(mine, theirs, None, rows.ADD, k, n, ring.wide, last)
+    return Share(into)

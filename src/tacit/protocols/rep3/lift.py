@@ -17,12 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tacit import kernels
 from tacit.algebra.ring import Ring
 from tacit.core.factors import lifted_bits
 from tacit.core.share import Share
-from tacit.errors import RangeError
-from tacit.kernels import Packed
+from tacit.kernels import Packed, rows
 from tacit.kernels.waves import lift_bit, lift_part, lift_product
 from tacit.protocols.rep3.turns import Steps, leave_or_run
 
@@ -49,10 +47,9 @@ class Lift(NamedTuple):
         return _constants(self.width, self.shift)
 
     def cut(self, ring: Ring, m: Array, lead: bool) -> Array:
-        """Return a party's part where the wrap does not count."""
+        """Return a party's part where the wrap does not count, nor any bit above that."""
         add, after = (np.uint64(c if lead else 0) for c in self.constants())
-        narrow = Ring(self.width)
-        return ring.reduce(narrow.shr(narrow.reduce(m + add), self.shift) + after)
+        return ring.reduce((m + add >> np.uint64(self.shift)) + after)
 
     def message(self, ring: Ring, n: int) -> int:
         """Return the bytes of P0's message."""
@@ -96,8 +93,12 @@ def in_place(
 
 
 def first(q: Rep3, how: Lift, with1: Source, with2: Source, into: Into, *before: Array) -> Share:
-    """P0's part. 1. P0 → P1: what comes `before`, and a share of α·β."""
+    """P0's part. 1. P0 → P1: what comes `before`, and a share of α·β if the wrap counts."""
     party, ring, bits, n = q.party, q.ring, how.bits(q.ring), into[0].size
+    if not bits:
+        party.send(party.peer(1), how.label, *before)
+        party.flush()
+        return Share((with2.fill(ring, into[0]), with1.fill(ring, into[1])))
     beta, gamma = with2.packed(1, n, ring), with2.packed(bits, n, ring)
     alpha = with1.packed(1, n, ring)
     party.send(party.peer(1), how.label, *before, lift_product(alpha, beta, gamma, bits, n))
@@ -105,79 +106,98 @@ def first(q: Rep3, how: Lift, with1: Source, with2: Source, into: Into, *before:
     return Share((with2.fill(ring, into[0]), with1.fill(ring, into[1])))
 
 
+NOTHING = np.empty(0, np.uint8)
+
+
 class Second(NamedTuple):
     """What P1 draws before it has P0's message."""
 
     alpha: Array
+    """P1's mask, nothing if the wrap does not count."""
     into: Into
 
     @classmethod
     def draw(cls, q: Rep3, how: Lift, with0: Source, into: Into) -> Second:
         """Draw what P0 draws."""
-        alpha = with0.packed(1, into[0].size, q.ring)
+        alpha = with0.packed(1, into[0].size, q.ring) if how.bits(q.ring) else NOTHING
         with0.fill(q.ring, into[0])
         return cls(alpha, into)
 
     def run(self, q: Rep3, m1: Array, gamma: Array, how: Lift) -> Steps[Share]:
-        """P1's part, which has P0's message. 2. P1 → P2: masked u. 3. P1 → P2: masked part."""
-        party, ring, n, t1 = q.party, q.ring, m1.size, self.into[0]
-        w, f, (add, constant) = how.width, how.shift, how.constants()
-        other, bit, part = party.peer(1), how.label + "-bit", how.label + "-part"
-        hat = lift_bit(m1, self.alpha, add, w)
-        party.send(other, bit, hat)
-        (theirs,) = yield ((other, bit, hat.size),)
-        mine = lift_part(m1, hat, theirs, self.alpha, gamma, t1, add, constant, w, f, True, ring.width)
-        party.send(other, part, ring.pack(mine))
-        (last,) = yield ((other, part, ring.wire_bytes(n)),)
-        return Share((t1, ring.add(mine, ring.unpack(last, (n,)), self.into[1])))
+        """P1's part, which has P0's message. 2. P1 → P2: masked u, if the wrap counts. 3. P1 → P2: masked part."""
+        t1, last = self.into
+        add, constant = how.constants()
+        hat = theirs = NOTHING
+        if how.bits(q.ring):
+            hat = lift_bit(m1, self.alpha, add, how.width)
+            theirs = yield from _told(q, +1, how, hat)
+        held = (self.alpha, gamma, t1)
+        yield from _exchanged(q, +1, how, m1, (hat, theirs), held, (add, constant), last)
+        return Share(self.into)
 
 
 class Third(NamedTuple):
     """What P2 draws before it sends its masked v."""
 
     beta: Array
+    """P2's mask, nothing if the wrap does not count."""
     gamma: Array
+    """Its share of α·β, or nothing."""
     into: Into
 
     @classmethod
     def draw(cls, q: Rep3, n: int, how: Lift, with0: Source, into: Into) -> Third:
         """Draw what P0 draws."""
-        ring = q.ring
-        beta, gamma = with0.packed(1, n, ring), with0.packed(how.bits(ring), n, ring)
+        ring, bits = q.ring, how.bits(q.ring)
+        beta = with0.packed(1, n, ring) if bits else NOTHING
+        gamma = with0.packed(bits, n, ring) if bits else NOTHING
         with0.fill(ring, into[1])
         return cls(beta, gamma, into)
 
     def run(self, q: Rep3, m2: Array, how: Lift) -> Steps[Share]:
-        """P2's part. 2. P2 → P1: masked v, which needs nothing of P0's. 3. P2 → P1: masked part."""
-        party, ring, n, t0 = q.party, q.ring, m2.size, self.into[1]
-        w, f = how.width, how.shift
-        other, bit, part = party.peer(-1), how.label + "-bit", how.label + "-part"
-        hat = lift_bit(m2, self.beta, 0, w)
+        """P2's part. 2. P2 → P1: masked v, which needs nothing of P0's, if the wrap counts. 3. P2 → P1: masked part."""
+        last, t0 = self.into
+        hat = theirs = NOTHING
+        if how.bits(q.ring):
+            hat = lift_bit(m2, self.beta, 0, how.width)
         yield ()
-        party.send(other, bit, hat)
-        (theirs,) = yield ((other, bit, hat.size),)
-        mine = lift_part(m2, hat, theirs, self.beta, self.gamma, t0, 0, 0, w, f, False, ring.width)
-        party.send(other, part, ring.pack(mine))
-        (rest,) = yield ((other, part, ring.wire_bytes(n)),)
-        return Share((ring.add(mine, ring.unpack(rest, (n,)), self.into[0]), t0))
+        if how.bits(q.ring):
+            theirs = yield from _told(q, -1, how, hat)
+        held = (self.beta, self.gamma, t0)
+        yield from _exchanged(q, -1, how, m2, (hat, theirs), held, (0, 0), last)
+        return Share(self.into)
+
+
+def _told(q: Rep3, offset: int, how: Lift, hat: Array) -> Steps[Array]:
+    """Exchange masked top bits."""
+    other, label = q.party.peer(offset), how.label + "-bit"
+    q.party.send(other, label, hat)
+    (theirs,) = yield ((other, label, hat.size),)
+    return theirs
+
+
+def _exchanged(
+    q: Rep3,
+    offset: int,
+    how: Lift,
+    m: Array,
+    hats: tuple[Array, Array],
+    held: tuple[Array, Array, Array],
+    constants: tuple[int, int],
+    last: Array,
+) -> Steps[None]:
+    """Exchange masked parts, and write their sum."""
+    own, gamma, t = held
+    ring, other, label = q.ring, q.party.peer(offset), how.label + "-part"
+    mine = lift_part(m, *hats, own, gamma, t, *constants, how.width, how.shift, offset > 0, ring.width)
+    q.party.send(other, label, mine)
+    (theirs,) = yield ((other, label, mine.size),)
+    rows.placed(mine, theirs, None, rows.ADD, ring.width, m.size, False, last)
 
 
 Mask = Array | None
 Product = Callable[["Rep3", int, int, Mask, Mask, Packed | None], Array]
 """(party, start, stop, plus, minus, packed) → this party's part of the product's elements, masked by these."""
-
-
-def mul_into(p: Rep3, x: Share, y: Share, f: int, ring: Ring) -> Share:
-    """F_mul then F_trunc into a wider ring: neighbours of x·y / 2^f for |x·y| < 2^(w−2), flat."""
-    narrow, how = p.ring, Lift(p.ring.width, f, "rep3.mul-into")
-    if not (0 <= f <= how.width - 2 and how.width - f < ring.width <= 64):
-        raise RangeError(f"a product of {how.width} bits, shifted by {f}, does not lift to {ring.width}")
-
-    def product(q: Rep3, low: int, high: int, plus: Mask, minus: Mask, packed: Packed | None) -> Array:
-        x0, x1, y0, y1 = (part[low:high] for s in (x, y) for part in s.parts)
-        return kernels.rep3_products(x0, x1, y0, y1, plus, minus, narrow.width, packed=packed)
-
-    return product_into(p.over(ring), product, x.shape, how)
 
 
 def product_into(p: Rep3, product: Product, shape: tuple[int, ...], how: Lift) -> Share:

@@ -17,7 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tacit import kernels
+from tacit.algebra.ring import Ring
 from tacit.core.share import Planes, Share
+from tacit.errors import RangeError
 from tacit.kernels import rows
 from tacit.protocols.rep3.lift import Into, Lift, Product, in_place, product_into, room
 from tacit.protocols.rep3.turns import Running, Steps, alone, joined, leave, run
@@ -43,6 +45,41 @@ def trunc(p: Rep3, x: Share, f: int) -> Share:
         return _trunc(q, (mine[0], mine[1], None), high - low, f, round_up=1, into=into)
 
     return in_place(p, x.shape, steps)
+
+
+def trunc_into(p: Rep3, x: Share, f: int, ring: Ring) -> Share:
+    """F_trunc into a ring of at most k − f bits: its wrap does not count, so P0's part is all that is sent.
+
+    With x = a + b, P0 shares a>>f with P1, masked by a draw with P2; P1 and P2 know b>>f.
+    """
+    p.check_shift(f)
+    if not (ring.width <= p.ring.width - f and p.ring.width <= 64):
+        raise RangeError(f"{p.ring.width} bits, shifted by {f}, are not cut to {ring.width}")
+    parts, how = [np.ascontiguousarray(part).reshape(-1) for part in x.parts], Lift(p.ring.width, f, "")
+
+    def steps(q: Rep3, low: int, high: int, into: Into) -> Steps[Share]:
+        return _trunc_into(q, parts[0][low:high], parts[1][low:high], how, into)
+
+    return in_place(p.over(ring), x.shape, steps)
+
+
+def _trunc_into(q: Rep3, x0: Array, x1: Array, how: Lift, into: Into) -> Steps[Share]:
+    party, ring, stream, label = q.party, q.ring, "rep3/trunc-into", "rep3.trunc-into"
+    if party.index == 0:
+        mask = q.common(+2, stream).fill(ring, into[0])
+        into[1][...] = ring.sub(how.cut(ring, x0 + x1, True), mask)
+        party.send(party.peer(1), label, ring.pack(into[1]))
+        party.flush()
+        return Share(into)
+    if party.index == 1:
+        (got,) = yield ((party.peer(-1), label, ring.wire_bytes(x0.size)),)
+        into[0][...] = ring.unpack(got, x0.shape)
+        into[1][...] = how.cut(ring, x1, False)
+        return Share(into)
+    q.common(+1, stream).fill(ring, into[1])
+    into[0][...] = how.cut(ring, x0, False)
+    yield ()
+    return Share(into)
 
 
 def product_trunc(p: Rep3, product: Product, shape: tuple[int, ...], f: int) -> Share:
