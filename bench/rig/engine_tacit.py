@@ -87,16 +87,18 @@ def cost(program: Program, network: Network = LOOPBACK) -> Cost:
     near = network == LOOPBACK
     cores = len(os.sched_getaffinity(0)) / (len(NAMES) + (not near))
     here = replace(default_machine(), cores=cores, together=near)
-    return predict(program, "rep3", FORMAT, NAMES, NAMES, network=network, machine=here)
+    return predict(program, "rep3", FORMAT, NAMES, NAMES, network=network, machine=here, opened=True)
 
 
 def secret_inputs(runtime: Runtime, program: Program, arrays: dict[str, Array]) -> list[Value]:
     """Return the inputs as this party holds them: the first party shares what nobody is to know."""
     found = []
+    needed = runtime.needed(program, opened=True)
     for spec in program.inputs:
         a, me = spec.aval, runtime.me
         if a.where != "secret":
-            found.append(Value(a, arrays[spec.name] if spec.owner == me else None))
+            data = arrays[spec.name] if spec.owner == me else None
+            found.append(Value(a, data, width=needed.get(spec.var, 0)))
             continue
         known = Aval(a.shape, a.kind, a.lo, a.hi, owned(NAMES[0]))
         mine = Value(known, arrays[spec.name] if me == NAMES[0] else None)
@@ -106,17 +108,7 @@ def secret_inputs(runtime: Runtime, program: Program, arrays: dict[str, Array]) 
 
 def open_results(runtime: Runtime, results: list[Value]) -> list[Array]:
     """Open the results to everybody."""
-    found: list[Array] = []
-    for v in results:
-        if v.data is not None:
-            found.append(np.asarray(v.data))
-        elif v.aval.kind == "bool":
-            found.append(np.asarray(runtime.p.reveal_bits(runtime.share(v), NAMES)))
-        else:
-            opened = runtime.p.reveal(runtime.share(v), NAMES)
-            assert opened is not None
-            found.append(runtime.decode(opened, v.aval))
-    return found
+    return [np.asarray(a) for a in runtime.open_outputs(results, NAMES)]
 
 
 class Tacit(Engine):
@@ -184,8 +176,8 @@ class Tacit(Engine):
     def run(self) -> None:
         """Run the Program."""
         self.results = []
-        inputs = [Value(v.aval, v.data, v.share) for v in self.shared]
-        self.results = self.runtime.block(self.program, inputs)
+        inputs = [replace(v) for v in self.shared]
+        self.results = self.runtime.block(self.program, inputs, opened=True)
         self.runtime.p.party.flush()
 
     def output(self) -> list[Array]:

@@ -65,7 +65,7 @@ def simulate(program: Program, data: dict[str, Data]) -> tuple[list[Array], Coun
         runtime = Runtime(p, FORMAT, NAMES)
         inputs = secret_inputs(runtime, program, values)
         threading.current_thread().name = p.party.name
-        results = runtime.block(program, inputs)
+        results = runtime.block(program, inputs, opened=True)
         p.party.flush()
         threading.current_thread().name = "done"
         return open_results(runtime, results)

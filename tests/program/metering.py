@@ -6,8 +6,13 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+
+from tacit.array import widths
 from tacit.array.program import Program
+from tacit.array.scales import USUAL
 from tacit.array.session import Session
+from tacit.array.widths import Widths
 from tacit.core.cost import Cost
 from tacit.net.meter import Snapshot
 
@@ -27,3 +32,12 @@ def assert_as_predicted(meters: Mapping[str, Snapshot], cost: Cost) -> None:
     sent = Counter({(me, to): t.payload_sent for me, m in meters.items() for to, t in m.peers.items()})
     assert +sent == +Counter(cost.links)
     assert max(m.rounds for m in meters.values()) == cost.rounds
+
+
+def with_all_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all values hold all bits of the format's ring, as in an eager session (decision 0077)."""
+
+    def whole(groups: Any, outputs: Any, avals: Any, how: Any, p: Any, fmt: Any, opened: bool) -> Widths:
+        return Widths([how.get(group[0].outs[0], USUAL) for group in groups], {})
+
+    monkeypatch.setattr(widths, "widths", whole)

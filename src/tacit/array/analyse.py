@@ -267,16 +267,22 @@ def predict(
     dealer: str = "",
     network: Network = LOOPBACK,
     machine: Machine | None = None,
+    opened: bool = False,
 ) -> Cost:
     """Return the exact traffic of the computation, the handshake left out, and about how long it takes.
 
-    Inputs that are secret from the start count as shared already.
+    Inputs that are secret from the start count as shared already; outputs may be `opened` afterwards (`Runtime.block`).
     """
     cards, place = protocols.load(protocol).cards, nowhere(compute, network=network)
     machine = machine or usual(network, len(compute))
     model = CostModel(protocol, cards, place, Ring(fmt.width), dealer=dealer, machine=machine)
-    given = [Value(i.aval, None, ghost(i.aval.shape) if i.aval.secret else None) for i in program.inputs]
-    _Pricing(model, fmt, parties).block(program, given)
+    pricing = _Pricing(model, fmt, parties)
+    needed = pricing.needed(program, opened)
+    given = [
+        Value(i.aval, None, ghost(i.aval.shape) if i.aval.secret else None, width=needed.get(i.var, 0))
+        for i in program.inputs
+    ]
+    pricing.block(program, given, opened=opened)
     model.clock.close()
     return model.cost
 

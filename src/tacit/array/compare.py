@@ -147,7 +147,9 @@ class _Ask:
     def times(self, rt: Runtime, bit: Planes) -> Share:
         """Return x − y times a bit."""
         if self.fine is None:
-            return rt.p.select(bit, self.difference)
+            return rt.q.select(bit, self.difference)
+        if rt.rounding.width:
+            return rt.q.select_narrowed(bit, self.difference)
         return rt.p.select_trunc(bit, self.fine, rt.f)
 
     def number(self, rt: Runtime, name: str, step: Share) -> Share:
@@ -253,10 +255,11 @@ def _selected(rt: Runtime, bits: list[_Bits], asks: list[_Ask]) -> list[Share]:
         return [ask.times(rt, b.packed(rt)) for ask, b in zip(asks, bits, strict=True)]
     bit = rt.p.pack(join([b.bytes(rt) for b in bits]))
     fine = [ask.fine for ask in asks if ask.fine is not None]
-    if fine:
+    if fine and not rt.rounding.width:
         row = rt.p.select_trunc(bit, join(fine), rt.f)
     else:
-        row = rt.p.select(bit, join([ask.difference for ask in asks]))
+        differences = join([ask.difference for ask in asks])
+        row = rt.q.select_narrowed(bit, differences) if fine else rt.q.select(bit, differences)
     return apart(row, [ask.difference.size for ask in asks])
 
 
@@ -293,7 +296,7 @@ def _weigh_lower(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) 
     secret = [i for i, x in enumerate(v) if x.aval.where != PUBLIC]
     planes, units = stack_planes([rt.p.pack(rt.share(v[i])) for i in secret]), encode(weights[secret])
     if ring.width <= 64 and rt.p.offers("combine"):
-        total = rt.p.combine(planes, units[None, :], [ring.width])[0]
+        total = rt.q.combine(planes, units[None, :], [rt.q.ring.width])[0]
     else:
         terms = rt.p.to_arith(planes)
         total = rt.p.sum(rt.p.mul_public(terms, np.broadcast_to(units[:, None], terms.shape)), (0,))

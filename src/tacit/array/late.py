@@ -38,11 +38,13 @@ def at_once(want: Iterable[str], n: int, p: Protocol) -> int:
     return 2 if both and n <= BLOCKS * elements(p.party.network) else 1
 
 
-def late(program: Program, avals: dict[int, Aval], p: Protocol, fmt: Format) -> frozenset[int]:
-    """Return the variables that are held with 2f fractional bits."""
+def late(
+    program: Program, avals: dict[int, Aval], p: Protocol, fmt: Format, short: frozenset[int] = frozenset()
+) -> frozenset[int]:
+    """Return the variables that are held with 2f fractional bits, none of those products that are `short`."""
     if not p.offers("select_trunc"):
         return frozenset()
-    return _Finder(program, avals, p, fmt).find()
+    return _Finder(program, avals, p, fmt).find(short)
 
 
 def signs(eqn: Eqn, ins: Sequence[Aval], p: Protocol, f: int) -> tuple[int, int]:
@@ -83,14 +85,15 @@ class _Finder:
         self.readers: dict[int, frozenset[int] | None] = {}
         """The comparisons that read a variable, or None if anything else does."""
 
-    def find(self) -> frozenset[int]:
+    def find(self, short: frozenset[int]) -> frozenset[int]:
         """Return all that it pays to round late: products with common readers are decided together."""
         for eqn in reversed(self.eqns):
             if eqn.op in LINEAR or eqn.op in PRODUCTS:
                 self.readers[eqn.outs[0]] = self._readers(eqn.outs[0])
         groups: list[tuple[set[int], set[int]]] = []
         for at, eqn in enumerate(self.eqns):
-            readers = self.readers[eqn.outs[0]] if is_product(eqn, self.avals) else None
+            out = eqn.outs[0]
+            readers = self.readers[out] if out not in short and is_product(eqn, self.avals) else None
             if readers:
                 joined, reached = {at}, set(readers)
                 for group in [g for g in groups if g[1] & reached]:

@@ -70,7 +70,7 @@ def mul(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]
     if _public(y):
         return [constants.multiply(rt, y, x, rt.p.mul_public)]
     both = x.aval.kind == y.aval.kind == "fixed"
-    return [rt.mul(*rt.factors(x, y)) if both else rt.p.mul(rt.share(x), rt.share(y))]
+    return [rt.mul(*rt.factors(x, y)) if both else rt.q.mul(rt.share(x), rt.share(y))]
 
 
 def matmul(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
@@ -82,7 +82,7 @@ def matmul(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Sha
         terms = x.aval.shape[-1]
         return [constants.multiply(rt, public, secret, lambda s, c: rt.p.matmul_public(s, c, left), terms)]
     both = x.aval.kind == y.aval.kind == "fixed"
-    return [rt.matmul(*rt.factors(x, y)) if both else rt.p.matmul(rt.share(x), rt.share(y))]
+    return [rt.matmul(*rt.factors(x, y)) if both else rt.q.matmul(rt.share(x), rt.share(y))]
 
 
 def sum_(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
@@ -147,7 +147,7 @@ def select(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Sha
         other = rt.share(y)
         return [rt.xor(other, rt.and_(rt.share(c), rt.xor(rt.share(x), other)))]
     d = sub(rt, [x, y], outs, params)[0] if not (_public(x) and _public(y)) else rt.difference(x, y)
-    chosen = rt.p.select(rt.p.pack(rt.share(c)), d.reshape(d.size)).reshape(*d.shape)
+    chosen = rt.q.select(rt.p.pack(rt.share(c)), d.reshape(d.size)).reshape(*d.shape)
     return [plus(rt, chosen, y)]
 
 
@@ -167,7 +167,7 @@ def convert(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Sh
     """To int or fixed, exactly."""
     a, share = v[0].aval, rt.share(v[0])
     if a.kind == "bool":
-        share = rt.p.to_arith(rt.p.pack(share)).reshape(*a.shape)
+        share = rt.q.to_arith(rt.p.pack(share)).reshape(*a.shape)
     bits = rt.f + rt.rounding.extra if outs[0].kind == "fixed" and a.kind != "fixed" else 0
     return [rt.p.shl(share, bits) if bits else share]
 

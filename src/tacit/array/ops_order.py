@@ -334,7 +334,7 @@ def _extreme_lower(rt: Runtime, vals: list[Value], outs: list[Aval], params: Par
     a = vals[0].aval
     x, bits = rt.share(vals[0]).reshape(a.shape[0], math.prod(a.shape[1:])), difference_bits([a, a], rt.f)
     x = rt.p.neg(x) if params["least"] else x
-    found = greatest_place(rt.p, x, bits) if params["place"] else greatest(rt.p, x, bits)
+    found = greatest_place(rt.p, x, bits) if params["place"] else greatest(rt.q, x, bits)
     found = rt.p.neg(found) if params["least"] and not params["place"] else found
     return [found.reshape(*outs[0].shape)]
 
@@ -352,7 +352,7 @@ def _running_clear(vals: list[Array], params: Params) -> list[Array]:
 def _running_lower(rt: Runtime, vals: list[Value], outs: list[Aval], params: Params) -> list[Share]:
     a = vals[0].aval
     x, bits = rt.share(vals[0]).reshape(a.shape[0], math.prod(a.shape[1:])), difference_bits([a, a], rt.f)
-    found = rt.p.neg(running(rt.p, rt.p.neg(x), bits)) if params["least"] else running(rt.p, x, bits)
+    found = rt.p.neg(running(rt.q, rt.p.neg(x), bits)) if params["least"] else running(rt.q, x, bits)
     return [found.reshape(*a.shape)]
 
 

@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tacit.algebra.ring import Ring
 from tacit.array import beside, compare, constants, streams
 from tacit.array.bounds import scale_of
 from tacit.array.loop import infer_once, scan_types, split
 from tacit.array.ops import Op, join_where, kind_dtype, table
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Input, Program, owned
-from tacit.array.scales import SUMS, USUAL, Rounding, scales
+from tacit.array.scales import SUMS, USUAL, Rounding
 from tacit.array.streams import Rows
 from tacit.array.together import SHARING, Waiting, is_shared_at_once, shared_ahead
+from tacit.array.widths import ways, within
 from tacit.core.protocol import Protocol
 from tacit.core.share import Matrix, Share, apart, join
 from tacit.errors import DataError, RangeError, ShapeError, UndeclaredDisclosure, UsageError
@@ -58,6 +60,8 @@ class Value:
     """A number that an array repeats, as an array of one element (`constants.once`)."""
     extra: int = 0
     """Fractional bits of the share beyond the format's: whoever reads it rounds (decisions 0073, 0075)."""
+    width: int = 0
+    """Bits that an owner's value is shared with, as far as they are needed; 0 for all."""
 
 
 @dataclass(slots=True)
@@ -100,8 +104,11 @@ class _Plan:
 
     program: Program
     ins: list[Aval]
+    opened: bool
     avals: dict[int, Aval]
     steps: list[_Step]
+    needed: dict[int, int]
+    """Bits of values that their readers need."""
 
 
 # Constants of up to so many elements are kept from one run of a program to the next, and plans of so many programs.
@@ -141,6 +148,12 @@ class Runtime:
         """Fractional bits."""
         return self.fmt.frac_bits
 
+    @property
+    def q(self) -> Protocol:
+        """The protocol over the ring in which the results of the equation that runs are made."""
+        width = self.rounding.width
+        return self.p.over(Ring(width)) if width else self.p
+
     def knows(self, where: str) -> bool:
         """Whether this participant sees values of a visibility in the clear."""
         return where in (PUBLIC, owned(self.me)) or (self.sees_all and where != SECRET)
@@ -149,20 +162,33 @@ class Runtime:
 
     def run(self, program: Program, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run a Program with this participant's own inputs by name; return what it learned, by reveal name."""
+        needed = self.needed(program)
 
         def given(spec: Input) -> Value:
             mine = spec.owner == self.me
-            return Value(spec.aval, check_input(spec.name, inputs[spec.name], spec.aval) if mine else None)
+            data = check_input(spec.name, inputs[spec.name], spec.aval) if mine else None
+            return Value(spec.aval, data, width=needed.get(spec.var, 0))
 
         self.block(program, [given(spec) for spec in program.inputs], self.progress)
         self.p.party.flush()
         return self.opened
 
+    def needed(self, program: Program, opened: bool = False) -> dict[int, int]:
+        """Return how many bits a program needs of its values, those among them that owners are to share."""
+        return self._plan(program, [spec.aval for spec in program.inputs], opened).needed
+
     def block(
-        self, program: Program, values: Sequence[Value], progress: Callable[[int, int], None] | None = None
+        self,
+        program: Program,
+        values: Sequence[Value],
+        progress: Callable[[int, int], None] | None = None,
+        opened: bool = False,
     ) -> list[Value]:
-        """Run the equations on `values` for the inputs; return the outputs. Values are dropped after last use."""
-        plan = self._plan(program, [v.aval for v in values])
+        """Run the equations on `values` for the inputs; return the outputs. Values are dropped after last use.
+
+        Outputs that will only be `opened` hold no more bits than that needs (decision 0077).
+        """
+        plan = self._plan(program, [v.aval for v in values], opened)
         env = {spec.var: v for spec, v in zip(program.inputs, values, strict=True)}
         del values  # so that inputs, too, are held no longer than they are needed
         large = any(isinstance(v.data, Rows) for v in env.values())
@@ -195,6 +221,8 @@ class Runtime:
                 if step.fixed and all(v.exact for v in results):
                     step.kept = results
             for var, value in zip(eqn.outs, results, strict=True):
+                if value.share is None:
+                    value.width = plan.needed.get(var, 0)
                 env[var] = value
             for var in step.dead:
                 del env[var]
@@ -202,25 +230,27 @@ class Runtime:
                 progress(at + 1, len(plan.steps))
         self.rounding = USUAL
         self.p.settle()
+        if opened:
+            return [replace(env[v], width=plan.needed.get(v, 0)) for v in program.outputs]
         return [env[v] for v in program.outputs]
 
-    def _plan(self, program: Program, ins: list[Aval]) -> _Plan:
+    def _plan(self, program: Program, ins: list[Aval], opened: bool) -> _Plan:
         found = self._plans.get(id(program))
-        if found is not None and found.program is program and found.ins == ins:
+        if found is not None and found.program is program and (found.ins, found.opened) == (ins, opened):
             return found
         avals, dead = infer_once(program, ins, self.fmt), program.last_uses()
         steps = []
         waiting = Waiting()
         known: set[int] = set()  # of the text alone
-        ahead, how = shared_ahead(program, avals), scales(program, avals, self.p, self.fmt)
+        ahead = shared_ahead(program, avals)
+        how, groups, held = ways(program, avals, self.p, self.fmt, opened)
         extra = {v: r.extra for v, r in how.items() if r.extra}
         at = 0
-        for group in beside.groups(program, avals, self.p, self.fmt, extra):
+        for group, rounding in zip(groups, held.roundings, strict=True):
             fixed = group[0].op not in ("reveal", "scan") and known.issuperset(group[0].ins)
             if fixed:
                 known.update(group[0].outs)
             # What is worked on side by side sends messages, and is not left: the first of it ends all that waits.
-            rounding = how.get(group[0].outs[0], USUAL)
             first, made = ([avals[v] for v in vs] for vs in (group[0].ins, group[0].outs))
             ends, left = waiting.take(group[0], first, made, rounding.quiet, rounding.done)
             eqn, row = beside.as_one(group, avals) if len(group) > 1 else (group[0], [])
@@ -249,7 +279,7 @@ class Runtime:
             at += len(group)
         if len(self._plans) >= KEPT_PLANS:
             self._plans.clear()
-        plan = self._plans[id(program)] = _Plan(program, ins, avals, steps)
+        plan = self._plans[id(program)] = _Plan(program, ins, opened, avals, steps, held.needed)
         return plan
 
     def local(self, op: Op, eqn: Eqn, ins: list[Value], outs: list[Aval]) -> list[Value]:
@@ -364,32 +394,40 @@ class Runtime:
         readers = self.parties if to == ["all"] else tuple(to)
         data: list[Array | None] = [v.data for v in values]
         if values[0].aval.where != PUBLIC:
-            data = self._open(values, readers)
+            data = self._open(values, readers, self.rounding.width)
         if self.sees_all or self.me in readers:
             self.opened.update({name: d for name, d in zip(names, data, strict=True) if d is not None})
         return [Value(a, d) for a, d in zip(outs, data, strict=True)]
 
-    def _open(self, values: list[Value], readers: tuple[str, ...]) -> list[Array | None]:
-        """Open values of one kind, truth values or not, in one round; return each where it is known."""
+    def _open(self, values: list[Value], readers: tuple[str, ...], width: int) -> list[Array | None]:
+        """Open values of one kind, truth values or not, in one round; return each where it is known.
+
+        Of numbers, `width` bits count, or all if 0.
+        """
         row = self.share(values[0]) if len(values) == 1 else self.share(self._in_a_row(values))
-        bits = values[0].aval.kind == "bool"
-        opened = self.p.reveal_bits(row, readers) if bits else self.p.reveal(row, readers)
+        bits, p = values[0].aval.kind == "bool", self.p.over(Ring(width)) if width else self.p
+        opened = p.reveal_bits(row, readers) if bits else p.reveal(row, readers)
         if opened is None:
             return [None] * len(values)
         found: list[Array | None] = []
         rest = opened.reshape(-1)
         for v in values:
             own, rest = rest[: v.aval.size].reshape(v.aval.shape), rest[v.aval.size :]
-            found.append(own.astype(bool) if bits else self.decode(own, v.aval))
+            found.append(own.astype(bool) if bits else within(self.decode(own, v.aval, p.ring), v.aval))
         return found
+
+    def open_outputs(self, values: Sequence[Value], readers: tuple[str, ...]) -> list[Array | None]:
+        """Open what `block` returned to be opened; return each where it is known."""
+        return [v.data if v.data is not None else self._open([v], readers, v.width)[0] for v in values]
 
     # -- between the clear and shares ---------------------------------------------------------------------
 
-    def decode(self, opened: Array, aval: Aval) -> Array:
-        """Return the opened ring elements as float64 or integers."""
+    def decode(self, opened: Array, aval: Aval, ring: Ring | None = None) -> Array:
+        """Return opened elements of a ring, usually the format's, as float64 or integers."""
+        ring = ring or self.ring
         if aval.kind == "fixed":
-            return np.asarray(self.ring.to_floats(opened, self.f))
-        ints = self.ring.to_ints(opened)
+            return np.asarray(ring.to_floats(opened, self.f))
+        ints = ring.to_ints(opened)
         fits = ints.dtype != object or all(abs(v) < 2**63 for v in ints.reshape(-1))
         return np.asarray(ints.astype(np.int64) if fits else ints)
 
@@ -404,8 +442,9 @@ class Runtime:
                 bits = None if v.data is None else np.asarray(v.data).astype(np.uint8)
                 v.share = self.p.share_bits(v.aval.owner, bits, v.aval.shape)
             else:
-                data = None if v.data is None else self._encode(v, scale_of(v.aval, self.f))
-                v.share = self.p.share_input(v.aval.owner, data, v.aval.shape)
+                p = self.p.over(Ring(v.width)) if 0 < v.width < self.fmt.width else self.p
+                data = None if v.data is None else p.ring.reduce(self._encode(v, scale_of(v.aval, self.f)))
+                v.share = p.share_input(v.aval.owner, data, v.aval.shape)
         return v.share
 
     def _share_owners(self, values: Sequence[Value]) -> None:
@@ -478,19 +517,27 @@ class Runtime:
 
     def mul(self, x: Share, y: Share) -> Share:
         """Product of fixed-point shares, rounded unless what reads it does that."""
+        p = self.q
+        if self.rounding.of:
+            return self.p.over(Ring(self.rounding.of)).mul_into(x, y, self.drop, p.ring)
         if self.drop:
-            return self.p.mul_trunc(x, y, self.drop)
-        form = self.p.mul_early if self.rounding.early else self.p.mul
+            return p.mul_trunc(x, y, self.drop)
+        form = p.mul_early if self.rounding.early else p.mul
         return form(x.reshape(x.size), y.reshape(y.size)).reshape(*x.shape)
 
     def matmul(self, x: Matrix, y: Matrix) -> Share:
         """Product of fixed-point matrices, rounded unless what reads it does that."""
+        p = self.q
+        if self.rounding.of:
+            return self.p.over(Ring(self.rounding.of)).matmul_into(x, y, self.drop, p.ring)
         if self.drop:
-            return self.p.matmul_trunc(x, y, self.drop)
-        return self.p.matmul_early(x, y) if self.rounding.early else self.p.matmul(x, y)
+            return p.matmul_trunc(x, y, self.drop)
+        return p.matmul_early(x, y) if self.rounding.early else p.matmul(x, y)
 
     def rescale(self, x: Share, g: int) -> Share:
         """Divide by 2^g, or multiply by 2^−g."""
+        if g > 0 and self.rounding.of:
+            return self.p.over(Ring(self.rounding.of)).trunc_into(x, g, self.q.ring)
         return self.p.trunc(x, g) if g > 0 else self.p.shl(x, -g) if g else x
 
     def difference(self, x: Value, y: Value) -> Share:

@@ -52,25 +52,77 @@ class Rounding:
     """Whether the product before was multiplied by this equation's public factor: only its bits are named anew."""
     quiet: bool = False
     """Whether nothing is sent where the equation, as it stands, would send a truncation."""
+    width: int = 0
+    """Bits of the ring in which results are made, which the format's ring holds; 0 for all (decision 0077)."""
+    of: int = 0
+    """Bits of the ring in which a product is computed that is rounded; 0 for all."""
 
 
 USUAL = Rounding()
 
 
-def scales(program: Program, avals: dict[int, Aval], p: Protocol, fmt: Format) -> dict[int, Rounding]:
-    """Return how equations round, by their first results; the others as ever, at once."""
-    fine = late(program, avals, p, fmt)
+def scales(
+    program: Program, avals: dict[int, Aval], p: Protocol, fmt: Format, short: frozenset[int] = frozenset()
+) -> dict[int, Rounding]:
+    """Return how equations round, by their first results; the others as ever, at once.
+
+    Products that are `short` (decision 0077) are never kept with all their bits.
+    """
+    fine = late(program, avals, p, fmt, short)
     made = {v: Rounding(fmt.frac_bits, 0) for v in fine}
-    return made | _Finder(program, avals, p, fmt, frozenset(fine)).find()
+    return made | _Finder(program, avals, p, fmt, frozenset(fine), short).find()
+
+
+def factor(
+    eqn: Eqn, avals: Mapping[int, Aval], maker: Mapping[int, Eqn], k: int, f: int
+) -> tuple[int, int] | None:
+    """Return (m, t) if a secret fixed-point value is multiplied by m/2^t, a constant as exact as ever."""
+    ins = [avals[v] for v in eqn.ins]
+    public = [v for v, a in zip(eqn.ins, ins, strict=True) if a.where == PUBLIC]
+    inverse = eqn.op == "div"
+    if len(public) != 1 or any(a.kind != "fixed" for a in ins) or (inverse and public[0] != eqn.ins[1]):
+        return None
+    number = _number(maker, public[0])
+    if not number:
+        return None
+    value = 1 / Fraction(number) if inverse else Fraction(number)
+    how = public_factor(ins, k, f, inverse=inverse)
+    least = value.denominator.bit_length() - 1
+    if value.denominator == 1 << least and least <= min(how.room, 1022):
+        return int(value * (1 << least)), least
+    if how.drop or len(how.parts) > 1:
+        return None
+    t = how.parts[0]
+    return round(value * (1 << t)), t
+
+
+def _number(maker: Mapping[int, Eqn], v: int) -> float | None:
+    """Return the one number that a constant repeats."""
+    eqn = maker.get(v)
+    while eqn is not None and eqn.op in ("broadcast", "reshape"):
+        eqn = maker.get(eqn.ins[0])
+    if eqn is None or eqn.op != "const":
+        return None
+    value = np.asarray(eqn.params["value"])
+    if not value.size or value.dtype.kind != "f":
+        return None
+    first = float(value.flat[0])
+    return first if not any(value.strides) or bool(np.all(value == first)) else None
 
 
 class _Finder:
     """Goes through equations in order: of what it has decided the bits are known."""
 
     def __init__(
-        self, program: Program, avals: dict[int, Aval], p: Protocol, fmt: Format, fine: frozenset[int]
+        self,
+        program: Program,
+        avals: dict[int, Aval],
+        p: Protocol,
+        fmt: Format,
+        fine: frozenset[int],
+        short: frozenset[int],
     ) -> None:
-        self.eqns, self.avals, self.p, self.fine = program.eqns, avals, p, fine
+        self.eqns, self.avals, self.p, self.fine, self.short = program.eqns, avals, p, fine, short
         self.k, self.f = fmt.width, fmt.frac_bits
         # Where truncations begin at the others, the first party is never ahead.
         self.early = self.k <= PATIENT_WIDTH and p.offers("mul_early")
@@ -114,7 +166,8 @@ class _Finder:
             self.found[out] = Rounding(0, bits + t, times)
             self.found[last] = Rounding(done=True, quiet=True)
             return
-        held = self._followed(out, bits) if bits and self.p.offers("mul_early") else None
+        may = bits and out not in self.short and self.p.offers("mul_early")
+        held = self._followed(out, bits) if may else None
         if held is None or not self._pays(eqn, n, bits, held):
             if bits != self.f:
                 self.found[out] = Rounding(0, bits, early=self.early)
@@ -210,37 +263,7 @@ class _Finder:
         return secret
 
     def _factor(self, eqn: Eqn) -> tuple[int, int] | None:
-        """Return (m, t) if a secret fixed-point value is multiplied by m/2^t, a constant as exact as ever."""
-        ins = [self.avals[v] for v in eqn.ins]
-        public = [v for v, a in zip(eqn.ins, ins, strict=True) if a.where == PUBLIC]
-        inverse = eqn.op == "div"
-        if len(public) != 1 or any(a.kind != "fixed" for a in ins) or (inverse and public[0] != eqn.ins[1]):
-            return None
-        number = self._number(public[0])
-        if not number:
-            return None
-        factor = 1 / Fraction(number) if inverse else Fraction(number)
-        how = public_factor(ins, self.k, self.f, inverse=inverse)
-        least = factor.denominator.bit_length() - 1
-        if factor.denominator == 1 << least and least <= min(how.room, 1022):
-            return int(factor * (1 << least)), least
-        if how.drop or len(how.parts) > 1:
-            return None
-        t = how.parts[0]
-        return round(factor * (1 << t)), t
-
-    def _number(self, v: int) -> float | None:
-        """Return the one number that a constant repeats."""
-        eqn = self.maker.get(v)
-        while eqn is not None and eqn.op in ("broadcast", "reshape"):
-            eqn = self.maker.get(eqn.ins[0])
-        if eqn is None or eqn.op != "const":
-            return None
-        value = np.asarray(eqn.params["value"])
-        if not value.size or value.dtype.kind != "f":
-            return None
-        first = float(value.flat[0])
-        return first if not any(value.strides) or bool(np.all(value == first)) else None
+        return factor(eqn, self.avals, self.maker, self.k, self.f)
 
     def _following(self, eqn: Eqn, bits: int) -> tuple[int, int, int] | None:
         """Return the result, m and t of the one product with a public number that reads a product."""

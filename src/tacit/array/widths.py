@@ -1,0 +1,303 @@
+"""How many bits of a value count, by what its readers need of it (decision 0077).
+
+A share over Z/2^k is one over Z/2^m, too, for any m ≤ k: sums and products modulo 2^k are right modulo 2^m. So if
+all that reads a value is an opening, a comparison or a product that its proven range fits into m bits, whatever makes
+it exchanges m bits of each element. And a product that is rounded to fewer than its own bits less f needs no account
+of its wrap: a round less (`protocols/rep3/lift.py`). A run follows from it what a Program's equations do one by one:
+values, ranges and errors are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+from tacit.algebra.ring import Ring
+from tacit.array import beside
+from tacit.array import intervals as iv
+from tacit.array.beside import COMPARED
+from tacit.array.bounds import difference_bits, scale_of
+from tacit.array.late import PRODUCTS, is_product
+from tacit.array.ops import table
+from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
+from tacit.array.scales import BY_PUBLIC, USUAL, Rounding, factor, scales
+from tacit.array.schema import wanted
+from tacit.errors import RangeError
+from tacit.gadgets.tournament import ROOM
+
+if TYPE_CHECKING:
+    from tacit.array.runtime import Format
+    from tacit.core.protocol import Protocol
+
+Array = npt.NDArray[Any]
+SPARE = 8
+"""Bits that an opened value has beyond its range: so what a false assumption makes of it is seen (`within`)."""
+NUMBERS = frozenset({"greatest", "least", "distance"})
+
+
+@dataclass(frozen=True, slots=True)
+class Widths:
+    """What a run follows."""
+
+    roundings: list[Rounding]
+    """How each group's results are held, with the ring in which they are made."""
+    needed: dict[int, int]
+    """The bits that all readers of a value need."""
+    short: frozenset[int] = frozenset()
+    """Products whose wrap does not count: rounding them is no round of its own."""
+    price: int = 0
+    """What the calls are worth that depend on all this (`core.protocol.price`)."""
+
+
+def widths(
+    groups: Sequence[list[Eqn]],
+    outputs: Sequence[int],
+    avals: Mapping[int, Aval],
+    how: Mapping[int, Rounding],
+    p: Protocol,
+    fmt: Format,
+    opened: bool = False,
+) -> Widths:
+    """Go through a program backwards: what reads a value says how many of its bits count.
+
+    Of its outputs all count, or if they are only `opened` afterwards, those that this needs.
+    """
+    usual = [how.get(group[0].outs[0], USUAL) for group in groups]
+    if fmt.width != 64 or not p.offers("select_narrowed"):
+        return Widths(usual, {})
+    maker = {v: eqn for group in groups for eqn in group for v in eqn.outs}
+    finder = _Finder(avals, maker, how, p, fmt)
+    for v in outputs:
+        finder.read(v, finder.opening(avals[v]) if opened else fmt.width)
+    made = [finder.made(*each) for each in zip(reversed(groups), reversed(usual), strict=True)]
+    return Widths(made[::-1], finder.needed, frozenset(finder.short), finder.price)
+
+
+Way = tuple[dict[int, Rounding], list[list[Eqn]], Widths]
+"""How values are held, what is worked on side by side, and with which bits."""
+
+
+def ways(program: Program, avals: dict[int, Aval], p: Protocol, fmt: Format, opened: bool) -> Way:
+    """Choose what is rounded later: of all products, of none, or of those whose rounding is a round of its own."""
+
+    def way(how: dict[int, Rounding]) -> Way:
+        extra = {v: r.extra for v, r in how.items() if r.extra}
+        groups = list(beside.groups(program, avals, p, fmt, extra))
+        return how, groups, widths(groups, program.outputs, avals, how, p, fmt, opened)
+
+    asked = [way(scales(program, avals, p, fmt))]
+    if asked[0][2].needed:
+        products = frozenset(e.outs[0] for e in program.eqns if is_product(e, avals))
+        asked.append(way(scales(program, avals, p, fmt, products)))
+        if (short := asked[1][2].short) != products:
+            asked.append(way(scales(program, avals, p, fmt, short)))
+    return min(asked, key=lambda each: each[2].price)
+
+
+def within(opened: Array, aval: Aval) -> Array:
+    """Return opened numbers; RangeError if they pass their range by as much as it is, as after a false assumption."""
+    by = aval.magnitude + 1  # so far no rounding goes
+    if opened.size and (opened.min() < aval.lo - by or opened.max() > aval.hi + by):
+        raise RangeError(
+            f"a result that was to lie within [{aval.lo:.6g}, {aval.hi:.6g}] is far from that: something that the "
+            "program assumes of its values (tacit.assume) is false, and no result of this run can be trusted"
+        )
+    return opened
+
+
+class _Finder:
+    """Knows what the readers of a value need, of all that come after an equation."""
+
+    def __init__(
+        self,
+        avals: Mapping[int, Aval],
+        maker: Mapping[int, Eqn],
+        how: Mapping[int, Rounding],
+        p: Protocol,
+        fmt: Format,
+    ) -> None:
+        self.maker = maker
+        self.avals, self.p, self.k, self.f = avals, p, fmt.width, fmt.frac_bits
+        self.extra = {v: r.extra for v, r in how.items()}
+        self.needed: dict[int, int] = {}
+        self.short: set[int] = set()
+        self.price = 0
+
+    def call(self, width: int, name: str, n: int, **sizes: int) -> None:
+        """Count a call over a ring, the whole one if 0."""
+        p = self.p.over(Ring(width)) if width else self.p
+        self.price += p.price((name, n, sizes))
+
+    def read(self, v: int, bits: int) -> None:
+        """Note that a reader needs so many bits of a value, if that is held as numbers on shares."""
+        if self.avals[v].where != PUBLIC and self.avals[v].kind != "bool":
+            self.needed[v] = max(self.needed.get(v, 0), min(bits, self.k))
+
+    def made(self, group: list[Eqn], usual: Rounding) -> Rounding:
+        """Decide in which ring the results of equations are made, and note what that needs of their operands."""
+        eqn = group[0]
+        wanted_bits = max([self.needed.get(v, 0) for e in group for v in e.outs], default=0)
+        if self.avals[eqn.outs[0]].where != SECRET and eqn.op != "reveal":
+            return usual  # in the clear
+        if eqn.op == "reveal":
+            return self._opened(group, usual)
+        if eqn.op in ("extreme", "running"):
+            return self._tournament(eqn, usual, wanted_bits)
+        if eqn.op in COMPARED:
+            return self._compared(group, usual, wanted_bits)
+        if wanted_bits and eqn.op in ("select", "convert", "weigh"):
+            return self._bits(group, usual, wanted_bits)
+        if wanted_bits and self._linear(eqn, usual):
+            self._all(group, wanted_bits)
+            return usual
+        shift = self._shift(eqn, usual) if wanted_bits and eqn.op in BY_PUBLIC else None
+        if shift is not None and wanted_bits + shift <= self.k:
+            return self._cut(group, usual, wanted_bits, shift)
+        if wanted_bits and eqn.op in PRODUCTS and all(self.avals[v].where != PUBLIC for v in eqn.ins):
+            return self._product(group, usual, wanted_bits)
+        if eqn.op in BY_PUBLIC and not usual.quiet and factor(eqn, self.avals, self.maker, self.k, self.f):
+            self.call(0, "trunc", self.avals[eqn.outs[0]].size, f=self.f)
+        self._all(group, self.k)
+        return usual
+
+    def _cut(self, group: list[Eqn], usual: Rounding, bits: int, shift: int) -> Rounding:
+        """Round a product with a constant to so many bits."""
+        self._all(group, bits + shift)
+        if not shift:
+            return usual
+        self.call(bits + shift, "trunc_into", self.avals[group[0].outs[0]].size, f=shift, into=bits)
+        return replace(usual, width=bits, of=bits + shift)
+
+    def _bits(self, group: list[Eqn], usual: Rounding, bits: int) -> Rounding:
+        """Truth values times numbers."""
+        self._all(group, bits)
+        made = self._in(usual, bits)
+        eqn, n = group[0], sum(self.avals[e.outs[0]].size for e in group)
+        kinds = [self.avals[v].kind for v in eqn.ins if self.avals[v].where != PUBLIC]
+        if eqn.op == "weigh" and self.p.offers("combine"):
+            planes = len(kinds)
+            ring = self.p.over(Ring(bits))
+            self.price += ring.price(("combine", n * planes, {"planes": planes, "widths": (bits,)}))
+        elif eqn.op == "select" and kinds[:1] == ["bool"] and self.avals[eqn.outs[0]].kind != "bool":
+            self.call(made.width, "select", n)
+        elif eqn.op == "convert" and kinds == ["bool"]:
+            self.call(made.width, "to_arith", n, planes=1)
+        return made
+
+    def _all(self, group: list[Eqn], bits: int) -> None:
+        for eqn in group:
+            for v in eqn.ins:
+                self.read(v, bits)
+
+    def _in(self, usual: Rounding, bits: int) -> Rounding:
+        return replace(usual, width=bits) if bits < self.k else usual
+
+    def _linear(self, eqn: Eqn, usual: Rounding) -> bool:
+        """Whether results are sums of operands times whole numbers: shares of both are right modulo the same 2^m."""
+        if usual.done or table()[eqn.op].local:
+            return True
+        public = [v for v in eqn.ins if self.avals[v].where == PUBLIC]
+        if eqn.op not in ("mul", "matmul") or not public:
+            return False
+        return usual.quiet or self.avals[public[0]].kind != "fixed"
+
+    def opening(self, a: Aval) -> int:
+        """Return the bits that are needed of a value that is opened."""
+        return iv.rounded_bits(a.magnitude, scale_of(a, self.f)) + 1 + SPARE
+
+    def _shift(self, eqn: Eqn, usual: Rounding) -> int | None:
+        """Return the bits that a product with a constant loses; None if it is not multiplied and rounded once."""
+        found = factor(eqn, self.avals, self.maker, self.k, self.f)
+        if found is None:
+            return None
+        (secret,) = (v for v in eqn.ins if self.avals[v].where != PUBLIC)
+        return max(0, found[1] + self.extra.get(secret, 0) - usual.extra)
+
+    def _opened(self, group: list[Eqn], usual: Rounding) -> Rounding:
+        avals = [self.avals[e.ins[0]] for e in group]
+        if any(a.where == PUBLIC or a.kind == "bool" for a in avals):
+            return usual
+        bits = min(max(self.opening(a) for a in avals), self.k)
+        self._all(group, bits)
+        return self._in(usual, bits)
+
+    def _compared(self, group: list[Eqn], usual: Rounding, bits: int) -> Rounding:
+        """Find signs of differences, of whose bits all count, and select as many bits as are needed."""
+        fine = any(self.extra.get(v) for e in group for v in e.ins)
+        if any(self.avals[e.ins[0]].lo >= 0 for e in group if e.op == "abs"):
+            self._all(group, bits or self.k)  # one that is not computed
+            return usual
+        least = n = 0
+        for eqn in group:
+            x = self.avals[eqn.ins[0]]
+            y = self.avals[eqn.ins[1]] if len(eqn.ins) > 1 else Aval((), x.kind, 0, 0)
+            least = max(least, difference_bits([x, y], self.f))
+            n += x.size
+        self.call(0, "sign", n, bits=least)
+        numbers = any(not NUMBERS.isdisjoint(wanted(e)) for e in group)
+        most = max(bits, least + 1) + (self.f if fine else 0)
+        if most > self.k or (fine and numbers and not bits):
+            self._all(group, self.k)
+            if numbers:
+                self.call(0, "select_trunc" if fine else "select", n, **({"f": self.f} if fine else {}))
+            return usual
+        self._all(group, most)
+        if not numbers:
+            return usual
+        made = self._in(usual, bits)
+        self.call(made.width, "select_narrowed" if fine else "select", n)
+        return made
+
+    def _tournament(self, eqn: Eqn, usual: Rounding, bits: int) -> Rounding:
+        """Differences are compared; of the values, those bits are held that are needed of the greatest."""
+        a = self.avals[eqn.ins[0]]
+        least = difference_bits([a, a], self.f) + ROOM
+        if eqn.params.get("place"):
+            self.read(eqn.ins[0], least)
+            return usual
+        bits = min(max(bits, least), self.k)
+        self.read(eqn.ins[0], bits)
+        return self._in(usual, bits)
+
+    def _product(self, group: list[Eqn], usual: Rounding, bits: int) -> Rounding:
+        eqn = group[0]
+        ins = [self.avals[v] for v in eqn.ins]
+        drop = 0
+        if all(a.kind == "fixed" for a in ins):
+            drop = self.f if usual.drop is None else usual.drop
+        name, n = PRODUCTS[eqn.op], sum(self.avals[e.outs[0]].size for e in group)
+        if not drop:
+            self._all(group, bits)
+            made = self._in(usual, bits)
+            self.call(made.width, f"{name}_early" if usual.early else name, n)
+            return made
+        of = self._of(eqn, usual, bits, drop)
+        self._all(group, of)
+        self.call(of, f"{name}_into", n, f=drop, into=bits)
+        if bits + drop <= of:
+            self.short.add(eqn.outs[0])
+        return replace(usual, width=bits, of=of) if of < self.k or bits < self.k else usual
+
+    def _of(self, eqn: Eqn, usual: Rounding, bits: int, drop: int) -> int:
+        """Return the bits of a product that is rounded to fewer: with `drop` more its wrap does not count."""
+        most = self.avals[eqn.outs[0]].magnitude
+        most = (most + iv.margin(most, self.f)) * abs(usual.times)
+        factors = eqn.ins if len(eqn.ins) == 2 else eqn.ins * 2
+        frac = 2 * self.f + sum(self.extra.get(v, 0) for v in factors)
+        whole = min(iv.bits_of(most, frac) + 2, self.k)
+        cut = bits + drop
+        if cut <= whole:
+            return cut
+        if cut > self.k:
+            return max(whole, drop + 2)
+        # A round more or, of both factors, some bits more.
+        n, sizes = self.avals[eqn.outs[0]].size, {"f": drop, "into": bits}
+        less, more = (
+            self.p.over(Ring(of)).price((f"{PRODUCTS[eqn.op]}_into", n, sizes)) for of in (cut, whole)
+        )
+        # What is shared from the start is there with all its bits.
+        read = sum(self.avals[v].size for v in eqn.ins if v in self.maker or self.avals[v].where != SECRET)
+        return cut if less + read * (cut - whole) // 8 <= more else whole

@@ -1,0 +1,240 @@
+"""What readers need of a value: the bits that are exchanged, the rounds that are saved, and the same answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from metering import assert_as_predicted, run_metered, with_all_bits
+
+import tacit
+from tacit import testing
+from tacit.algebra.ring import Ring
+from tacit.array import functions as fn
+from tacit.array import order as od
+from tacit.array.analyse import nowhere, predict
+from tacit.array.interpret import Trace, reveal
+from tacit.array.merge import optimise
+from tacit.array.program import Aval, Program, parse
+from tacit.array.ranges import Format
+from tacit.array.repeat import repeat
+from tacit.array.runtime import Runtime, Value
+from tacit.array.session import simulate
+from tacit.array.widths import SPARE
+from tacit.core.cost import CostModel
+from tacit.core.share import Share
+from tacit.core.timing import LOOPBACK, PRESETS, Network
+from tacit.errors import RangeError
+from tacit.protocols import load
+from tacit.study import run_clear
+
+OWNERS = ("alice", "bob", "carol")
+FMT = Format(64, 16)
+UNIT = 2.0**-16
+NETWORKS = [*PRESETS.values(), Network("narrow", 1000, 20_000)]
+Body = Callable[[Any, Any, Any], Any]
+
+
+def looped(x: Any, w: Any, b: Any) -> Any:
+    """Return what a loop makes; its body reads a value that the program reads after it with all bits."""
+
+    def turn(consts: list[Any], carry: list[Any], row: list[Any]) -> tuple[list[Any], list[Any]]:
+        z = fn.maximum(carry[0] * consts[0], 0)
+        return [fn.clip(z + row[0], -4, 4)], [z > 1]
+
+    held = x[:4, :4]
+    last, every = repeat(turn, [held], [fn.clip(x[:4, :4] @ w[:4, :], -4, 4)], [(-4, 4)], [[0.25, 0.125]])
+    return [last[0], every[0], held * 3 + fn.exp(held)]
+
+
+BODIES: dict[str, Body] = {
+    "a product": lambda x, w, b: x[:, :4] * b,
+    "a square": lambda x, w, b: fn.square(x),
+    "matrices": lambda x, w, b: x @ w,
+    "matrices of matrices": lambda x, w, b: x @ w @ w.T @ w,
+    "many factors": lambda x, w, b: x[:, :4] * b * b * b * b * b,
+    "a sum": lambda x, w, b: (x @ w).sum(axis=0) + b,
+    "moves": lambda x, w, b: fn.concat([(x @ w)[::-1, 1:], -(x @ w)[:, :3] + b[1:]]).T,
+    "a layer": lambda x, w, b: fn.maximum(x @ w + b, 0),
+    "two layers": lambda x, w, b: fn.maximum(fn.maximum(x @ w + b, 0) @ w.T, 0) @ w,
+    "absolute": lambda x, w, b: abs(x @ w - b),
+    "between": lambda x, w, b: fn.clip(x @ w, -0.5, 0.5) * b,
+    "chosen": lambda x, w, b: fn.where(x @ w > b, x[:, :4], x[:, 1:] * b),
+    "counted": lambda x, w, b: fn.astype(x @ w > b, "int").sum(axis=0),
+    "weighed": lambda x, w, b: (x @ w) * fn.astype(x[:, :4] > 0, "fixed"),
+    "a constant": lambda x, w, b: (x @ w) * 0.3,
+    "constants": lambda x, w, b: (x @ w) * np.array([0.3, -2.0, 1e-4, 77.7]),
+    "a quotient by a constant": lambda x, w, b: (x @ w) / 7,
+    "a mean": lambda x, w, b: (x @ w).mean(axis=0),
+    "greatest": lambda x, w, b: [fn.max(x @ w, axis=0), fn.min(x @ w, axis=1)],
+    "the greatest of layers": lambda x, w, b: fn.maximum(fn.max(x @ w, axis=0), 0) @ w.T,
+    "its place": lambda x, w, b: od.argmax(x @ w, axis=1),
+    "running": lambda x, w, b: od.cummax(x @ w),
+    "a function": lambda x, w, b: fn.exp(x @ w) * b,
+    "of functions": lambda x, w, b: fn.sigmoid(x @ w) @ w.T,
+    "roots": lambda x, w, b: fn.sqrt(fn.square(x @ w) + 1) / (fn.square(b) + 0.5),
+    "whole numbers": lambda x, w, b: fn.floor(x @ w) * fn.floor(b * 3) + fn.floor(x[:, :4]),
+    "ordered": lambda x, w, b: od.sort(x @ w),
+    "told and used": lambda x, w, b: [z := x @ w, fn.maximum(z, 0) @ w.T],
+    "a loop": looped,
+}
+
+
+def recorded(body: Body) -> Program:
+    trace = Trace()
+    x = trace.input("x", "alice", (6, 5), "fixed", -1, 1)
+    w = trace.input("w", "bob", (5, 4), "fixed", -1, 1)
+    b = trace.input("b", "carol", (4,), "fixed", -1, 1)
+    outs = body(x, w, b)
+    for i, out in enumerate(outs if isinstance(outs, list | tuple) else [outs]):
+        reveal(out, why="a test", name=f"r{i}")
+    return parse(optimise(trace.program()).text())
+
+
+def given(seed: int = 3) -> dict[str, dict[str, Any]]:
+    rng = np.random.default_rng(seed)
+    draw = lambda *shape: np.round(rng.choice([-1, 1, 0, 0.5], shape) * rng.uniform(0.9, 1, shape), 3)  # noqa: E731
+    return {"alice": {"x": draw(6, 5)}, "bob": {"w": draw(5, 4)}, "carol": {"b": draw(4)}}
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda n: n.name)
+@pytest.mark.parametrize("name", BODIES)
+def test_same_answers_in_fewer_bytes(name: str, network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = recorded(BODIES[name])
+
+    def run() -> tuple[Any, int, int]:
+        with simulate("rep3", OWNERS, network=network, seed=3) as session:
+            got, meters = run_metered(session, program, given())
+        model = predict(program, "rep3", FMT, OWNERS, OWNERS, network=network)
+        assert_as_predicted(meters, model)
+        return got["carol"], model.rounds, model.total_bytes
+
+    want = run_clear(program, FMT, given())
+    got, rounds, size = run()
+    with_all_bits(monkeypatch)
+    whole, other, more = run()
+    for key, value in want.items():
+        for found in (got, whole):
+            assert np.allclose(found[key], value, rtol=2.0**-12, atol=64 * UNIT), key
+    assert rounds <= other or size < more
+    assert size < more
+
+
+def needs(body: Body, network: Network = LOOPBACK, opened: bool = False) -> dict[int, int]:
+    """Return the bits that are needed of a program's values."""
+    program = recorded(body)
+    model = CostModel("rep3", load("rep3").cards, nowhere(OWNERS, network=network), Ring(64))
+    return Runtime(model, FMT, OWNERS).needed(program, opened)
+
+
+def test_an_input_is_shared_with_the_bits_that_are_needed() -> None:
+    """Of what is opened, its range's; of a factor, the result's and those that are rounded off."""
+    assert set(needs(lambda x, w, b: b).values()) == {17 + 1 + SPARE}  # 1 + 1/32 and some units; a sign
+    rounds = predict(recorded(lambda x, w, b: x[:, :4] * b), "rep3", FMT, OWNERS, OWNERS)
+    assert rounds.calls["mul_into"] == 1 and not rounds.calls["mul_trunc"]
+    # A function needs its operand modulo its period.
+    assert max(needs(lambda x, w, b: fn.exp(x[0, :4] + b)).values()) == 64
+
+
+def test_bits_above_the_needed_do_not_count() -> None:
+    """Every part of every share may have anything above: sums and moves are not reduced."""
+    trace = Trace()
+    x, y = (trace.input(v, o, (70,), "fixed", -8, 8) for v, o in (("x", "alice"), ("y", "bob")))
+    reveal(fn.maximum((x - y) * 5 * (y + x), 1) - 3 * y, why="a test", name="r")
+    program = parse(trace.program().text())
+    avals = [Aval(i.aval.shape, i.aval.kind, i.aval.lo, i.aval.hi) for i in program.inputs]
+    program = program.replace(
+        inputs=tuple(replace(i, aval=aval) for i, aval in zip(program.inputs, avals, strict=True))
+    )
+    rng = np.random.default_rng(5)
+    a, b = (np.round(rng.uniform(-8, 8, 70), 3) for _ in range(2))
+
+    def body(p: Any) -> Any:
+        rt = Runtime(p, FMT, OWNERS)
+        needed = rt.needed(program)
+        values = []
+        for spec, numbers in zip(program.inputs, (a, b), strict=True):
+            share = testing.scatter(p, p.ring.encode_floats(numbers, 16))
+            bits = needed[spec.var]
+            assert bits < 64
+            above = [
+                np.random.default_rng(i).integers(0, 2**63, 70, np.uint64) << np.uint64(bits)
+                for i in range(3)
+            ]
+            parts = [p.ring.add(part, above[(p.party.index + j) % 3]) for j, part in enumerate(share.parts)]
+            values.append(Value(spec.aval, None, Share(tuple(parts))))
+        rt.block(program, values)
+        p.party.flush()
+        return rt.opened["r"]
+
+    for got in testing.run("rep3", 64, body, seed=3).values():
+        assert np.allclose(got, np.maximum((a - b) * 5 * (a + b), 1) - 3 * b, rtol=0, atol=200 * UNIT)
+
+
+def test_a_value_that_is_read_with_all_bits_is_made_with_all() -> None:
+    """By a loop, by a function of a period of 2^64 units, or by nobody knows whom: what a program returns."""
+
+    def read(x: Any, w: Any, b: Any) -> Any:
+        z = x @ w
+        last, _ = repeat(lambda c, s, r: ([fn.clip(s[0] * c[0], -9, 9)], []), [z], [z], [(-9, 9)], [[1.0]])
+        return [z, last[0]]
+
+    for body in (lambda x, w, b: [z := x @ w, fn.exp(z)], read):
+        assert max(needs(body).values()) == 64
+    trace = Trace()
+    x = trace.input("x", "alice", (4,), "fixed", -1, 1)
+    program = parse(trace.program([x * x]).text())
+    model = CostModel("rep3", load("rep3").cards, nowhere(OWNERS), Ring(64))
+    (out,) = program.outputs
+    assert Runtime(model, FMT, OWNERS).needed(program)[out] == 64
+    assert Runtime(model, FMT, OWNERS).needed(program, opened=True)[out] < 40
+
+
+def test_outputs_that_are_opened_later() -> None:
+    trace = Trace()
+    x, y = (trace.input(v, o, (90,), "fixed", -8, 8) for v, o in (("x", "alice"), ("y", "bob")))
+    program = parse(trace.program([x * y, x > y]).text())
+    rng = np.random.default_rng(5)
+    a, b = (np.round(rng.uniform(-8, 8, 90), 3) for _ in range(2))
+
+    def body(p: Any) -> Any:
+        rt = Runtime(p, FMT, OWNERS)
+        mine = {"alice": {"x": a}, "bob": {"y": b}, "carol": {}}[p.party.name]
+        needed = rt.needed(program, opened=True)
+        values = [Value(s.aval, mine.get(s.name), width=needed[s.var]) for s in program.inputs]
+        return rt.open_outputs(rt.block(program, values, opened=True), OWNERS)
+
+    for product, greater in testing.run("rep3", 64, body, seed=3).values():
+        assert np.allclose(product, a * b, rtol=0, atol=20 * UNIT)
+        assert np.array_equal(greater, a > b)
+
+
+def test_a_false_assumption_shows() -> None:
+    """What passes an assumed range by far more than it allows is refused when it is opened, not told as a number."""
+    trace = Trace()
+    x, y = (trace.input(v, o, (3,), "fixed", -1000, 1000) for v, o in (("x", "alice"), ("y", "bob")))
+    reveal(tacit.assume(x + y, -1, 1, why="a test") * 1.5, why="a test", name="r")
+    with simulate("rep3", OWNERS, seed=3) as session, pytest.raises(RangeError, match="assume"):
+        session.run(
+            trace.program(), {"alice": {"x": np.array([900.0, 0.5, -1.0])}, "bob": {"y": np.zeros(3)}}
+        )
+
+
+def test_a_value_just_beyond_its_range_is_told() -> None:
+    trace = Trace()
+    x, y = (trace.input(v, o, (3,), "fixed", -1000, 1000) for v, o in (("x", "alice"), ("y", "bob")))
+    reveal(tacit.assume(x + y, -1, 1, why="a test") * 1.5, why="a test", name="r")
+    with simulate("rep3", OWNERS, seed=3) as session:
+        data = {"alice": {"x": np.array([1.25, 0.5, -1.0])}, "bob": {"y": np.zeros(3)}}
+        got = session.run(trace.program(), data)["carol"]["r"]
+    assert np.allclose(got, [1.875, 0.75, -1.5], rtol=0, atol=2 * UNIT)
+
+
+def test_other_formats_and_protocols_hold_all_bits() -> None:
+    program = recorded(BODIES["two layers"])
+    for protocol, fmt in (("semi2k", FMT), ("rep3", Format(128, 30))):
+        model = CostModel(protocol, load(protocol).cards, nowhere(OWNERS), Ring(fmt.width), dealer="zoe")
+        assert Runtime(model, fmt, OWNERS).needed(program) == {}
