@@ -425,7 +425,8 @@ def write(folder: Path, note: str, page: Path = PAGE) -> None:
         which = f"{'commit' if len(commits) == 1 else 'commits'} {', '.join(commits)}"
         lines += [
             f"{where['processor']}, {where['cores']} cores that all three parties share, {where['memory_gib']} GiB; "
-            f"{where['system']}, Python {where['python']}, NumPy {where['numpy']}. Taken {when} "
+            f"{where['system']}, TCP {where.get('congestion', 'as it came')} (Tacit on loopback addresses: reno), "
+            f"Python {where['python']}, NumPy {where['numpy']}. Taken {when} "
             f"with Tacit at {which}. Load average before each workload: {min(loads):.1f} to {max(loads):.1f}, of "
             "which the benchmark's own processes are part. "
             f"Instruction set of Tacit's kernels: {', '.join(f'{t} in {n} rows' for t, n in kinds.most_common())}.",

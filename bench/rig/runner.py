@@ -223,12 +223,16 @@ def machine() -> dict[str, Any]:
             if line.startswith("model name"):
                 model = line.split(":")[1].strip()
                 break
+    congestion = "unknown"
+    with contextlib.suppress(OSError):
+        congestion = Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "processor": model,
         "cores": os.cpu_count(),
         "memory_gib": round(memory / 2**30),
         "system": f"{platform.system()} {platform.release().split('-')[0]}",
+        "congestion": congestion,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "commit": commit(),
