@@ -18,7 +18,7 @@ from tacit.array import order as od
 from tacit.array.analyse import nowhere, predict
 from tacit.array.interpret import Trace, reveal
 from tacit.array.merge import optimise
-from tacit.array.program import Aval, Program, parse
+from tacit.array.program import PUBLIC, Aval, Program, parse
 from tacit.array.ranges import Format
 from tacit.array.repeat import repeat
 from tacit.array.runtime import Runtime, Value
@@ -191,6 +191,24 @@ def test_a_value_that_is_read_with_all_bits_is_made_with_all() -> None:
     (out,) = program.outputs
     assert Runtime(model, FMT, OWNERS).needed(program)[out] == 64
     assert Runtime(model, FMT, OWNERS).needed(program, opened=True)[out] < 40
+
+
+def test_a_loop_that_counts_in_public_reads_all_bits() -> None:
+    """The first of its results is public: what it reads is needed as ever."""
+    trace, inner = Trace(), Trace()
+    x, w = (trace.input(v, o, (4,), "fixed", -1, 1) for v, o in (("x", "alice"), ("w", "bob")))
+    z = x * w
+    at = inner.parameter(Aval((), "int", 0, 0, PUBLIC))
+    c = inner.parameter(Aval((4,), "fixed", 0, 0))
+    params = {"n_consts": 0, "n_carry": 2, "length": 3, "reverse": False}
+    params["body"] = inner.program([at * 1, fn.clip(c * 40, -6e5, 6e5)])
+    found = trace.bind("scan", [trace.const(0), z], params)[1]
+    reveal(found, why="a test", name="r", to=["bob"])
+    reveal(z, why="a test", name="z", to=["carol"])
+    a, b = np.array([0.9, -0.9, 0.5, 1.0]), np.array([1, 0.9, -0.5, -1.0])
+    with simulate("rep3", OWNERS, seed=3) as session:
+        got = session.run(parse(trace.program().text()), {"alice": {"x": a}, "bob": {"w": b}, "carol": {}})
+    assert np.allclose(got["bob"]["r"], a * b * 40**3, rtol=0, atol=2 * 40**3 * UNIT)
 
 
 def test_outputs_that_are_opened_later() -> None:

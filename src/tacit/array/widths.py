@@ -140,7 +140,8 @@ class _Finder:
         """Decide in which ring the results of equations are made, and note what that needs of their operands."""
         eqn = group[0]
         wanted_bits = max([self.needed.get(v, 0) for e in group for v in e.outs], default=0)
-        if self.avals[eqn.outs[0]].where != SECRET and eqn.op != "reveal":
+        # Of a loop's results some may be public, as a counter is, and others secret.
+        if all(self.avals[v].where != SECRET for v in eqn.outs) and eqn.op != "reveal":
             return usual  # in the clear
         if eqn.op == "reveal":
             return self._opened(group, usual)
