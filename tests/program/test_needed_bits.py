@@ -230,6 +230,26 @@ def test_outputs_that_are_opened_later() -> None:
         assert np.array_equal(greater, a > b)
 
 
+def test_an_owners_outputs_are_opened_by_all() -> None:
+    """The owner, who knows them, takes part."""
+    trace = Trace()
+    x, y = (trace.input(v, o, (9,), "fixed", -8, 8) for v, o in (("x", "alice"), ("y", "bob")))
+    program = parse(trace.program([x * 2, x * y, trace.const(3.0)]).text())
+    a, b = np.linspace(-8, 8, 9), np.linspace(8, -7, 9)
+
+    def body(p: Any) -> Any:
+        rt = Runtime(p, FMT, OWNERS)
+        mine = {"alice": {"x": a}, "bob": {"y": b}, "carol": {}}[p.party.name]
+        needed = rt.needed(program, opened=True)
+        values = [Value(s.aval, mine.get(s.name), width=needed.get(s.var, 0)) for s in program.inputs]
+        return rt.open_outputs(rt.block(program, values, opened=True), OWNERS)
+
+    for double, product, number in testing.run("rep3", 64, body, seed=3).values():
+        assert np.allclose(double, 2 * a, rtol=0, atol=UNIT)
+        assert np.allclose(product, a * b, rtol=0, atol=20 * UNIT)
+        assert number == 3
+
+
 def test_a_false_assumption_shows() -> None:
     """What passes an assumed range by far more than it allows is refused when it is opened, not told as a number."""
     trace = Trace()
