@@ -418,11 +418,8 @@ class Runtime:
 
     def open_outputs(self, values: Sequence[Value], readers: tuple[str, ...]) -> list[Array | None]:
         """Open what `block` returned to be opened; return each where it is known."""
-        public = [v.aval.where == PUBLIC for v in values]
-        return [
-            v.data if known else self._open([v], readers, v.width)[0]
-            for v, known in zip(values, public, strict=True)
-        ]
+        shown = ((v, v.aval.where == PUBLIC) for v in values)
+        return [v.data if known else self._open([v], readers, v.width)[0] for v, known in shown]
 
     # -- between the clear and shares ---------------------------------------------------------------------
 
