@@ -30,9 +30,10 @@ from tacit.array.interpret import Trace, reveal
 from tacit.array.merge import optimise
 from tacit.array.program import Program
 from tacit.array.ranges import fit
-from tacit.array.runtime import Format, Runtime, check_input
+from tacit.array.runtime import Format, Runtime
 from tacit.array.secret import SecretArray
 from tacit.array.session import Revealed, simulate
+from tacit.array.streams import check_input
 from tacit.core.timing import Network, as_network
 from tacit.errors import DataError, NotRealised, UsageError
 from tacit.node.job import Job

@@ -27,7 +27,7 @@ from tacit.array.widths import SPARE
 from tacit.core.cost import CostModel
 from tacit.core.share import Share
 from tacit.core.timing import LOOPBACK, PRESETS, Network
-from tacit.errors import RangeError
+from tacit.errors import RangeError, UsageError
 from tacit.protocols import load
 from tacit.study import run_clear
 
@@ -251,14 +251,50 @@ def test_an_owners_outputs_are_opened_by_all() -> None:
 
 
 def test_a_false_assumption_shows() -> None:
-    """What passes an assumed range by far more than it allows is refused when it is opened, not told as a number."""
+    """What passes an assumed range by far more than it allows is refused once it is opened, not told as a number.
+
+    To whom it is opened, after the last message: the others have their results, and learn nothing of it.
+    """
     trace = Trace()
     x, y = (trace.input(v, o, (3,), "fixed", -1000, 1000) for v, o in (("x", "alice"), ("y", "bob")))
-    reveal(tacit.assume(x + y, -1, 1, why="a test") * 1.5, why="a test", name="r")
-    with simulate("rep3", OWNERS, seed=3) as session, pytest.raises(RangeError, match="assume"):
-        session.run(
-            trace.program(), {"alice": {"x": np.array([900.0, 0.5, -1.0])}, "bob": {"y": np.zeros(3)}}
-        )
+    reveal(tacit.assume(x + y, -1, 1, why="a test") * 1.5, why="a test", name="r", to=["carol"])
+    reveal(x > y, why="a test", name="s")
+    program = parse(trace.program().text())
+    data = {"x": np.array([900.0, 0.5, -1.0])}, {"y": np.zeros(3)}, {}
+
+    def body(p: Any) -> Any:
+        rt = Runtime(p, FMT, OWNERS)
+        try:
+            return rt.run(program, data[p.party.index])["s"].tolist()
+        except RangeError as error:
+            return str(error)
+
+    got = testing.run("rep3", 64, body, seed=3)
+    assert got["alice"] == got["bob"] == [True, True, False]
+    assert "tacit.assume" in got["carol"]
+
+
+def test_what_was_shared_for_another_program_is_refused() -> None:
+    """It has fewer bits than this one needs."""
+    short, long = Trace(), Trace()
+    for trace, body in ((short, lambda x, y: x + y), (long, lambda x, y: fn.exp((x + y) * 0.25))):
+        x, y = (trace.input(v, o, (3,), "fixed", -4, 4) for v, o in (("x", "alice"), ("y", "bob")))
+        reveal(body(x, y), why="a test", name="r")
+    programs = [parse(trace.program().text()) for trace in (short, long)]
+    mine = {"alice": {"x": np.zeros(3)}, "bob": {"y": np.ones(3)}, "carol": {}}
+
+    def body(p: Any) -> Any:
+        rt = Runtime(p, FMT, OWNERS)
+        needed = rt.needed(programs[0])
+        values = [
+            Value(s.aval, mine[p.party.name].get(s.name), width=needed[s.var]) for s in programs[0].inputs
+        ]
+        rt.block(programs[0], values)
+        p.party.flush()
+        with pytest.raises(UsageError, match="fewer bits"):
+            rt.block(programs[1], values)
+
+    testing.run("rep3", 64, body, seed=3)
 
 
 def test_a_value_just_beyond_its_range_is_told() -> None:

@@ -18,10 +18,10 @@ from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Input, Program, owned
 from tacit.array.scales import SUMS, USUAL, Rounding
 from tacit.array.streams import Rows
 from tacit.array.together import SHARING, Waiting, is_shared_at_once, shared_ahead
-from tacit.array.widths import ways, within
+from tacit.array.widths import outside, refuse, ways
 from tacit.core.protocol import Protocol
 from tacit.core.share import Matrix, Share, apart, join
-from tacit.errors import DataError, RangeError, ShapeError, UndeclaredDisclosure, UsageError
+from tacit.errors import UndeclaredDisclosure, UsageError
 
 Array = npt.NDArray[Any]
 
@@ -131,6 +131,8 @@ class Runtime:
     """Whether this runtime stands for every recipient: a check in the clear."""
     rounding: Rounding = USUAL
     """How the results of the equation that runs are held."""
+    doubted: Aval | None = None
+    """What is known of a result that was opened, and was not so (`widths.outside`)."""
     _plans: dict[int, _Plan] = field(default_factory=dict, repr=False)
 
     @property
@@ -166,11 +168,12 @@ class Runtime:
 
         def given(spec: Input) -> Value:
             mine = spec.owner == self.me
-            data = check_input(spec.name, inputs[spec.name], spec.aval) if mine else None
+            data = streams.check_input(spec.name, inputs[spec.name], spec.aval) if mine else None
             return Value(spec.aval, data, width=needed.get(spec.var, 0))
 
         self.block(program, [given(spec) for spec in program.inputs], self.progress)
         self.p.party.flush()
+        refuse(self.doubted)
         return self.opened
 
     def needed(self, program: Program, opened: bool = False) -> dict[int, int]:
@@ -189,6 +192,11 @@ class Runtime:
         Outputs that will only be `opened` hold no more bits than that needs (decision 0077).
         """
         plan = self._plan(program, [v.aval for v in values], opened)
+        for spec, v in zip(program.inputs, values, strict=True):
+            if 0 < v.width < plan.needed.get(spec.var, 0):
+                raise UsageError(
+                    f"input {spec.name!r} was shared for another program, with fewer bits than needed"
+                )
         env = {spec.var: v for spec, v in zip(program.inputs, values, strict=True)}
         del values  # so that inputs, too, are held no longer than they are needed
         large = any(isinstance(v.data, Rows) for v in env.values())
@@ -413,13 +421,17 @@ class Runtime:
         rest = opened.reshape(-1)
         for v in values:
             own, rest = rest[: v.aval.size].reshape(v.aval.shape), rest[v.aval.size :]
-            found.append(own.astype(bool) if bits else within(self.decode(own, v.aval, p.ring), v.aval))
+            numbers = own.astype(bool) if bits else self.decode(own, v.aval, p.ring)
+            if width and not bits and outside(numbers, v.aval):
+                self.doubted = v.aval
+            found.append(numbers)
         return found
 
     def open_outputs(self, values: Sequence[Value], readers: tuple[str, ...]) -> list[Array | None]:
         """Open what `block` returned to be opened; return each where it is known."""
-        shown = ((v, v.aval.where == PUBLIC) for v in values)
-        return [v.data if known else self._open([v], readers, v.width)[0] for v, known in shown]
+        found = [v.data if v.aval.where == PUBLIC else self._open([v], readers, v.width)[0] for v in values]
+        refuse(self.doubted)
+        return found
 
     # -- between the clear and shares ---------------------------------------------------------------------
 
@@ -558,39 +570,6 @@ class Runtime:
     def and_(self, x: Share, y: Share) -> Share:
         """AND of truth values."""
         return self.p.unpack(self.p.and_(self.p.pack(x), self.p.pack(y)), x.shape)
-
-
-def check_input(name: str, value: Any, aval: Aval) -> Any:
-    """Return an owner's array as its declared kind; errors name the input and the bound, never a value."""
-    a = streams.from_file(value) if isinstance(value, np.memmap) else value
-    a = a if isinstance(a, Rows) else np.asarray(a)
-    if tuple(a.shape) != aval.shape:
-        raise ShapeError(
-            f"input {name!r} was declared with shape {aval.shape}, the data has {tuple(a.shape)}"
-        )
-    allowed = {"int": "iub", "fixed": "fiub", "bool": "b"}[aval.kind]
-    if a.dtype.kind not in allowed:
-        raise DataError(f"input {name!r} was declared {aval.kind}, the data is {a.dtype}")
-    if isinstance(a, Rows):
-        if a.within is None or a.within[0] < aval.lo or a.within[1] > aval.hi:
-            for start, stop in a.blocks():
-                _check_values(name, a.block(start, stop), aval)
-        return streams.cast(a, kind_dtype(aval.kind))
-    a = a.astype(kind_dtype(aval.kind), copy=False)
-    _check_values(name, a, aval)
-    return a
-
-
-def _check_values(name: str, a: Array, aval: Aval) -> None:
-    if a.dtype.kind == "f" and not np.all(np.isfinite(a)):
-        raise DataError(
-            f"input {name!r} holds NaN or infinity; declare a missing-value code or clean the table"
-        )
-    if aval.kind != "bool" and a.size and (a.min() < aval.lo or a.max() > aval.hi):
-        raise RangeError(
-            f"input {name!r} was declared within [{aval.lo:g}, {aval.hi:g}], and a value lies outside; correct the "
-            "table or the bound"
-        )
 
 
 def _row(v: Value, i: int) -> Value:

@@ -21,8 +21,9 @@ from tacit.algebra.ring import Ring
 from tacit.array.interpret import Context
 from tacit.array.program import PUBLIC, Aval, Eqn, Program, owned
 from tacit.array.ranges import Step, check, secret_steps
-from tacit.array.runtime import Format, Runtime, Value, check_input
+from tacit.array.runtime import Format, Runtime, Value
 from tacit.array.secret import SecretArray
+from tacit.array.streams import check_input
 from tacit.core.party import Party, handshake
 from tacit.core.timing import LOOPBACK, Network, as_network
 from tacit.crypto.prg import Entropy, system_entropy

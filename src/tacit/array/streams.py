@@ -18,6 +18,7 @@ import numpy.typing as npt
 from tacit.array.ops import join_where, kind_dtype, table
 from tacit.array.passes import ELEMENTWISE
 from tacit.array.program import PUBLIC, Aval, Eqn, Program
+from tacit.errors import DataError, RangeError, ShapeError
 
 Array = npt.NDArray[Any]
 Memo = dict[tuple[int, int, int], Array]
@@ -284,3 +285,39 @@ def ahead(
         if place == 0 and not folds:
             return {}
     return fold(folds)
+
+
+# -- what owners provide --------------------------------------------------------------------------------------
+
+
+def check_input(name: str, value: Any, aval: Aval) -> Any:
+    """Return an owner's array as its declared kind; errors name the input and the bound, never a value."""
+    a = from_file(value) if isinstance(value, np.memmap) else value
+    a = a if isinstance(a, Rows) else np.asarray(a)
+    if tuple(a.shape) != aval.shape:
+        raise ShapeError(
+            f"input {name!r} was declared with shape {aval.shape}, the data has {tuple(a.shape)}"
+        )
+    allowed = {"int": "iub", "fixed": "fiub", "bool": "b"}[aval.kind]
+    if a.dtype.kind not in allowed:
+        raise DataError(f"input {name!r} was declared {aval.kind}, the data is {a.dtype}")
+    if isinstance(a, Rows):
+        if a.within is None or a.within[0] < aval.lo or a.within[1] > aval.hi:
+            for start, stop in a.blocks():
+                _check_values(name, a.block(start, stop), aval)
+        return cast(a, kind_dtype(aval.kind))
+    a = a.astype(kind_dtype(aval.kind), copy=False)
+    _check_values(name, a, aval)
+    return a
+
+
+def _check_values(name: str, a: Array, aval: Aval) -> None:
+    if a.dtype.kind == "f" and not np.all(np.isfinite(a)):
+        raise DataError(
+            f"input {name!r} holds NaN or infinity; declare a missing-value code or clean the table"
+        )
+    if aval.kind != "bool" and a.size and (a.min() < aval.lo or a.max() > aval.hi):
+        raise RangeError(
+            f"input {name!r} was declared within [{aval.lo:g}, {aval.hi:g}], and a value lies outside; correct the "
+            "table or the bound"
+        )

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 SPARE = 8
-"""Bits that an opened value has beyond its range: so what a false assumption makes of it is seen (`within`)."""
+"""Bits that an opened value has beyond its range: so what a false assumption makes of it is seen (`outside`)."""
 NUMBERS = frozenset({"greatest", "least", "distance"})
 
 
@@ -97,15 +97,19 @@ def ways(program: Program, avals: dict[int, Aval], p: Protocol, fmt: Format, ope
     return min(asked, key=lambda each: each[2].price)
 
 
-def within(opened: Array, aval: Aval) -> Array:
-    """Return opened numbers; RangeError if they pass their range by as much as it is, as after a false assumption."""
-    by = aval.magnitude + 1  # so far no rounding goes
-    if opened.size and (opened.min() < aval.lo - by or opened.max() > aval.hi + by):
+def outside(opened: Array, aval: Aval) -> bool:
+    """Whether opened numbers pass their range by as much as it is: so far no rounding goes, but a false assumption."""
+    by = aval.magnitude + 1
+    return bool(opened.size and (opened.min() < aval.lo - by or opened.max() > aval.hi + by))
+
+
+def refuse(doubted: Aval | None) -> None:
+    """Raise RangeError for a result that is outside its range: by the last message, so nobody else learns of it."""
+    if doubted is not None:
         raise RangeError(
-            f"a result that was to lie within [{aval.lo:.6g}, {aval.hi:.6g}] is far from that: something that the "
-            "program assumes of its values (tacit.assume) is false, and no result of this run can be trusted"
+            f"a result that was to lie within [{doubted.lo:.6g}, {doubted.hi:.6g}] is far from that: something that "
+            "the program assumes of its values (tacit.assume) is false, and no result of this run can be trusted"
         )
-    return opened
 
 
 class _Finder:
@@ -140,11 +144,13 @@ class _Finder:
         """Decide in which ring the results of equations are made, and note what that needs of their operands."""
         eqn = group[0]
         wanted_bits = max([self.needed.get(v, 0) for e in group for v in e.outs], default=0)
-        # Of a loop's results some may be public, as a counter is, and others secret.
-        if all(self.avals[v].where != SECRET for v in eqn.outs) and eqn.op != "reveal":
-            return usual  # in the clear
+        if eqn.op == "scan":  # whatever its results are, the first of which may be public, as a counter is
+            self._all(group, self.k)
+            return usual
         if eqn.op == "reveal":
             return self._opened(group, usual)
+        if self.avals[eqn.outs[0]].where != SECRET:
+            return usual  # in the clear
         if eqn.op in ("extreme", "running"):
             return self._tournament(eqn, usual, wanted_bits)
         if eqn.op in COMPARED:

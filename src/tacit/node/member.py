@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from tacit import protocols
 from tacit.algebra.ring import Ring
-from tacit.array.runtime import Runtime, check_input
+from tacit.array.runtime import Runtime
+from tacit.array.streams import check_input
 from tacit.core.party import handshake
 from tacit.crypto.prg import Entropy, system_entropy
 from tacit.errors import DataError, PeerIncompatible, PolicyViolation, TacitError
