@@ -16,8 +16,7 @@ from tacit.array import streams
 from tacit.array.interpret import Trace, reveal
 from tacit.array.passes import localise
 from tacit.array.program import Program
-from tacit.array.streams import check_input
-from tacit.array.streams import Rows
+from tacit.array.streams import Rows, check_input
 from tacit.errors import DataError, RangeError, ShapeError
 
 OWNERS = {"alice": 70, "bob": 53}

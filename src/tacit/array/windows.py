@@ -274,7 +274,7 @@ def _lower(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) -> lis
         return [constants.multiply(rt, public, secret, product, sizes.terms()[1])]
     both = x.aval.kind == w.aval.kind == "fixed"
     a, b = rt.factors(x, w) if both else (rt.share(x), rt.share(w))
-    made = (rt.matmul if both else rt.p.matmul)(windows(a), kernels(b))
+    made = (rt.matmul if both else rt.q.matmul)(windows(a), kernels(b))
     if sizes.groups > 1:
         rt.p.settle()  # what follows copies the results
     return [folded(made)]
