@@ -121,7 +121,6 @@ def cases(p: Any, n: int) -> dict[str, tuple[Call, dict[str, Any]]]:
         "to_arith": (lambda: p.to_arith(planes[:1]), {"planes": 1}),
         "select": (lambda: p.select(planes[:1], x), {}),
         "select_trunc": (lambda: p.select_trunc(planes[:1], x, 16), {"f": 16}),
-        "select_narrowed": (lambda: p.over(Ring(20)).select_narrowed(planes[:1], x), {}),
         "dot": (lambda: p.dot(x.reshape(1, n), x.reshape(1, n)), {"inner": 1}),
         "digit_ranks": (lambda: p.over(narrow).digit_ranks(planes[:3], 1, n), {"bits": 3}),
         "factored Waves": (lambda: p.factored(x, how.series), _sizes(how.series)),
@@ -283,6 +282,7 @@ def _curves(p: Any) -> dict[str, Points]:
             units = work(what.split(" ")[0], n * rows, sizes, width)
             found.setdefault(what, []).append((units, took[what] / each))
     found["factored"] = found["factored Waves"]  # other kinds
+    found["select_narrowed"] = found["select_trunc"]  # which is not for many, as its roles are not turned
     for side in SIDES:
         some = products(p, side)
         passes = max(LEAST_PASSES, min(MOST_PASSES, WORTH // side**2))
