@@ -144,14 +144,6 @@ class _Ask:
         """Whether x − y is selected where x is below, not above: it is all that is left of x, and added to y."""
         return self.fine is not None and "least" in self.want
 
-    def times(self, rt: Runtime, bit: Planes) -> Share:
-        """Return x − y times a bit."""
-        if self.fine is None:
-            return rt.q.select(bit, self.difference)
-        if rt.rounding.width:
-            return rt.q.select_narrowed(bit, self.difference)
-        return rt.p.select_trunc(bit, self.fine, rt.f)
-
     def number(self, rt: Runtime, name: str, step: Share) -> Share:
         """Return a number that is asked for; `step` is x − y times the bit."""
         step = step.reshape(*self.x.aval.shape)
@@ -167,7 +159,7 @@ class _Ask:
         bit = rt.p.sign(side, self.bits)
         if name in TRUTHS:
             return rt.p.unpack(bit, self.x.aval.shape)
-        return self.number(rt, name, self.times(rt, bit if self.falls else rt.p.invert(bit)))
+        return self.number(rt, name, _times(rt, bit if self.falls else rt.p.invert(bit), [self]))
 
     def selected(self, rt: Runtime, signs: list[_Bits]) -> _Bits:
         """Return the bit that x − y is multiplied by."""
@@ -252,15 +244,22 @@ def _signs(rt: Runtime, sides: list[Share], bits: list[int]) -> list[_Bits]:
 def _selected(rt: Runtime, bits: list[_Bits], asks: list[_Ask]) -> list[Share]:
     """Return each truth value times its difference, in the rounds of one; all are rounded there, or none."""
     if len(asks) < 2:
-        return [ask.times(rt, b.packed(rt)) for ask, b in zip(asks, bits, strict=True)]
+        return [_times(rt, b.packed(rt), [ask]) for ask, b in zip(asks, bits, strict=True)]
     bit = rt.p.pack(join([b.bytes(rt) for b in bits]))
+    return apart(_times(rt, bit, asks), [ask.difference.size for ask in asks])
+
+
+def _times(rt: Runtime, bit: Planes, asks: list[_Ask]) -> Share:
+    """Return the differences in a row, times a bit each."""
     fine = [ask.fine for ask in asks if ask.fine is not None]
     if fine and not rt.rounding.width:
-        row = rt.p.select_trunc(bit, join(fine), rt.f)
-    else:
-        differences = join([ask.difference for ask in asks])
-        row = rt.q.select_narrowed(bit, differences) if fine else rt.q.select(bit, differences)
-    return apart(row, [ask.difference.size for ask in asks])
+        return rt.p.select_trunc(bit, _row(fine), rt.f)
+    differences = _row([ask.difference for ask in asks])
+    return rt.q.select_narrowed(bit, differences) if fine else rt.q.select(bit, differences)
+
+
+def _row(some: list[Share]) -> Share:
+    return some[0] if len(some) == 1 else join(some)
 
 
 # -- weights ----------------------------------------------------------------------------------------------

@@ -67,6 +67,11 @@ def uses(program: Program) -> dict[int, list[int]]:
     return found
 
 
+def factors(eqn: Eqn) -> tuple[int, ...]:
+    """Return both factors of a product, that of a square twice."""
+    return eqn.ins if len(eqn.ins) == 2 else (*eqn.ins, *eqn.ins)
+
+
 def is_product(eqn: Eqn, avals: Mapping[int, Aval]) -> bool:
     """Whether an equation multiplies two fixed-point values on shares."""
     if eqn.op not in PRODUCTS or avals[eqn.outs[0]].where != SECRET:

@@ -153,8 +153,11 @@ class Runtime:
     @property
     def q(self) -> Protocol:
         """The protocol over the ring in which the results of the equation that runs are made."""
-        width = self.rounding.width
-        return self.p.over(Ring(width)) if width else self.p
+        return self.over(self.rounding.width)
+
+    def over(self, width: int) -> Protocol:
+        """Return the protocol over a ring of so many bits, or the format's own for 0 and for as many as it has."""
+        return self.p.over(Ring(width)) if 0 < width < self.fmt.width else self.p
 
     def knows(self, where: str) -> bool:
         """Whether this participant sees values of a visibility in the clear."""
@@ -251,8 +254,7 @@ class Runtime:
         waiting = Waiting()
         known: set[int] = set()  # of the text alone
         ahead = shared_ahead(program, avals)
-        how, groups, held = ways(program, avals, self.p, self.fmt, opened)
-        extra = {v: r.extra for v, r in how.items() if r.extra}
+        extra, groups, held = ways(program, avals, self.p, self.fmt, opened)
         at = 0
         for group, rounding in zip(groups, held.roundings, strict=True):
             fixed = group[0].op not in ("reveal", "scan") and known.issuperset(group[0].ins)
@@ -413,7 +415,7 @@ class Runtime:
         Of numbers, `width` bits count, or all if 0.
         """
         row = self.share(values[0]) if len(values) == 1 else self.share(self._in_a_row(values))
-        bits, p = values[0].aval.kind == "bool", self.p.over(Ring(width)) if width else self.p
+        bits, p = values[0].aval.kind == "bool", self.over(width)
         opened = p.reveal_bits(row, readers) if bits else p.reveal(row, readers)
         if opened is None:
             return [None] * len(values)
@@ -455,7 +457,7 @@ class Runtime:
                 bits = None if v.data is None else np.asarray(v.data).astype(np.uint8)
                 v.share = self.p.share_bits(v.aval.owner, bits, v.aval.shape)
             else:
-                p = self.p.over(Ring(v.width)) if 0 < v.width < self.fmt.width else self.p
+                p = self.over(v.width)
                 data = None if v.data is None else p.ring.reduce(self._encode(v, scale_of(v.aval, self.f)))
                 v.share = p.share_input(v.aval.owner, data, v.aval.shape)
         return v.share
@@ -532,7 +534,7 @@ class Runtime:
         """Product of fixed-point shares, rounded unless what reads it does that."""
         p = self.q
         if self.rounding.of:
-            return self.p.over(Ring(self.rounding.of)).mul_into(x, y, self.drop, p.ring)
+            return self.over(self.rounding.of).mul_into(x, y, self.drop, p.ring)
         if self.drop:
             return p.mul_trunc(x, y, self.drop)
         form = p.mul_early if self.rounding.early else p.mul
@@ -542,7 +544,7 @@ class Runtime:
         """Product of fixed-point matrices, rounded unless what reads it does that."""
         p = self.q
         if self.rounding.of:
-            return self.p.over(Ring(self.rounding.of)).matmul_into(x, y, self.drop, p.ring)
+            return self.over(self.rounding.of).matmul_into(x, y, self.drop, p.ring)
         if self.drop:
             return p.matmul_trunc(x, y, self.drop)
         return p.matmul_early(x, y) if self.rounding.early else p.matmul(x, y)
@@ -550,7 +552,7 @@ class Runtime:
     def rescale(self, x: Share, g: int) -> Share:
         """Divide by 2^g, or multiply by 2^−g."""
         if g > 0 and self.rounding.of:
-            return self.p.over(Ring(self.rounding.of)).trunc_into(x, g, self.q.ring)
+            return self.over(self.rounding.of).trunc_into(x, g, self.q.ring)
         return self.p.trunc(x, g) if g > 0 else self.p.shl(x, -g) if g else x
 
     def difference(self, x: Value, y: Value) -> Share:

@@ -19,7 +19,7 @@ import numpy as np
 from tacit.array import intervals as iv
 from tacit.array.bounds import public_factor
 from tacit.array.constants import fraction_bits
-from tacit.array.late import LINEAR, PRODUCTS, Calls, is_product, late, uses
+from tacit.array.late import LINEAR, PRODUCTS, Calls, factors, is_product, late, uses
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
 from tacit.core.protocol import PATIENT_WIDTH
 
@@ -238,7 +238,7 @@ class _Finder:
         """Whether an equation rounds what it makes of such values, in the ring."""
         out = eqn.outs[0]
         if is_product(eqn, self.avals):
-            bits = self.f + sum(self._now(held, v) for v in self._factors(eqn))
+            bits = self.f + sum(self._now(held, v) for v in factors(eqn))
             return bits >= 0 and bits <= self.k - 2 and self._fits(out, bits)
         if eqn.op not in BY_PUBLIC or (factor := self._factor(eqn)) is None:
             return False
@@ -250,11 +250,8 @@ class _Finder:
         most = self.avals[v].magnitude
         return iv.bits_of(most + iv.margin(most, self.f), max(0, self.f + extra)) <= self.k - 2
 
-    def _factors(self, eqn: Eqn) -> tuple[int, ...]:
-        return eqn.ins if len(eqn.ins) == 2 else (*eqn.ins, *eqn.ins)
-
     def _extras(self, eqn: Eqn) -> int:
-        return sum(self.extra.get(v, 0) for v in self._factors(eqn))
+        return sum(self.extra.get(v, 0) for v in factors(eqn))
 
     # -- public factors ---------------------------------------------------------------------------------------
 
@@ -304,7 +301,7 @@ class _Finder:
             if is_product(eqn, self.avals):
                 name = f"{PRODUCTS[eqn.op]}_trunc"
                 before = self.f + self._extras(eqn)
-                after = self.f + sum(self._now(held, v) for v in self._factors(eqn))
+                after = self.f + sum(self._now(held, v) for v in factors(eqn))
             else:
                 factor = self._factor(eqn)
                 assert factor is not None

@@ -20,7 +20,7 @@ from tacit.array import beside
 from tacit.array import intervals as iv
 from tacit.array.beside import COMPARED
 from tacit.array.bounds import difference_bits, scale_of
-from tacit.array.late import PRODUCTS, is_product
+from tacit.array.late import PRODUCTS, factors, is_product
 from tacit.array.ops import table
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
 from tacit.array.scales import BY_PUBLIC, USUAL, Rounding, factor, scales
@@ -76,8 +76,8 @@ def widths(
     return Widths(made[::-1], finder.needed, frozenset(finder.short), finder.price)
 
 
-Way = tuple[dict[int, Rounding], list[list[Eqn]], Widths]
-"""How values are held, what is worked on side by side, and with which bits."""
+Way = tuple[dict[int, int], list[list[Eqn]], Widths]
+"""The fractional bits of values beyond the format's, what is worked on side by side, and with which bits."""
 
 
 def ways(program: Program, avals: dict[int, Aval], p: Protocol, fmt: Format, opened: bool) -> Way:
@@ -86,7 +86,7 @@ def ways(program: Program, avals: dict[int, Aval], p: Protocol, fmt: Format, ope
     def way(how: dict[int, Rounding]) -> Way:
         extra = {v: r.extra for v, r in how.items() if r.extra}
         groups = list(beside.groups(program, avals, p, fmt, extra))
-        return how, groups, widths(groups, program.outputs, avals, how, p, fmt, opened)
+        return extra, groups, widths(groups, program.outputs, avals, how, p, fmt, opened)
 
     asked = [way(scales(program, avals, p, fmt))]
     if asked[0][2].needed:
@@ -130,10 +130,14 @@ class _Finder:
         self.short: set[int] = set()
         self.price = 0
 
-    def call(self, width: int, name: str, n: int, **sizes: int) -> None:
-        """Count a call over a ring, the whole one if 0."""
+    def worth(self, width: int, name: str, n: int, **sizes: Any) -> int:
+        """Return the price of a call over a ring, the whole one if 0."""
         p = self.p.over(Ring(width)) if width else self.p
-        self.price += p.price((name, n, sizes))
+        return p.price((name, n, sizes))
+
+    def call(self, width: int, name: str, n: int, **sizes: Any) -> None:
+        """Count a call."""
+        self.price += self.worth(width, name, n, **sizes)
 
     def read(self, v: int, bits: int) -> None:
         """Note that a reader needs so many bits of a value, if that is held as numbers on shares."""
@@ -165,7 +169,7 @@ class _Finder:
             return self._cut(group, usual, wanted_bits, shift)
         if wanted_bits and eqn.op in PRODUCTS and all(self.avals[v].where != PUBLIC for v in eqn.ins):
             return self._product(group, usual, wanted_bits)
-        if eqn.op in BY_PUBLIC and not usual.quiet and factor(eqn, self.avals, self.maker, self.k, self.f):
+        if shift is not None and not usual.quiet:
             self.call(0, "trunc", self.avals[eqn.outs[0]].size, f=self.f)
         self._all(group, self.k)
         return usual
@@ -186,8 +190,7 @@ class _Finder:
         kinds = [self.avals[v].kind for v in eqn.ins if self.avals[v].where != PUBLIC]
         if eqn.op == "weigh" and self.p.offers("combine"):
             planes = len(kinds)
-            ring = self.p.over(Ring(bits))
-            self.price += ring.price(("combine", n * planes, {"planes": planes, "widths": (bits,)}))
+            self.call(bits, "combine", n * planes, planes=planes, widths=(bits,))
         elif eqn.op == "select" and kinds[:1] == ["bool"] and self.avals[eqn.outs[0]].kind != "bool":
             self.call(made.width, "select", n)
         elif eqn.op == "convert" and kinds == ["bool"]:
@@ -292,8 +295,7 @@ class _Finder:
         """Return the bits of a product that is rounded to fewer: with `drop` more its wrap does not count."""
         most = self.avals[eqn.outs[0]].magnitude
         most = (most + iv.margin(most, self.f)) * abs(usual.times)
-        factors = eqn.ins if len(eqn.ins) == 2 else eqn.ins * 2
-        frac = 2 * self.f + sum(self.extra.get(v, 0) for v in factors)
+        frac = 2 * self.f + sum(self.extra.get(v, 0) for v in factors(eqn))
         whole = min(iv.bits_of(most, frac) + 2, self.k)
         cut = bits + drop
         if cut <= whole:
@@ -301,10 +303,8 @@ class _Finder:
         if cut > self.k:
             return max(whole, drop + 2)
         # A round more or, of both factors, some bits more.
-        n, sizes = self.avals[eqn.outs[0]].size, {"f": drop, "into": bits}
-        less, more = (
-            self.p.over(Ring(of)).price((f"{PRODUCTS[eqn.op]}_into", n, sizes)) for of in (cut, whole)
-        )
+        n, name = self.avals[eqn.outs[0]].size, f"{PRODUCTS[eqn.op]}_into"
+        less, more = (self.worth(of, name, n, f=drop, into=bits) for of in (cut, whole))
         # What is shared from the start is there with all its bits.
         read = sum(self.avals[v].size for v in eqn.ins if v in self.maker or self.avals[v].where != SECRET)
         return cut if less + read * (cut - whole) // 8 <= more else whole

@@ -16,9 +16,8 @@ import numpy.typing as npt
 from tacit import kernels
 from tacit.core.share import Planes, Share
 from tacit.errors import UsageError
-from tacit.kernels import rows
 from tacit.protocols.rep3 import twoparty
-from tacit.protocols.rep3.lift import Into
+from tacit.protocols.rep3.lift import Into, added
 from tacit.protocols.rep3.turns import Steps, one_role
 
 if TYPE_CHECKING:
@@ -110,15 +109,12 @@ def _select_narrowed(q: Rep3, bits: list[Array], x: list[Array], into: Into) -> 
         (got,) = yield ((party.peer(-1), label, 3 * size),)
         held = ring.unpack(got[2 * size :], (n,))
         mine = kernels.select_second(got[:size], got[size : 2 * size], bits[1], held, x[1], t, False, k)
-        other, last = party.peer(1), into[1]
-    else:
-        with0 = q.common(+1, stream)
-        rho, more, held = with0.packed(k, n, ring), with0.packed(k, n, ring), with0.ring(ring, (n,))
-        t = with0.fill(ring, into[1])
-        mine = kernels.select_second(rho, more, bits[0], held, x[0], t, True, k)
-        yield ()
-        other, last = party.peer(-1), into[0]
-    party.send(other, label + "-exchange", mine)  # 2
-    (theirs,) = yield ((other, label + "-exchange", size),)
-    rows.placed(mine, theirs, None, rows.ADD, k, n, ring.wide, last)
+        yield from added(q, +1, label + "-exchange", mine, into[1])  # 2
+        return Share(into)
+    with0 = q.common(+1, stream)
+    rho, more, held = with0.packed(k, n, ring), with0.packed(k, n, ring), with0.ring(ring, (n,))
+    t = with0.fill(ring, into[1])
+    mine = kernels.select_second(rho, more, bits[0], held, x[0], t, True, k)
+    yield ()
+    yield from added(q, -1, label + "-exchange", mine, into[0])  # 2
     return Share(into)

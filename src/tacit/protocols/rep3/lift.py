@@ -95,13 +95,10 @@ def in_place(
 def first(q: Rep3, how: Lift, with1: Source, with2: Source, into: Into, *before: Array) -> Share:
     """P0's part. 1. P0 → P1: what comes `before`, and a share of α·β if the wrap counts."""
     party, ring, bits, n = q.party, q.ring, how.bits(q.ring), into[0].size
-    if not bits:
-        party.send(party.peer(1), how.label, *before)
-        party.flush()
-        return Share((with2.fill(ring, into[0]), with1.fill(ring, into[1])))
-    beta, gamma = with2.packed(1, n, ring), with2.packed(bits, n, ring)
-    alpha = with1.packed(1, n, ring)
-    party.send(party.peer(1), how.label, *before, lift_product(alpha, beta, gamma, bits, n))
+    if bits:
+        beta, gamma = with2.packed(1, n, ring), with2.packed(bits, n, ring)
+        before = (*before, lift_product(with1.packed(1, n, ring), beta, gamma, bits, n))
+    party.send(party.peer(1), how.label, *before)
     party.flush()  # the others wait for this, and not for P0's own shares
     return Share((with2.fill(ring, into[0]), with1.fill(ring, into[1])))
 
@@ -188,11 +185,16 @@ def _exchanged(
 ) -> Steps[None]:
     """Exchange masked parts, and write their sum."""
     own, gamma, t = held
-    ring, other, label = q.ring, q.party.peer(offset), how.label + "-part"
-    mine = lift_part(m, *hats, own, gamma, t, *constants, how.width, how.shift, offset > 0, ring.width)
+    mine = lift_part(m, *hats, own, gamma, t, *constants, how.width, how.shift, offset > 0, q.ring.width)
+    yield from added(q, offset, how.label + "-part", mine, last)
+
+
+def added(q: Rep3, offset: int, label: str, mine: Array, last: Array) -> Steps[None]:
+    """Exchange packed parts with the compute party `offset` places after this one, and write their sum to `last`."""
+    other, ring = q.party.peer(offset), q.ring
     q.party.send(other, label, mine)
     (theirs,) = yield ((other, label, mine.size),)
-    rows.placed(mine, theirs, None, rows.ADD, ring.width, m.size, False, last)
+    rows.placed(mine, theirs, None, rows.ADD, ring.width, last.size, ring.wide, last)
 
 
 Mask = Array | None

@@ -20,8 +20,7 @@ from tacit import kernels
 from tacit.algebra.ring import Ring
 from tacit.core.share import Planes, Share
 from tacit.errors import RangeError
-from tacit.kernels import rows
-from tacit.protocols.rep3.lift import Into, Lift, Product, in_place, product_into, room
+from tacit.protocols.rep3.lift import Into, Lift, Product, added, in_place, product_into, room
 from tacit.protocols.rep3.turns import Running, Steps, alone, joined, leave, run
 
 if TYPE_CHECKING:
@@ -274,16 +273,13 @@ def _select(q: Rep3, bits: list[Array], x: list[Array], into: Into) -> Steps[Sha
         t = q.common(-1, "rep3/select").fill(ring, into[0])
         (got,) = yield ((party.peer(-1), "rep3.select", 2 * size),)
         mine = kernels.select_second(got[:size], got[size:], bits[1], x[0], x[1], t, False, k)
-        other, last = party.peer(1), into[1]
-    else:
-        with0 = q.common(+1, "rep3/select")
-        rho, more, t = with0.packed(k, n, ring), with0.packed(k, n, ring), with0.fill(ring, into[1])
-        mine = kernels.select_second(rho, more, bits[0], x[1], x[0], t, True, k)
-        yield ()
-        other, last = party.peer(-1), into[0]
-    party.send(other, "rep3.select-exchange", mine)  # 2
-    (theirs,) = yield ((other, "rep3.select-exchange", size),)
-    rows.placed(mine, theirs, None, rows.ADD, k, n, ring.wide, last)
+        yield from added(q, +1, "rep3.select-exchange", mine, into[1])  # 2
+        return Share(into)
+    with0 = q.common(+1, "rep3/select")
+    rho, more, t = with0.packed(k, n, ring), with0.packed(k, n, ring), with0.fill(ring, into[1])
+    mine = kernels.select_second(rho, more, bits[0], x[1], x[0], t, True, k)
+    yield ()
+    yield from added(q, -1, "rep3.select-exchange", mine, into[0])  # 2
     return Share(into)
 
 
