@@ -30,7 +30,7 @@ from tacit.array.interpret import Trace, reveal
 from tacit.array.merge import optimise
 from tacit.array.program import Program
 from tacit.array.ranges import fit
-from tacit.array.runtime import Format, Runtime
+from tacit.array.runtime import Format, Runtime, Value
 from tacit.array.secret import SecretArray
 from tacit.array.session import Revealed, simulate
 from tacit.array.streams import check_input
@@ -307,10 +307,10 @@ def run_clear(program: Program, fmt: Format, arrays: Mapping[str, Mapping[str, A
 
     ring = Ring(fmt.width)
     runtime = Runtime(Clear(nowhere(("clear",), "clear"), ring), fmt, ("clear",), sees_all=True)
-    values = []
-    for spec in program.inputs:
-        data = check_input(spec.name, arrays[spec.owner][spec.name], spec.aval)
-        values.append(runtime.plain(data, spec.aval))
+    values = [
+        Value(spec.aval, check_input(spec.name, arrays[spec.owner][spec.name], spec.aval))
+        for spec in program.inputs
+    ]
     runtime.block(program, values)
     return runtime.opened
 

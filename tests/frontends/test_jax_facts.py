@@ -86,6 +86,23 @@ def test_one_truth_value_selects_for_all_elements(name: str) -> None:
     same(ONE_FOR_ALL[name], [TIES])
 
 
+ONE_BESIDE_MANY: dict[str, Callable[[Any], Any]] = {
+    "and": lambda x: ((x[0, 0] > 0) & (x[0] > -9), (x[0] > -9) & (x[0, 0] > 0), (x[0] > 9) & (x[0, 0] > 0)),
+    "or": lambda x: ((x[0, 0] > 0) | (x[0] > 9), (x[0] > 9) | (x[0, 0] > 0), (x[0] > -9) | (x[0, 0] > 0)),
+    "power": lambda x: (jnp.abs(x[0, 0]) ** jnp.ones(3), jnp.abs(x[0, 0]) ** jnp.full(3, 1.5)),
+    "extremes": lambda x: (
+        jnp.maximum(x[0, 0], jnp.full(3, -jnp.inf)),
+        jnp.minimum(jnp.full(3, jnp.inf), x[0, 0]),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ONE_BESIDE_MANY)
+def test_one_number_beside_an_array_that_changes_nothing(name: str) -> None:
+    """The result has the array's shape, whichever operand it is."""
+    same(ONE_BESIDE_MANY[name], [TIES])
+
+
 EMPTY: dict[str, Callable[[Any], Any]] = {
     "functions": lambda x: (
         jnp.arctanh(x),

@@ -276,6 +276,8 @@ def _weigh_abstract(ins: list[Aval], params: Params) -> list[Aval]:
 
 def _weigh_clear(vals: list[Array], params: Params) -> list[Array]:
     weights = params["weights"]
+    if weights.dtype.kind == "i" and sum(abs(int(w)) for w in weights) >= 2**63:
+        weights = weights.astype(object)
     return [np.asarray(sum(w * np.asarray(v, weights.dtype) for v, w in zip(vals, weights, strict=True)))]
 
 

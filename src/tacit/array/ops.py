@@ -244,6 +244,13 @@ def _floor(ins: list[Aval], params: Params) -> list[Aval]:
     return [Aval(a.shape, "int", int(np.floor(a.lo)), int(np.floor(a.hi)))]
 
 
+def _whole_numbers(v: Array) -> Array:
+    """Return floats without fractions as whole numbers, Python's if one of them passes 64 bits."""
+    if np.all(np.abs(v) < 2.0**63):
+        return v.astype(np.int64)
+    return np.array([int(x) for x in v.reshape(-1)], object).reshape(v.shape)
+
+
 def _assume(ins: list[Aval], params: Params) -> list[Aval]:
     a = ins[0]
     lo, hi = max(a.lo, params["lo"]), min(a.hi, params["hi"])
@@ -394,7 +401,7 @@ def _table() -> dict[str, Op]:
             lw.convert,
             local=False,
         ),
-        Op("floor", _floor, lambda v, p: [np.floor(v[0]).astype(np.int64)], lw.floor, local=False),
+        Op("floor", _floor, lambda v, p: [_whole_numbers(np.floor(v[0]))], lw.floor, local=False),
         Op("assume", _assume, clear_assume, lambda rt, v, o, p: [rt.share(v[0])]),
         Op("reveal", _reveal, lambda v, p: [v[0]], None, lambda i, o, p, f: fits(i, i, p, f), local=False),
         Op("scan", scan_abstract, _no_clear, None, lambda i, o, p, f: 1, exact=False, local=False),

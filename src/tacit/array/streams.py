@@ -29,6 +29,8 @@ LARGE = 1 << 22
 """From this many rows on, tables are read in blocks."""
 _SMALL = 4096
 _APART = ("reveal", "scan")
+_NUMBERS = {"arrange": 0, "restore": 0, "lookup": 0, "dynamic_slice": 0, "spread": 1, "dynamic_update": 2}
+"""How many operands, from the first on, are numbers that are worked with; others are moved, or say where to."""
 
 
 class Rows:
@@ -113,6 +115,22 @@ def _cut(data: Any, axis: int, start: int, stop: int, memo: Memo) -> Array:
 # -- operations on Rows -----------------------------------------------------------------------------------
 
 
+def _type(a: Aval) -> Any:
+    """Return the element type of a value in the clear: whole numbers that may pass 64 bits are Python's."""
+    return np.dtype(object) if a.kind == "int" and a.magnitude >= 2**63 else kind_dtype(a.kind)
+
+
+def _run(eqn: Eqn, data: list[Any], outs: list[Aval], params: Mapping[str, Any] | None = None) -> list[Array]:
+    """Run one equation on arrays; as on shares, no whole number within its range is cut to 64 bits."""
+    types = [None if a.kind == "perm" else _type(a) for a in outs]
+    if np.dtype(object) in types:
+        numbers = _NUMBERS.get(eqn.op, len(data))
+        data = [np.asarray(d) for d in data]
+        data = [d.astype(object) if d.dtype.kind in "iu" and i < numbers else d for i, d in enumerate(data)]
+    results = table()[eqn.op].clear(data, dict(eqn.params if params is None else params))
+    return [np.asarray(r, t) for r, t in zip(results, types, strict=True)]
+
+
 @dataclass(frozen=True, slots=True)
 class Fold:
     """A result that adds up what its operation makes of every block."""
@@ -121,11 +139,12 @@ class Fold:
     data: list[Any]
     axes: list[int]
     rows: int
+    out: Aval
 
     def of(self, start: int, stop: int, memo: Memo) -> Array:
         """Return the part of one block."""
         parts = [_cut(d, a, start, stop, memo) for d, a in zip(self.data, self.axes, strict=True)]
-        return np.asarray(table()[self.eqn.op].clear(parts, self.eqn.params)[0])
+        return np.asarray(_run(self.eqn, parts, [self.out])[0])
 
 
 def plan(eqn: Eqn, data: list[Any], out: Aval) -> Rows | Fold | None:
@@ -143,7 +162,7 @@ def plan(eqn: Eqn, data: list[Any], out: Aval) -> Rows | Fold | None:
     if eqn.op == "sum":
         axes = eqn.params["axes"]
         if axis in axes:
-            return Fold(eqn, data, [axis], rows)
+            return Fold(eqn, data, [axis], rows, out)
         return _each(eqn, data, [axis], out, axis - sum(a < axis for a in axes))
     rule = _MOVES.get(eqn.op)
     return None if rule is None else rule(eqn, streams[0], out)
@@ -151,7 +170,6 @@ def plan(eqn: Eqn, data: list[Any], out: Aval) -> Rows | Fold | None:
 
 def _each(eqn: Eqn, data: list[Any], axes: list[int], out: Aval, axis: int, key: str = "") -> Rows:
     """Return the result block by block; `key` names the parameter that holds a shape or an end."""
-    op = table()[eqn.op]
 
     def read(start: int, stop: int, memo: Memo) -> Array:
         params = eqn.params
@@ -161,9 +179,9 @@ def _each(eqn: Eqn, data: list[Any], axes: list[int], out: Aval, axis: int, key:
             params = {**params, key: sizes}
         with np.errstate(all="ignore"):
             cut = [_cut(d, a, start, stop, memo) for d, a in zip(data, axes, strict=True)]
-            return np.asarray(op.clear(cut, params)[0])
+            return np.asarray(_run(eqn, cut, [out], params)[0])
 
-    return Rows(out.shape, kind_dtype(out.kind), axis, read)
+    return Rows(out.shape, _type(out), axis, read)
 
 
 def _matmul(eqn: Eqn, data: list[Any], out: Aval) -> Rows | Fold | None:
@@ -171,12 +189,12 @@ def _matmul(eqn: Eqn, data: list[Any], out: Aval) -> Rows | Fold | None:
     rank = len(out.shape)
     if isinstance(x, Rows) and isinstance(y, Rows):
         if (x.axis, y.axis) == (rank - 1, rank - 2):
-            return Fold(eqn, data, [rank - 1, rank - 2], x.rows)
+            return Fold(eqn, data, [rank - 1, rank - 2], x.rows, out)
         same = x.axis == y.axis < rank - 2
         return _each(eqn, data, [x.axis] * 2, out, x.axis) if same else None
     rows, inner = (x, rank - 1) if isinstance(x, Rows) else (y, rank - 2)
     if rows.axis == inner:
-        return Fold(eqn, data, [rank - 1, rank - 2], rows.rows)
+        return Fold(eqn, data, [rank - 1, rank - 2], rows.rows, out)
     if rows.axis < rank - 2:
         return _each(eqn, data, [rows.axis] * 2, out, rows.axis)
     held = [d if isinstance(d, Rows) else _every(d) for d in data]
@@ -250,14 +268,13 @@ def fold(folds: Mapping[int, Fold]) -> dict[int, Array]:
 
 def clear(eqn: Eqn, data: list[Any], outs: list[Aval]) -> list[Any]:
     """Run one equation in the clear, by blocks where that is possible."""
-    op = table()[eqn.op]
     if not any(isinstance(d, Rows) for d in data):
-        return list(op.clear(data, eqn.params))
+        return _run(eqn, data, outs)
     how = plan(eqn, data, outs[0]) if len(outs) == 1 else None
     if isinstance(how, Fold):
         return [fold({0: how})[0]]
     if how is None:
-        return list(op.clear([whole(d) for d in data], eqn.params))
+        return _run(eqn, [whole(d) for d in data], outs)
     return [how if how.rows > BLOCK else np.asarray(how)]
 
 
@@ -306,9 +323,8 @@ def check_input(name: str, value: Any, aval: Aval) -> Any:
             for start, stop in a.blocks():
                 _check_values(name, a.block(start, stop), aval)
         return cast(a, kind_dtype(aval.kind))
-    a = a.astype(kind_dtype(aval.kind), copy=False)
-    _check_values(name, a, aval)
-    return a
+    _check_values(name, a, aval)  # first: a word of 64 bits without a sign may be none with one
+    return a.astype(kind_dtype(aval.kind), copy=False)
 
 
 def _check_values(name: str, a: Array, aval: Aval) -> None:

@@ -78,7 +78,7 @@ def _pow(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     if exponent is not None and not known(x):
         twice = 2 * exponent
         if twice == int(twice):
-            return [jax_rules.root_power(x, exponent)]
+            return [jax_rules.as_result(jax_rules.root_power(x, exponent), step)]
     return [xp.power(x, y)]
 
 
@@ -90,7 +90,8 @@ def _logic(on_truth: Callable[..., Any], on_bits: Callable[..., Any]) -> jax_rul
         for v, other in sides:
             if (c := jax_rules.only(v)) is not None:
                 # False decides an `and`, true an `or`; the other way round it changes nothing.
-                return [np.full(step.avals[0].shape, c) if bool(c) == (step.name == "or") else other]
+                decided = bool(c) == (step.name == "or")
+                return [jax_rules.as_result(np.bool_(c) if decided else other, step)]
         return [on_truth(*ins)]
 
     return rule

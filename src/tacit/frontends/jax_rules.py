@@ -47,6 +47,12 @@ def _shape(step: Step) -> tuple[int, ...]:
     return tuple(step.avals[0].shape)
 
 
+def as_result(v: Value, step: Step) -> Value:
+    """Return an operand that is the result: one number beside an array is in all its places."""
+    shape = _shape(step)
+    return np.broadcast_to(v, shape) if known(v) else xp.broadcast_to(v, shape)
+
+
 def _same(v: Value, step: Step) -> bool:
     return not known(v) and v.shape == _shape(step)
 
@@ -123,9 +129,9 @@ def _clamp(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
 def _max(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     x, y = ins
     if only(y) == -math.inf and not known(x):
-        return [x]
+        return [as_result(x, step)]
     if only(x) == -math.inf:
-        return [y]
+        return [as_result(y, step)]
     out = xp.maximum(x, y)
     it.facts[out.ref] = ("above", {v.ref for v in ins if not known(v)})
     it.of_two[out.ref] = (identity(x), identity(y))
@@ -135,9 +141,9 @@ def _max(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
 def _min(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     x, y = ins
     if only(y) == math.inf and not known(x):
-        return [x]
+        return [as_result(x, step)]
     if only(x) == math.inf:
-        return [y]
+        return [as_result(y, step)]
     out = xp.minimum(x, y)
     it.of_two[out.ref] = (identity(x), identity(y))
     return [out]
