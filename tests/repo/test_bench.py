@@ -374,9 +374,9 @@ def test_every_byte_of_the_generator_is_counted(monkeypatch: pytest.MonkeyPatch)
     made: Counter[str] = Counter()
     real = prg.kernels.prg
 
-    def counted(key: bytes, block: int, nbytes: int, out: Any) -> Any:
+    def counted(key: bytes, block: int, nbytes: int, *rest: Any) -> Any:
         made[threading.current_thread().name] += -(-nbytes // floor.BLOCK) * floor.BLOCK
-        return real(key, block, nbytes, out)
+        return real(key, block, nbytes, *rest)
 
     def body(p: Any) -> tuple[int, int]:
         threading.current_thread().name = p.party.name

@@ -364,6 +364,13 @@ def test_the_counter_carries_and_wraps(kernel_module: Implementation, start: int
     each = b"".join(kernel_module.prg(key, (start + i) % 2**128, 16).tobytes() for i in range(101))
     assert whole == each[: len(whole)]
     assert whole == reference.prg(key, start, 16 * 100 + 3).tobytes()
+    for keep in (0, 0x1F | 0x1F << 64, 2**93 - 1):
+        out = np.empty(201, np.uint64)
+        assert kernel_module.prg(key, start, out.nbytes, out, keep) is out
+        words = np.frombuffer(reference.prg(key, start, 1608).tobytes(), np.uint64).copy()
+        words[::2] &= np.uint64(keep % 2**64)
+        words[1::2] &= np.uint64(keep >> 64)
+        assert np.array_equal(out, words)
 
 
 # --- refusals and choice ----------------------------------------------------------------------------------

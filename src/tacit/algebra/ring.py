@@ -31,11 +31,15 @@ class Ring:
     width: int
     dtype: np.dtype[Any] = field(init=False, compare=False, repr=False)
     """The NumPy type of one element."""
+    keep: int = field(init=False, compare=False, repr=False)
+    """The bits that elements have of 128 uniform ones: two elements of up to 64 bits, or one."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.width <= 128:
             raise RangeError(f"ring width {self.width} is not between 1 and 128")
         object.__setattr__(self, "dtype", U128 if self.width > 64 else _U64)
+        ones = (1 << self.width) - 1
+        object.__setattr__(self, "keep", ones if self.width > 64 else ones | ones << 64)
 
     @property
     def wide(self) -> bool:

@@ -23,6 +23,7 @@ from tacit.algebra.ring import Ring
 from tacit.crypto.hashing import hkdf
 from tacit.errors import MaterialError
 from tacit.kernels.rows import permutation
+from tacit.kernels.shapes import ALL
 
 Array = npt.NDArray[Any]
 Entropy = Callable[[int], bytes]
@@ -73,26 +74,28 @@ class Stream:
         """Return the next `nbytes` bytes, uint8; whole blocks are consumed."""
         return self._write(np.empty(nbytes, np.uint8))
 
-    def _write(self, out: Array) -> Array:
-        """Fill an array that is contiguous with the next bytes, and return it."""
+    def _write(self, out: Array, keep: int = ALL) -> Array:
+        """Fill an array that is contiguous with the next bytes, of each 16 the bits of `keep`, and return it."""
         block, nbytes = self._block, out.nbytes
         self._block = block + (nbytes + 15) // 16
         if self._native:
-            return kernels.prg(self._key, block, nbytes, out)
+            return kernels.prg(self._key, block, nbytes, out, keep)
         counter = modes.CTR(block.to_bytes(16, "big"))
         encryptor = Cipher(algorithms.AES(self._key), counter).encryptor()
-        out.reshape(-1).view(np.uint8)[...] = np.frombuffer(encryptor.update(bytes(out.nbytes)), np.uint8)
+        flat = out.reshape(-1).view(np.uint8)
+        flat[...] = np.frombuffer(encryptor.update(bytes(nbytes)), np.uint8)
+        if keep != ALL:
+            flat &= np.resize(np.frombuffer(keep.to_bytes(16, "little"), np.uint8), nbytes)
         return out
 
     def ring(self, ring: Ring, shape: tuple[int, ...]) -> Array:
         """Return uniform ring elements of `shape`."""
-        drawn = self._write(np.empty(shape, ring.dtype))
-        return drawn if ring.width == 64 else ring.reduce_fresh(drawn)
+        return self._write(np.empty(shape, ring.dtype), ring.keep)
 
     def fill(self, ring: Ring, out: Array) -> Array:
         """Write uniform ring elements to an array, and return it."""
-        if not ring.wide and out.flags.c_contiguous:
-            return ring.reduce_fresh(self._write(out))
+        if out.flags.c_contiguous:
+            return self._write(out, ring.keep)
         out[...] = self.ring(ring, out.shape)
         return out
 

@@ -220,16 +220,19 @@ def block_select(t: Array, b_planes: Array, radix: int, lead: bool) -> Array:
     return out
 
 
-def prg(key: bytes, block: int, nbytes: int, out: Array | None = None) -> Array:
+def prg(key: bytes, block: int, nbytes: int, out: Array | None = None, keep: int = shapes.ALL) -> Array:
     """Return ``uint8[nbytes]`` of the AES-128-CTR key stream, from counter ``block`` on; written to `out` if given.
+
+    Of each block, as a little-endian number, only the bits of ``keep``; the others are zero.
 
     Without AES instructions it is the reference: there is no native table-based AES, whose timing would leak.
     """
     if not _HAS_AES:
-        return reference.prg(key, block, nbytes, out)
+        return reference.prg(key, block, nbytes, out, keep)
     if out is None:
         out = np.empty(nbytes, np.uint8)
     elif out.nbytes != nbytes:  # the caller's counter would not say where the next stretch begins
         raise ValueError(f"{nbytes} bytes of a key stream do not fit {out.nbytes}")
-    _native.prg(out, key, block >> 64, block & 0xFFFF_FFFF_FFFF_FFFF)
+    low = 0xFFFF_FFFF_FFFF_FFFF
+    _native.prg(out, key, block >> 64, block & low, keep >> 64, keep & low)
     return out

@@ -66,10 +66,11 @@ def _encrypt(keys: Array, state: Array) -> Array:
     return state
 
 
-def prg(key: bytes, block: int, nbytes: int, out: Array | None = None) -> Array:
+def prg(key: bytes, block: int, nbytes: int, out: Array | None = None, keep: int = shapes.ALL) -> Array:
     """Return ``uint8[nbytes]`` of the AES-128-CTR key stream: blocks of 16 bytes, E(block), E(block + 1), ...
 
-    The counter is a 128-bit big-endian integer and wraps. The bytes are written to `out` if given.
+    The counter is a 128-bit big-endian integer and wraps. The bytes are written to `out` if given. Of each block, as a
+    little-endian number, only the bits of ``keep`` are: the others are zero.
     """
     shapes.stream(key, block, nbytes)
     count = (nbytes + 15) // 16
@@ -77,8 +78,9 @@ def prg(key: bytes, block: int, nbytes: int, out: Array | None = None) -> Array:
     low = np.full(count, block & (2**64 - 1), np.uint64) + steps
     high = np.full(count, block >> 64, np.uint64) + (low < steps)
     counters = np.stack([high, low], axis=1).astype(">u8").view(np.uint8)
-    made = _encrypt(_round_keys(key), counters.reshape(count, 16)).reshape(-1)[:nbytes]
+    blocks = _encrypt(_round_keys(key), counters.reshape(count, 16))
+    made = (blocks & np.frombuffer(keep.to_bytes(16, "little"), np.uint8)).reshape(-1)[:nbytes]
     if out is None:
         return made
-    out[...] = made
+    out.reshape(-1).view(np.uint8)[...] = made
     return out

@@ -19,6 +19,8 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 U64 = np.dtype(np.uint64)
 U128 = np.dtype([("lo", "<u8"), ("hi", "<u8")])
 U8 = np.dtype(np.uint8)
+ALL = (1 << 128) - 1
+"""All bits of a block of the generator."""
 
 
 class Terms(NamedTuple):

@@ -22,6 +22,7 @@ constexpr size_t CHUNK = 1 << 14;  // blocks (256 kB) in a piece of work
 
 struct Keys {
     u8 round[11][16];
+    u64 keep[2];
 };
 
 // SubWord, from the instruction: equal columns make ShiftRows the identity.
@@ -62,12 +63,16 @@ TACIT_AES void blocks(u8 *out, const Keys &k, u64 high, u64 low, size_t count) {
             for (size_t j = 0; j < SIDE; ++j) s[j] = vaesmcq_u8(vaeseq_u8(s[j], key));
         }
         const uint8x16_t before = vld1q_u8(k.round[9]), last = vld1q_u8(k.round[10]);
-        for (size_t j = 0; j < n; ++j) vst1q_u8(out + 16 * (i + j), veorq_u8(vaeseq_u8(s[j], before), last));
+        const uint8x16_t keep = vreinterpretq_u8_u64(vld1q_u64(k.keep));
+        for (size_t j = 0; j < n; ++j)
+            vst1q_u8(out + 16 * (i + j), vandq_u8(veorq_u8(vaeseq_u8(s[j], before), last), keep));
     }
 }
 
-void stream(u8 *out, const u8 *key, u64 high, u64 low, size_t nbytes) {
-    const Keys k = expand(key);
+void stream(u8 *out, const u8 *key, u64 high, u64 low, size_t nbytes, u128 keep) {
+    Keys k = expand(key);
+    k.keep[0] = keep.lo;
+    k.keep[1] = keep.hi;
     const size_t count = nbytes / 16, rest = nbytes % 16;
     parallel(count, CHUNK, [=, &k](size_t i, size_t end) {
         blocks(out + 16 * i, k, high + (low + i < low), low + i, end - i);

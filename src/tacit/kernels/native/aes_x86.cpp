@@ -12,7 +12,7 @@ namespace {
 constexpr size_t CHUNK = 1 << 14;  // blocks (256 kB) in a piece of work
 
 struct Keys {
-    __m128i round[11];
+    __m128i round[11], keep;
 };
 
 template <int CONSTANT> __attribute__((target("aes,sse2"))) __m128i next_key(__m128i k) {
@@ -52,7 +52,7 @@ __attribute__((target("aes,sse2"))) void narrow(u8 *out, const Keys &k, u64 high
         }
         for (int r = 1; r < 10; ++r)
             for (size_t j = 0; j < SIDE; ++j) s[j] = _mm_aesenc_si128(s[j], k.round[r]);
-        for (size_t j = 0; j < SIDE; ++j) s[j] = _mm_aesenclast_si128(s[j], k.round[10]);
+        for (size_t j = 0; j < SIDE; ++j) s[j] = _mm_and_si128(_mm_aesenclast_si128(s[j], k.round[10]), k.keep);
         for (size_t j = 0; j < n; ++j) _mm_storeu_si128(reinterpret_cast<__m128i *>(out + 16 * (i + j)), s[j]);
     }
 }
@@ -65,6 +65,7 @@ __attribute__((target("avx512f,avx512bw,vaes,aes"))) void wide(u8 *out, const Ke
         __m512i keys[11];
         for (int r = 0; r < 11; ++r) keys[r] = _mm512_broadcast_i32x4(k.round[r]);
         const __m512i swap = _mm512_broadcast_i32x4(_mm_set_epi8(8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+        const __m512i keep = _mm512_broadcast_i32x4(k.keep);
         const __m512i four = _mm512_set_epi64(4, 0, 4, 0, 4, 0, 4, 0);
         const long long h = (long long)high, l = (long long)low;
         __m512i counter = _mm512_set_epi64(l + 3, h, l + 2, h, l + 1, h, l, h);
@@ -77,15 +78,17 @@ __attribute__((target("avx512f,avx512bw,vaes,aes"))) void wide(u8 *out, const Ke
             for (int r = 1; r < 10; ++r)
                 for (size_t j = 0; j < SIDE; ++j) s[j] = _mm512_aesenc_epi128(s[j], keys[r]);
             for (size_t j = 0; j < SIDE; ++j)
-                _mm512_storeu_si512(out + 16 * (i + 4 * j), _mm512_aesenclast_epi128(s[j], keys[10]));
+                _mm512_storeu_si512(out + 16 * (i + 4 * j),
+                                    _mm512_and_si512(_mm512_aesenclast_epi128(s[j], keys[10]), keep));
         }
     }
     narrow(out + 16 * i, k, high + (low + i < low), low + i, count - i);
 }
 
 template <void (*BLOCKS)(u8 *, const Keys &, u64, u64, size_t)>
-void stream(u8 *out, const u8 *key, u64 high, u64 low, size_t nbytes) {
-    const Keys k = expand(key);
+void stream(u8 *out, const u8 *key, u64 high, u64 low, size_t nbytes, u128 keep) {
+    Keys k = expand(key);
+    k.keep = _mm_set_epi64x((long long)keep.hi, (long long)keep.lo);
     const size_t count = nbytes / 16, rest = nbytes % 16;
     parallel(count, CHUNK, [=, &k](size_t i, size_t end) {
         BLOCKS(out + 16 * i, k, high + (low + i < low), low + i, end - i);

@@ -645,14 +645,14 @@ void bind_bits(nb::module_ &m) {
         const Unlocked free(x.size());
         table.block_select(to_g, to_p, from, by, bits, length, radix, lead);
     });
-    m.def("prg", [](H out, nb::bytes key, u64 high, u64 low) {
+    m.def("prg", [](H out, nb::bytes key, u64 high, u64 low, u64 keep_high, u64 keep_low) {
         if (!aes.stream) throw std::runtime_error("this CPU has no AES instructions");
         if (key.size() != 16) throw std::invalid_argument("an AES-128 key has 16 bytes");
         const Out o(out);
         u8 *const to = o.at<u8>(o.size());
         const u8 *const k = static_cast<const u8 *>(key.data());
         const Unlocked free(o.size());
-        aes.stream(to, k, high, low, o.size());
+        aes.stream(to, k, high, low, o.size(), {keep_low, keep_high});
     });
 }
 

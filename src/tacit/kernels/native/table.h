@@ -152,8 +152,8 @@ namespace amx { Kernels kernels(); }
 // AES-128-CTR (aes_x86.cpp, aes_arm.cpp): null without the CPU's AES instructions; there is no table-based AES.
 struct Aes {
     const char *name;
-    // Write nbytes of the key stream of a 16-byte key from the 128-bit counter (high, low).
-    void (*stream)(u8 *out, const u8 *key, u64 high, u64 low, size_t nbytes);
+    // Write nbytes of the key stream of a 16-byte key from the 128-bit counter (high, low), each block AND `keep`.
+    void (*stream)(u8 *out, const u8 *key, u64 high, u64 low, size_t nbytes, u128 keep);
 };
 Aes find_aes(bool allow_wide_vectors);
 
