@@ -20,6 +20,7 @@ from privacy_widths import NARROWING
 
 from tacit.algebra.ring import Ring
 from tacit.core.share import Share
+from tacit.kernels import Masks
 from tacit.protocols.rep3 import arithmetic
 from tacit.testing import NAMES, gather
 
@@ -311,7 +312,7 @@ def caught(planted: Trial, **mistake: Any) -> None:
 
 
 def test_planted_unmasked_product(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arithmetic, "zero_share", lambda p, shape, label: (p.ring.zeros(shape),) * 2)
+    monkeypatch.setattr(arithmetic, "zero_share", lambda p, n, label: Masks())
     caught(trial("mul"))
 
 

@@ -20,7 +20,7 @@ from tacit.algebra.ring import Ring
 from tacit.core.party import Party
 from tacit.core.rows import Column
 from tacit.core.share import stack_planes
-from tacit.crypto.prg import KeyRing, Stream
+from tacit.crypto.prg import ALL, KeyRing, Stream
 from tacit.gadgets.waves import Series, Waves
 from tacit.net.memory import Hub
 from tacit.testing import NAMES, scatter, scatter_planes
@@ -40,7 +40,7 @@ def _pair(p: Any, value: int) -> tuple[Any, Any]:
 class Silent(Stream):
     """No mask at all."""
 
-    def _write(self, out: Array) -> Array:
+    def _write(self, out: Array, keep: int = ALL) -> Array:
         out[...] = 0
         return out
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from tacit import kernels
 from tacit.algebra.ring import Ring
 from tacit.errors import ShapeError
 from tacit.kernels import reference_rep3
-from tacit.kernels.shapes import Array, Packed
+from tacit.kernels.shapes import Array, Cut, Masks, Packed
 
 HAS_NATIVE = importlib.util.find_spec("tacit.kernels._native") is not None
 needs_native = pytest.mark.skipif(not HAS_NATIVE, reason="the native kernels are not built")
@@ -50,7 +50,7 @@ def arguments(draw: Draw, name: str, n: int, k: int, f: int) -> tuple[Any, ...]:
     lanes, packed, whole = -(-n // 64), (n * f + 7) // 8, (n * k + 7) // 8
     e = lambda *shape: draw.ring(ring, *(shape or (n,)))  # noqa: E731
     made: dict[str, Callable[[], tuple[Any, ...]]] = {
-        "rep3_products": lambda: (*(e() for _ in range(6)), k),
+        "rep3_products": lambda: (*(e() for _ in range(4)), Masks(draw.octets(whole), draw.octets(whole)), k),
         "trunc_first": lambda: (e(), e(), e(), e(), *(draw.octets(packed) for _ in range(3)), f & 1, f, k),
         "trunc_second": lambda: (draw.octets(packed), e(), draw.octets(packed), f, k),
         "trunc_third": lambda: (
@@ -114,74 +114,113 @@ def test_native_equals_reference(name: str, n: int, k: int, data: st.DataObject)
     _native.set_target(before)
 
 
-@needs_native
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(
+MASKED = (
     st.one_of(st.sampled_from(RUNS), st.integers(0, 700), st.just(2 * 64 * 256 + 77)),
-    st.integers(3, 128),
-    st.sets(st.sampled_from(["plus", "minus", "packed"])),
+    st.one_of(st.integers(3, 128), st.sampled_from([8, 16, 32, 64, 128])),
+    st.sets(st.sampled_from(["plus", "minus", "moved", "cut", "t"])),
     st.data(),
 )
-def test_masks_are_added_in_place(n: int, k: int, present: set[str], data: st.DataObject) -> None:
-    draw, ring, bits = Draw(n, k), Ring(k), data.draw(st.integers(1, k))
-    z, plus, minus = (draw.ring(ring, n) for _ in range(3))
+
+
+def masked(draw: Draw, n: int, k: int, present: set[str], data: st.DataObject) -> tuple[Masks, Cut | None]:
+    """Return those of the masks, and what is cut, that are asked for."""
+    bits, to, shift = (data.draw(st.integers(1, k)) for _ in range(3))
+    octets = {name: draw.octets((n * k + 7) // 8) for name in ("plus", "minus")}
     moved = Packed(draw.octets((n * bits + 7) // 8), bits, data.draw(st.booleans()))
-    masks = plus if "plus" in present else None, minus if "minus" in present else None
-    packed = moved if "packed" in present else None
-    words = ring.unpack(moved.octets, (n,), bits)
-    expected = z
-    if "plus" in present:
-        expected = ring.add(expected, plus)
-    if "minus" in present:
-        expected = ring.sub(expected, minus)
-    if "packed" in present:
-        expected = (ring.sub if moved.less else ring.add)(expected, words)
+    t = draw.ring(Ring(k), n) if "t" in present else None
+    constants = (0, 0) if k > 64 else tuple(int(c) for c in draw.words(2))
+    masks = Masks(
+        *(octets[name] if name in present else None for name in octets), moved if "moved" in present else None
+    )
+    return masks, Cut(to, t, *constants, shift - 1) if "cut" in present else None
+
+
+def by_hand(ring: Ring, z: Array, masks: Masks, cut: Cut | None) -> Array:
+    """Return what becomes of z, in the ring's own operations."""
+    n = z.size
+    if masks.plus is not None:
+        z = ring.add(z, ring.unpack(masks.plus, (n,)))
+    if masks.minus is not None:
+        z = ring.sub(z, ring.unpack(masks.minus, (n,)))
+    if masks.moved is not None:
+        words = ring.unpack(masks.moved.octets, (n,), masks.moved.bits)
+        z = (ring.sub if masks.moved.less else ring.add)(z, words)
+    if cut is None:
+        return z
+    z = ring.add(ring.shr(ring.add(z, ring.constant(cut.add)), cut.shift), ring.constant(cut.constant))
+    return ring.pack(z if cut.t is None else ring.sub(z, cut.t), cut.bits)
+
+
+def everywhere() -> Iterator[Any]:
+    """Yield the reference and, on every target, the native kernels."""
+    yield reference_rep3
     before = _native.target()
-    ways = [(reference_rep3, before)] + [(compiled_rep3, target) for target in _native.targets()]
-    for steps, target in ways:
+    for target in _native.targets():
         _native.set_target(target)
+        yield compiled_rep3
+    _native.set_target(before)
+
+
+@needs_native
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(*MASKED)
+def test_masks_are_added_in_place_or_the_sums_are_cut(
+    n: int, k: int, present: set[str], data: st.DataObject
+) -> None:
+    draw, ring = Draw(n, k), Ring(k)
+    masks, cut = masked(draw, n, k, present, data)
+    z = draw.ring(ring, n)
+    expected = by_hand(ring, z, masks, cut)
+    for steps in everywhere():
         beside = np.concatenate([z, z])
         into = beside[:n]
-        assert steps.add_masks(into, *masks, k, packed) is into
-        assert_same(expected, into)
+        got = steps.add_masks(into, masks, k, cut)
+        assert_same(expected, got)
+        assert got is into or cut is not None
         assert_same(z, beside[n:])
-    _native.set_target(before)
+        assert cut is None or np.array_equal(z, into)
+
+
+@needs_native
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(*MASKED)
+def test_products_are_masked_and_cut(n: int, k: int, present: set[str], data: st.DataObject) -> None:
+    draw, ring, rows = Draw(n, k), Ring(k), data.draw(st.integers(1, 3))
+    masks, cut = masked(draw, n, k, present, data)
+    x0, x1, y0, y1 = (draw.ring(ring, rows, n) for _ in range(4))
+    each = ring.add(ring.mul(x0, ring.add(y0, y1)), ring.mul(x1, y0))
+    expected = by_hand(ring, ring.sum(each, (0,)), masks, cut)
+    for steps in everywhere():
+        assert_same(expected, steps.rep3_products(x0, x1, y0, y1, masks, k, summed=True, cut=cut))
+        if rows == 1:
+            flat = (x0[0], x1[0], y0[0], y1[0])
+            assert_same(expected, steps.rep3_products(*flat, masks, k, cut=cut))
 
 
 @needs_native
 def test_masks_of_another_size_are_refused() -> None:
     z = np.zeros(70, np.uint64)
-    with pytest.raises(ValueError, match="size"):
-        compiled_rep3.add_masks(z, z[:69], None, 64)
-    for length in (0, 139):
+    wrong = [Masks(z[:69].view(np.uint8)), Masks(None, z[:69].view(np.uint8))]
+    wrong += [Masks(None, None, Packed(np.zeros(length, np.uint8), 16, False)) for length in (0, 139)]
+    for masks in wrong:
         with pytest.raises(ValueError, match=r"size|masks"):
-            compiled_rep3.add_masks(z, None, None, 64, Packed(np.zeros(length, np.uint8), 16, False))
+            compiled_rep3.add_masks(z, masks, 64)
+        with pytest.raises(ValueError, match=r"size|masks"):
+            compiled_rep3.rep3_products(z, z, z, z, masks, 64)
+    for cut in (Cut(65), Cut(8, z[:69]), Cut(8, z, shift=64)):
+        with pytest.raises(ValueError, match=r"size|width|shift"):
+            compiled_rep3.add_masks(z, Masks(), 64, cut)
+        with pytest.raises(ValueError, match=r"size|width|shift"):
+            compiled_rep3.rep3_products(z, z, z, z, Masks(), 64, cut=cut)
     with pytest.raises(ShapeError):
-        compiled_rep3.add_masks(z.reshape(7, 10), None, None, 64)
+        compiled_rep3.add_masks(z.reshape(7, 10), Masks(), 64)
 
 
 @needs_native
 @pytest.mark.parametrize("k", [17, 64, 100])
-def test_products_with_masks_absent_and_sums_over_rows(k: int) -> None:
+def test_the_third_summand_of_a_truncation_may_be_absent(k: int) -> None:
     draw, ring = Draw(k), Ring(k)
-    x = [draw.ring(ring, 5, 300) for _ in range(4)]
     plus, minus = draw.ring(ring, 300), draw.ring(ring, 300)
-    for masks in ((None, None), (plus, None), (None, minus), (plus, minus)):
-        assert_same(
-            reference_rep3.rep3_products(*x, *masks, k, summed=True),
-            compiled_rep3.rep3_products(*x, *masks, k, summed=True),
-        )
-    for bits, less in ((k, False), (16, True), (1, False)):
-        moved = Packed(draw.octets((300 * bits + 7) // 8), bits, less)
-        for masks in ((None, None), (plus, None), (plus, minus)):
-            expected = reference_rep3.rep3_products(*x, *masks, k, summed=True, packed=moved)
-            assert_same(expected, compiled_rep3.rep3_products(*x, *masks, k, summed=True, packed=moved))
-            plain = reference_rep3.rep3_products(*x, *masks, k, summed=True)
-            words = ring.unpack(moved.octets, (300,), bits)
-            assert_same(ring.sub(plain, words) if less else ring.add(plain, words), expected)
-    for length in (0, 3):
-        with pytest.raises(ValueError, match=r"size|masks"):
-            compiled_rep3.rep3_products(*x, None, None, k, packed=Packed(draw.octets(length), 16, False))
     a = draw.ring(ring, 300)
     rest = (a, *(draw.octets(600) for _ in range(3)), 1, 16, k)
     if k > 17:

@@ -49,7 +49,7 @@ def test_three_times_six() -> None:
 
     def body(p: Any) -> tuple[int, Share, Any]:
         x, y = shares(p, 1, 4, -2), shares(p, 2, 3, 1)
-        local = int(RING.to_ints(kernels.rep3_products(*x.parts, *y.parts, None, None, 64))[0])
+        local = int(RING.to_ints(kernels.rep3_products(*x.parts, *y.parts, kernels.Masks(), 64))[0])
         z = p.mul(x, y)
         return local, z, p.reveal(z, NAMES[:3])
 

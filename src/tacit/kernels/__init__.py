@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from tacit.kernels.choice import NATIVE, Info, info, notice, reuse_memory, set_threads
-from tacit.kernels.shapes import U128, Array, Packed, Places, Terms
+from tacit.kernels.shapes import U128, Array, Cut, Masks, Packed, Places, Terms
 
 if NATIVE:
     from tacit.kernels.compiled import (
@@ -90,7 +90,8 @@ else:
     )
 
 __all__ = [
-    "NATIVE", "U128", "Array", "Info", "Packed", "Places", "Terms", "add", "add_masks", "add_planes", "and_rows",
+    "NATIVE", "U128", "Array", "Cut", "Info", "Masks", "Packed", "Places", "Terms", "add", "add_masks", "add_planes",
+    "and_rows",
     "bits_first", "bits_second",
     "block_select", "block_table", "from_planes", "gathered_matmul", "info", "lambda_rows", "matmul", "mix_rows", "mul",
     "neg", "notice", "pack_bool", "pack_words", "prg", "rep3_matmul",

@@ -5,6 +5,8 @@ The C++ side checks every size. Operands are reduced elements of one type; only 
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from tacit.kernels import _native, shapes
@@ -32,34 +34,43 @@ def _maybe(a: Array | None) -> Array:
     return _ABSENT if a is None else _c(a)
 
 
+def _masked(masks: shapes.Masks) -> tuple[Array, Array, Array, int, bool]:
+    plus, minus, moved = masks
+    return (_maybe(plus), _maybe(minus), *(moved or (_ABSENT, 0, False)))
+
+
+def _cut(cut: shapes.Cut | None) -> tuple[Array, int, int, int, int]:
+    return _NO_CUT if cut is None else (_maybe(cut.t), cut.add, cut.constant, cut.shift, cut.bits)
+
+
+_NO_CUT = (_ABSENT, 0, 0, 0, 0)
+
+
 def rep3_products(
     x0: Array,
     x1: Array,
     y0: Array,
     y1: Array,
-    plus: Array | None,
-    minus: Array | None,
+    masks: shapes.Masks,
     k: int,
     summed: bool = False,
-    packed: shapes.Packed | None = None,
+    cut: shapes.Cut | None = None,
 ) -> Array:
-    """Return ``x0*(y0+y1) + x1*y0 + plus - minus ± packed`` mod 2^k, or its sum over the first axis, masked."""
+    """Return ``x0*(y0+y1) + x1*y0`` mod 2^k, or its sum over the first axis, masked; or that, cut."""
     kernel = (_WIDE if shapes.element_wise(x0, x1, y0, y1) else _NARROW)["rep3_products"]
-    out = np.empty(x0.shape[1:] if summed else x0.shape, x0.dtype)
     rows = x0.shape[0] if summed else 1
-    octets, bits, less = (_ABSENT, 0, False) if packed is None else packed
-    kernel(out, _c(x0), _c(x1), _c(y0), _c(y1), _maybe(plus), _maybe(minus), octets, bits, less, rows, k)
+    shape = x0.shape[1:] if summed else x0.shape
+    out = np.empty(shape, x0.dtype) if cut is None else np.empty(-(-prod(shape) * cut.bits // 8), U8)
+    kernel(out, _c(x0), _c(x1), _c(y0), _c(y1), *_masked(masks), *_cut(cut), rows, k)
     return out
 
 
-def add_masks(
-    into: Array, plus: Array | None, minus: Array | None, k: int, packed: shapes.Packed | None = None
-) -> Array:
-    """Add ``plus - minus ± packed`` mod 2^k to flat elements, in place; return them."""
+def add_masks(into: Array, masks: shapes.Masks, k: int, cut: shapes.Cut | None = None) -> Array:
+    """Add masks mod 2^k to flat elements, in place, and return them; or return the sums, cut."""
     kernel = (_WIDE if shapes.flat(into, k) else _NARROW)["add_masks"]
-    octets, bits, less = (_ABSENT, 0, False) if packed is None else packed
-    kernel(into, _maybe(plus), _maybe(minus), octets, bits, less, k)
-    return into
+    out = _ABSENT if cut is None else np.empty(-(-into.size * cut.bits // 8), U8)
+    kernel(into, out, *_masked(masks), *_cut(cut), k)
+    return into if cut is None else out
 
 
 def trunc_first(

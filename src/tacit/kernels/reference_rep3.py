@@ -18,7 +18,7 @@ from tacit.kernels.reference import (
     unpack_bool,
     unpack_words,
 )
-from tacit.kernels.shapes import Array, Packed, Terms, flat, is_wide, shift_in
+from tacit.kernels.shapes import Array, Cut, Masks, Terms, flat, is_wide, shift_in
 from tacit.kernels.shapes import rows as check_rows
 
 _ONES = (1 << 64) - 1
@@ -61,40 +61,45 @@ def rep3_products(
     x1: Array,
     y0: Array,
     y1: Array,
-    plus: Array | None,
-    minus: Array | None,
+    masks: Masks,
     k: int,
     summed: bool = False,
-    packed: Packed | None = None,
+    cut: Cut | None = None,
 ) -> Array:
-    """Return ``x0*(y0+y1) + x1*y0 + plus - minus ± packed`` mod 2^k, or its sum over the first axis, masked."""
+    """Return ``x0*(y0+y1) + x1*y0`` mod 2^k, or its sum over the first axis, masked; or that, cut."""
     out = add(mul(x0, add(y0, y1)), mul(x1, y0))
     if summed:
         total = out[0]
         for row in out[1:]:
             total = add(total, row)
         out = total
-    return _masked(out, plus, minus, k, packed)
+    out = _masked(out, masks, k)
+    return out if cut is None else _cut(out, cut, k)
 
 
-def add_masks(
-    into: Array, plus: Array | None, minus: Array | None, k: int, packed: Packed | None = None
-) -> Array:
-    """Add ``plus - minus ± packed`` mod 2^k to flat elements, in place; return them."""
+def add_masks(into: Array, masks: Masks, k: int, cut: Cut | None = None) -> Array:
+    """Add masks mod 2^k to flat elements, in place, and return them; or return the sums, cut."""
     flat(into, k)
-    into[...] = _masked(into, plus, minus, k, packed)
+    sums = _masked(into, masks, k)
+    if cut is not None:
+        return _cut(sums, cut, k)
+    into[...] = sums
     return into
 
 
-def _masked(out: Array, plus: Array | None, minus: Array | None, k: int, packed: Packed | None) -> Array:
-    if plus is not None:
-        out = add(out, plus)
-    if minus is not None:
-        out = sub(out, minus)
-    if packed is not None:
-        words = unpack_words(packed.octets, packed.bits, out.size, is_wide(out)).reshape(out.shape)
-        out = sub(out, words) if packed.less else add(out, words)
+def _masked(out: Array, masks: Masks, k: int) -> Array:
+    plus, minus, moved = masks
+    for octets, bits, less in ((plus, k, False), (minus, k, True), moved or (None, 0, False)):
+        if octets is not None:
+            words = unpack_words(octets, bits, out.size, is_wide(out)).reshape(out.shape)
+            out = sub(out, words) if less else add(out, words)
     return _reduced(out, k)
+
+
+def _cut(s: Array, cut: Cut, k: int) -> Array:
+    s = s.reshape(-1)
+    out = add(shr(_reduced(add(s, _constant(s, cut.add)), k), cut.shift), _constant(s, cut.constant))
+    return pack_words(out if cut.t is None else sub(out, cut.t), cut.bits)
 
 
 def trunc_first(

@@ -44,6 +44,27 @@ class Packed(NamedTuple):
     less: bool
 
 
+class Masks(NamedTuple):
+    """What is added to words mod 2^k, packed; each may be absent."""
+
+    plus: Array | None = None
+    """Words of k bits."""
+    minus: Array | None = None
+    """Words of k bits, taken away."""
+    moved: Packed | None = None
+
+
+class Cut(NamedTuple):
+    """What becomes of words s mod 2^k: (s + add mod 2^k >> shift) + constant − t, packed to `bits` bits each."""
+
+    bits: int
+    t: Array | None = None
+    """Words, flat."""
+    add: int = 0
+    constant: int = 0
+    shift: int = 0
+
+
 def is_wide(a: Array) -> bool:
     """Return whether ``a`` holds 128-bit elements; refuse any dtype but ``uint64`` and ``U128``."""
     if a.dtype is U64 or a.dtype == U64:

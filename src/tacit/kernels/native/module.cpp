@@ -375,37 +375,49 @@ template <class T> size_t packed_bytes(unsigned f, unsigned k, size_t n) {
     return (n * f + 7) / 8;
 }
 
-template <class T> const u8 *packed_masks(const MaybeIn &masks, unsigned bits, size_t n) {
-    if (bits > 8 * sizeof(T) || (n * bits && !masks.size()) || (masks.size() && !bits))
+template <class T>
+Masks masks_of(const MaybeIn &plus, const MaybeIn &minus, const MaybeIn &moved, unsigned bits, bool less, unsigned k, size_t n) {
+    if (bits > 8 * sizeof(T) || (bits && n && !moved.size()) || (moved.size() && !bits))
         throw std::invalid_argument("no such masks");
-    return masks.at<u8>((n * bits + 7) / 8);
+    const size_t bytes = row_bytes<T>(k, n);
+    return {plus.at<u8>(bytes), minus.at<u8>(bytes), moved.at<u8>((n * bits + 7) / 8), bits, less};
+}
+
+template <class T>
+Cut<T> cut_of(const Out &out, const MaybeIn &t, u64 add, u64 constant, unsigned shift, unsigned bits, size_t n) {
+    if (!bits) return {};
+    if (shift >= 8 * sizeof(T)) throw std::invalid_argument("no such shift");
+    return {out.at<u8>(row_bytes<T>(bits, n)), t.at<T>(n), add, constant, shift, bits};
 }
 
 template <class T> void bind_rep3(nb::module_ &m, const std::string &suffix) {
     const auto def = [&](const char *name, auto f) { m.def((name + suffix).c_str(), f); };
-    def("rep3_products", [](H out, H x0, H x1, H y0, H y1, H plus, H minus, H packed, unsigned bits, bool less, size_t rows,
-                            unsigned k) {
+    def("rep3_products", [](H out, H x0, H x1, H y0, H y1, H plus, H minus, H moved, unsigned bits, bool less, H t, u64 add,
+                            u64 constant, unsigned shift, unsigned to, size_t rows, unsigned k) {
         const Out o(out);
         const In a0(x0), a1(x1), b0(y0), b1(y1);
-        const MaybeIn p(plus), q(minus), e(packed);
-        const size_t n = o.size() / sizeof(T), all = n * rows;
+        const MaybeIn p(plus), q(minus), e(moved), d(t);
         if (!rows) throw std::invalid_argument("no rows to add");
-        const u8 *const pe = packed_masks<T>(e, bits, n);
-        T *const to = o.at<T>(n);
-        const T *const p0 = a0.at<T>(all), *const p1 = a1.at<T>(all), *const q0 = b0.at<T>(all),
-                       *const q1 = b1.at<T>(all), *const r = p.at<T>(n), *const s = q.at<T>(n);
-        const Unlocked free(o.size() * rows);
-        ring<T>().rep3_products(to, p0, p1, q0, q1, r, s, pe, bits, less, rows, k, n);
+        const size_t all = a0.size() / sizeof(T), n = all / rows;
+        const Masks masks = masks_of<T>(p, q, e, bits, less, k, n);
+        const Cut<T> cut = cut_of<T>(o, d, add, constant, shift, to, n);
+        T *const words = to ? nullptr : o.at<T>(n);
+        const T *const p0 = a0.at<T>(rows * n), *const p1 = a1.at<T>(all), *const q0 = b0.at<T>(all),
+                       *const q1 = b1.at<T>(all);
+        const Unlocked free(a0.size());
+        ring<T>().rep3_products(words, p0, p1, q0, q1, masks, cut, rows, k, n);
     });
-    def("add_masks", [](H into, H plus, H minus, H packed, unsigned bits, bool less, unsigned k) {
-        const Out o(into);
-        const MaybeIn p(plus), q(minus), e(packed);
-        const size_t n = o.size() / sizeof(T);
-        const u8 *const pe = packed_masks<T>(e, bits, n);
-        T *const to = o.at<T>(n);
-        const T *const r = p.at<T>(n), *const s = q.at<T>(n);
-        const Unlocked free(o.size());
-        ring<T>().add_masks(to, r, s, pe, bits, less, k, n);
+    // Where nothing is cut, into `into`, and `out` is empty.
+    def("add_masks", [](H into, H out, H plus, H minus, H moved, unsigned bits, bool less, H t, u64 add, u64 constant,
+                        unsigned shift, unsigned to, unsigned k) {
+        const Out i(into), o(out);
+        const MaybeIn p(plus), q(minus), e(moved), d(t);
+        const size_t n = i.size() / sizeof(T);
+        const Masks masks = masks_of<T>(p, q, e, bits, less, k, n);
+        const Cut<T> cut = cut_of<T>(o, d, add, constant, shift, to, n);
+        T *const words = i.at<T>(n);
+        const Unlocked free(i.size());
+        ring<T>().add_masks(words, masks, cut, k, n);
     });
     def("trunc_first", [](H c1, H message, H out0, H out1, H x, H y, H z, H c0, H s0, H t02, H t01,
                           unsigned round_up, unsigned f, unsigned k) {

@@ -33,37 +33,48 @@ template <class F> void over_runs(size_t n, F body) {
     });
 }
 
-// s gains the masks of `count` elements from `at` on; plus, minus and packed may be null.
+// `count` words s from `at` on gain their masks; then they are written to `words`, or cut.
 template <class T>
-inline void mask_run(T *s, const T *plus, const T *minus, const u8 *packed, unsigned bits, bool less, size_t at,
-                     size_t count) {
-    if (plus)
-        for (size_t i = 0; i < count; ++i) s[i] = s[i] + plus[at + i];
-    if (minus)
-        for (size_t i = 0; i < count; ++i) s[i] = s[i] - minus[at + i];
-    if (!packed) return;
+inline void finish_run(T *s, T *words, const Masks &masks, const Cut<T> &cut, unsigned k, size_t at, size_t count) {
+    const T mask = ones<T>(k);
     T r[RUN];
-    unpack_run(r, packed + at / 8 * bits, bits, count);
-    if (less)
-        for (size_t i = 0; i < count; ++i) s[i] = s[i] - r[i];
-    else
+    if (masks.plus) {
+        unpack_run(r, masks.plus + at / 8 * k, k, count);
         for (size_t i = 0; i < count; ++i) s[i] = s[i] + r[i];
+    }
+    if (masks.minus) {
+        unpack_run(r, masks.minus + at / 8 * k, k, count);
+        for (size_t i = 0; i < count; ++i) s[i] = s[i] - r[i];
+    }
+    if (masks.moved) {
+        unpack_run(r, masks.moved + at / 8 * masks.bits, masks.bits, count);
+        if (masks.less)
+            for (size_t i = 0; i < count; ++i) s[i] = s[i] - r[i];
+        else
+            for (size_t i = 0; i < count; ++i) s[i] = s[i] + r[i];
+    }
+    if (!cut.out) {
+        for (size_t i = 0; i < count; ++i) words[at + i] = s[i] & mask;
+        return;
+    }
+    const T add = lift<T>(cut.add), constant = lift<T>(cut.constant);
+    for (size_t i = 0; i < count; ++i) s[i] = (((s[i] + add) & mask) >> cut.shift) + constant;
+    if (cut.t)
+        for (size_t i = 0; i < count; ++i) s[i] = s[i] - cut.t[at + i];
+    pack_run(cut.out + at / 8 * cut.bits, s, cut.bits, count);
 }
 
-template <class T>
-void add_masks(T *__restrict into, const T *plus, const T *minus, const u8 *packed, unsigned bits, bool less, unsigned k,
-               size_t n) {
-    const T mask = ones<T>(k);
+template <class T> void add_masks(T *into, const Masks &masks, const Cut<T> &cut, unsigned k, size_t n) {
     over_runs(n, [=](size_t at, size_t count) {
-        mask_run(into + at, plus, minus, packed, bits, less, at, count);
-        for (size_t i = 0; i < count; ++i) into[at + i] = into[at + i] & mask;
+        T s[RUN];
+        memcpy(s, into + at, count * sizeof(T));
+        finish_run(s, into, masks, cut, k, at, count);
     });
 }
 
 template <class T>
-void rep3_products(T *__restrict out, const T *x0, const T *x1, const T *y0, const T *y1, const T *plus, const T *minus,
-                   const u8 *packed, unsigned bits, bool less, size_t rows, unsigned k, size_t n) {
-    const T mask = ones<T>(k);
+void rep3_products(T *__restrict out, const T *x0, const T *x1, const T *y0, const T *y1, const Masks &masks,
+                   const Cut<T> &cut, size_t rows, unsigned k, size_t n) {
     over_runs(n, [=](size_t at, size_t count) {
         T s[RUN];
         for (size_t i = 0; i < count; ++i) s[i] = x0[at + i] * (y0[at + i] + y1[at + i]) + x1[at + i] * y0[at + i];
@@ -72,8 +83,7 @@ void rep3_products(T *__restrict out, const T *x0, const T *x1, const T *y0, con
             for (size_t i = 0; i < count; ++i)
                 s[i] = s[i] + (x0[row + i] * (y0[row + i] + y1[row + i]) + x1[row + i] * y0[row + i]);
         }
-        mask_run(s, plus, minus, packed, bits, less, at, count);
-        for (size_t i = 0; i < count; ++i) out[at + i] = s[i] & mask;
+        finish_run(s, out, masks, cut, k, at, count);
     });
 }
 

@@ -44,6 +44,22 @@ template <class T> struct Prepared {
                  size_t k, size_t n, bool turned);
 };
 
+// Packed masks of words mod 2^k: `plus` and `minus` of k bits, and `moved` of `bits`, taken away if `less`; each may be null.
+struct Masks {
+    const u8 *plus, *minus, *moved;
+    unsigned bits;
+    bool less;
+};
+
+// What becomes of masked words s, packed to `bits` each: (s + add mod 2^k >> shift) + constant - t, where t may be null.
+// Without `out` the words stay as they are.
+template <class T> struct Cut {
+    u8 *out;
+    const T *t;
+    u64 add, constant;
+    unsigned shift, bits;
+};
+
 // The kernels on elements of type T. n counts elements; out never overlaps an input.
 template <class T> struct Ring {
     void (*add)(T *out, const T *a, const T *b, size_t n);
@@ -59,11 +75,10 @@ template <class T> struct Ring {
     void (*from_planes)(T *out, const u64 *planes, size_t bits, size_t length, size_t n);
     void (*pack_words)(u8 *out, const T *words, size_t bits, size_t n);
     void (*unpack_words)(T *out, const u8 *buf, size_t bits, size_t n);
-    // Steps of replicated sharing in Z/2^k (rep3.h); x, y have `rows` rows of n, and plus, minus, packed, z may be null.
-    void (*rep3_products)(T *out, const T *x0, const T *x1, const T *y0, const T *y1, const T *plus, const T *minus,
-                          const u8 *packed, unsigned bits, bool less, size_t rows, unsigned k, size_t n);
-    void (*add_masks)(T *into, const T *plus, const T *minus, const u8 *packed, unsigned bits, bool less, unsigned k,
-                      size_t n);
+    // Steps of replicated sharing in Z/2^k (rep3.h); x, y have `rows` rows of n, and z may be null.
+    void (*rep3_products)(T *out, const T *x0, const T *x1, const T *y0, const T *y1, const Masks &masks,
+                          const Cut<T> &cut, size_t rows, unsigned k, size_t n);
+    void (*add_masks)(T *into, const Masks &masks, const Cut<T> &cut, unsigned k, size_t n);
     void (*trunc_first)(T *c1, u8 *message, T *out0, T *out1, const T *x, const T *y, const T *z, const T *c0,
                         const u8 *s0, const u8 *t02, const u8 *t01, unsigned round_up, unsigned f, unsigned k, size_t n);
     void (*trunc_second)(u8 *message, const u8 *s, const T *b, const u8 *t, unsigned f, unsigned k, size_t n);

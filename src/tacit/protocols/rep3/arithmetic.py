@@ -8,6 +8,7 @@ section 2.2 (the ring variant), with correlated randomness as in section 2.2's c
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,9 +18,9 @@ from tacit import kernels
 from tacit.algebra.ring import Ring
 from tacit.core.share import Gathered, Matrix, Planes, Share, laid_out
 from tacit.errors import RangeError
-from tacit.kernels import Packed
+from tacit.kernels import Cut, Masks
 from tacit.protocols.rep3 import twoparty
-from tacit.protocols.rep3.lift import Lift, Mask, Product, product_into
+from tacit.protocols.rep3.lift import Lift, Product, product_into
 from tacit.protocols.rep3.turns import Running, Steps, alike, alone, ends_at_once, leave, rows_at_once
 
 if TYPE_CHECKING:
@@ -28,24 +29,24 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 
-def zero_share(p: Rep3, shape: tuple[int, ...], label: str) -> tuple[Array, Array]:
-    """Return F(k_i) and F(k_{i−1}): their differences at the three parties sum to zero (section 2.2)."""
-    return p.common(+1, label).ring(p.ring, shape), p.common(-1, label).ring(p.ring, shape)
+def zero_share(p: Rep3, n: int, label: str) -> Masks:
+    """Return F(k_i) and F(k_{i−1}), packed: their differences at the three parties sum to zero (section 2.2)."""
+    k, ring = p.ring.width, p.ring
+    return Masks(p.common(+1, label).packed(k, n, ring), p.common(-1, label).packed(k, n, ring))
 
 
 def mul(p: Rep3, x: Share, y: Share) -> Share:
     """F_mul: 1. local product plus zero share; 2. send z_i to P_{i−1}; 3. receive z_{i+1}."""
     (x0, x1), (y0, y1) = x.parts, y.parts
-    own, previous = zero_share(p, x.shape, "rep3/mul")
-    z = kernels.rep3_products(x0, x1, y0, y1, own, previous, p.ring.width)  # 1
+    z = kernels.rep3_products(x0, x1, y0, y1, zero_share(p, x.size, "rep3/mul"), p.ring.width)  # 1
     return _reshare(p, z, "rep3.mul")  # 2, 3
 
 
 def matmul(p: Rep3, x: Matrix, y: Matrix) -> Share:
     """F_matmul: as F_mul; the messages have the size of the result, whatever the inner dimension."""
     z = local_matmul(p, x, y)
-    own, previous = zero_share(p, z.shape, "rep3/matmul")
-    return _reshare(p, p.ring.add(z, p.ring.sub(own, previous)), "rep3.matmul")
+    masked = kernels.add_masks(z.reshape(-1), zero_share(p, z.size, "rep3/matmul"), p.ring.width)
+    return _reshare(p, masked.reshape(z.shape), "rep3.matmul")
 
 
 def local_matmul(p: Rep3, x: Matrix, y: Matrix) -> Array:
@@ -94,9 +95,9 @@ def _elements(p: Rep3, x: Share, y: Share) -> Product:
     width = p.ring.width
     flat = [np.ascontiguousarray(part).reshape(-1) for part in (*x.parts, *y.parts)]
 
-    def product(q: Rep3, low: int, high: int, plus: Mask, minus: Mask, packed: Packed | None) -> Array:
+    def product(q: Rep3, low: int, high: int, masks: Masks, cut: Cut | None = None) -> Array:
         x0, x1, y0, y1 = flat if high - low == x.size else [part[low:high] for part in flat]
-        return kernels.rep3_products(x0, x1, y0, y1, plus, minus, width, packed=packed)
+        return kernels.rep3_products(x0, x1, y0, y1, masks, width, cut=cut)
 
     return product
 
@@ -127,9 +128,9 @@ def _entries(p: Rep3, z: Array, ready: Callable[[int, int], None]) -> Product:
     """
     flat, width = z.reshape(-1), p.ring.width
 
-    def product(q: Rep3, low: int, high: int, plus: Mask, minus: Mask, packed: Packed | None) -> Array:
+    def product(q: Rep3, low: int, high: int, masks: Masks, cut: Cut | None = None) -> Array:
         ready(low, high)
-        return kernels.add_masks(flat[low:high], plus, minus, width, packed)
+        return kernels.add_masks(flat[low:high], masks, width, cut)
 
     return product
 
@@ -168,10 +169,13 @@ def _nothing(low: int, high: int) -> None:
 def dot(p: Rep3, x: Share, y: Share) -> Share:
     """F_mul and the sum over the first axis: the local products add up before they are reshared."""
     (x0, x1), (y0, y1) = x.parts, y.parts
-    own, previous = zero_share(p, x.shape[1:], "rep3/dot")
+    shape, k = x.shape[1:], p.ring.width
+    masks = zero_share(p, prod(shape), "rep3/dot")
     if not x.shape[0]:
-        return _reshare(p, p.ring.sub(own, previous), "rep3.dot")
-    z = kernels.rep3_products(x0, x1, y0, y1, own, previous, p.ring.width, summed=True)
+        return _reshare(
+            p, kernels.add_masks(p.ring.zeros((prod(shape),)), masks, k).reshape(shape), "rep3.dot"
+        )
+    z = kernels.rep3_products(x0, x1, y0, y1, masks, k, summed=True)
     return _reshare(p, z, "rep3.dot")
 
 

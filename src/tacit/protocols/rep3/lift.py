@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ import numpy.typing as npt
 from tacit.algebra.ring import Ring
 from tacit.core.factors import lifted_bits
 from tacit.core.share import Share
-from tacit.kernels import Packed, rows
+from tacit.kernels import Cut, Masks, Packed, rows
 from tacit.kernels.waves import lift_bit, lift_part, lift_product
 from tacit.protocols.rep3.turns import Steps, leave_or_run
 
@@ -50,6 +50,13 @@ class Lift(NamedTuple):
         """Return a party's part where the wrap does not count, nor any bit above that."""
         add, after = (np.uint64(c if lead else 0) for c in self.constants())
         return ring.reduce((m + add >> np.uint64(self.shift)) + after)
+
+    def end(self, ring: Ring, t: Array, lead: bool) -> Cut | None:
+        """Return what makes what a party exchanges of its product, less t: where the wrap does not count, else None."""
+        if self.bits(ring):
+            return None
+        add, after = self.constants() if lead else (0, 0)
+        return Cut(ring.width, t, add, after, self.shift)
 
     def message(self, ring: Ring, n: int) -> int:
         """Return the bytes of P0's message."""
@@ -197,9 +204,11 @@ def added(q: Rep3, offset: int, label: str, mine: Array, last: Array) -> Steps[N
     rows.placed(mine, theirs, None, rows.ADD, ring.width, last.size, ring.wide, last)
 
 
-Mask = Array | None
-Product = Callable[["Rep3", int, int, Mask, Mask, Packed | None], Array]
-"""(party, start, stop, plus, minus, packed) → this party's part of the product's elements, masked by these."""
+class Product(Protocol):
+    """A party's part of a product's elements."""
+
+    def __call__(self, q: Rep3, low: int, high: int, masks: Masks, cut: Cut | None = None) -> Array:
+        """Return elements from `low` to `high`, masked: flat, or what `cut` makes of them, packed."""
 
 
 def product_into(p: Rep3, product: Product, shape: tuple[int, ...], how: Lift) -> Share:
@@ -218,18 +227,26 @@ def _product(q: Rep3, product: Product, low: int, high: int, how: Lift, into: In
     stream = how.label.replace(".", "/", 1)
     if party.index == 0:
         with2, with1 = q.common(+2, stream), q.common(+1, stream)
-        masked = product(q, low, high, None, with2.ring(narrow, (n,)), None)
-        return first(q, how, with1, with2, into, narrow.pack(masked))
+        masks = Masks(None, with2.packed(how.width, n, narrow))
+        return first(q, how, with1, with2, into, product(q, low, high, masks, Cut(how.width)))
     if party.index == 1:
         size = narrow.wire_bytes(n)
-        r, drawn = _moved(q, +1, narrow, n, how, True), Second.draw(q, how, q.common(-1, stream), into)
+        r, second = _moved(q, +1, narrow, n, how, True), Second.draw(q, how, q.common(-1, stream), into)
         (buf,) = yield ((party.peer(-1), how.label, size + how.message(ring, n)),)
-        m1 = product(q, low, high, narrow.unpack(buf[:size], (n,)), None, r)
-        return (yield from drawn.run(q, m1, buf[size:], how))
+        masks, end = Masks(buf[:size], None, r), how.end(ring, into[0], True)
+        if end is None:
+            return (yield from second.run(q, product(q, low, high, masks), buf[size:], how))
+        yield from added(q, +1, how.label + "-part", product(q, low, high, masks, end), into[1])
+        return Share(into)
     with0 = q.common(+1, stream)
-    mask, r = with0.ring(narrow, (n,)), _moved(q, -1, narrow, n, how, False)
-    m2 = product(q, low, high, mask, None, r)
-    return (yield from Third.draw(q, n, how, with0, into).run(q, m2, how))
+    masks = Masks(with0.packed(how.width, n, narrow), None, _moved(q, -1, narrow, n, how, False))
+    third, end = Third.draw(q, n, how, with0, into), how.end(ring, into[1], False)
+    if end is None:
+        return (yield from third.run(q, product(q, low, high, masks), how))
+    mine = product(q, low, high, masks, end)
+    yield ()
+    yield from added(q, -1, how.label + "-part", mine, into[0])
+    return Share(into)
 
 
 def _moved(q: Rep3, offset: int, narrow: Ring, n: int, how: Lift, less: bool) -> Packed | None:

@@ -20,6 +20,7 @@ from tacit import kernels
 from tacit.algebra.ring import Ring
 from tacit.core.share import Planes, Share
 from tacit.errors import RangeError
+from tacit.kernels import Cut, Masks
 from tacit.protocols.rep3.lift import Into, Lift, Product, added, in_place, product_into, room
 from tacit.protocols.rep3.turns import Running, Steps, alone, joined, leave, run
 
@@ -95,16 +96,15 @@ def product_trunc(p: Rep3, product: Product, shape: tuple[int, ...], f: int) -> 
 def _product_trunc(q: Rep3, product: Product, low: int, high: int, f: int, into: Into) -> Steps[Share]:
     party, ring, n = q.party, q.ring, high - low
     if party.index == 0:
-        z = product(q, low, high, None, None, None)
+        z = product(q, low, high, Masks())
         size = ring.wire_bytes(n)
         m1, m2 = yield (party.peer(1), "rep3.product", size), (party.peer(2), "rep3.product", size)
         held = (ring.unpack(m1, (n,)), ring.unpack(m2, (n,)), z)
         return (yield from _trunc(q, held, n, f, 1, late=True, into=into))
     common = q.common(+1 if party.index == 1 else -1, "rep3/product")
-    r, rho = common.ring(ring, (n,)), common.ring(ring, (n,))
-    plus, minus = (rho, r) if party.index == 1 else (None, rho)
-    masked = product(q, low, high, plus, minus, None)
-    party.send(party.compute[0], "rep3.product", ring.pack(masked))
+    r, rho = common.ring(ring, (n,)), common.packed(ring.width, n, ring)
+    masks, less = (Masks(rho), r) if party.index == 1 else (Masks(None, rho), None)
+    party.send(party.compute[0], "rep3.product", product(q, low, high, masks, Cut(ring.width, less)))
     party.flush()  # P0 waits for this; what follows goes to another party
     return (yield from _trunc(q, (r, r, None), n, f, 1, late=True, into=into))
 
@@ -181,20 +181,23 @@ def product_early(p: Rep3, product: Product, shape: tuple[int, ...]) -> Share:
 
 def _product_early(q: Rep3, product: Product, into: Into) -> Steps[Share]:
     party, ring, n = q.party, q.ring, into[0].size
+    k = ring.width
     if party.index == 0:
-        rho = q.common(+2, "rep3/mul-early").ring(ring, (n,))
-        masked = product(q, 0, n, None, rho, None)
-        party.send(party.peer(1), "rep3.mul-early", ring.pack(masked))  # 1
+        rho = q.common(+2, "rep3/mul-early").packed(k, n, ring)
+        party.send(party.peer(1), "rep3.mul-early", product(q, 0, n, Masks(None, rho), Cut(k)))  # 1
         return _drawn(q, into, "rep3/mul-early")
     if party.index == 1:
         t = q.common(-1, "rep3/mul-early").fill(ring, into[0])
         (got,) = yield ((party.peer(-1), "rep3.mul-early", ring.wire_bytes(n)),)
-        mine = product(q, 0, n, ring.unpack(got, (n,)), t, None)
-        return (yield from _reshared(q, mine, into, "rep3.mul-early-exchange"))
+        mine = product(q, 0, n, Masks(got), Cut(k, t))
+        yield from added(q, +1, "rep3.mul-early-exchange", mine, into[1])  # 2
+        return Share(into)
     with0 = q.common(+1, "rep3/mul-early")
-    rho, t = with0.ring(ring, (n,)), with0.fill(ring, into[1])
-    mine = product(q, 0, n, rho, t, None)
-    return (yield from _exchanged(q, mine, into, "rep3.mul-early-exchange"))
+    rho, t = with0.packed(k, n, ring), with0.fill(ring, into[1])
+    mine = product(q, 0, n, Masks(rho), Cut(k, t))
+    yield ()
+    yield from added(q, -1, "rep3.mul-early-exchange", mine, into[0])  # 2
+    return Share(into)
 
 
 # -- bits to ring elements -----------------------------------------------------------------------------------
