@@ -175,15 +175,10 @@ class Ring:
         return self._batched(lambda x, y: kernels.matmul(x, y), a, b)
 
     def gathered_matmul(
-        self,
-        x: tuple[Array, ...],
-        x_at: kernels.Places,
-        y: tuple[Array, ...],
-        y_at: kernels.Places,
-        role: int = 0,
+        self, x: tuple[Array, ...], x_at: kernels.Places, y: tuple[Array, ...], y_at: kernels.Places
     ) -> Array:
-        """Return a role's part of a product of matrices that lie anywhere in flat parts; a single one has two axes."""
-        out = self.reduce(kernels.gathered_matmul(x, x_at, y, y_at, role))
+        """Return a product of matrices that lie anywhere in flat arrays; a single one has two axes."""
+        out = self.reduce(kernels.gathered_matmul(x, x_at, y, y_at))
         return out[0] if len(out) == 1 else out
 
     def _batched(self, fn: Any, a: Array, b: Array) -> Array:

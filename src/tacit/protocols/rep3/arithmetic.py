@@ -50,22 +50,23 @@ def matmul(p: Rep3, x: Matrix, y: Matrix) -> Share:
 
 
 def local_matmul(p: Rep3, x: Matrix, y: Matrix) -> Array:
-    """Return this party's additive part of x @ y (`kernels.rep3_matmul`).
+    """Return this party's additive part of x @ y (`kernels.rep3_matmul`), not reduced: what masks it does that.
 
     Of the nine products of components, P0 needs one matrix product for the four that it can compute, P1 and P2 two.
     """
-    ring, role = p.ring, p.party.index
+    role = p.party.index
     if isinstance(x, Gathered) and isinstance(y, Gathered):
-        return ring.gathered_matmul(x.flat.parts, x.at, y.flat.parts, y.at, role)
+        out = kernels.gathered_matmul(x.flat.parts, x.at, y.flat.parts, y.at, role)
+        return out[0] if len(out) == 1 else out
     x, y = laid_out(x), laid_out(y)
     if len(x.shape) == len(y.shape) == 2:
-        return ring.reduce(kernels.rep3_matmul(role, *x.parts, *y.parts))
+        return kernels.rep3_matmul(role, *x.parts, *y.parts)
     batch = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
     flat = [
         np.broadcast_to(part, batch + part.shape[-2:]).reshape(-1, *part.shape[-2:])
         for part in (*x.parts, *y.parts)
     ]
-    out = ring.reduce(kernels.rep3_matmul(role, *flat))
+    out = kernels.rep3_matmul(role, *flat)
     return out.reshape(*batch, *out.shape[-2:])
 
 
@@ -143,11 +144,11 @@ def _in_rows(p: Rep3, x: Matrix, y: Matrix) -> tuple[Array, Callable[[int, int],
     """
     if not (isinstance(x, Share) and isinstance(y, Share) and len(x.shape) == len(y.shape) == 2):
         return local_matmul(p, x, y), _nothing
-    ring, (m, k), n = p.ring, x.shape, y.shape[1]
+    (m, k), n = x.shape, y.shape[1]
     rows = rows_at_once(m, k, n, p.party.network)
     if not rows:
         return local_matmul(p, x, y), _nothing
-    z, missing = np.empty((m, n), ring.dtype), [True] * -(-m // rows)
+    z, missing = np.empty((m, n), p.ring.dtype), [True] * -(-m // rows)
     compute = kernels.rep3_matmul_rows(*x.parts, *y.parts)
 
     def ready(low: int, high: int) -> None:
@@ -155,8 +156,6 @@ def _in_rows(p: Rep3, x: Matrix, y: Matrix) -> tuple[Array, Callable[[int, int],
             if missing[i]:
                 some = z[i * rows : (i + 1) * rows]
                 compute(i * rows, some, (p.party.index - i) % 3)
-                if ring.width not in (64, 128):
-                    some[...] = ring.reduce(some)
                 missing[i] = False
 
     return z, ready
