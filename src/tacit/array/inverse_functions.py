@@ -6,15 +6,16 @@ Errors are absolute, in units of the last place; tests/unit/test_inverse_functio
 from __future__ import annotations
 
 import math
-from functools import cache
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
 from tacit.array import functions as xp
-from tacit.array.elementary import _series
+from tacit.array.elementary import _series, scaled_erfc, sinc_of_square
 from tacit.array.secret import SecretArray
 from tacit.errors import RangeError
+from tacit.gadgets import smooth
 
 __all__ = [
     "acos",
@@ -61,9 +62,8 @@ def _inside(x: SecretArray, name: str, lo: float, hi: float, open_ends: bool = F
 # -- inverse trigonometric ------------------------------------------------------------------------------------
 
 
-def _asin_series(z: Any) -> Any:
-    r = np.sqrt(np.maximum(z, 0))
-    return np.where(z < 1e-8, 1 + z / 6, np.arcsin(r) / np.where(r == 0, 1, r))
+def _asin_series(z: Decimal) -> Decimal:
+    return smooth.atan((z / (1 - z)).sqrt()) / z.sqrt()
 
 
 def _small_asin(w: SecretArray) -> SecretArray:
@@ -129,29 +129,22 @@ def atanh(x: SecretArray) -> SecretArray:
 # -- the error function's inverse -----------------------------------------------------------------------------
 
 
-@cache
-def _erfinv(log_gap: float) -> float:
-    """Return erfinv(x)/x for 1 − x² = e^(−log_gap)."""
-    rest = math.exp(-log_gap)
-    x = math.sqrt(-math.expm1(-log_gap))
-    if x < 1e-4:
-        return math.sqrt(math.pi) / 2 * (1 + math.pi * x * x / 12)
-    tail, low, high = rest / (1 + x), 0.0, 10.0
-    for _ in range(70):
-        middle = (low + high) / 2
-        # Each of the two loses its digits where the other keeps them.
-        below = math.erf(middle) < x if x < 0.5 else math.erfc(middle) > tail
-        low, high = (middle, high) if below else (low, middle)
-    y = (low + high) / 2
+def _by_gap(gap: Decimal) -> Decimal:
+    """Return erfinv(x)/x for 1 − x² = e^(−gap): Newton's iteration for the logarithm of erfc."""
+    rest = (-gap).exp()
+    x = (1 - rest).sqrt()
+    goal, y = (rest / (1 + x)).ln(), gap.sqrt()
+    for _ in range(50):
+        scaled = scaled_erfc(y)
+        step = (scaled.ln() - y * y - goal) * scaled * smooth.PI.sqrt() / 2
+        y += step
+        if abs(step) < Decimal("1e-10"):  # the next one would be its square
+            break
     return y / x
 
 
-def _by_gap(w: Any) -> Any:
-    return np.vectorize(_erfinv, otypes=[float])(np.maximum(w, 0))
-
-
-def _by_root(v: Any) -> Any:
-    return _by_gap(np.square(v))
+def _by_root(v: Decimal) -> Decimal:
+    return _by_gap(v * v)
 
 
 def erfinv(x: SecretArray) -> SecretArray:
@@ -205,16 +198,11 @@ def logaddexp(x: Any, y: Any) -> SecretArray:
     return xp.add(xp.maximum(x, y), xp.log(xp.add(gap, 1.0)))
 
 
-def _sine_series(z: Any) -> Any:
-    r = np.sqrt(np.maximum(z, 0))
-    return np.where(z < 1e-8, 1 - z / 6, np.sin(r) / np.where(r == 0, 1, r))
-
-
 def sin_over(x: SecretArray) -> SecretArray:
     """Sin(x)/x, which is 1 at 0; 6 units."""
     x = _fixed(x)
     a = xp.abs(x)
-    near = _series(_sine_series, xp.square(xp.minimum(a, 2.0)), 0.0, 4.0)
+    near = _series(sinc_of_square, xp.square(xp.minimum(a, 2.0)), 0.0, 4.0)
     if a.aval.hi <= 2:
         return near
     far = xp.maximum(a, 1.5)

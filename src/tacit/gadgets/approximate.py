@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-
-import numpy as np
+from decimal import Decimal
 
 from tacit.core.protocol import Protocol
 from tacit.core.share import Share
@@ -109,8 +108,8 @@ def _reciprocal_mantissa(p: Protocol, y: Share, m: int, s: int, least: int) -> t
     return c, r
 
 
-def _reciprocal(v: np.ndarray) -> np.ndarray:
-    return 1.0 / v
+def _reciprocal(v: Decimal) -> Decimal:
+    return 1 / v
 
 
 # -- roots ------------------------------------------------------------------------------------------------
@@ -176,8 +175,8 @@ def _rsqrt_mantissa(
     return s, a, r, bits, m
 
 
-def _inverse_root(v: np.ndarray) -> np.ndarray:
-    return 1.0 / np.sqrt(v)
+def _inverse_root(v: Decimal) -> Decimal:
+    return 1 / v.sqrt()
 
 
 # -- logarithm --------------------------------------------------------------------------------------------
@@ -205,7 +204,7 @@ def log(p: Protocol, y: Share, f: int, m: int, least: int = 0) -> Share:
     bits = shift_bits(p, y, m)
     c = power_of_two(p, bits, _binary_weights(bits.shape[0]))
     a = _mantissa(p, y, c, m, s)
-    series = evaluate(p, centred(p, a, 0.5, 1.0, s), chebyshev_fit(np.log, 0.5, 1.0, 2.0 ** -(s + 1)), s)
+    series = evaluate(p, centred(p, a, 0.5, 1.0, s), chebyshev_fit(Decimal.ln, 0.5, 1.0, 2.0 ** -(s + 1)), s)
     for t in range(bits.shape[0]):
         step = p.mul_public(bits[t], ring.encode_floats(-LN2 * (1 << t), s))
         series = p.add(series, step)
@@ -242,6 +241,10 @@ def exp_plan(k: int, f: int, lo: float, hi: float) -> ExpPlan:
     return ExpPlan(base, int_bits, s, clamp)
 
 
+def _exp2(v: Decimal) -> Decimal:
+    return (v * Decimal(2).ln()).exp()
+
+
 def exp_error(k: int, f: int, lo: float, hi: float) -> tuple[float, float]:
     """Return (absolute, relative) parts of the bound on the error of exp."""
     # log2(e) is a float64: its error grows with the argument.
@@ -264,7 +267,7 @@ def exp(p: Protocol, x: Share, f: int, lo: float, hi: float) -> Share:
     u = w
     for b in range(plan.int_bits):
         u = p.sub(u, p.shl(bits[b], s + b))
-    mantissa = evaluate(p, centred(p, u, 0.0, 1.0, s), chebyshev_fit(np.exp2, 0.0, 1.0, 2.0 ** -(s + 1)), s)
+    mantissa = evaluate(p, centred(p, u, 0.0, 1.0, s), chebyshev_fit(_exp2, 0.0, 1.0, 2.0 ** -(s + 1)), s)
     scale = power_of_two(p, bits, _binary_weights(plan.int_bits))
     by = s - f - plan.base
     return p.mul_trunc(mantissa, scale, by) if by > 0 else p.shl(p.mul(mantissa, scale), -by)

@@ -2,32 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from decimal import Decimal, localcontext
 from functools import cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from numpy.polynomial import chebyshev
 
 from tacit.core.protocol import Protocol
 from tacit.core.share import Share, join
+from tacit.gadgets.waves import DIGITS, Real
+from tacit.kernels.waves import turn
+
+Array = npt.NDArray[Any]
+
+
+SAMPLES = 64
 
 
 @cache
-def chebyshev_fit(
-    fn: Callable[[np.ndarray], np.ndarray], lo: float, hi: float, tolerance: float
-) -> tuple[float, ...]:
+def chebyshev_fit(fn: Real, lo: float, hi: float, tolerance: float) -> tuple[float, ...]:
     """Return power-basis coefficients in u = (2x − lo − hi)/(hi − lo) with error below `tolerance` on [lo, hi].
 
-    Interpolates at Chebyshev nodes, raising the degree until the dense-grid error is small enough.
+    Interpolates at Chebyshev nodes, raising the degree until the dense-grid error is small enough. Every party computes
+    them for itself, so they are bit for bit alike on every machine, as in `waves.fit`: the function from decimals,
+    nodes from `turn`, sums by fsum; NumPy's own fit is BLAS and the C library, which differ by processor.
     """
-    grid = np.linspace(-1, 1, 4001)
-    exact = fn((grid * (hi - lo) + lo + hi) / 2)
+    half, middle = Decimal(hi - lo) / 2, Decimal(hi + lo) / 2
+    with localcontext(DIGITS):
+        known = _interpolated([float(fn(Decimal(float(u)) * half + middle)) for u in _cosines(SAMPLES)[1]])
+    grid: Any = np.linspace(-1, 1, 4001)
+    exact = chebyshev.chebval(grid, known)
     for degree in range(1, 40):
-        c: Any = chebyshev.chebinterpolate(lambda u: fn((u * (hi - lo) + lo + hi) / 2), degree)
+        c = _interpolated(chebyshev.chebval(_cosines(degree + 1)[1], known))
         if np.max(np.abs(chebyshev.chebval(grid, c) - exact)) < tolerance or degree == 39:
-            return tuple(chebyshev.cheb2poly(c))
+            return tuple(map(float, chebyshev.cheb2poly(c)))
     raise AssertionError("unreachable")
+
+
+@cache
+def _cosines(n: int) -> Array:
+    """Return T_j at the n roots of T_n, which are row 1: cos(π·j·(2k + 1)/(2n))."""
+    angles = [[(j * (2 * k + 1) << 62) // n % 2**64 for k in range(n)] for j in range(n)]
+    return turn(np.array(angles, np.uint64))[0]
+
+
+def _interpolated(values: Any) -> Array:
+    """Return the Chebyshev coefficients of the polynomial through the values at the roots of T_n."""
+    n = len(values)
+    sums = [math.fsum((row * np.asarray(values)).tolist()) for row in _cosines(n)]
+    return np.array([sums[0] / n] + [2 * c / n for c in sums[1:]])
 
 
 def centred(p: Protocol, x: Share, lo: float, hi: float, s: int) -> Share:

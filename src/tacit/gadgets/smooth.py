@@ -55,7 +55,8 @@ def _erf(v: Decimal) -> Decimal:
     return 2 * total / PI.sqrt()
 
 
-def _atan(v: Decimal) -> Decimal:
+def atan(v: Decimal) -> Decimal:
+    """Return the arc tangent of v ≥ 0."""
     halvings = 0
     while v > Decimal("0.05"):  # atan v = 2 atan(v / (1 + √(1 + v²)))
         v, halvings = v / (1 + (1 + v * v).sqrt()), halvings + 1
@@ -80,7 +81,7 @@ ODD = {
     "sigmoid": Odd(_sigmoid, 0.5, lambda f: (f + 2) * LN2, 0.5),
     "tanh": Odd(_tanh, 1.0, lambda f: (f + 3) * LN2 / 2),
     "erf": Odd(_erf, 1.0, lambda f: math.sqrt((f + 2) * LN2)),
-    "atan": Odd(_atan, 1.6, lambda f: math.inf),
+    "atan": Odd(atan, 1.6, lambda f: math.inf),
 }
 NAMES = (*ODD, "sin", "cos")
 
