@@ -238,6 +238,17 @@ assert ok and os.waitpid(child, 0)[1] == 0
     assert done.returncode == 0, done.stderr
 
 
+def test_the_command_says_which_kernels_run() -> None:
+    """Installation without a compiler succeeds silently; this is where its user learns of it."""
+    code = "from tacit.cli.main import main; main(['--version'])"
+    done = run_python(code, TACIT_KERNELS="reference")
+    assert done.returncode == 0 and "without native kernels" in done.stdout
+    if HAS_NATIVE:
+        assert f"native kernels ({TARGETS[0]}" in run_python(code).stdout
+    absent = "import sys; sys.modules['tacit.kernels._native'] = None; "
+    assert "reinstall it with a C++ compiler" in run_python(absent + code).stderr
+
+
 # --- known answers ----------------------------------------------------------------------------------------
 
 

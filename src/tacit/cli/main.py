@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
 from tacit import __version__
 from tacit.errors import TacitError
@@ -28,13 +29,27 @@ VERBS = (
 _MODULES = {"session": ("party", "add_session"), "combine": ("split", "add_combine")}
 
 
+class _Version(argparse.Action):
+    """Print the version, and whether the native kernels were built: the package installs without them, too."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from tacit import kernels
+
+        info = kernels.info()
+        native = f"native kernels ({info['target']}, AES {info['aes']}, {info['threads']} threads)"
+        print(f"tacit {__version__}, {native if info['native'] else 'without native kernels'}")
+        if said := kernels.notice():
+            print(said, file=sys.stderr)
+        parser.exit()
+
+
 def build_parser(verbs: Sequence[str] = VERBS) -> argparse.ArgumentParser:
     """Return the parser with the given verbs."""
     parser = argparse.ArgumentParser(
         prog="tacit",
         description="Several organisations compute one answer from data that none of them shows.",
     )
-    parser.add_argument("--version", action="version", version=f"tacit {__version__}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and which kernels run")
     sub = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for verb in verbs:
         module, adder = _MODULES.get(verb, (verb, "add_parser"))
