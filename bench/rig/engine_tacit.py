@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from tacit.kernels import reuse_memory
 from tacit.net.identity import load_identity
 from tacit.net.roster import Party, Roster
 from tacit.net.sockets import listen_on
+from tacit.net.stream import TlsStream
 from tacit.net.tls import connect_mesh
 from tacit.node.measure import measure
 
@@ -106,6 +108,22 @@ def secret_inputs(runtime: Runtime, program: Program, arrays: dict[str, Array]) 
     return found
 
 
+class Looking:
+    """Counts the processor time in which readers of this process look for messages instead of sleeping."""
+
+    def __init__(self) -> None:
+        self.seconds, look = 0.0, TlsStream._look
+
+        def counted(stream: TlsStream, until_s: float) -> int | None:
+            began = time.thread_time()
+            try:
+                return look(stream, until_s)
+            finally:
+                self.seconds += time.thread_time() - began
+
+        TlsStream._look = counted  # type: ignore[method-assign]
+
+
 def open_results(runtime: Runtime, results: list[Value]) -> list[Array]:
     """Open the results to everybody."""
     return [np.asarray(a) for a in runtime.open_outputs(results, NAMES)]
@@ -136,6 +154,7 @@ class Tacit(Engine):
         party = handshake(mesh, NAMES, EAGER_JOB, roster.hash(), network=self.network)
         protocol = protocols.load("rep3", "compute")(party, Ring(FORMAT.width))
         self.mesh, self.runtime = mesh, Runtime(protocol, FORMAT, NAMES)
+        self.looking = Looking()
 
     def prepare(self, program: str, params: dict[str, Any], inputs: dict[str, dict[str, Any]]) -> None:
         """Trace, optimise, check ranges."""
@@ -192,6 +211,10 @@ class Tacit(Engine):
             "payload": snapshot.total.payload_sent,
             "drawn": drawn(self.runtime.p.party),
         }
+
+    def looked_s(self) -> float:
+        """Return the processor seconds of looking for messages so far."""
+        return self.looking.seconds
 
     def close(self) -> None:
         """Say goodbye."""

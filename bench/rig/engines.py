@@ -243,7 +243,7 @@ class Processes:
 
         Seconds are from the common start until the slowest party has finished: "seconds" the median of the later half
         of runs, "cold" of the first, which follows a pause in which other engines ran. Of the same later half is each
-        party's processor time, "cpus".
+        party's processor time, "cpus", and what of it was looking for messages, "looks".
         """
         self.call("meet", timeout_s)
         apart = max(LEAST_APART_S, APART * about_s)
@@ -258,13 +258,16 @@ class Processes:
         # A run that was still going on when the next was to start makes that one look long.
         later = range(len(times) // 2, len(times))
         warm = [i for i in later if i and ends[i - 1] <= starts[i]] or [0]
-        cpus = [statistics.median(a["cpus"][i] for i in warm) for a in answers]
+        cpus, looks = (
+            [statistics.median(a[what][i] for i in warm) for a in answers] for what in ("cpus", "looks")
+        )
         sent = [c["tcp"] - a["sent_before"] for a, c in zip(answers, counts, strict=True)]
         return {
             "seconds": statistics.median(times[i] for i in warm),
             "cold": times[0],
             "cpu": sum(cpus),
             "cpus": cpus,
+            "looks": looks,
             "wire": [n // len(starts) for n in sent],
             "peak": max(c["peak"] for c in counts),
             "rounds": max(a["meter"].get("rounds", np.nan) for a in answers),

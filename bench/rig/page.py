@@ -182,7 +182,14 @@ def floors(found: dict[str, Record], network: Network, measured: dict[str, float
     else:
         head += [f"{part} shared, s" for part in ("link", "products", "generator")]
         head += [f"floor {k}, s" for k in kinds] + [f"Tacit / floor {k}" for k in kinds]
-    head += ["µs a round", "processor µs a round", "rounds", "bytes of the busiest party", "as metered"]
+    head += [
+        "µs a round",
+        "processor µs a round",
+        "own µs a round",
+        "rounds",
+        "bytes of the busiest party",
+        "as metered",
+    ]
     rows = []
     for name, r in found.items():
         e = r["engines"].get("tacit", {})
@@ -199,7 +206,9 @@ def floors(found: dict[str, Record], network: Network, measured: dict[str, float
             row += [known(near[k].whole) for k in kinds] + [over(e, near[k].whole) for k in kinds]
         same = e["predicted_bytes"] == e["payload"] and e["predicted_rounds"] == e["rounds"]
         exact = "yes" if same else f"{e['rounds']:.0f} rounds, {size(max(e['payload']))} metered"
-        row += [per_round(s, e) for s in (e["seconds"], max(e.get("cpus", [0.0])))]
+        cpus = e.get("cpus", [0.0])
+        own = [cpu - look for cpu, look in zip(cpus, e["looks"], strict=True)] if "looks" in e else [0.0]
+        row += [per_round(s, e) for s in (e["seconds"], max(cpus), max(own))]
         rows.append([*row, f"{e['predicted_rounds']}", size(busiest), exact])
     return table(head, rows)
 
@@ -324,7 +333,7 @@ ROUNDS = (
     "µs a round is the time from start to end over the rounds: where three parties share the cores it contains waiting "
     "for the others. Processor µs a round is the processor time of the busiest party's process, all threads and the "
     "kernel on its behalf, TLS included, over the rounds: no waiting asleep is in it, but looking for messages is, at "
-    "most 250 µs a receive, in which others that have work run first."
+    "most 250 µs a receive, in which others that have work run first. Own µs a round is the same without that."
 )
 
 CORES = """

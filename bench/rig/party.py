@@ -71,6 +71,10 @@ class Engine:
         """Return the engine's own counters, if it has any: rounds, payload bytes, bytes drawn from generators."""
         return {}
 
+    def looked_s(self) -> float:
+        """Return the processor seconds so far in which the engine looked for messages without sleeping, if it knows."""
+        return 0.0
+
     def close(self) -> None:
         """Leave."""
 
@@ -127,22 +131,26 @@ def _until(at: float) -> None:
 def _run(engine: Engine, starts: list[float]) -> dict[str, Any]:
     """Run at each of these moments of the machine's monotonic clock; count the traffic of the first run.
 
-    A run's processor time is that of the whole process: every thread, and the kernel on its behalf.
+    A run's processor time is that of the whole process: every thread, and the kernel on its behalf;
+    what of it was looking for messages is told apart.
     """
     sent, counted = tcp_bytes(), engine.meter()
     ends: list[float] = []
     cpus: list[float] = []
+    looks: list[float] = []
     for at in starts:
         _until(at)
-        began = time.process_time()
+        began, looked = time.process_time(), engine.looked_s()
         engine.run()
         ends.append(time.monotonic())
         cpus.append(time.process_time() - began)
+        looks.append(engine.looked_s() - looked)
         if len(ends) == 1:
             after = engine.meter()
     return {
         "ends": ends,
         "cpus": cpus,
+        "looks": looks,
         "sent_before": sent,
         "meter": {k: after[k] - counted[k] for k in after},
     }

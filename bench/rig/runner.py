@@ -179,6 +179,7 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
         "cold": statistics.median(r["cold"] for r in runs),
         "cpu": statistics.median(r["cpu"] for r in runs),
         "cpus": [statistics.median(r["cpus"][i] for r in runs) for i in range(3)],
+        "looks": [statistics.median(r["looks"][i] for r in runs) for i in range(3)],
         "wire": [int(statistics.median(r["wire"][i] for r in runs)) for i in range(3)],
         "payload": payload if all(p is not None for p in payload) else None,
         "drawn": drawn if all(d is not None for d in drawn) else None,

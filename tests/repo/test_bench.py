@@ -332,11 +332,13 @@ MEASURED = {
 
 
 def test_a_round_has_elapsed_and_processor_time() -> None:
-    row = beside_the_floor({"cpus": [0.5, 1.0, 0.25]}, MEASURED)
+    row = beside_the_floor({"cpus": [0.5, 1.0, 0.25], "looks": [0.0, 0.75, 0.0]}, MEASURED)
     assert (row["µs a round"], row["processor µs a round"]) == ("500000", "250000")
-    assert beside_the_floor({}, MEASURED)["processor µs a round"] == "", (
-        "results from before have no such figure"
+    assert row["own µs a round"] == "125000", (
+        "the party that looked for messages longest is not the busiest without"
     )
+    for what in ("processor µs a round", "own µs a round"):
+        assert beside_the_floor({}, MEASURED)[what] == "", "results from before have no such figure"
 
 
 def test_the_floor_is_link_products_and_generator() -> None:
@@ -411,6 +413,7 @@ def test_summary_takes_medians() -> None:
             "seconds": s,
             "cpu": s,
             "cpus": [s, 2 * s, 4 - s],
+            "looks": [s / 2, 0.0, 0.0],
             "cold": s,
             "wire": [1, 2, 3],
             "peak": 10 * s,
@@ -423,6 +426,7 @@ def test_summary_takes_medians() -> None:
     found = runner.summary(runs)
     assert (found["seconds"], found["least"], found["most"], found["peak"]) == (2.0, 1.0, 3.0, 30.0)
     assert found["rounds"] is None and found["payload"] is None and found["cpus"] == [2.0, 4.0, 2.0]
+    assert found["looks"] == [1.0, 0.0, 0.0]
     assert found["drawn"] == [16, 32, 48]
 
 
@@ -526,6 +530,7 @@ def test_three_processes_behind_a_relay_and_an_error_of_one() -> None:
         found = engine.run(60)
         assert found["rounds"] == 2 and found["payload"] == [3000, 2000, 2000]
         assert all(0 < cpu < 60 for cpu in found["cpus"]) and found["cpu"] == sum(found["cpus"])
+        assert all(0 <= look <= cpu for look, cpu in zip(found["looks"], found["cpus"], strict=True))
         assert all(n > 0 and n % floor.BLOCK == 0 for n in found["drawn"])
         assert min(found["wire"]) >= 2000 and found["seconds"] >= 2 * NETWORKS["lan"].rtt_s / 2
         short = engine.run(60, found["cold"])  # several in succession, counted as one
