@@ -147,7 +147,7 @@ def test_tournaments(protocol: str, n: int, dealer: str, rows: int, width: int, 
     def body(p: Any) -> None:
         p.party.network = network
         x = testing.scatter(p, p.ring.zeros((rows, width)))
-        greatest(p, x, 20)
+        greatest(p, x, 20, -(1 << 19))
         greatest_place(p, x, 20)
         running(p, x, 20)
 

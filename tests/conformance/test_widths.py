@@ -446,7 +446,7 @@ def test_tournaments_of_unreduced_operands(rows: int, columns: int, extra: int, 
     def body(p: Any, soil: bool) -> list[Share]:
         p.party.network = network
         s = held(p, x, soil)
-        return [greatest(p, s, bits), running(p, s, bits), greatest_place(p, s, bits)]
+        return [greatest(p, s, bits, -(1 << (bits - 1))), running(p, s, bits), greatest_place(p, s, bits)]
 
     ring = Ring(bits + extra)
     for found in both(ring.width, body):

@@ -37,7 +37,7 @@ def assert_as_predicted(meters: Mapping[str, Snapshot], cost: Cost) -> None:
 def with_all_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let all values hold all bits of the format's ring, as in an eager session (decision 0077)."""
 
-    def whole(groups: Any, outputs: Any, avals: Any, how: Any, p: Any, fmt: Any, opened: bool) -> Widths:
+    def whole(groups: Any, outputs: Any, avals: Any, how: Any, p: Any, fmt: Any, *_: Any) -> Widths:
         return Widths([how.get(group[0].outs[0], USUAL) for group in groups], {})
 
     monkeypatch.setattr(widths, "widths", whole)

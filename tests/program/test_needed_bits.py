@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from tacit import testing
 from tacit.algebra.ring import Ring
 from tacit.array import functions as fn
 from tacit.array import order as od
+from tacit.array import widths
 from tacit.array.analyse import nowhere, predict
 from tacit.array.interpret import Trace, reveal
 from tacit.array.merge import optimise
@@ -28,6 +29,7 @@ from tacit.core.cost import CostModel
 from tacit.core.share import Share
 from tacit.core.timing import LOOPBACK, PRESETS, Network
 from tacit.errors import RangeError, UsageError
+from tacit.gadgets.tournament import ROOM
 from tacit.protocols import load
 from tacit.study import run_clear
 
@@ -172,6 +174,76 @@ def test_bits_above_the_needed_do_not_count() -> None:
 
     for got in testing.run("rep3", 64, body, seed=3).values():
         assert np.allclose(got, np.maximum((a - b) * 5 * (a + b), 1) - 3 * b, rtol=0, atol=200 * UNIT)
+
+
+def test_of_what_a_tournament_reads_only_differences_count() -> None:
+    """What is pooled is made with the bits of differences, though its greatest is multiplied on."""
+    program = planned(
+        lambda x, w, v: tacit.assume(fn.max(tacit.assume(x @ w, -2, 2), axis=0), -2, 2) @ v,
+        ((4, 4096, 3), (3, 5), (5, 2)),
+    )
+    needed = needs_of(program)
+    (pooled,) = (e for e in program.eqns if e.op == "extreme")
+    assert needed[pooled.ins[0]] == 16 + 2 + 1 + ROOM  # from −2 to 2, and margins
+    assert needed[pooled.outs[0]] > needed[pooled.ins[0]]
+
+
+def planned(body: Body, shapes: Sequence[tuple[int, ...]]) -> Program:
+    """Return a program of secrets from −1 to 1, of these shapes."""
+    trace = Trace()
+    given = [trace.parameter(Aval(shape, "fixed", -1, 1, "secret")) for shape in shapes]
+    return optimise(trace.program([body(*given)]))
+
+
+def needs_of(program: Program, network: Network = LOOPBACK) -> dict[int, int]:
+    """Return the bits that are needed of a program's values, whose results are opened."""
+    model = CostModel("rep3", load("rep3").cards, nowhere(OWNERS, network=network), Ring(64))
+    return Runtime(model, FMT, OWNERS).needed(program, opened=True)
+
+
+def lifted_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lift each number that can be made with fewer bits than are needed of it, whatever that is worth."""
+    whole = widths.widths
+    monkeypatch.setattr(widths, "widths", lambda *args: whole(*args[:7]))
+    monkeypatch.setattr(widths._Finder, "_cost", lambda self, v, bits, levels: bits << 64)
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda n: n.name)
+@pytest.mark.parametrize("name", BODIES)
+def test_lifted_values(name: str, network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same answers wherever values are lifted, at the cost that is predicted, whatever is in bits not needed."""
+    lifted_everywhere(monkeypatch)
+    program = recorded(BODIES[name])
+    with simulate("rep3", OWNERS, network=network, seed=5) as session:
+        got, meters = run_metered(session, program, given(5))
+    assert_as_predicted(meters, predict(program, "rep3", FMT, OWNERS, OWNERS, network=network))
+    for key, value in run_clear(program, FMT, given(5)).items():
+        assert np.allclose(got["carol"][key], value, rtol=2.0**-12, atol=64 * UNIT), key
+
+
+@pytest.mark.parametrize("end", [-1, 1])
+def test_lifted_values_at_the_ends_of_their_range(end: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values at a range's ends, and beyond them by what roundings and a range that is assumed may leave."""
+    lifted_everywhere(monkeypatch)
+    trace = Trace()
+    x, y = (trace.input(v, o, (70,), "fixed", -8, 8) for v, o in (("x", "alice"), ("y", "bob")))
+    near = tacit.assume(x * y, -2, 2)
+    apart = fn.maximum(near, tacit.assume(x, -8, 8) * 0.25)
+    for i, z in enumerate((fn.maximum(near, -3), fn.minimum(near, 3), fn.where(x > y, near, x / 4), apart)):
+        reveal(z * y, why="a test", name=f"r{i}")
+    program = parse(optimise(trace.program()).text())
+    assert sum(r.rounding.lift > 0 for r in plan_of(program)) >= 4
+    inputs = {"alice": {"x": np.full(70, 8.0)}, "bob": {"y": np.full(70, end * (0.25 + 2**-8))}}
+    with simulate("rep3", OWNERS, seed=5) as session:
+        got, _ = run_metered(session, program, inputs)
+    for key, value in run_clear(program, FMT, inputs).items():
+        assert np.allclose(got["carol"][key], value, rtol=2.0**-12, atol=64 * UNIT), key
+
+
+def plan_of(program: Program) -> Any:
+    """Return the prepared steps of a program."""
+    model = CostModel("rep3", load("rep3").cards, nowhere(OWNERS), Ring(64))
+    return Runtime(model, FMT, OWNERS)._plan(program, [i.aval for i in program.inputs], False).steps
 
 
 def test_a_value_that_is_read_with_all_bits_is_made_with_all() -> None:

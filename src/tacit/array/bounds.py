@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -46,6 +47,21 @@ def difference_bits(ins: list[Aval], f: int) -> int:
     """Bits b with |x − y| < 2^b in ring units."""
     lo, hi = iv.sub((ins[0].lo, ins[0].hi), (ins[1].lo, ins[1].hi))
     return iv.rounded_bits(max(abs(lo), abs(hi)), scale_of(ins[0], f))
+
+
+def least_units(a: Aval, f: int) -> int:
+    """Return what no value is less than, in ring units, as its range and the margin of `rounded_bits` say."""
+    scale = scale_of(a, f)
+    slack = iv.margin(abs(a.lo), scale) if scale else 0.0
+    return math.floor(math.ldexp(a.lo - slack, scale))
+
+
+def tournament_bits(a: Aval, k: int, f: int) -> int:
+    """Return b: values are less than 2^b more than `least_units`, and than one another; no more than k − 2."""
+    scale = scale_of(a, f)
+    slack = iv.margin(abs(a.lo), scale) + iv.margin(abs(a.hi), scale) if scale else 0.0
+    # A ring of k bits is not narrowed, and only differences count there, which are known to fit.
+    return min(max(difference_bits([a, a], f), iv.bits_of(a.hi - a.lo + slack, scale)), k - 2)
 
 
 def product_need(ins: list[Aval], outs: list[Aval], params: Params, f: int) -> int:

@@ -9,6 +9,7 @@ least along the first axis, or of each row and those before it, which takes no p
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy.typing as npt
 
 from tacit.algebra.ring import Ring
 from tacit.array import intervals as iv
-from tacit.array.bounds import difference_bits, fits, scale_of
+from tacit.array.bounds import difference_bits, fits, least_units, scale_of, tournament_bits
 from tacit.array.ops import Op, Params, need_kind, same_shape
 from tacit.array.program import PUBLIC, SECRET, Aval
 from tacit.core.ghost import Ghost, ghost
@@ -332,9 +333,13 @@ def _extreme_need(ins: list[Aval], outs: list[Aval], params: Params, f: int) -> 
 def _extreme_lower(rt: Runtime, vals: list[Value], outs: list[Aval], params: Params) -> list[Share]:
     """Find the greatest; for the least, of −x, whose differences have the same bounds."""
     a = vals[0].aval
-    x, bits = rt.share(vals[0]).reshape(a.shape[0], math.prod(a.shape[1:])), difference_bits([a, a], rt.f)
-    x = rt.p.neg(x) if params["least"] else x
-    found = greatest_place(rt.p, x, bits) if params["place"] else greatest(rt.q, x, bits)
+    x = rt.share(vals[0]).reshape(a.shape[0], math.prod(a.shape[1:]))
+    if params["least"]:
+        x, a = rt.p.neg(x), replace(a, lo=-a.hi, hi=-a.lo)
+    if params["place"]:
+        found = greatest_place(rt.p, x, difference_bits([a, a], rt.f))
+    else:
+        found = greatest(rt.q, x, tournament_bits(a, rt.fmt.width, rt.f), least_units(a, rt.f))
     found = rt.p.neg(found) if params["least"] and not params["place"] else found
     return [found.reshape(*outs[0].shape)]
 

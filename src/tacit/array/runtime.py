@@ -18,7 +18,7 @@ from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Input, Program, owned
 from tacit.array.scales import SUMS, USUAL, Rounding
 from tacit.array.streams import Rows
 from tacit.array.together import SHARING, Waiting, is_shared_at_once, shared_ahead
-from tacit.array.widths import outside, refuse, ways
+from tacit.array.widths import outside, refuse, ways, widened
 from tacit.core.protocol import Protocol
 from tacit.core.share import Matrix, Share, apart, join
 from tacit.errors import UndeclaredDisclosure, UsageError
@@ -262,7 +262,7 @@ class Runtime:
                 known.update(group[0].outs)
             # What is worked on side by side sends messages, and is not left: the first of it ends all that waits.
             first, made = ([avals[v] for v in vs] for vs in (group[0].ins, group[0].outs))
-            ends, left = waiting.take(group[0], first, made, rounding.quiet, rounding.done)
+            ends, left = waiting.take(group[0], first, made, rounding.quiet, rounding.done, rounding.lift > 0)
             eqn, row = beside.as_one(group, avals) if len(group) > 1 else (group[0], [])
             outs = [avals[v] for v in eqn.outs]
             here = slice(at, at + len(group))
@@ -324,7 +324,7 @@ class Runtime:
             return [Value(outs[0], None, v.share) for v in ins if v.aval.where == SECRET]
         if eqn.op in SUMS and (extra or any(v.extra for v in ins)):
             ins = [Value(replace(v.aval, where=SECRET), None, self.finer(v, extra)) for v in ins]
-        shares = op.lower(self, ins, outs, eqn.params)
+        shares = widened(self, op.lower(self, ins, outs, eqn.params), outs)
         return [Value(a, None, s, extra=extra) for a, s in zip(outs, shares, strict=True)]
 
     def _beside(self, step: _Step, ins: list[Value]) -> list[Value]:
@@ -334,7 +334,7 @@ class Runtime:
             self.p.pace()
             if step.eqn.op == "reveal":
                 return self._reveal(step.eqns, ins, step.outs)
-            shares = compare.side_by_side(self, step.eqns, ins)
+            shares = widened(self, compare.side_by_side(self, step.eqns, ins), step.outs)
             return [Value(a, None, s) for a, s in zip(step.outs, shares, strict=True)]
         operands = []
         arity = len(step.eqns[0].ins)

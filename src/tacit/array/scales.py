@@ -56,6 +56,8 @@ class Rounding:
     """Bits of the ring in which results are made, which the format's ring holds; 0 for all (decision 0077)."""
     of: int = 0
     """Bits of the ring in which a product is computed that is rounded; 0 for all."""
+    lift: int = 0
+    """Bits of the ring to which results are lifted once they are made; 0 if they are not."""
 
 
 USUAL = Rounding()

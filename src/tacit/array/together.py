@@ -94,13 +94,20 @@ class Waiting:
     """Of the last call that was left."""
 
     def take(
-        self, eqn: Eqn, ins: Sequence[Aval], outs: Sequence[Aval], quiet: bool = False, renamed: bool = False
+        self,
+        eqn: Eqn,
+        ins: Sequence[Aval],
+        outs: Sequence[Aval],
+        quiet: bool = False,
+        renamed: bool = False,
+        lifted: bool = False,
     ) -> tuple[frozenset[int] | None, int]:
         """Return the calls that must end before an equation, None for all; and the number of its own if left, else 0.
 
-        Of a `quiet` one no message is left; one that is `renamed` has what it reads as its result (`scales`).
+        Of a `quiet` one no message is left; one that is `renamed` has what it reads as its result (`scales`); what is
+        `lifted` is read at once.
         """
-        left, size = not quiet and patient(eqn, ins, outs), sum(a.size for a in outs)
+        left, size = not (quiet or lifted) and patient(eqn, ins, outs), sum(a.size for a in outs)
         talks = not quiet and _talks(eqn, ins, outs)
         read = {self.outs[v] for v in eqn.ins if v in self.outs}
         if read and (renamed or eqn.op in VIEWS):

@@ -9,6 +9,7 @@ values, ranges and errors are the same.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -19,22 +20,30 @@ from tacit.algebra.ring import Ring
 from tacit.array import beside
 from tacit.array import intervals as iv
 from tacit.array.beside import COMPARED
-from tacit.array.bounds import difference_bits, scale_of
+from tacit.array.bounds import difference_bits, least_units, scale_of, tournament_bits
 from tacit.array.late import PRODUCTS, factors, is_product
 from tacit.array.ops import table
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
 from tacit.array.scales import BY_PUBLIC, USUAL, Rounding, factor, scales
 from tacit.array.schema import wanted
+from tacit.core.share import Share, apart, join
 from tacit.errors import RangeError
-from tacit.gadgets.tournament import ROOM
+from tacit.gadgets import tournament
+from tacit.gadgets.tournament import ROOM, cheapest
 
 if TYPE_CHECKING:
-    from tacit.array.runtime import Format
+    from tacit.array.runtime import Format, Runtime
     from tacit.core.protocol import Protocol
 
 Array = npt.NDArray[Any]
 SPARE = 8
 """Bits that an opened value has beyond its range: so what a false assumption makes of it is seen (`outside`)."""
+SELECTING = COMPARED | {"select", "extreme"}
+"""Operations that make numbers of any width, as products do."""
+WORK = 100_000_000
+"""Bytes that a link carries in a second from which on a call's work counts beside its bytes."""
+LEVELS = 64
+"""How many equations back one looks, up to products, to see what fewer bits of a value save."""
 NUMBERS = frozenset({"greatest", "least", "distance"})
 
 
@@ -60,16 +69,21 @@ def widths(
     p: Protocol,
     fmt: Format,
     opened: bool = False,
+    lifts: bool = True,
 ) -> Widths:
     """Go through a program backwards: what reads a value says how many of its bits count.
 
-    Of its outputs all count, or if they are only `opened` afterwards, those that this needs.
+    Of its outputs all count, or if they are only `opened` afterwards, those that this needs. Where that is worth less,
+    a value is made with the bits of its range, and lifted for readers that need more.
     """
     usual = [how.get(group[0].outs[0], USUAL) for group in groups]
     if fmt.width != 64 or not p.offers("select_narrowed"):
         return Widths(usual, {})
     maker = {v: eqn for group in groups for eqn in group for v in eqn.outs}
-    finder = _Finder(avals, maker, how, p, fmt)
+    # Truth values need no more than differences, whatever becomes of them.
+    numbers = [e for group in groups for e in group if any(avals[v].kind != "bool" for v in e.outs)]
+    uses = Counter(v for eqn in numbers for v in set(eqn.ins))
+    finder = _Finder(avals, maker, uses, how, p, fmt, lifts)
     for v in outputs:
         finder.read(v, finder.opening(avals[v]) if opened else fmt.width)
     made = [finder.made(*each) for each in zip(reversed(groups), reversed(usual), strict=True)]
@@ -81,12 +95,17 @@ Way = tuple[dict[int, int], list[list[Eqn]], Widths]
 
 
 def ways(program: Program, avals: dict[int, Aval], p: Protocol, fmt: Format, opened: bool) -> Way:
-    """Choose what is rounded later: of all products, of none, or of those whose rounding is a round of its own."""
+    """Choose what is rounded later: of all products, of none, or of those whose rounding is a round of its own.
+
+    Then, whether values are lifted for some of their readers.
+    """
+    held: list[dict[int, Rounding]] = []
 
     def way(how: dict[int, Rounding]) -> Way:
+        held.append(how)
         extra = {v: r.extra for v, r in how.items() if r.extra}
         groups = list(beside.groups(program, avals, p, fmt, extra))
-        return extra, groups, widths(groups, program.outputs, avals, how, p, fmt, opened)
+        return extra, groups, widths(groups, program.outputs, avals, how, p, fmt, opened, False)
 
     asked = [way(scales(program, avals, p, fmt))]
     if asked[0][2].needed:
@@ -94,7 +113,12 @@ def ways(program: Program, avals: dict[int, Aval], p: Protocol, fmt: Format, ope
         asked.append(way(scales(program, avals, p, fmt, products)))
         if (short := asked[1][2].short) != products:
             asked.append(way(scales(program, avals, p, fmt, short)))
-    return min(asked, key=lambda each: each[2].price)
+    at = min(range(len(asked)), key=lambda i: asked[i][2].price)
+    extra, groups, made = asked[at]
+    if made.needed:
+        lifted = widths(groups, program.outputs, avals, held[at], p, fmt, opened)
+        made = min(made, lifted, key=lambda each: each.price)
+    return extra, groups, made
 
 
 def outside(opened: Array, aval: Aval) -> bool:
@@ -112,6 +136,18 @@ def refuse(doubted: Aval | None) -> None:
         )
 
 
+def widened(rt: Runtime, shares: list[Share], outs: Sequence[Aval]) -> list[Share]:
+    """Return an equation's results as their readers need them: numbers of fewer bits are lifted, all at once."""
+    if not rt.rounding.lift:
+        return shares
+    numbers = [i for i, a in enumerate(outs) if a.kind != "bool"]
+    low = least_units(beside.hull([outs[i] for i in numbers]), rt.f)
+    row = join([shares[i].reshape(shares[i].size) for i in numbers])
+    row = tournament.widened(rt.over(rt.rounding.lift), rt.q, row, low)
+    found = dict(zip(numbers, apart(row, [outs[i].size for i in numbers]), strict=True))
+    return [found[i].reshape(*a.shape) if i in found else shares[i] for i, a in enumerate(outs)]
+
+
 class _Finder:
     """Knows what the readers of a value need, of all that come after an equation."""
 
@@ -119,11 +155,16 @@ class _Finder:
         self,
         avals: Mapping[int, Aval],
         maker: Mapping[int, Eqn],
+        uses: Mapping[int, int],
         how: Mapping[int, Rounding],
         p: Protocol,
         fmt: Format,
+        lifts: bool,
     ) -> None:
-        self.maker = maker
+        self.maker, self.uses, self.how, self.lifts = maker, uses, how, lifts
+        self.costs: dict[tuple[int, int], int] = {}
+        # Where bytes are hardly more than the processor's work, to lift is about as much work again.
+        self.again = 2 if p.party.network.bytes_per_s >= WORK else 1
         self.avals, self.p, self.k, self.f = avals, p, fmt.width, fmt.frac_bits
         self.extra = {v: r.extra for v, r in how.items()}
         self.needed: dict[int, int] = {}
@@ -146,8 +187,17 @@ class _Finder:
 
     def made(self, group: list[Eqn], usual: Rounding) -> Rounding:
         """Decide in which ring the results of equations are made, and note what that needs of their operands."""
-        eqn = group[0]
         wanted_bits = max([self.needed.get(v, 0) for e in group for v in e.outs], default=0)
+        narrow = self._narrow(group, usual, wanted_bits) if self.lifts else 0
+        made = self._made(group, usual, narrow or wanted_bits)
+        if narrow and 0 < made.width < wanted_bits:
+            self.call(wanted_bits, "trunc", self._numbers(group), f=wanted_bits - made.width)
+            made = replace(made, lift=wanted_bits)
+        return made
+
+    def _made(self, group: list[Eqn], usual: Rounding, wanted_bits: int) -> Rounding:
+        """Do so where so many bits of the results are needed."""
+        eqn = group[0]
         if eqn.op == "scan":  # whatever its results are, the first of which may be public, as a counter is
             self._all(group, self.k)
             return usual
@@ -173,6 +223,77 @@ class _Finder:
             self.call(0, "trunc", self.avals[eqn.outs[0]].size, f=self.f)
         self._all(group, self.k)
         return usual
+
+    # -- values that are made narrow, and lifted ---------------------------------------------------------------
+
+    def _numbers(self, group: list[Eqn]) -> int:
+        """Return how many numbers equations have as results."""
+        return sum(self.avals[v].size for e in group for v in e.outs if self.avals[v].kind != "bool")
+
+    def _narrow(self, group: list[Eqn], usual: Rounding, bits: int) -> int:
+        """Return the bits in which results are made, and then lifted to `bits`; 0 if it is worth less without."""
+        outs = [v for e in group for v in e.outs if self.avals[v].kind != "bool"]
+        sends = group[0].op in SELECTING or is_product(group[0], self.avals)
+        if not bits or not outs or usual.extra or not sends:
+            return 0
+        low = tournament_bits(beside.hull([self.avals[v] for v in outs]), self.k, self.f) + ROOM
+        if low >= bits:
+            return 0
+        lift = self.worth(bits, "trunc", self._numbers(group), f=bits - low)
+        now, then = (sum(self._cost(e.outs[-1], b, LEVELS) for e in group) for b in (bits, low))
+        return low if then + self.again * lift < now else 0
+
+    def _cost(self, v: int, bits: int, levels: int) -> int:
+        """Return about what it takes to have so many bits of a value, as far as that depends on how many they are.
+
+        Of what several read each takes a share. Products end it: what they need of factors depends less on it.
+        """
+        found = self.costs.get((v, bits))
+        if found is None:
+            found, needed = self._own(v, bits)
+            if needed and levels:
+                ins = {u for u in self.maker[v].ins if u in self.maker and self.avals[u].kind != "bool"}
+                found += sum(self._cost(u, needed, levels - 1) // max(1, self.uses[u]) for u in ins)
+            self.costs[v, bits] = found
+        return found
+
+    def _own(self, v: int, bits: int) -> tuple[int, int]:
+        """Return the price of an equation's own messages if so many bits of its result are made, and what it needs.
+
+        Nothing where neither depends on the bits.
+        """
+        eqn = self.maker[v]
+        if self.avals[v].where != SECRET or self.avals[v].kind == "bool":
+            return 0, 0
+        usual, n = self.how.get(eqn.outs[0], USUAL), self.avals[v].size
+        ins = [self.avals[u] for u in eqn.ins]
+        if eqn.op in COMPARED and not (eqn.op == "abs" and ins[0].lo >= 0):
+            y = ins[1] if len(ins) > 1 else Aval((), ins[0].kind, 0, 0)
+            fine = any(self.extra.get(u) for u in eqn.ins)
+            most = max(bits, difference_bits([ins[0], y], self.f) + 1) + (self.f if fine else 0)
+            name = "select_narrowed" if fine else "select"
+            return (self.worth(bits, name, n), most) if most <= self.k else (0, 0)
+        if eqn.op == "select" and ins[0].where == SECRET:
+            return self.worth(bits, "select", n), bits
+        if eqn.op == "extreme" and not eqn.params["place"]:
+            return self._pooled(eqn, bits)
+        if is_product(eqn, self.avals):
+            drop = self.f if usual.drop is None else usual.drop
+            if not drop:
+                return self.worth(bits, PRODUCTS[eqn.op], n), 0
+            of = self._of(eqn, usual, bits, drop)
+            return self.worth(of, f"{PRODUCTS[eqn.op]}_into", n, f=drop, into=bits), 0
+        return (0, bits) if self._linear(eqn, usual) else (0, 0)
+
+    def _pooled(self, eqn: Eqn, bits: int) -> tuple[int, int]:
+        """Return the price of a tournament whose greatest has so many bits, and what it needs of the values."""
+        a = self.avals[eqn.ins[0]]
+        least = tournament_bits(a, self.k, self.f)
+        p = self.p.over(Ring(min(max(bits, least + ROOM), self.k)))
+        price, q, _ = cheapest(p, a.shape[0], a.size // a.shape[0], least)
+        return price, q.ring.width
+
+    # -- one kind of equation after the other ------------------------------------------------------------------
 
     def _cut(self, group: list[Eqn], usual: Rounding, bits: int, shift: int) -> Rounding:
         """Round a product with a constant to so many bits."""
@@ -262,15 +383,19 @@ class _Finder:
         return made
 
     def _tournament(self, eqn: Eqn, usual: Rounding, bits: int) -> Rounding:
-        """Differences are compared; of the values, those bits are held that are needed of the greatest."""
+        """Differences are compared; of the values, those bits are held that are needed of the greatest, or of these."""
         a = self.avals[eqn.ins[0]]
-        least = difference_bits([a, a], self.f) + ROOM
+        least = tournament_bits(a, self.k, self.f)
         if eqn.params.get("place"):
-            self.read(eqn.ins[0], least)
+            self.read(eqn.ins[0], least + ROOM)
             return usual
-        bits = min(max(bits, least), self.k)
+        bits = min(max(bits, least + ROOM), self.k)
+        made = self._in(usual, bits)
+        if eqn.op == "extreme":
+            price, bits = self._pooled(eqn, bits)
+            self.price += price
         self.read(eqn.ins[0], bits)
-        return self._in(usual, bits)
+        return made
 
     def _product(self, group: list[Eqn], usual: Rounding, bits: int) -> Rounding:
         eqn = group[0]

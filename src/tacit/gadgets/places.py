@@ -68,10 +68,10 @@ def greatest_place(p: Protocol, x: Share, bits: int) -> Share:
     if rows == 1 or not columns:
         return p.constant(p.ring.zeros((columns,)))
     most = max(bits, (rows - 1).bit_length())
-    both, numbered, with_numbers = tm.cheapest(
+    both, numbered, with_numbers = tm.cheapest_of(
         p, lambda q: tm.plan(q, rows, columns, bits, 2), most + tm.ROOM, columns
     )
-    one, plain, without = tm.cheapest(p, lambda q: tm.plan(q, rows, columns, bits, 1), bits + 1, 0)
+    one, plain, without = tm.cheapest_of(p, lambda q: tm.plan(q, rows, columns, bits, 1), bits + 1, 0)
     tracing, joined = _tracing(p, rows, columns, len(without))
     if both <= one + tracing:
         return _carried(p, numbered, x, bits, with_numbers)

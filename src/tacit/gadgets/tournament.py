@@ -34,17 +34,16 @@ ARITIES = (2, 3, 4, 5, 7, 9, 17, 33, 64)
 """Sizes of groups, besides all that are left: with all up to 64, plans are worth less than 1% more."""
 
 
-def greatest(p: Protocol, x: Share, bits: int) -> Share:
+def greatest(p: Protocol, x: Share, bits: int, low: int) -> Share:
     """Return the greatest of each column of x (rows, columns).
 
-    Differences of a column's elements must be less than 2^bits. Each level: F_sign of all pairs, F_and of many,
-    F_inject. Where that is cheaper, in a ring of bits + 2 bits; what the greatest is more than the last row then comes
-    back by F_trunc.
+    Elements must be from `low` to less than low + 2^bits. Each level: F_sign of all pairs, F_and of many, F_inject.
+    Where that is cheaper, in a ring of bits + 2 bits, which are all that is read then (`cheapest`); what the greatest
+    is more than `low` comes back by F_trunc.
     """
     rows, columns = x.shape
-    _, q, levels = cheapest(p, lambda q: plan(q, rows, columns, bits, 1), bits + ROOM, columns)
+    _, q, levels = cheapest(p, rows, columns, bits)
     x = in_place(q, x)
-    last = x[rows - 1 :]
     for k in levels:
         groups, alone = groups_of(rows, k)
         # Of rows far apart: which of equal ones wins does not show.
@@ -54,9 +53,7 @@ def greatest(p: Protocol, x: Share, bits: int) -> Share:
         rows = groups + alone
     if q is p:
         return x.reshape(columns)
-    # Bits above the narrow ring's are lost as the difference is lifted: it need not be reduced.
-    more = p.sub(x, last) if p.ring.wide == q.ring.wide else q.sub(x, over(q, last))
-    return p.add(lifted(p, q, more), last).reshape(columns)
+    return widened(p, q, x.reshape(columns), low)
 
 
 # -- how large the groups are ---------------------------------------------------------------------------------
@@ -68,7 +65,12 @@ def groups_of(rows: int, k: int) -> tuple[int, int]:
     return (full, rest) if rest < 2 else (full + 1, 0)
 
 
-def cheapest(
+def cheapest(p: Protocol, rows: int, columns: int, bits: int) -> tuple[int, Protocol, tuple[int, ...]]:
+    """Return the least price of the `greatest`, over which ring, of bits + 2 bits if not p's, and sizes of groups."""
+    return cheapest_of(p, lambda q: plan(q, rows, columns, bits, 1), bits + ROOM, columns)
+
+
+def cheapest_of(
     p: Protocol, plan: Callable[[Protocol], Plan], width: int, back: int
 ) -> tuple[int, Protocol, tuple[int, ...]]:
     """Return the least price of a plan, over which ring, and its sizes of groups.
@@ -107,6 +109,14 @@ def lifted(p: Protocol, q: Protocol, x: Share) -> Share:
     """Return x, over the ring of q, over that of p: 0 ≤ x < 2^(width − 2). F_trunc of a multiple is exact."""
     f = p.ring.width - q.ring.width
     return p.trunc(p.shl(x.map(p.ring.from_words), f), f) if f else x
+
+
+def widened(p: Protocol, q: Protocol, x: Share, low: int) -> Share:
+    """Return x, over the ring of q, over that of p: low ≤ x < low + 2^(width − 2)."""
+    if q is p:
+        return x
+    more = q.add_public(x, q.ring.constant(-low))
+    return p.add_public(lifted(p, q, more), p.ring.constant(low))
 
 
 def plan(p: Protocol, rows: int, columns: int, bits: int, moving: int) -> Plan:
@@ -271,7 +281,7 @@ def running(p: Protocol, x: Share, bits: int) -> Share:
     greatest of its own `reach`. Two rows so far apart meet in several groups, and are compared once.
     """
     (rows, columns), reach, own = x.shape, 1, x
-    _, q, levels = cheapest(p, lambda q: _plan_spans(q, rows, columns, bits), bits + ROOM, rows * columns)
+    _, q, levels = cheapest_of(p, lambda q: _plan_spans(q, rows, columns, bits), bits + ROOM, rows * columns)
     x = over(q, x)
     least = x
     for k in levels:
