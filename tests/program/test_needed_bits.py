@@ -69,6 +69,10 @@ BODIES: dict[str, Body] = {
     "weighed": lambda x, w, b: (x @ w) * fn.astype(x[:, :4] > 0, "fixed"),
     "a constant": lambda x, w, b: (x @ w) * 0.3,
     "constants": lambda x, w, b: (x @ w) * np.array([0.3, -2.0, 1e-4, 77.7]),
+    "a constant between products": lambda x, w, b: ((x @ w) * 3.3) @ w.T @ w,
+    "a large constant": lambda x, w, b: (x @ w) / 0.03,
+    "a small constant": lambda x, w, b: fn.square(x + 3)[:, :4] * 2.0**-6 + b * 3000,
+    "not negative": lambda x, w, b: abs(fn.maximum(x @ w, 0)) @ w.T,
     "a quotient by a constant": lambda x, w, b: (x @ w) / 7,
     "a mean": lambda x, w, b: (x @ w).mean(axis=0),
     "greatest": lambda x, w, b: [fn.max(x @ w, axis=0), fn.min(x @ w, axis=1)],
@@ -244,6 +248,21 @@ def plan_of(program: Program) -> Any:
     """Return the prepared steps of a program."""
     model = CostModel("rep3", load("rep3").cards, nowhere(OWNERS), Ring(64))
     return Runtime(model, FMT, OWNERS)._plan(program, [i.aval for i in program.inputs], False).steps
+
+
+@pytest.mark.parametrize("lost", [8, 10, 12])
+def test_a_product_of_hardly_more_bits_than_it_loses(lost: int) -> None:
+    """It is computed over a ring that a shift by so many fits, though its range has no need of it."""
+    trace = Trace()
+    x, y = (trace.input(v, o, (40,), "fixed", -1 / 64, 1 / 64) for v, o in (("x", "alice"), ("y", "bob")))
+    z = trace.input("z", "carol", (40,), "fixed", -4096, 4096)
+    reveal((x * y) * 2.0**-lost + z, why="a test", name="r")
+    program = parse(optimise(trace.program()).text())
+    ends = np.resize([1 / 64, 0, -1 / 64, 1 / 64, -1 / 64], 40)
+    inputs = {"alice": {"x": ends}, "bob": {"y": ends[::-1]}, "carol": {"z": ends * 2**18}}
+    with simulate("rep3", OWNERS, network=NETWORKS[-1], seed=5) as session:
+        got, _ = run_metered(session, program, inputs)
+    assert np.allclose(got["carol"]["r"], run_clear(program, FMT, inputs)["r"], rtol=2.0**-12, atol=64 * UNIT)
 
 
 def test_a_value_that_is_read_with_all_bits_is_made_with_all() -> None:

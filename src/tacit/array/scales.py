@@ -56,8 +56,10 @@ class Rounding:
     """Bits of the ring in which results are made, which the format's ring holds; 0 for all (decision 0077)."""
     of: int = 0
     """Bits of the ring in which a product is computed that is rounded; 0 for all."""
+    short: int = 0
+    """Bits of which results are sure where they are lifted once they are made; 0 if they are not."""
     lift: int = 0
-    """Bits of the ring to which results are lifted once they are made; 0 if they are not."""
+    """Bits of the ring to which they are."""
 
 
 USUAL = Rounding()

@@ -143,7 +143,7 @@ def widened(rt: Runtime, shares: list[Share], outs: Sequence[Aval]) -> list[Shar
     numbers = [i for i, a in enumerate(outs) if a.kind != "bool"]
     low = least_units(beside.hull([outs[i] for i in numbers]), rt.f)
     row = join([shares[i].reshape(shares[i].size) for i in numbers])
-    row = tournament.widened(rt.over(rt.rounding.lift), rt.q, row, low)
+    row = tournament.widened(rt.over(rt.rounding.lift), rt.over(rt.rounding.short), row, low)
     found = dict(zip(numbers, apart(row, [outs[i].size for i in numbers]), strict=True))
     return [found[i].reshape(*a.shape) if i in found else shares[i] for i, a in enumerate(outs)]
 
@@ -190,9 +190,11 @@ class _Finder:
         wanted_bits = max([self.needed.get(v, 0) for e in group for v in e.outs], default=0)
         narrow = self._narrow(group, usual, wanted_bits) if self.lifts else 0
         made = self._made(group, usual, narrow or wanted_bits)
-        if narrow and 0 < made.width < wanted_bits:
-            self.call(wanted_bits, "trunc", self._numbers(group), f=wanted_bits - made.width)
-            made = replace(made, lift=wanted_bits)
+        # What is not computed, as |x| of x ≥ 0, has the bits that were asked for, over whatever ring.
+        low = made.width or narrow
+        if narrow and low < wanted_bits:
+            self.call(wanted_bits, "trunc", self._numbers(group), f=wanted_bits - low)
+            made = replace(made, short=low, lift=wanted_bits)
         return made
 
     def _made(self, group: list[Eqn], usual: Rounding, wanted_bits: int) -> Rounding:
@@ -234,7 +236,7 @@ class _Finder:
         """Return the bits in which results are made, and then lifted to `bits`; 0 if it is worth less without."""
         outs = [v for e in group for v in e.outs if self.avals[v].kind != "bool"]
         sends = group[0].op in SELECTING or is_product(group[0], self.avals)
-        if not bits or not outs or usual.extra or not sends:
+        if not bits or not outs or not sends or not self._as_ever(group[0], usual):
             return 0
         low = tournament_bits(beside.hull([self.avals[v] for v in outs]), self.k, self.f) + ROOM
         if low >= bits:
@@ -242,6 +244,12 @@ class _Finder:
         lift = self.worth(bits, "trunc", self._numbers(group), f=bits - low)
         now, then = (sum(self._cost(e.outs[-1], b, LEVELS) for e in group) for b in (bits, low))
         return low if then + self.again * lift < now else 0
+
+    def _as_ever(self, eqn: Eqn, usual: Rounding) -> bool:
+        """Whether a result is held with the fractional bits of the format, and not as that of a factor that follows."""
+        if usual.extra or usual.times != 1 or usual.done:
+            return False
+        return usual.drop is None or usual.drop == self.f + sum(self.extra.get(v, 0) for v in factors(eqn))
 
     def _cost(self, v: int, bits: int, levels: int) -> int:
         """Return about what it takes to have so many bits of a value, as far as that depends on how many they are.
@@ -421,12 +429,12 @@ class _Finder:
         most = self.avals[eqn.outs[0]].magnitude
         most = (most + iv.margin(most, self.f)) * abs(usual.times)
         frac = 2 * self.f + sum(self.extra.get(v, 0) for v in factors(eqn))
-        whole = min(iv.bits_of(most, frac) + 2, self.k)
+        whole = min(max(iv.bits_of(most, frac), drop) + 2, self.k)  # no less than can be shifted by so many
         cut = bits + drop
         if cut <= whole:
             return cut
         if cut > self.k:
-            return max(whole, drop + 2)
+            return whole
         # A round more or, of both factors, some bits more.
         n, name = self.avals[eqn.outs[0]].size, f"{PRODUCTS[eqn.op]}_into"
         less, more = (self.worth(of, name, n, f=drop, into=bits) for of in (cut, whole))
