@@ -71,7 +71,9 @@ BODIES: dict[str, Body] = {
     "constants": lambda x, w, b: (x @ w) * np.array([0.3, -2.0, 1e-4, 77.7]),
     "a constant between products": lambda x, w, b: ((x @ w) * 3.3) @ w.T @ w,
     "a large constant": lambda x, w, b: (x @ w) / 0.03,
-    "a small constant": lambda x, w, b: fn.square(x + 3)[:, :4] * 2.0**-6 + b * 3000,
+    "a small constant": lambda x, w, b: (
+        fn.square(x[:, :4] * b + 3) * 2.0**-30 - fn.maximum(x[:, :4] * b + 3, 0)
+    ),
     "not negative": lambda x, w, b: abs(fn.maximum(x @ w, 0)) @ w.T,
     "a quotient by a constant": lambda x, w, b: (x @ w) / 7,
     "a mean": lambda x, w, b: (x @ w).mean(axis=0),
