@@ -239,7 +239,7 @@ class _Finder:
         if not bits or not outs or not sends or not self._as_ever(group[0], usual):
             return 0
         low = tournament_bits(beside.hull([self.avals[v] for v in outs]), self.k, self.f) + ROOM
-        if low >= bits:
+        if low + SPARE >= bits:  # those that show a false assumption are kept
             return 0
         lift = self.worth(bits, "trunc", self._numbers(group), f=bits - low)
         now, then = (sum(self._cost(e.outs[-1], b, LEVELS) for e in group) for b in (bits, low))
