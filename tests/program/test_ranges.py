@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 from tacit.array import functions as fn
+from tacit.array.analyse import plan
 from tacit.array.interpret import Trace, reveal
 from tacit.array.program import Program
 from tacit.array.ranges import fit
 from tacit.errors import RangeError
+
+NAMES = ("alice", "bob", "carol")
 
 
 def product(lo: float, hi: float, rows: int = 4) -> Program:
@@ -82,3 +85,43 @@ def test_what_may_round_to_zero_is_said_so(op: Callable[..., Any]) -> None:
     ) as caught:
         fit(trace.program())
     assert "unbounded" not in str(caught.value)
+
+
+def quotient(bound: float) -> Program:
+    trace = Trace()
+    x = trace.input("x", "alice", (3,), "fixed", -bound, bound)
+    n = trace.input("n", "bob", (3,), "fixed", 1, 9)
+    reveal(x * 9 / n, why="test")
+    return trace.program()
+
+
+# 64 bits hold the third and fourth bound too, their quotients to 2^-13 and to 2^-10.
+@pytest.mark.parametrize(
+    ("bound", "chosen", "apart"),
+    [
+        (100, (64, 24), 0),
+        (65536.0, (64, 18), 0),
+        (1e6, (64, 16), 2.0**-13),
+        (1e7, (128, 44), 0),
+        (1e9, (128, 44), 0),
+    ],
+)
+def test_quotients_are_close(bound: float, chosen: tuple[int, int], apart: float) -> None:
+    """More fractional bits of a wide quotient were fewer of its divisor's reciprocal: a mean of 65536 was 65533."""
+    program = quotient(bound)
+    fmt = fit(program)
+    assert (fmt.width, fmt.frac_bits) == chosen
+    stated = plan(program, "rep3", fmt, NAMES, NAMES).noise
+    assert (f"{apart:.2g} of itself" in stated and "div at test_ranges.py" in stated) if apart else not stated
+
+
+def test_a_format_that_is_asked_for_is_taken_and_its_quotients_are_named() -> None:
+    program = quotient(65536.0)
+    asked = fit(program, frac_bits=22)
+    assert asked.frac_bits == 22
+    assert "div at test_ranges.py" in plan(program, "rep3", asked, NAMES, NAMES).noise
+    # A few units are all that a small quotient with few fractional bits is off by: fewer would not help.
+    program = quotient(0.1)
+    coarse = fit(program, frac_bits=10)
+    assert coarse.frac_bits == 10
+    assert not plan(program, "rep3", coarse, NAMES, NAMES).noise

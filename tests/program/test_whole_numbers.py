@@ -12,6 +12,7 @@ from tacit.array import functions as fn
 from tacit.array import order, streams
 from tacit.array.interpret import Trace, reveal
 from tacit.array.merge import optimise
+from tacit.array.ops import table
 from tacit.array.program import PUBLIC, Aval
 from tacit.array.ranges import fit
 from tacit.array.session import simulate
@@ -116,3 +117,13 @@ def test_inputs_that_no_word_holds_are_refused() -> None:
     with pytest.raises(RangeError, match="correct the table or the bound"):
         check_input("x", np.array([1, 2**64 - 3], np.uint64), aval)
     assert check_input("x", np.array([1, 7], np.uint64), aval).dtype == np.int64
+
+
+def test_what_float64_rounded_is_no_broken_assumption() -> None:
+    """A variance of equal values is −1e−17 in float64; its root was NaN, an error of another name."""
+    (value,) = table()["assume"].clear([np.array([-1e-17, 0.5])], {"lo": 0.0, "hi": 1.0})
+    assert np.array_equal(value, [0, 0.5])
+    with pytest.raises(RangeError, match="does not"):
+        table()["assume"].clear([np.array([-1e-3])], {"lo": 0.0, "hi": 1.0})
+    with pytest.raises(RangeError, match="NaN or infinite"):
+        table()["floor"].clear([np.array([np.nan])], {})

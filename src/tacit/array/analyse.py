@@ -12,7 +12,7 @@ from tacit.algebra.ring import Ring
 from tacit.array.loop import infer
 from tacit.array.ops import Op
 from tacit.array.program import PUBLIC, Aval, Eqn, Input, Program
-from tacit.array.ranges import Format, check, noise, secret_steps, tightest
+from tacit.array.ranges import Format, check, noise, rough, secret_steps, tightest
 from tacit.array.runtime import KEPT_ELEMENTS, Runtime, Value
 from tacit.core.cost import Cost, CostModel
 from tacit.core.ghost import ghost
@@ -56,7 +56,7 @@ class Plan:
     """Bits that the largest value on shares takes, its sign and scale included."""
     largest_at: str = ""
     noise: str = ""
-    """Where rounding may reach far beyond the range of the exact values, in words."""
+    """Where rounding may be large beside the exact values, in words."""
     job: str = ""
     """Digest of the job that this is the plan of, in hex: what owners approve."""
 
@@ -410,5 +410,5 @@ def plan(
         dealer,
         largest,
         largest_at,
-        noise(secret_steps(program), steps, fmt),
+        "; ".join(filter(None, (noise(secret_steps(program), steps, fmt), rough(steps, fmt)[1]))),
     )

@@ -248,6 +248,10 @@ def _whole_numbers(v: Array) -> Array:
     """Return floats without fractions as whole numbers, Python's if one of them passes 64 bits."""
     if np.all(np.abs(v) < 2.0**63):
         return v.astype(np.int64)
+    if not np.all(np.isfinite(v)):
+        raise RangeError(
+            "floor of a value that is NaN or infinite; keep divisors from zero, and roots from below it"
+        )
     return np.array([int(x) for x in v.reshape(-1)], object).reshape(v.shape)
 
 
@@ -265,7 +269,8 @@ def clear_assume(vals: list[Array], params: Params) -> list[Array]:
     slack = 1e-9 * max(abs(params["lo"]), abs(params["hi"]), 1.0)
     if v.size and (np.min(v) < params["lo"] - slack or np.max(v) > params["hi"] + slack):
         raise RangeError(f"a value assumed to lie in [{params['lo']}, {params['hi']}] does not")
-    return [v]
+    # A root is taken of what is assumed not to be negative, and float64 may have rounded it there.
+    return [np.clip(v, params["lo"], params["hi"])] if v.dtype.kind == "f" else [v]
 
 
 def _reveal(ins: list[Aval], params: Params) -> list[Aval]:

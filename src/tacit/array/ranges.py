@@ -19,6 +19,10 @@ from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
 from tacit.array.runtime import Format
 from tacit.errors import RangeError
 
+CLOSE = 2.0**-14
+"""Largest error of a result, as a part of it, that a choice of formats takes for granted (measured: decision 0064)."""
+FAIR = 2.0**-11
+"""Largest one for which no wider ring is taken, which would cost many times as much: the plan says it instead."""
 NOT_OF_ZERO = ("div", "rsqrt", "log")
 """Operations whose last operand must not be rounded to zero."""
 CANDIDATES = tuple(Format(64, f) for f in (24, 22, 20, 18, 16)) + tuple(
@@ -102,9 +106,11 @@ def explain(step: Step, fmt: Format, need: int) -> str:
 def fit(
     program: Program, width: int | None = None, frac_bits: int | None = None, at_least: int = 16
 ) -> Format:
-    """Return the first format that holds every value: 64 bits if it can be, with as many fractional bits as fit.
+    """Return a format that holds every value: 64 bits if it can be, with as many fractional bits as fit.
 
-    One in which rounding stays small beside the values is preferred to one in which it does not (`noise`).
+    More fractional bits of a wide quotient leave its divisor's reciprocal the fewer (`rough`): the first format whose
+    results are `CLOSE` is taken, else the closest one of the narrower ring if it is `FAIR`. One in which rounding stays
+    small beside the values is preferred to one in which it does not (`noise`), even if it is wider.
 
     `width` and `frac_bits` restrict the choice; `at_least` is the fewest fractional bits to accept. Raises
     RangeError naming the line that needs the most.
@@ -123,8 +129,10 @@ def fit(
         raise RangeError(f"no format has width {width} with at least {at_least} fractional bits")
     exact = secret_steps(program)
     refused: RangeError | None = None
-    noisy: Format | None = None
+    kept: list[tuple[bool, float, Format]] = []
     for fmt in found:
+        if any(not poor and other.width < fmt.width for poor, _, other in kept):
+            break
         # What does not fit without rounding does not fit with it.
         refused = _over(exact, fmt)
         if refused is None:
@@ -134,11 +142,13 @@ def fit(
             except RangeError as exc:
                 refused = exc
         if refused is None:
-            if not noise(exact, computed, fmt):
+            apart = max(rough(computed, fmt)[0], CLOSE)
+            noisy = bool(noise(exact, computed, fmt))
+            if apart == CLOSE and not noisy:
                 return fmt
-            noisy = noisy or fmt
-    if noisy is not None:
-        return noisy
+            kept.append((noisy or apart > FAIR, apart, fmt))
+    if kept:
+        return min(kept, key=lambda each: each[:2])[2]
     assert refused is not None
     raise refused
 
@@ -160,6 +170,28 @@ def noise(exact: Sequence[Step], computed: Sequence[Step], fmt: Format) -> str:
                     f"{beyond:.3g}; take more fractional bits, or do not scale down what is scaled up again"
                 )
     return ""
+
+
+def rough(steps: Sequence[Step], fmt: Format) -> tuple[float, str]:
+    """Return the largest relative bound on an operation's error, and a word on it if that is not `CLOSE`.
+
+    Where it amounts to no more than the absolute bound, some units, at the result's largest, it is left out.
+    """
+    found: tuple[float, Step | None] = (0.0, None)
+    for step in steps:
+        error = table()[step.eqn.op].error
+        if error is not None:
+            units, relative = error(step.ins, step.outs, step.eqn.params, fmt.width, fmt.frac_bits)
+            if relative * step.outs[0].magnitude > units:
+                found = max(found, (relative, step), key=lambda each: each[0])
+    relative, worst = found
+    if worst is None or relative <= CLOSE:
+        return relative, ""
+    where = f" at {worst.eqn.source}" if worst.eqn.source else ""
+    return relative, (
+        f"{worst.eqn.op}{where}: a result in [{worst.outs[0].lo:.6g}, {worst.outs[0].hi:.6g}] may be off by "
+        f"{relative:.2g} of itself; take fewer fractional bits, tighter bounds, or width 128"
+    )
 
 
 def formats(frac_bits: int) -> tuple[Format, ...]:
