@@ -33,6 +33,7 @@ SEED = 77
 NAMES = testing.NAMES[:3]
 SIZES = (0, 1, 63, 64, 65, 200)
 WIDTHS = (3, 8, 20, 40, 63, 64)
+WIDE = (65, 104, 128)
 WHOLE = ("trunc", "trunc_exact")
 """What reads the top bits of operands' parts: these must be of the ring, as all words are of Z/2^64."""
 _every_size = test_turned._every_size
@@ -107,7 +108,7 @@ def narrower(k: int, f: int) -> list[int]:
 
 def wider(k: int, f: int) -> list[int]:
     """Return rings in which it does."""
-    return sorted({m for m in (k - f + 1, k, min(k + 7, 64), 64) if k - f < m <= 64})
+    return sorted({m for m in (k - f + 1, k, min(k + 7, 64), 64, 90, 128) if k - f < m <= 128})
 
 
 def bounded(k: int, wrap: bool) -> int:
@@ -119,14 +120,14 @@ def bounded(k: int, wrap: bool) -> int:
 
 
 @pytest.mark.usefixtures("_every_size")
-@pytest.mark.parametrize("k", WIDTHS)
+@pytest.mark.parametrize("k", (*WIDTHS, *WIDE))
 def test_products_into_any_ring(k: int) -> None:
     table = [
         (f, m, n, wrap)
         for f in shifts(k)
         for wrap in (False, True)
         for m in (wider(k, f) if wrap else narrower(k, f))
-        for n in (SIZES if m in (k - f, 64) else (65,))
+        for n in (SIZES if m in (k - f, 64, 128) else (65,))
     ]
 
     def body(p: Any, soil: bool) -> list[Share]:
@@ -153,7 +154,7 @@ SHAPES = (
 
 
 @pytest.mark.usefixtures("_every_size")
-@pytest.mark.parametrize("k", [13, 20, 40, 63, 64])
+@pytest.mark.parametrize("k", [13, 20, 40, 63, 64, *WIDE])
 def test_matrix_products_into_any_ring(k: int) -> None:
     def factors(f: int, at: int, wrap: bool) -> list[Array]:
         most = 1 << ((k - 2 - 6) // 2 if wrap else k - 1)
@@ -230,7 +231,7 @@ def test_operands_of_any_shape() -> None:
 
 
 @pytest.mark.usefixtures("_every_size")
-@pytest.mark.parametrize("k", WIDTHS)
+@pytest.mark.parametrize("k", (*WIDTHS, *WIDE))
 def test_quotients_are_those_of_a_truncation(k: int) -> None:
     """F_trunc's result on the same shares, modulo 2^m; and for numbers that it does not take."""
     table, most = quotients(k), (1 << (k - 2)) - 1

@@ -34,14 +34,38 @@ LIFTS = [
     (64, 16, 40),
     (20, 8, 9),
     (30, 0, 30),
+    (128, 44, 128),
+    (104, 51, 128),
+    (128, 78, 128),
+    (64, 0, 128),
+    (24, 4, 128),
+    (100, 40, 64),
+    (65, 1, 65),
+    (98, 44, 54),
+    (128, 44, 84),
+    (110, 40, 70),
 ]
-"""Widths, shifts, and rings; in the last four the wrap does not count."""
+"""Widths, shifts, and rings; in those that leave k <= w - f bits the wrap does not count."""
 EMPTY = np.empty(0, np.uint8)
+
+
+def words(rng: np.random.Generator, n: int, bits: int) -> Array:
+    """Return n words that hold elements of `bits` bits; what lies above these is arbitrary up to 64 bits."""
+    if bits <= 64:
+        return rng.integers(0, 2**64, n, dtype=np.uint64)
+    return Ring(bits).reduce(
+        rng.integers(0, 2**64, (n, 2), dtype=np.uint64).view(Ring(bits).dtype).reshape(n)
+    )
+
+
+def whole(rng: np.random.Generator, bits: int) -> int:
+    """Return a number of up to 64 bits or, for a wider ring, 128."""
+    return int.from_bytes(rng.bytes(16 if bits > 64 else 8), "little")
 
 
 def packed(rng: np.random.Generator, n: int, bits: int) -> Array:
     """Return n packed elements."""
-    return pack_words(rng.integers(0, 2**64, n, dtype=np.uint64), bits)
+    return pack_words(words(rng, n, bits), bits)
 
 
 @pytest.mark.parametrize(("w", "f", "k"), LIFTS)
@@ -49,15 +73,15 @@ def test_native_lifts_equal_the_reference(target: str, w: int, f: int, k: int) -
     bits = max(0, k - w + f)
     for n in SIZES:
         rng = np.random.default_rng([5, n, w])
-        m, t = (rng.integers(0, 2**64, n, dtype=np.uint64) for _ in range(2))
+        m, t = words(rng, n, w), words(rng, n, k)
         alpha, beta, hat = (packed(rng, n, 1) if bits else EMPTY for _ in range(3))
-        gamma, add = packed(rng, n, bits) if bits else EMPTY, int(rng.integers(0, 2**64, dtype=np.uint64))
+        gamma, add, after = packed(rng, n, bits) if bits else EMPTY, whole(rng, w), whole(rng, max(w, k))
         if bits:
             product = (alpha, beta, gamma, bits, n)
             assert np.array_equal(native.lift_product(*product), ref.lift_product(*product))
             assert np.array_equal(native.lift_bit(m, alpha, add, w), ref.lift_bit(m, alpha, add, w))
         for lead in (True, False):
-            part = (m, hat, beta, alpha, gamma, t & np.uint64((1 << k) - 1), add, 77, w, f, lead, k)
+            part = (m, hat, beta, alpha, gamma, Ring(k).low(t), add, after, w, f, lead, k)
             assert np.array_equal(native.lift_part(*part), ref.lift_part(*part)), f"{n} {lead}"
 
 
@@ -84,13 +108,13 @@ def test_both_parts_add_up_to_the_shifted_sum(w: int, f: int, k: int) -> None:
     """Of every split of sums in (−2^(w−2), 2^(w−2)): floor(z / 2^f) or, if that is not exact, one more."""
     rng, n, ring = np.random.default_rng([7, w]), 3000, Ring(k)
     quarter = max(1 << w >> 2, 1)
-    z = np.array([int(rng.integers(1 - quarter, quarter)) for _ in range(n)], object)
+    z = np.array([whole(rng, w) % (2 * quarter - 1) + 1 - quarter for _ in range(n)], object)
     z[:3] = [1 - quarter, 0, quarter - 1]
-    m2 = rng.integers(0, 2**64, n, dtype=np.uint64)
-    m1 = np.array([int(a) % 2**64 for a in z], np.uint64) - m2
+    m2, source = words(rng, n, w), Ring(128 if w > 64 else 64)
+    m1 = source.sub(source.encode_ints(z), m2)
     how, bits = Lift(w, f, ""), max(0, k - w + f)
     assert bits == how.bits(ring) == lifted_bits(k, w, f)
-    (add, constant), t = how.constants(), np.zeros(n, np.uint64)
+    (add, constant), t = how.constants(), ring.zeros((n,))
     alpha = beta = gamma = rest = one = two = EMPTY
     if bits:
         alpha, beta, gamma = packed(rng, n, 1), packed(rng, n, 1), packed(rng, n, bits)
@@ -101,17 +125,21 @@ def test_both_parts_add_up_to_the_shifted_sum(w: int, f: int, k: int) -> None:
     total = ring.add(ring.unpack(first, (n,)), ring.unpack(second, (n,)))
     # Where the wrap does not count, what is shifted counts mod 2^k alone.
     error = ring.to_ints(ring.sub(total, ring.encode_ints(z >> f)))
+    parts = (how.cut(ring, m, lead) for m, lead in ((m1, True), (m2, False)))
+    assert bits or np.array_equal(ring.add(*parts), total), "as a party computes it that has nothing to mask"
     assert np.all((error == 0) | ((error == 1) & (z % (1 << f) != 0)))
 
 
 @pytest.mark.skipif(not HAS_NATIVE, reason="the native kernels are not built")
 def test_buffers_of_another_size_are_refused() -> None:
-    words, bits = np.zeros(9, np.uint64), np.zeros(2, np.uint8)
+    nine, bits = np.zeros(9, np.uint64), np.zeros(2, np.uint8)
     with pytest.raises(ValueError, match="size"):
-        native.lift_bit(words, bits[:1], 0, 5)
+        native.lift_bit(nine, bits[:1], 0, 5)
     with pytest.raises(ValueError, match="size"):
         native.lift_product(bits, bits, bits, 7, 9)
     with pytest.raises(ValueError, match="no such lift"):
-        native.lift_part(words, bits, bits, bits, bits, words, 0, 0, 64, 64, True, 64)
+        native.lift_part(nine, bits, bits, bits, bits, nine, 0, 0, 64, 64, True, 64)
     with pytest.raises(ValueError, match="size"):
-        native.bits_left(words.reshape(9, 1), bits, 20, 20, 1)
+        native.lift_part(nine, bits, bits, bits, bits, nine, 0, 0, 64, 0, True, 65)
+    with pytest.raises(ValueError, match="size"):
+        native.bits_left(nine.reshape(9, 1), bits, 20, 20, 1)

@@ -21,7 +21,6 @@ from tacit.array.bounds import public_factor
 from tacit.array.constants import fraction_bits
 from tacit.array.late import LINEAR, PRODUCTS, Calls, factors, is_product, late, uses
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
-from tacit.core.protocol import PATIENT_WIDTH
 
 if TYPE_CHECKING:
     from tacit.array.runtime import Format
@@ -128,8 +127,7 @@ class _Finder:
     ) -> None:
         self.eqns, self.avals, self.p, self.fine, self.short = program.eqns, avals, p, fine, short
         self.k, self.f = fmt.width, fmt.frac_bits
-        # Where truncations begin at the others, the first party is never ahead.
-        self.early = self.k <= PATIENT_WIDTH and p.offers("mul_early")
+        self.early = p.offers("mul_early")
         self.kept = frozenset(program.outputs)
         self.uses = uses(program)
         self.maker = {v: eqn for eqn in program.eqns for v in eqn.outs}

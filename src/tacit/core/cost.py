@@ -214,7 +214,7 @@ class CostModel(Ghost):
             [wave.blocks if isinstance(wave, Pieces) else 1 for wave in waves],
             ahead,
         )
-        if self.may_leave and card.patient and waves and sizes.get("owner", 0) >= 0:
+        if self.patient and card.patient and waves and sizes.get("owner", 0) >= 0:
             begun = Begun(waves)
             if "owner" in sizes or max(begun.pieces) > 0:
                 if self._left.older:

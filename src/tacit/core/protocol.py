@@ -37,10 +37,6 @@ Call = tuple[str, int, dict[str, Any]]
 """A functionality, on how many elements, and the sizes that its card asks for."""
 
 
-PATIENT_WIDTH = 64
-"""Bits of the widest ring in which calls may be left for later."""
-
-
 class Pieces(list[tuple[int, int, int]]):
     """Wave `number` of a call that is worked on in pieces, each of which goes on as soon as it has its messages.
 
@@ -187,7 +183,7 @@ class Card:
     leaks: str
     pattern: Pattern
     patient: bool = False
-    """Whether a call may be begun and left for later, in rings of up to PATIENT_WIDTH bits (decision 0072)."""
+    """Whether a call may be begun and left for later (decision 0072)."""
 
     def bits(self, ring: Ring, parties: int, n: int = 64 * 1024, **sizes: int) -> list[float]:
         """Bits that each compute party sends for one element, amortised over `n`."""
@@ -302,11 +298,6 @@ class Protocol:
         return narrow
 
     # -- calls that share their rounds -----------------------------------------------------------------------
-
-    @property
-    def may_leave(self) -> bool:
-        """Whether a call whose card is patient is begun and left now."""
-        return self.patient and self.ring.width <= PATIENT_WIDTH
 
     def later(self) -> _Within:
         """Within, calls may be begun and left: nobody reads their results before `settle` (decision 0072)."""

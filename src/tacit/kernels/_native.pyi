@@ -222,7 +222,7 @@ def powers_right(
     width: int,
 ) -> None: ...
 def lift_product(out: Array, alpha: Array, beta: Array, gamma: Array, bits: int, n: int) -> None: ...
-def lift_bit(out: Array, m1: Array, mask: Array, add: int, w: int) -> None: ...
+def lift_bit(out: Array, m1: Array, mask: Array, low: int, high: int, w: int) -> None: ...
 def lift_part(
     out: Array,
     m1: Array,
@@ -231,8 +231,10 @@ def lift_part(
     own: Array,
     gamma: Array,
     t: Array,
-    add: int,
-    constant: int,
+    low: int,
+    high: int,
+    low_after: int,
+    high_after: int,
     w: int,
     f: int,
     lead: bool,

@@ -26,10 +26,11 @@ struct WaveKernels {
     void (*powers_right)(u64 *out, const u64 *x, Rows rows, u64 rate, unsigned step, double scale, unsigned bits,
                          unsigned width, size_t n);
     // What turns sums that two parties hold into shares (lift.h); alpha, beta, mask, mine, theirs, own: packed bits.
+    // Words of more than 64 bits, of w at m and of k at t, are u128.
     void (*lift_product)(u8 *out, const u8 *alpha, const u8 *beta, const u8 *gamma, unsigned bits, size_t n);
-    void (*lift_bit)(u8 *out, const u64 *m, const u8 *mask, u64 add, unsigned w, size_t n);
-    void (*lift_part)(u8 *out, const u64 *m, const u8 *mine, const u8 *theirs, const u8 *own, const u8 *gamma,
-                      const u64 *t, u64 add, u64 constant, unsigned w, unsigned f, bool lead, unsigned k, size_t n);
+    void (*lift_bit)(u8 *out, const void *m, const u8 *mask, u128 add, unsigned w, size_t n);
+    void (*lift_part)(u8 *out, const void *m, const u8 *mine, const u8 *theirs, const u8 *own, const u8 *gamma,
+                      const void *t, u128 add, u128 constant, unsigned w, unsigned f, bool lead, unsigned k, size_t n);
     // out row r = bits of plane r, less the masks.
     void (*bits_left)(u8 *out, const u64 *bits, Rows masks, size_t count, unsigned width, size_t n);
     // out row o = Σ_r weights[o][r]·((1 − 2γ_r)·row r + lead·γ_r) − masks row o, γ the bits of the planes.

@@ -63,36 +63,40 @@ void bind_waves(nb::module_ &m) {
     m.def("lift_product", [](H out, H alpha, H beta, H gamma, unsigned bits, size_t n) {
         const Out o(out);
         const In a(alpha), b(beta), g(gamma);
-        if (bits < 1 || bits > 64) throw std::invalid_argument("no such lift");
+        if (bits < 1 || bits > 128) throw std::invalid_argument("no such lift");
         const size_t few = (n + 7) / 8, bytes = (n * bits + 7) / 8;
         u8 *const to = o.at<u8>(bytes);
         const u8 *const pa = a.at<u8>(few), *const pb = b.at<u8>(few), *const pg = g.at<u8>(bytes);
         const Unlocked free(o.size());
         wave_table.lift_product(to, pa, pb, pg, bits, n);
     });
-    m.def("lift_bit", [](H out, H m1, H mask, u64 add, unsigned w) {
+    // Words of a ring of more than 64 bits are two; numbers are given as their low and high 64 bits.
+    m.def("lift_bit", [](H out, H m1, H mask, u64 low, u64 high, unsigned w) {
         const Out o(out);
         const In x(m1), s(mask);
-        if (w < 1 || w > 64) throw std::invalid_argument("no such lift");
-        const size_t n = x.size() / 8, few = (n + 7) / 8;
+        if (w < 1 || w > 128) throw std::invalid_argument("no such lift");
+        const size_t words = w > 64 ? 2 : 1, n = x.size() / 8 / words, few = (n + 7) / 8;
         u8 *const to = o.at<u8>(few);
-        const u64 *const px = x.at<u64>(n);
+        const u64 *const px = x.at<u64>(words * n);
         const u8 *const ps = s.at<u8>(few);
         const Unlocked free(x.size());
-        wave_table.lift_bit(to, px, ps, add, w, n);
+        wave_table.lift_bit(to, px, ps, {low, high}, w, n);
     });
-    m.def("lift_part", [](H out, H m1, H mine, H theirs, H own, H gamma, H t, u64 add, u64 constant, unsigned w, unsigned f,
-                          bool lead, unsigned k) {
+    m.def("lift_part", [](H out, H m1, H mine, H theirs, H own, H gamma, H t, u64 low, u64 high, u64 low_after, u64 high_after,
+                          unsigned w, unsigned f, bool lead, unsigned k) {
         const Out o(out);
         const In x(m1), a(mine), b(theirs), c(own), g(gamma), u(t);
-        if (w < 1 || w > 64 || k < 1 || k > 64 || f >= w || k + f > w + 64) throw std::invalid_argument("no such lift");
-        const size_t n = x.size() / 8, bits = k + f > w ? k + f - w : 0, few = bits ? (n + 7) / 8 : 0;
+        if (w < 1 || w > 128 || k < 1 || k > 128 || f >= w || k + f > w + 128) throw std::invalid_argument("no such lift");
+        const bool wide = w > 64 || k > 64;
+        if (!wide && k + f > w + 64) throw std::invalid_argument("no such lift");
+        const size_t words = w > 64 ? 2 : 1, n = x.size() / 8 / words;
+        const size_t bits = k + f > w ? k + f - w : 0, few = bits ? (n + 7) / 8 : 0;
         u8 *const to = o.at<u8>((n * k + 7) / 8);
-        const u64 *const px = x.at<u64>(n), *const pu = u.at<u64>(n);
+        const u64 *const px = x.at<u64>(words * n), *const pu = u.at<u64>((k > 64 ? 2 : 1) * n);
         const u8 *const pa = a.at<u8>(few), *const pb = b.at<u8>(few), *const pc = c.at<u8>(few),
                        *const pg = g.at<u8>((n * bits + 7) / 8);
         const Unlocked free(x.size());
-        wave_table.lift_part(to, px, pa, pb, pc, pg, pu, add, constant, w, f, lead, k, n);
+        wave_table.lift_part(to, px, pa, pb, pc, pg, pu, {low, high}, {low_after, high_after}, w, f, lead, k, n);
     });
     m.def("bits_left", [](H out, H bits, H masks, size_t stride, size_t count, unsigned width, size_t n) {
         const Out o(out);

@@ -82,7 +82,7 @@ def mul_into(p: Rep3, x: Share, y: Share, f: int, ring: Ring) -> Share:
 
 
 def _check_into(p: Rep3, f: int, ring: Ring) -> None:
-    if not (0 <= f <= p.ring.width - 2 and max(p.ring.width, ring.width) <= 64):
+    if not 0 <= f <= p.ring.width - 2:
         raise RangeError(f"a product of {p.ring.width} bits, shifted by {f}, does not lift to {ring.width}")
 
 
@@ -196,7 +196,7 @@ def share_input(p: Rep3, owner: str, value: Array | None, shape: tuple[int, ...]
     of a component, and would always round up if that were 0. Another owner: see `client`; two elements in all.
     """
     ring, party = p.ring, p.party
-    left = p.may_leave and owner in party.compute
+    left = p.patient and owner in party.compute
     if not left:
         p.settle()
     else:

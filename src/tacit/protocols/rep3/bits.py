@@ -38,7 +38,7 @@ def trunc_exact(p: Rep3, x: Share, f: int) -> Share:
 
     def steps(q: Rep3, low: int, high: int) -> Steps[Share]:
         mine = [part[low:high] for part in parts]
-        return twoparty._trunc(q, (mine[0], mine[1], None), high - low, f, round_up=0)
+        return twoparty._trunc(q, (mine[0], mine[1]), high - low, f, round_up=0)
 
     return p.add(joined(run(p, x.size, steps), x.shape), carry)
 

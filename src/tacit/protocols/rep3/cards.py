@@ -83,10 +83,7 @@ def _trunc(ring: Ring, n: int, f: int = 16, **_: object) -> list[Wave]:
 
 
 def _mul_trunc(ring: Ring, n: int, f: int = 16, **_: object) -> list[Wave]:
-    b, fb = ring.wire_bytes(n), ring.wire_bytes(n, f)
-    if ring.width <= 64:
-        return _lifted(ring, n, b, f)
-    return [[(1, 0, b), (2, 0, b)], *_exchange(b + fb, fb)]
+    return _lifted(ring, n, ring.wire_bytes(n), f)
 
 
 def _mul_trunc_or_mul(

@@ -43,13 +43,16 @@ class Lift(NamedTuple):
         return lifted_bits(ring.width, self.width, self.shift)
 
     def constants(self) -> tuple[int, int]:
-        """Return what P1 adds before and after the shift, mod 2^64."""
+        """Return what P1 adds before and after the shift, mod 2^128."""
         return _constants(self.width, self.shift)
 
     def cut(self, ring: Ring, m: Array, lead: bool) -> Array:
         """Return a party's part where the wrap does not count, nor any bit above that."""
-        add, after = (np.uint64(c if lead else 0) for c in self.constants())
-        return ring.reduce((m + add >> np.uint64(self.shift)) + after)
+        add, after = self.constants() if lead else (0, 0)
+        source = Ring(128 if self.width > 64 else 64)  # bits above the width are cut, too
+        return ring.add(
+            ring.low(source.shr(source.add(m, source.constant(add)), self.shift)), ring.constant(after)
+        )
 
     def end(self, ring: Ring, t: Array, lead: bool) -> Cut | None:
         """Return what makes what a party exchanges of its product, less t: where the wrap does not count, else None."""
@@ -72,7 +75,7 @@ def _constants(width: int, shift: int) -> tuple[int, int]:
     """
     up, quarter = int(shift > 0), (1 << width) >> 2
     after = up - (quarter >> shift) - (1 << (width - shift))
-    return (quarter - up) % 2**64, after % 2**64
+    return (quarter - up) % 2**128, after % 2**128
 
 
 Into = tuple[Array, Array]

@@ -20,7 +20,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tacit.core.party import Party
-from tacit.core.protocol import PATIENT_WIDTH
 from tacit.core.share import Planes, Share
 from tacit.core.timing import LOOPBACK, Network
 from tacit.errors import UsageError
@@ -272,10 +271,10 @@ def found(p: Rep3, n: int, bits: int) -> list[tuple[int, int, int]]:
 def leave_or_run(p: Rep3, n: int, make: Callable[[Rep3, int, int], Steps[Any]], bits: int = 64) -> None:
     """Run steps that write their results in place, or begin them, if they may be left.
 
-    In rings of up to 64 bits all that a piece draws it draws before it waits, so that streams are read in the order
-    of calls, whichever waits for which.
+    All that a piece draws it draws before it waits, so that streams are read in the order of calls, whichever waits
+    for which.
     """
-    if p.may_leave:
+    if p.patient:
         leave(p, seated(p, found(p, n, bits), make))
     else:
         run(p, n, make, bits)
@@ -289,10 +288,7 @@ def seated(
         return [Running(make(p, *some[0][1:]))]
     turned = len({r for r, _, _ in some}) > 1
     seats = [p.turned(r) for r in range(3)] if turned else [p]
-    early = [
-        q.party.index == 0 and p.ring.width <= PATIENT_WIDTH for q in seats
-    ]  # wider products begin at P1 and P2
-    return [Running(make(seats[r], low, high), early[r], turned) for r, low, high in some]
+    return [Running(make(seats[r], low, high), seats[r].party.index == 0, turned) for r, low, high in some]
 
 
 def joined(shares: list[Share], shape: tuple[int, ...]) -> Share:

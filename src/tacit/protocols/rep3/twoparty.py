@@ -42,7 +42,7 @@ def trunc(p: Rep3, x: Share, f: int) -> Share:
 
     def steps(q: Rep3, low: int, high: int, into: Into) -> Steps[Share]:
         mine = [part[low:high] for part in parts]
-        return _trunc(q, (mine[0], mine[1], None), high - low, f, round_up=1, into=into)
+        return _trunc(q, (mine[0], mine[1]), high - low, f, round_up=1, into=into)
 
     return in_place(p, x.shape, steps)
 
@@ -53,7 +53,7 @@ def trunc_into(p: Rep3, x: Share, f: int, ring: Ring) -> Share:
     With x = a + b, P0 shares a>>f with P1, masked by a draw with P2; P1 and P2 know b>>f.
     """
     p.check_shift(f)
-    if not (ring.width <= p.ring.width - f and p.ring.width <= 64):
+    if ring.width > p.ring.width - f:
         raise RangeError(f"{p.ring.width} bits, shifted by {f}, are not cut to {ring.width}")
     parts, how = [np.ascontiguousarray(part).reshape(-1) for part in x.parts], Lift(p.ring.width, f, "")
 
@@ -83,44 +83,16 @@ def _trunc_into(q: Rep3, x0: Array, x1: Array, how: Lift, into: Into) -> Steps[S
 
 
 def product_trunc(p: Rep3, product: Product, shape: tuple[int, ...], f: int) -> Share:
-    """F_trunc of an additively shared z (a local product), without resharing it first.
-
-    Over rings of one word by `lift`. Else: 1. P1 and P2 draw r and ρ; P1 sends z1 − r + ρ, P2 sends z2 − ρ, both to
-    P0. Now a = z − r, b = r.
-    """
-    if p.ring.width <= 64:
-        return product_into(p, product, shape, Lift(p.ring.width, f, "rep3.product"))
-    return in_place(p, shape, lambda q, low, high, into: _product_trunc(q, product, low, high, f, into))
-
-
-def _product_trunc(q: Rep3, product: Product, low: int, high: int, f: int, into: Into) -> Steps[Share]:
-    party, ring, n = q.party, q.ring, high - low
-    if party.index == 0:
-        z = product(q, low, high, Masks())
-        size = ring.wire_bytes(n)
-        m1, m2 = yield (party.peer(1), "rep3.product", size), (party.peer(2), "rep3.product", size)
-        held = (ring.unpack(m1, (n,)), ring.unpack(m2, (n,)), z)
-        return (yield from _trunc(q, held, n, f, 1, late=True, into=into))
-    common = q.common(+1 if party.index == 1 else -1, "rep3/product")
-    r, rho = common.ring(ring, (n,)), common.packed(ring.width, n, ring)
-    masks, less = (Masks(rho), r) if party.index == 1 else (Masks(None, rho), None)
-    party.send(party.compute[0], "rep3.product", product(q, low, high, masks, Cut(ring.width, less)))
-    party.flush()  # P0 waits for this; what follows goes to another party
-    return (yield from _trunc(q, (r, r, None), n, f, 1, late=True, into=into))
+    """F_trunc of an additively shared z (a local product), without resharing it first: by a lift."""
+    return product_into(p, product, shape, Lift(p.ring.width, f, "rep3.product"))
 
 
 def _trunc(
-    q: Rep3,
-    held: tuple[Array, Array, Array | None],
-    n: int,
-    f: int,
-    round_up: int,
-    late: bool = False,
-    into: Into | None = None,
+    q: Rep3, held: tuple[Array, Array], n: int, f: int, round_up: int, into: Into | None = None
 ) -> Steps[Share]:
     """Return shares of floor((x−round_up)/2^f) − c + round_up for x = a + b, c the carry out of the low f bits.
 
-    `held`: at P0 two or three summands of a, at P1 (–, b), at P2 (b, –). P0's message is one wave `late` if a is.
+    `held`: at P0 two summands of a, at P1 (–, b), at P2 (b, –).
 
     With round_up, multiples of 2^f stay exact and any other x goes to either neighbour, without bias (0003).
     With x' = x − round_up + 2^(k−2) < 2^(k−1), the summand taken into a:
@@ -134,13 +106,11 @@ def _trunc(
         with2, with1 = q.common(+2, "rep3/trunc"), q.common(+1, "rep3/trunc")
         c0, s0, t02 = with2.ring(ring, (n,)), with2.packed(f, n, ring), with2.packed(f, n, ring)
         t01 = with1.packed(f, n, ring)
-        c1, s1, out0, out1 = kernels.trunc_first(*held, c0, s0, t02, t01, round_up, f, k, into)
+        c1, s1, out0, out1 = kernels.trunc_first(*held, None, c0, s0, t02, t01, round_up, f, k, into)
         party.send(party.peer(1), "rep3.trunc", ring.pack(c1), s1)  # 2
         return Share((out0, out1))
     if party.index == 1:
         t01 = q.common(-1, "rep3/trunc").packed(f, n, ring)
-        if late:
-            yield ()
         (from0,) = yield ((party.peer(-1), "rep3.trunc", size + fsize),)
         c1, s1 = ring.unpack(from0[:size], (n,)), from0[size:]
         mine = kernels.trunc_second(s1, held[1], t01, f, k)
@@ -151,8 +121,6 @@ def _trunc(
     with0 = q.common(+1, "rep3/trunc")
     c0, s0, t02 = with0.ring(ring, (n,)), with0.packed(f, n, ring), with0.packed(f, n, ring)
     mine = kernels.trunc_second(s0, held[0], t02, f, k)
-    if late:
-        yield ()
     yield ()
     party.send(party.peer(-1), "rep3.trunc-uv", mine)  # 3
     (theirs,) = yield ((party.peer(-1), "rep3.trunc-uv", fsize),)
@@ -172,7 +140,7 @@ def product_early(p: Rep3, product: Product, shape: tuple[int, ...]) -> Share:
     """
     into = room(p, prod(shape))
     steps = _product_early(p, product, into)
-    if p.may_leave:
+    if p.patient:
         leave(p, [Running(steps)])
     else:
         alone(p, steps)
