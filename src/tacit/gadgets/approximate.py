@@ -16,6 +16,7 @@ from decimal import Decimal
 from tacit.core.protocol import Protocol
 from tacit.core.share import Share
 from tacit.errors import RangeError
+from tacit.gadgets import refined
 from tacit.gadgets import separable as sep
 from tacit.gadgets.normalise import power_of_two, shift_bits
 from tacit.gadgets.polynomial import centred, chebyshev_fit, evaluate
@@ -97,6 +98,10 @@ def _reciprocal_mantissa(p: Protocol, y: Share, m: int, s: int, least: int) -> t
     plan = sep.inverse_plan(p, m, least, s, y.size) if sep.offered(p) else None
     if plan is not None:
         return sep.inverse(p, y, plan, s)
+    short = refined.plan(p, "inverse", m, least, s, y.size)
+    if short is not None:
+        at = refined.guess(p, y, "inverse", short, s, (short.octaves.step,))
+        return at.powers[0], refined.inverse(p, at, s)
     bits = shift_bits(p, y, m)
     c = power_of_two(p, bits, _binary_weights(bits.shape[0]))
     a = _mantissa(p, y, c, m, s)
@@ -136,9 +141,7 @@ def sqrt(p: Protocol, y: Share, f: int, m: int, out_bits: int, least: int = -1) 
     plan = sep.scaled_plan(p, "sqrt", f, m, least, exact, y.size, zero) if sep.offered(p) else None
     if plan is not None:
         return sep.scaled(p, y, plan)
-    s, a, r, bits, m = _rsqrt_mantissa(p, y, f, m, out_bits)
-    top = (1 << (bits.shape[0] - 1)) - 1
-    down = power_of_two(p, bits[1:], [(1 << (1 << t), 1) for t in range(bits.shape[0] - 1)])
+    s, a, r, down, top, m = _rsqrt_mantissa(p, y, f, m, out_bits, least, -1)
     root = p.mul_trunc(a, r, s)
     by = s + top - (m + f) // 2
     return p.mul_trunc(root, down, by) if by > 0 else p.shl(p.mul(root, down), -by)
@@ -150,18 +153,24 @@ def rsqrt(p: Protocol, y: Share, f: int, m: int, out_bits: int, least: int = 0) 
     plan = sep.scaled_plan(p, "rsqrt", f, m, least, exact, y.size) if sep.offered(p) else None
     if plan is not None:
         return sep.scaled(p, y, plan)
-    s, _, r, bits, m = _rsqrt_mantissa(p, y, f, m, out_bits)
-    up = power_of_two(p, bits[1:], _binary_weights(bits.shape[0] - 1))
+    s, _, r, up, _, m = _rsqrt_mantissa(p, y, f, m, out_bits, least, 1)
     by = s - f + (m - f) // 2
     return p.mul_trunc(r, up, by) if by > 0 else p.shl(p.mul(r, up), -by)
 
 
 def _rsqrt_mantissa(
-    p: Protocol, y: Share, f: int, m: int, out_bits: int
-) -> tuple[int, Share, Share, Share, int]:
-    """Return s, the mantissa a in [1/4, 1), r = 1/√a, the shift's bits, and m made of f's parity."""
+    p: Protocol, y: Share, f: int, m: int, out_bits: int, least: int, sign: int
+) -> tuple[int, Share, Share, Share, int, int]:
+    """Return s, the mantissa a = y·4^k / 2^(m−f), r = 1/√a, a power of two, the most k, and an m of f's parity.
+
+    The power is 2^k if `sign` is 1, and 2^(top − k) if it is −1.
+    """
     m = max(m + (m + f) % 2, 4)
     s = root_precision(p.ring.width, f, m, out_bits).s
+    short = refined.plan(p, "rsqrt", m, least, s, y.size)
+    if short is not None:
+        at = refined.guess(p, y, "rsqrt", short, s, (sign,))
+        return s, at.a, refined.inverse_root(p, at, s), at.powers[0], at.top, m
     bits = shift_bits(p, y, m)
     half = power_of_two(p, bits[1:], _binary_weights(bits.shape[0] - 1))
     a = _mantissa(p, y, p.mul(half, half), m, s)
@@ -172,7 +181,12 @@ def _rsqrt_mantissa(
         ar = p.mul_trunc(a, r, s)
         gap = p.add_public(p.neg(p.mul_trunc(ar, r, s)), ring.constant(3 << s))
         r = p.mul_trunc(r, gap, s + 1)
-    return s, a, r, bits, m
+    count = bits.shape[0] - 1
+    top = (1 << count) - 1
+    scale = half
+    if sign < 0:
+        scale = power_of_two(p, bits[1:], [(1 << (1 << t), 1) for t in range(count)])
+    return s, a, r, scale, top, m
 
 
 def _inverse_root(v: Decimal) -> Decimal:

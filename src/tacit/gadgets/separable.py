@@ -138,13 +138,15 @@ class Mantissa:
 
     def value(self, p: Protocol, x: Share, scaled: Share | None) -> Share:
         """Return the function, to which the constant is still to be added, given the scale if there are tests."""
+        return p.factored(self.scaled(p, x, scaled), self.series)
+
+    def scaled(self, p: Protocol, x: Share, scale: Share | None) -> Share:
+        """Return what the series takes."""
         narrow = p.over(Ring(self.period))
         x = x.map(narrow.ring.reduce)
-        if scaled is None:
-            v = narrow.mul_public(x, narrow.ring.constant(self.factor))
-        else:
-            v = (narrow.mul_early if self.early else narrow.mul)(x, scaled)
-        return p.factored(v, self.series)
+        if scale is None:
+            return narrow.mul_public(x, narrow.ring.constant(self.factor))
+        return (narrow.mul_early if self.early else narrow.mul)(x, scale)
 
 
 FACTORS = ((1, 0), (1, 1), (3, 2), (5, 3), (9, 4))
@@ -336,6 +338,25 @@ def _inverse_plan(costs: Costs, what: Wanted) -> Mantissa | None:
 
     # On the shorter interval of exact tests, which take more rounds, series of more bits fit the ring.
     for ways in (_ways(what, (1,)), [octaves(what.m, what.least, 1, True)]) if _possible(what) else ():
+        found = costs.cheapest(what, ways, plan, lambda _: what.k)
+        if found is not None:
+            return found
+    return None
+
+
+def word_plan(p: Protocol, fn: str, m: int, least: int, n: int, precision: int, out: int) -> Mantissa | None:
+    """Plan "inverse" or "rsqrt" of mantissas of n values within 5/2·2^−precision, with `out` bits, in words."""
+    return _word_plan(Costs.of(p), Wanted(fn, n, 64, 0, m, least, precision), out)
+
+
+@lru_cache(maxsize=1 << 10)
+def _word_plan(costs: Costs, what: Wanted, out: int) -> Mantissa | None:
+    def plan(o: Octaves) -> Series3 | None:
+        return _on_mantissa(what.k, what.fn, o.span, what.m, what.s, out)
+
+    step = 1 if what.fn == "inverse" else 2
+    exact = [octaves(what.m, what.least, step, True)]
+    for ways in (_ways(what, (step,)), exact) if _possible(what) else ():
         found = costs.cheapest(what, ways, plan, lambda _: what.k)
         if found is not None:
             return found

@@ -33,7 +33,7 @@ def factored(p: Rep3, x: Share, how: Factors) -> Share:
     3. They exchange their masked parts of the sum.
     """
     w, k = how.width, p.ring.width
-    if not (w <= 64 and k <= 64 and 0 <= how.shift <= max(w - 2, 0)):
+    if not (w <= 64 and 0 <= how.shift <= max(w - 2, 0)):
         raise RangeError(f"a sum of {w} bits, shifted by {how.shift}, does not lift to {k}")
 
     def steps(q: Rep3, low: int, high: int, into: Into) -> Steps[Share]:
