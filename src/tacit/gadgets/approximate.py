@@ -37,6 +37,11 @@ class Precision:
     guard: int = 0
 
 
+def _fitted(s: int) -> float:
+    """Return how close a polynomial comes to a function of s bits; float64 shows no more."""
+    return max(2.0 ** -(s + 1), FLOOR / 2)
+
+
 def _rescale(p: Protocol, x: Share, by: int) -> Share:
     """Divide by 2^by, or multiply by 2^−by."""
     return p.trunc(x, by) if by > 0 else p.shl(x, -by)
@@ -218,7 +223,7 @@ def log(p: Protocol, y: Share, f: int, m: int, least: int = 0) -> Share:
     bits = shift_bits(p, y, m)
     c = power_of_two(p, bits, _binary_weights(bits.shape[0]))
     a = _mantissa(p, y, c, m, s)
-    series = evaluate(p, centred(p, a, 0.5, 1.0, s), chebyshev_fit(Decimal.ln, 0.5, 1.0, 2.0 ** -(s + 1)), s)
+    series = evaluate(p, centred(p, a, 0.5, 1.0, s), chebyshev_fit(Decimal.ln, 0.5, 1.0, _fitted(s)), s)
     for t in range(bits.shape[0]):
         step = p.mul_public(bits[t], ring.encode_floats(-LN2 * (1 << t), s))
         series = p.add(series, step)
@@ -281,7 +286,7 @@ def exp(p: Protocol, x: Share, f: int, lo: float, hi: float) -> Share:
     u = w
     for b in range(plan.int_bits):
         u = p.sub(u, p.shl(bits[b], s + b))
-    mantissa = evaluate(p, centred(p, u, 0.0, 1.0, s), chebyshev_fit(_exp2, 0.0, 1.0, 2.0 ** -(s + 1)), s)
+    mantissa = evaluate(p, centred(p, u, 0.0, 1.0, s), chebyshev_fit(_exp2, 0.0, 1.0, _fitted(s)), s)
     scale = power_of_two(p, bits, _binary_weights(plan.int_bits))
     by = s - f - plan.base
     return p.mul_trunc(mantissa, scale, by) if by > 0 else p.shl(p.mul(mantissa, scale), -by)

@@ -29,6 +29,7 @@ def chebyshev_fit(fn: Real, lo: float, hi: float, tolerance: float) -> tuple[flo
     Interpolates at Chebyshev nodes, raising the degree until the dense-grid error is small enough. Every party computes
     them for itself, so they are bit for bit alike on every machine, as in `waves.fit`: the function from decimals,
     nodes from `turn`, sums by fsum; NumPy's own fit is BLAS and the C library, which differ by processor.
+    ValueError where no degree below 40 comes close enough: float64 shows no errors below some 2^-48 of values about one.
     """
     half, middle = Decimal(hi - lo) / 2, Decimal(hi + lo) / 2
     with localcontext(DIGITS):
@@ -37,9 +38,9 @@ def chebyshev_fit(fn: Real, lo: float, hi: float, tolerance: float) -> tuple[flo
     exact = chebyshev.chebval(grid, known)
     for degree in range(1, 40):
         c = _interpolated(chebyshev.chebval(_cosines(degree + 1)[1], known))
-        if np.max(np.abs(chebyshev.chebval(grid, c) - exact)) < tolerance or degree == 39:
+        if np.max(np.abs(chebyshev.chebval(grid, c) - exact)) < tolerance:
             return tuple(map(float, chebyshev.cheb2poly(c)))
-    raise AssertionError("unreachable")
+    raise ValueError(f"no polynomial of degree below 40 comes within {tolerance:.3g}")
 
 
 @cache

@@ -46,10 +46,15 @@ class Lift(NamedTuple):
         """Return what P1 adds before and after the shift, mod 2^128."""
         return _constants(self.width, self.shift)
 
+    @property
+    def words(self) -> Ring:
+        """The ring of whole words in which parts are held."""
+        return Ring(128 if self.width > 64 else 64)
+
     def cut(self, ring: Ring, m: Array, lead: bool) -> Array:
         """Return a party's part where the wrap does not count, nor any bit above that."""
         add, after = self.constants() if lead else (0, 0)
-        source = Ring(128 if self.width > 64 else 64)  # bits above the width are cut, too
+        source = self.words  # bits above the width are cut, too
         return ring.add(
             ring.low(source.shr(source.add(m, source.constant(add)), self.shift)), ring.constant(after)
         )

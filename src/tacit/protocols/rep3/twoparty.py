@@ -67,7 +67,7 @@ def _trunc_into(q: Rep3, x0: Array, x1: Array, how: Lift, into: Into) -> Steps[S
     party, ring, stream, label = q.party, q.ring, "rep3/trunc-into", "rep3.trunc-into"
     if party.index == 0:
         mask = q.common(+2, stream).fill(ring, into[0])
-        into[1][...] = ring.sub(how.cut(ring, x0 + x1, True), mask)
+        into[1][...] = ring.sub(how.cut(ring, how.words.add(x0, x1), True), mask)
         party.send(party.peer(1), label, ring.pack(into[1]))
         party.flush()
         return Share(into)
