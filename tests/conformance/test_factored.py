@@ -83,6 +83,22 @@ def test_sums_wider_than_the_ring_of_the_result(width: int, shift: int) -> None:
     check("rep3", 64, body, 3, "", f"{width} bits over 2^{shift} into 32")
 
 
+@pytest.mark.parametrize(("width", "shift"), [(40, 8), (64, 0), (64, 33)])
+@pytest.mark.parametrize("k", [65, 100, 128])
+def test_words_into_two(k: int, width: int, shift: int) -> None:
+    """The operand is held in words, the result in a ring of two."""
+    ring, most = Ring(k), int((2 ** (width - 2) - 1) ** 0.5)
+    x = integers(np.random.default_rng([SEED, width, k]), 70, -most, most + 1)
+
+    def body(p: Any) -> Any:
+        return p.over(ring).factored(scatter(p, p.ring.encode_ints(x)), Square(width, shift))
+
+    error = ring.to_ints(gather(run("rep3", 64, body), "rep3", ring)) - (x * x >> shift)
+    assert np.all((error == 0) | (error == 1))
+    assert shift or not np.any(error)
+    check("rep3", 64, body, 3, "", f"{width} bits over 2^{shift} into {k}")
+
+
 def test_sines_of_any_turn() -> None:
     """Numbers of up to 2^15 turns, whose masks wrap as often as they like; with cosines, and without."""
     ring, f = Ring(64), 16

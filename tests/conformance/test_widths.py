@@ -497,13 +497,12 @@ def test_costs_of_matrix_products(m: int, k: int, n: int, network: Network) -> N
         (8, lambda p, x: p.mul_into(x, x, 7, Ring(1)), "does not lift"),
         (8, lambda p, x: p.mul_into(x, x, -1, Ring(1)), "does not lift"),
         (8, lambda p, x: p.matmul_into(x, x, 7, Ring(1)), "does not lift"),
-        (8, lambda p, x: p.matmul_into(x, x, 1, Ring(65)), "does not lift"),
-        (65, lambda p, x: p.matmul_into(x, x, 1, Ring(20)), "does not lift"),
+        (100, lambda p, x: p.matmul_into(x, x, 99, Ring(20)), "does not lift"),
+        (100, lambda p, x: p.trunc_into(x, 40, Ring(61)), "are not cut"),
         (8, lambda p, x: p.trunc_into(x, 2, Ring(7)), "are not cut"),
         (8, lambda p, x: p.trunc_into(x, 7, Ring(1)), "7"),
         (8, lambda p, x: p.trunc_into(x, -1, Ring(1)), "-1"),
         (65, lambda p, x: p.trunc_into(x, 1, Ring(65)), "are not cut"),
-        (100, lambda p, x: p.trunc_into(x, 40, Ring(20)), "are not cut"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_before_any_message(width: int, call: Any, message: str) -> None:

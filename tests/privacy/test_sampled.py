@@ -127,12 +127,28 @@ PROGRAMS: dict[str, Callable[[Any, int], Any]] = {
         getattr(p.over(Ring(40)), name)(*_pair(p, v)) for name in ("mul", "mul_early")
     ],
     "selections of more bits": lambda p, v: p.over(Ring(40)).select(_bit(p, v), _pair(p, v)[0]),
+    "one word into two": lambda p, v: [
+        p.over(Ring(48)).mul_into(*(x.map(Ring(48).low) for x in _pair(p, v)), 8, Ring(128)),
+        p.over(Ring(128)).factored(_pair(p, v)[0].map(Ring(64).low), _sines(48, 20)),
+    ],
     "input by alice": _input("alice"),
     "input by a client": _input("carl"),
     "reveal to a client": lambda p, v: p.reveal(_pair(p, 5)[0], ["carl"]),
 }
-REP3_ALONE = frozenset(
-    {"digit_ranks", "shuffle", "place", "fetch", "below", "mul_early", "matmul_early", "select_trunc"}
+OF_ONE_WORD = frozenset(
+    {
+        *(name for name in PROGRAMS if name.startswith("factored") or name.endswith("of more bits")),
+        "combine",
+        "mul_into",
+        "matmul_into",
+        "select_narrowed",
+    }
+)
+REP3_ALONE = OF_ONE_WORD | frozenset(
+    {
+        *("digit_ranks", "shuffle", "place", "fetch", "below", "mul_early", "matmul_early", "select_trunc"),
+        *(name for name in PROGRAMS if "into" in name),
+    }
 )
 SETTINGS = [("rep3", 3, ""), ("semi2k", 2, "zoe"), ("semi2k", 3, "zoe")]
 
@@ -182,12 +198,7 @@ def test_messages_do_not_tell_secrets_apart(
 ) -> None:
     if name in REP3_ALONE and protocol != "rep3":
         pytest.skip(f"{protocol} does not realise {name}")
-    words = (
-        name.startswith("factored")
-        or name.endswith("bits")
-        or name in ("below", "combine", "select_narrowed")
-    )
-    if words and (protocol, width) != ("rep3", 64):
+    if name in OF_ONE_WORD and width > 64:
         pytest.skip(f"{protocol} over {width} bits does not realise {name}")
     secrets = (0, (1 << (width - 2)) // 5 if name != "mul_trunc" else 12_345)
     first, second = (

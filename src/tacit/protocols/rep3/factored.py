@@ -32,9 +32,10 @@ def factored(p: Rep3, x: Share, how: Factors) -> Share:
     1. P0 → P1: masked g_j(a), and what the lift needs. 2. With a lift P1 and P2 exchange masked bits u and v.
     3. They exchange their masked parts of the sum.
     """
-    w, k = how.width, p.ring.width
-    if not (w <= 64 and 0 <= how.shift <= max(w - 2, 0)):
-        raise RangeError(f"a sum of {w} bits, shifted by {how.shift}, does not lift to {k}")
+    w, k, words = how.width, p.ring.width, not x.parts[0].dtype.names
+    if not (w <= 64 and words and 0 <= how.shift <= max(w - 2, 0)):
+        what = "numbers" if words else "numbers of two words"
+        raise RangeError(f"a sum of {w} bits of {what}, shifted by {how.shift}, does not lift to {k}")
 
     def steps(q: Rep3, low: int, high: int, into: Into) -> Steps[Share]:
         i, (first, second) = q.party.index, (part[low:high] for part in x.parts)
