@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from test_costs import check
 from tacit import testing
 from tacit.algebra.ring import Ring
 from tacit.errors import NotRealised, RangeError
+from tacit.gadgets.separable import wide_exp_plan
 from tacit.gadgets.waves import Powers, Series, Waves
 from tacit.kernels.reference_waves import mask_rows, row
 from tacit.protocols.rep3.turns import TURNED_FROM
@@ -97,6 +99,27 @@ def test_words_into_two(k: int, width: int, shift: int) -> None:
     assert np.all((error == 0) | (error == 1))
     assert shift or not np.any(error)
     check("rep3", 64, body, 3, "", f"{width} bits over 2^{shift} into {k}")
+
+
+@pytest.mark.parametrize(("lo", "hi"), [(-31.5, 0.0), (-3.0, 20.0), (0.0, 1.0), (-130.0, 3.0), (-1.0, 21.0)])
+@pytest.mark.parametrize("n", [1, 65])
+def test_powers_of_two_words(lo: float, hi: float, n: int) -> None:
+    """e^x of 128-bit numbers: within 3/2 units and the lift's one, or 2^-46 of it; at every digit and its ends."""
+    how, ring, f = wide_exp_plan(44, lo, hi, 46), Ring(128), 44
+    assert how is not None
+    whole = np.arange(math.ceil(lo / math.log(2)), hi / math.log(2)) * math.log(2)
+    x = np.concatenate(
+        [np.linspace(lo, hi, max(n, 2))[:n], whole[: 8 * n], whole[: 8 * n] + 2.0**-44, [lo, hi]]
+    )
+    units = np.rint(np.clip(x, lo, hi) * 2.0**f).astype(np.int64)
+
+    def body(p: Any) -> Any:
+        return p.factored(scatter(p, ring.encode_ints(units)), how)
+
+    got = ring.to_floats(gather(run("rep3", 128, body), "rep3", ring), f)
+    want = np.exp(units * 2.0**-f)
+    assert np.all(np.abs(got - want) <= 2.5 * 2.0**-f + 2.0**-45 * want)
+    check("rep3", 128, body, 3, "", f"e^x on [{lo}, {hi}]")
 
 
 def test_sines_of_any_turn() -> None:

@@ -21,7 +21,7 @@ from tacit.core.party import Party
 from tacit.core.rows import Column
 from tacit.core.share import stack_planes
 from tacit.crypto.prg import ALL, KeyRing, Stream
-from tacit.gadgets.waves import Series, Waves
+from tacit.gadgets.waves import Series, Waves, WidePowers
 from tacit.net.memory import Hub
 from tacit.testing import NAMES, scatter, scatter_planes
 
@@ -81,6 +81,9 @@ def _sines(width: int, shift: int) -> Waves:
     return Waves(Series(0.0, (), (0.75, 0.125), 2), 1 << 40, 20, 12, width, shift)
 
 
+POWERS = WidePowers(rate=1 << 90, offset=5, digits=4, step=3, base=-8, s=40, t=40, width=99, shift=30)
+
+
 PROGRAMS: dict[str, Callable[[Any, int], Any]] = {
     "mul": lambda p, v: p.mul(*_pair(p, v)),
     "matmul": lambda p, v: p.matmul(*(x.reshape(64, 64) for x in _pair(p, v))),
@@ -131,6 +134,7 @@ PROGRAMS: dict[str, Callable[[Any, int], Any]] = {
         p.over(Ring(48)).mul_into(*(x.map(Ring(48).low) for x in _pair(p, v)), 8, Ring(128)),
         p.over(Ring(128)).factored(_pair(p, v)[0].map(Ring(64).low), _sines(48, 20)),
     ],
+    "powers of two words": lambda p, v: p.factored(_pair(p, v)[0], POWERS),
     "input by alice": _input("alice"),
     "input by a client": _input("carl"),
     "reveal to a client": lambda p, v: p.reveal(_pair(p, 5)[0], ["carl"]),
@@ -148,6 +152,7 @@ REP3_ALONE = OF_ONE_WORD | frozenset(
     {
         *("digit_ranks", "shuffle", "place", "fetch", "below", "mul_early", "matmul_early", "select_trunc"),
         *(name for name in PROGRAMS if "into" in name),
+        "powers of two words",
     }
 )
 SETTINGS = [("rep3", 3, ""), ("semi2k", 2, "zoe"), ("semi2k", 3, "zoe")]
@@ -198,7 +203,7 @@ def test_messages_do_not_tell_secrets_apart(
 ) -> None:
     if name in REP3_ALONE and protocol != "rep3":
         pytest.skip(f"{protocol} does not realise {name}")
-    if name in OF_ONE_WORD and width > 64:
+    if (name in OF_ONE_WORD and width > 64) or (name == "powers of two words" and width <= 64):
         pytest.skip(f"{protocol} over {width} bits does not realise {name}")
     secrets = (0, (1 << (width - 2)) // 5 if name != "mul_trunc" else 12_345)
     first, second = (

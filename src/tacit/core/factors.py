@@ -14,7 +14,7 @@ Array = npt.NDArray[Any]
 
 
 class Factors(Protocol):
-    """How a function separates. Known halves are given as uint64 words.
+    """How a function separates. Known halves are given as uint64 words or, if `width` is more than 64, as U128.
 
     Rows are elements of `width` bits, packed low bit first; row r starts at bit r·stride of its buffer. `weigh` is
     computed by two parties on their own machines and must use the same h_j(b) to the last bit: only integer
@@ -37,7 +37,7 @@ class Factors(Protocol):
         """Return the rows g_j(a) less the rows of the masks, mod 2^width: bytes, each row from a whole one on."""
 
     def weigh(self, known: Array, rows: Array, stride: int) -> Array:
-        """Return Σ_j h_j(b)·row j mod 2^64, a multiple of 2^width added or not."""
+        """Return Σ_j h_j(b)·row j in whole words, a multiple of 2^width added or not."""
 
 
 def lifted_bits(k: int, width: int, shift: int) -> int:

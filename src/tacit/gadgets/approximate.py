@@ -27,6 +27,8 @@ LN2 = 0.6931471805599453
 MIN_PRECISION = 14
 # Coefficients are float64, so no result is more exact than this, relatively.
 FLOOR = 2.0**-47
+WIDE_RELATIVE = 46
+"""Bits of powers that are computed in float64, and multiplied in pairs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,8 +279,14 @@ def exp(p: Protocol, x: Share, f: int, lo: float, hi: float) -> Share:
     short = sep.exp_plan(ring.width, f, lo, hi, plan.s - 5) if sep.offered(p) else None
     if short is not None:
         return p.factored(x, short)
-    if plan.clamp is not None:
+    wide = ring.width == 128 and p.offers("factored")
+    powers = sep.wide_exp_plan(f, lo, hi, min(plan.s - 5, WIDE_RELATIVE)) if wide else None
+    if plan.clamp is not None and powers is None:
         x = clamp_below(p, x, plan.clamp, f, max(abs(lo), abs(hi)))
+        if wide:
+            powers = sep.wide_exp_plan(f, plan.clamp, max(hi, plan.clamp), min(plan.s - 5, WIDE_RELATIVE))
+    if powers is not None:
+        return p.factored(x, powers)
     s = plan.s
     w = p.trunc(p.mul_public(x, ring.encode_floats(LOG2E, s)), f)
     w = p.add_public(w, ring.constant(-plan.base << s))

@@ -21,7 +21,7 @@ from tacit.core.protocol import Card, Protocol, Wave, price
 from tacit.core.share import Planes, Share
 from tacit.core.timing import Network
 from tacit.gadgets.normalise import none_above
-from tacit.gadgets.waves import DIGITS, Powers, Waves, exponent, fit, waves
+from tacit.gadgets.waves import DIGITS, Powers, Waves, WidePowers, exponent, fit, waves
 
 LOG2E = 1.4426950408889634
 LN2 = 0.6931471805599453
@@ -54,6 +54,21 @@ def exp_plan(k: int, f: int, lo: float, hi: float, relative: int) -> Powers | No
         if width <= k and step <= t and drift < 2.0 ** -(relative + 2) and rate < 1 << 63:
             offset = -base * (1 << 64) // (digits * step) % (1 << 64)
             return Powers(rate, offset, digits, step, base, s, t, width, s + t - f)
+        digits *= 2
+    return None
+
+
+def wide_exp_plan(f: int, lo: float, hi: float, relative: int) -> WidePowers | None:
+    """Plan e^x over Z/2^128 as `exp_plan` does over words, whose kernels' powers are words of less than 62 bits."""
+    least, most = math.floor(lo * LOG2E - 2.0**-20), hi * LOG2E + 2.0**-20
+    top, t, digits = max(0, math.floor(hi * LOG2E) + 1), relative + 1, 2
+    while digits <= MOST_DIGITS:
+        step = max(1, math.floor((most - least) / (digits - 1)) + 1)
+        base, s, width = least - step, f + step, top + f + step + t + 2
+        if 64 < width <= 128 and step + t <= 61:
+            rate = round(2.0 ** (128 - f) * LOG2E / (step * digits))
+            offset = -base * (1 << 64) // (digits * step) % (1 << 64)
+            return WidePowers(rate, offset, digits, step, base, s, t, width, s + t - f)
         digits *= 2
     return None
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tacit.algebra.ring import Ring
 from tacit.kernels.waves import powers_left, powers_right, turn, waves_left, waves_right
 
 Array = npt.NDArray[Any]
@@ -214,3 +215,81 @@ class Powers:
         """Weigh by [h_b = j]·2^(step·fraction)."""
         bits = self.digits.bit_length() - 1
         return powers_right(known, rows, stride, self.rate, self.step, 2.0**self.t, bits, self.width)
+
+
+@dataclass(frozen=True, slots=True)
+class WidePowers:
+    """`Powers` of numbers and sums of two words: t = (x·rate mod 2^128, its high word, + offset) / 2^64 · digits.
+
+    A power has a float64's 53 bits, wherever its point is: it is rounded to a word, and shifted where it is larger.
+    """
+
+    rate: int
+    offset: int
+    digits: int
+    step: int
+    base: int
+    s: int
+    t: int
+    width: int
+    shift: int
+
+    @property
+    def terms(self) -> int:
+        """One for each value of the digit that two parties know."""
+        return self.digits
+
+    def _places(self, known: Array) -> Array:
+        """Return the high words of x·rate: a unit of them is 2^−64 of all digits."""
+        return np.ascontiguousarray(PAIR.mul(known, PAIR.constant(self.rate, known.shape))["hi"])
+
+    def mask(self, known: Array, masks: Array, stride: int) -> Array:
+        """Return, for every digit j of the other operand, 2^(step·(h_a + j mod digits + fraction) + base)."""
+        n, ring, most = known.size, Ring(self.width), 61 - self.step
+        powers = np.array([h * self.step + self.base + self.s for h in range(self.digits)])
+        held = np.minimum(powers, most)
+        more = [min(int(e), self.width) for e in powers - held]
+        at = self._places(known) + np.uint64(self.offset)
+        found = _words(at, self.step, np.ldexp(np.ones(self.digits), held)).reshape(self.digits, n)
+        digit = (at >> np.uint64(64 - (self.digits.bit_length() - 1))).astype(np.int64)
+        larger = ring.encode_ints(np.array([1 << e for e in more], object))
+        held_masks = _rows(masks, self.digits, n, stride, ring)
+        rows = []
+        for j in range(self.digits):
+            value = ring.from_words(found[j])
+            if any(more):
+                value = ring.mul(value, larger[(digit + j) % self.digits])
+            rows.append(ring.pack(ring.sub(value, held_masks[j])))
+        return np.concatenate(rows)
+
+    def weigh(self, known: Array, rows: Array, stride: int) -> Array:
+        """Weigh by [h_b = j]·2^(step·fraction)."""
+        n, ring, bits = known.size, Ring(self.width), self.digits.bit_length() - 1
+        at = self._places(known)
+        # Of one digit alone: what is left of it is the fraction.
+        fraction = at << np.uint64(bits) >> np.uint64(1)
+        power = _words(fraction, self.step, np.full(2, 2.0**self.t))[:n]
+        chosen = _rows(rows, self.digits, n, stride, ring)[
+            (at >> np.uint64(64 - bits)).astype(np.int64), np.arange(n)
+        ]
+        return ring.mul(chosen, ring.from_words(power))
+
+
+PAIR = Ring(128)
+
+
+def _words(at: Array, step: int, table: Array) -> Array:
+    """Return whole numbers 2^(step·fraction)·table[(h + j) mod digits] for each j, in turn."""
+    n = at.size
+    packed = powers_left(at, np.zeros(8 * n * table.size, np.uint8), 64 * n, 1, 0, step, table, 64)
+    return packed.view(np.uint64)
+
+
+def _rows(packed: Array, terms: int, n: int, stride: int, ring: Ring) -> Array:
+    """Return rows of a ring's elements, each from a whole byte on or all without a gap."""
+    if stride == n * ring.width:
+        return ring.unpack(packed[: ring.wire_bytes(terms * n)], (terms, n))
+    size = stride // 8
+    return np.stack(
+        [ring.unpack(packed[r * size : r * size + ring.wire_bytes(n)], (n,)) for r in range(terms)]
+    )

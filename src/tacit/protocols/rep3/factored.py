@@ -32,15 +32,17 @@ def factored(p: Rep3, x: Share, how: Factors) -> Share:
     1. P0 → P1: masked g_j(a), and what the lift needs. 2. With a lift P1 and P2 exchange masked bits u and v.
     3. They exchange their masked parts of the sum.
     """
-    w, k, words = how.width, p.ring.width, not x.parts[0].dtype.names
-    if not (w <= 64 and words and 0 <= how.shift <= max(w - 2, 0)):
-        what = "numbers" if words else "numbers of two words"
-        raise RangeError(f"a sum of {w} bits of {what}, shifted by {how.shift}, does not lift to {k}")
+    w, k, words = how.width, p.ring.width, 2 if x.parts[0].dtype.names else 1
+    if not 64 * (words - 1) < max(w, 1) <= 64 * words or not 0 <= how.shift <= max(w - 2, 0):
+        raise RangeError(
+            f"a sum of {w} bits of numbers of {64 * words}, shifted by {how.shift}, does not lift to {k}"
+        )
+    whole = Ring(64 * words)
 
     def steps(q: Rep3, low: int, high: int, into: Into) -> Steps[Share]:
         i, (first, second) = q.party.index, (part[low:high] for part in x.parts)
         # a = x0 + x1 is not reduced: the function's period may be longer than the ring of the result.
-        known = first + second if i == 0 else second if i == 1 else first
+        known = whole.add(first, second) if i == 0 else second if i == 1 else first
         return (_first, _second, _third)[i](q, known, how, into)
 
     return lift.in_place(p, (x.size,), steps, how.terms * how.width)
