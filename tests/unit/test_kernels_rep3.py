@@ -128,7 +128,8 @@ def masked(draw: Draw, n: int, k: int, present: set[str], data: st.DataObject) -
     octets = {name: draw.octets((n * k + 7) // 8) for name in ("plus", "minus")}
     moved = Packed(draw.octets((n * bits + 7) // 8), bits, data.draw(st.booleans()))
     t = draw.ring(Ring(k), n) if "t" in present else None
-    constants = (0, 0) if k > 64 else tuple(int(c) for c in draw.words(2))
+    low, high, low_after, high_after = (int(c) for c in draw.words(4))
+    constants = (high << 64 | low, high_after << 64 | low_after)
     masks = Masks(
         *(octets[name] if name in present else None for name in octets), moved if "moved" in present else None
     )

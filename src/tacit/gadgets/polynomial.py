@@ -29,7 +29,7 @@ def chebyshev_fit(fn: Real, lo: float, hi: float, tolerance: float) -> tuple[flo
     Interpolates at Chebyshev nodes, raising the degree until the dense-grid error is small enough. Every party computes
     them for itself, so they are bit for bit alike on every machine, as in `waves.fit`: the function from decimals,
     nodes from `turn`, sums by fsum; NumPy's own fit is BLAS and the C library, which differ by processor.
-    ValueError where no degree below 40 comes close enough: float64 shows no errors below some 2^-48 of values about one.
+    ValueError where no degree below 40 comes close enough: beside values about one float64 shows no error below 2^-48.
     """
     half, middle = Decimal(hi - lo) / 2, Decimal(hi + lo) / 2
     with localcontext(DIGITS):

@@ -39,11 +39,13 @@ def _masked(masks: shapes.Masks) -> tuple[Array, Array, Array, int, bool]:
     return (_maybe(plus), _maybe(minus), *(moved or (_ABSENT, 0, False)))
 
 
-def _cut(cut: shapes.Cut | None) -> tuple[Array, int, int, int, int]:
-    return _NO_CUT if cut is None else (_maybe(cut.t), cut.add, cut.constant, cut.shift, cut.bits)
+def _cut(cut: shapes.Cut | None) -> tuple[Array, int, int, int, int, int, int]:
+    if cut is None:
+        return _NO_CUT
+    return (_maybe(cut.t), *shapes.halves(cut.add), *shapes.halves(cut.constant), cut.shift, cut.bits)
 
 
-_NO_CUT = (_ABSENT, 0, 0, 0, 0)
+_NO_CUT = (_ABSENT, 0, 0, 0, 0, 0, 0)
 
 
 def rep3_products(

@@ -5,17 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from tacit.kernels import _native
-from tacit.kernels.shapes import Array
+from tacit.kernels.shapes import Array, halves
 
 
 def _c(a: Array) -> Array:
     """Return ``a`` in C order, copied only if it must be."""
     return a if a.flags.c_contiguous else np.ascontiguousarray(a)
-
-
-def _halves(number: int) -> tuple[int, int]:
-    """Return the low and the high 64 bits."""
-    return number & (1 << 64) - 1, number >> 64 & (1 << 64) - 1
 
 
 def waves_left(
@@ -79,7 +74,7 @@ def lift_product(alpha: Array, beta: Array, gamma: Array, bits: int, n: int) -> 
 def lift_bit(m: Array, mask: Array, add: int, w: int) -> Array:
     """Return, packed, 1 − bit w−1 of m + add, XOR the mask."""
     out = np.empty(-(-m.size // 8), np.uint8)
-    _native.lift_bit(out, _c(m), mask, *_halves(add), w)
+    _native.lift_bit(out, _c(m), mask, *halves(add), w)
     return out
 
 
@@ -99,7 +94,7 @@ def lift_part(
 ) -> Array:
     """Return, packed, a party's part of a lifted sum: ((m + add) mod 2^w >> f) + p·2^(w−f) + constant − t mod 2^k."""
     out = np.empty(-(-m.size * k // 8), np.uint8)
-    numbers = (*_halves(add), *_halves(constant))
+    numbers = (*halves(add), *halves(constant))
     _native.lift_part(out, _c(m), _c(mine), _c(theirs), own, _c(gamma), _c(t), *numbers, w, f, lead, k)
     return out
 

@@ -59,10 +59,15 @@ class Cut(NamedTuple):
 
     bits: int
     t: Array | None = None
-    """Words, flat."""
+    """Words of the type of s, flat."""
     add: int = 0
     constant: int = 0
     shift: int = 0
+
+
+def halves(number: int) -> tuple[int, int]:
+    """Return the low 64 bits and those above, up to 128."""
+    return number & (1 << 64) - 1, number >> 64 & (1 << 64) - 1
 
 
 def is_wide(a: Array) -> bool:

@@ -383,24 +383,29 @@ Masks masks_of(const MaybeIn &plus, const MaybeIn &minus, const MaybeIn &moved, 
     return {plus.at<u8>(bytes), minus.at<u8>(bytes), moved.at<u8>((n * bits + 7) / 8), bits, less};
 }
 
+template <class T> T word(u128 x);
+template <> u64 word<u64>(u128 x) { return x.lo; }
+template <> u128 word<u128>(u128 x) { return x; }
+
 template <class T>
-Cut<T> cut_of(const Out &out, const MaybeIn &t, u64 add, u64 constant, unsigned shift, unsigned bits, size_t n) {
+Cut<T> cut_of(const Out &out, const MaybeIn &t, u128 add, u128 constant, unsigned shift, unsigned bits, size_t n) {
     if (!bits) return {};
     if (shift >= 8 * sizeof(T)) throw std::invalid_argument("no such shift");
-    return {out.at<u8>(row_bytes<T>(bits, n)), t.at<T>(n), add, constant, shift, bits};
+    return {out.at<u8>(row_bytes<T>(bits, n)), t.at<T>(n), word<T>(add), word<T>(constant), shift, bits};
 }
 
+// Numbers are given as their low and high 64 bits.
 template <class T> void bind_rep3(nb::module_ &m, const std::string &suffix) {
     const auto def = [&](const char *name, auto f) { m.def((name + suffix).c_str(), f); };
-    def("rep3_products", [](H out, H x0, H x1, H y0, H y1, H plus, H minus, H moved, unsigned bits, bool less, H t, u64 add,
-                            u64 constant, unsigned shift, unsigned to, size_t rows, unsigned k) {
+    def("rep3_products", [](H out, H x0, H x1, H y0, H y1, H plus, H minus, H moved, unsigned bits, bool less, H t, u64 low,
+                            u64 high, u64 low_after, u64 high_after, unsigned shift, unsigned to, size_t rows, unsigned k) {
         const Out o(out);
         const In a0(x0), a1(x1), b0(y0), b1(y1);
         const MaybeIn p(plus), q(minus), e(moved), d(t);
         if (!rows) throw std::invalid_argument("no rows to add");
         const size_t all = a0.size() / sizeof(T), n = all / rows;
         const Masks masks = masks_of<T>(p, q, e, bits, less, k, n);
-        const Cut<T> cut = cut_of<T>(o, d, add, constant, shift, to, n);
+        const Cut<T> cut = cut_of<T>(o, d, {low, high}, {low_after, high_after}, shift, to, n);
         T *const words = to ? nullptr : o.at<T>(n);
         const T *const p0 = a0.at<T>(rows * n), *const p1 = a1.at<T>(all), *const q0 = b0.at<T>(all),
                        *const q1 = b1.at<T>(all);
@@ -408,13 +413,13 @@ template <class T> void bind_rep3(nb::module_ &m, const std::string &suffix) {
         ring<T>().rep3_products(words, p0, p1, q0, q1, masks, cut, rows, k, n);
     });
     // Where nothing is cut, into `into`, and `out` is empty.
-    def("add_masks", [](H into, H out, H plus, H minus, H moved, unsigned bits, bool less, H t, u64 add, u64 constant,
-                        unsigned shift, unsigned to, unsigned k) {
+    def("add_masks", [](H into, H out, H plus, H minus, H moved, unsigned bits, bool less, H t, u64 low, u64 high,
+                        u64 low_after, u64 high_after, unsigned shift, unsigned to, unsigned k) {
         const Out i(into), o(out);
         const MaybeIn p(plus), q(minus), e(moved), d(t);
         const size_t n = i.size() / sizeof(T);
         const Masks masks = masks_of<T>(p, q, e, bits, less, k, n);
-        const Cut<T> cut = cut_of<T>(o, d, add, constant, shift, to, n);
+        const Cut<T> cut = cut_of<T>(o, d, {low, high}, {low_after, high_after}, shift, to, n);
         T *const words = i.at<T>(n);
         const Unlocked free(i.size());
         ring<T>().add_masks(words, masks, cut, k, n);

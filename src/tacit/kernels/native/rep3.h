@@ -57,8 +57,7 @@ inline void finish_run(T *s, T *words, const Masks &masks, const Cut<T> &cut, un
         for (size_t i = 0; i < count; ++i) words[at + i] = s[i] & mask;
         return;
     }
-    const T add = lift<T>(cut.add), constant = lift<T>(cut.constant);
-    for (size_t i = 0; i < count; ++i) s[i] = (((s[i] + add) & mask) >> cut.shift) + constant;
+    for (size_t i = 0; i < count; ++i) s[i] = (((s[i] + cut.add) & mask) >> cut.shift) + cut.constant;
     if (cut.t)
         for (size_t i = 0; i < count; ++i) s[i] = s[i] - cut.t[at + i];
     pack_run(cut.out + at / 8 * cut.bits, s, cut.bits, count);

@@ -56,7 +56,7 @@ struct Masks {
 template <class T> struct Cut {
     u8 *out;
     const T *t;
-    u64 add, constant;
+    T add, constant;
     unsigned shift, bits;
 };
 

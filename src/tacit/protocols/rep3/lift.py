@@ -64,6 +64,8 @@ class Lift(NamedTuple):
         if self.bits(ring):
             return None
         add, after = self.constants() if lead else (0, 0)
+        # In words of the parts, the low bits of which are packed.
+        t = t if ring.wide == self.words.wide else self.words.from_words(t)
         return Cut(ring.width, t, add, after, self.shift)
 
     def message(self, ring: Ring, n: int) -> int:
