@@ -82,8 +82,9 @@ def test_only_sums_are_shared_and_the_answer_is_that_of_the_pooled_rows(name: st
         fmt = fit(local)
         few = {o: 10 * n for o, n in ROWS.items()}
         costs = [predict(localise(pooled(BODIES[name], r)), "rep3", fmt, OWNERS, OWNERS) for r in (ROWS, few)]
-        # Ten times the rows cost a few more bits of each number, and may be worth other ways to join them.
-        assert costs[1].total_bytes <= 1.25 * costs[0].total_bytes
+        # Ten times the rows cost a few more bits of each number, and may be worth other ways to join them. A quotient
+        # of one element is planned for time: a longer series with fewer tests, or the other way round.
+        assert costs[1].total_bytes <= 1.5 * costs[0].total_bytes
         assert costs[0].total_bytes < predict(prune(program), "rep3", fmt, OWNERS, OWNERS).total_bytes
 
 
