@@ -246,6 +246,42 @@ def test_lifted_values_at_the_ends_of_their_range(end: int, monkeypatch: pytest.
         assert np.allclose(got["carol"][key], value, rtol=2.0**-12, atol=64 * UNIT), key
 
 
+def test_whole_numbers_far_from_zero_are_lifted_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their least one has more digits than a float."""
+    lifted_everywhere(monkeypatch)
+    trace, low = Trace(), 2**61 + 255
+    x, y = (trace.input(v, o, (4, 70), "int", low, low + 100) for v, o in (("x", "alice"), ("y", "bob")))
+    both = fn.maximum(x, y)
+    for i, z in enumerate(((both - 2**61) * 3, fn.max(both, axis=0), fn.min(-both, axis=0))):
+        reveal(z, why="a test", name=f"r{i}")
+    program = parse(optimise(trace.program()).text())
+    assert any(step.rounding.lift for step in plan_of(program))
+    draw = np.random.default_rng(5).integers(0, 101, (2, 4, 70)) + low
+    with simulate("rep3", OWNERS, seed=5) as session:
+        got = session.run(program, {"alice": {"x": draw[0]}, "bob": {"y": draw[1]}, "carol": {}})["carol"]
+    most = draw.max(axis=0)
+    for i, want in enumerate(((most - 2**61) * 3, most.max(axis=0), -most.max(axis=0))):
+        assert np.array_equal(got[f"r{i}"], want), i
+
+
+def test_numbers_of_two_kinds_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A whole number's unit is not that of a fixed-point number: together they have no range to be lifted by."""
+    lifted_everywhere(monkeypatch)
+    trace = Trace()
+    x, y = (trace.input(v, o, (70,), "fixed", -9, 9) for v, o in (("x", "alice"), ("y", "bob")))
+    whole, half = (fn.floor(v * 0.5) for v in (x, y))
+    many, some = fn.maximum(whole, half), fn.maximum(x, y)
+    reveal(fn.astype(many, "fixed") + fn.exp(some * 0.125), why="a test", name="r")
+    program = parse(optimise(trace.program()).text())
+    kinds = [{x.kind for x in step.outs} for step in plan_of(program) if len(step.eqns) > 1]
+    assert {"int", "fixed"} in kinds
+    draw = np.round(np.random.default_rng(5).uniform(-9, 9, (2, 70)), 3)
+    inputs = {"alice": {"x": draw[0]}, "bob": {"y": draw[1]}, "carol": {}}
+    with simulate("rep3", OWNERS, seed=5) as session:
+        got = session.run(program, inputs)["carol"]["r"]
+    assert np.allclose(got, run_clear(program, FMT, inputs)["r"], rtol=2.0**-12, atol=64 * UNIT)
+
+
 def plan_of(program: Program) -> Any:
     """Return the prepared steps of a program."""
     model = CostModel("rep3", load("rep3").cards, nowhere(OWNERS), Ring(64))

@@ -52,14 +52,15 @@ def difference_bits(ins: list[Aval], f: int) -> int:
 def least_units(a: Aval, f: int) -> int:
     """Return what no value is less than, in ring units, as its range and the margin of `rounded_bits` say."""
     scale = scale_of(a, f)
-    slack = iv.margin(abs(a.lo), scale) if scale else 0.0
-    return math.floor(math.ldexp(a.lo - slack, scale))
+    if not scale:
+        return math.floor(a.lo)  # of a whole number every digit counts, where a float has 53 bits
+    return math.floor(math.ldexp(a.lo - iv.margin(abs(a.lo), scale), scale))
 
 
 def tournament_bits(a: Aval, k: int, f: int) -> int:
     """Return b: values are less than 2^b more than `least_units`, and than one another; no more than k − 2."""
     scale = scale_of(a, f)
-    slack = iv.margin(abs(a.lo), scale) + iv.margin(abs(a.hi), scale) if scale else 0.0
+    slack = iv.margin(abs(a.lo), scale) + iv.margin(abs(a.hi), scale) if scale else 0
     # A ring of k bits is not narrowed, and only differences count there, which are known to fit.
     return min(max(difference_bits([a, a], f), iv.bits_of(a.hi - a.lo + slack, scale)), k - 2)
 

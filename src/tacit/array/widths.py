@@ -238,6 +238,8 @@ class _Finder:
         sends = group[0].op in SELECTING or is_product(group[0], self.avals)
         if not bits or not outs or not sends or not self._as_ever(group[0], usual):
             return 0
+        if len({self.avals[v].kind for v in outs}) > 1:  # of units that differ there is no range of all
+            return 0
         low = tournament_bits(beside.hull([self.avals[v] for v in outs]), self.k, self.f) + ROOM
         if low + SPARE >= bits:  # those that show a false assumption are kept
             return 0
