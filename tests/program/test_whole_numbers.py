@@ -119,6 +119,28 @@ def test_inputs_that_no_word_holds_are_refused() -> None:
     assert check_input("x", np.array([1, 7], np.uint64), aval).dtype == np.int64
 
 
+@pytest.mark.parametrize("large", [False, True])
+def test_words_without_a_sign(large: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An owner's 2^63 + 5 was shared as −2^63 + 5, though within its range."""
+    monkeypatch.setattr(streams, "BLOCK", 2)
+    words = np.array([2**63 + 5, 2**64 - 1, 7], np.uint64)
+    trace = Trace()
+    x = trace.input("x", "alice", (3,), "int", 0, 2**64 - 1)
+    y = trace.input("y", "bob", (3,), "int", 0, 9)
+    for i, value in enumerate((x, x + y, x + 1)):
+        reveal(value, why="a test", name=f"r{i}")
+    program = optimise(trace.program())
+    fmt = fit(program)
+    held = Rows((3,), words.dtype, 0, lambda start, stop, memo: words[start:stop]) if large else words
+    data = {"alice": {"x": held}, "bob": {"y": np.array([1, 2, 3])}, "carol": {}}
+    with simulate("rep3", OWNERS, width=fmt.width, frac_bits=fmt.frac_bits, seed=3) as session:
+        got = session.run(program, data)["bob"]
+    clear = run_clear(program, fmt, data)
+    whole = words.astype(object)
+    for i, want in enumerate((whole, whole + [1, 2, 3], whole + 1)):
+        assert np.array_equal(got[f"r{i}"], want) and np.array_equal(clear[f"r{i}"], want), i
+
+
 def test_what_float64_rounded_is_no_broken_assumption() -> None:
     """A variance of equal values is −1e−17 in float64; its root was NaN, an error of another name."""
     (value,) = table()["assume"].clear([np.array([-1e-17, 0.5])], {"lo": 0.0, "hi": 1.0})

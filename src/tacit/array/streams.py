@@ -322,9 +322,14 @@ def check_input(name: str, value: Any, aval: Aval) -> Any:
         if a.within is None or a.within[0] < aval.lo or a.within[1] > aval.hi:
             for start, stop in a.blocks():
                 _check_values(name, a.block(start, stop), aval)
-        return cast(a, kind_dtype(aval.kind))
+        return cast(a, _held_as(a, aval))
     _check_values(name, a, aval)  # first: a word of 64 bits without a sign may be none with one
-    return a.astype(kind_dtype(aval.kind), copy=False)
+    return a.astype(_held_as(a, aval), copy=False)
+
+
+def _held_as(a: Any, aval: Aval) -> Any:
+    """Return the element type of an input: words without a sign may be beyond 64 bits with one."""
+    return _type(aval) if a.dtype == np.uint64 else kind_dtype(aval.kind)
 
 
 def _check_values(name: str, a: Array, aval: Aval) -> None:

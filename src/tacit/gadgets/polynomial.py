@@ -31,8 +31,8 @@ def chebyshev_fit(fn: Real, lo: float, hi: float, tolerance: float) -> tuple[flo
     nodes from `turn`, sums by fsum; NumPy's own fit is BLAS and the C library, which differ by processor.
     ValueError where no degree below 40 comes close enough: beside values about one float64 shows no error below 2^-48.
     """
-    half, middle = Decimal(hi - lo) / 2, Decimal(hi + lo) / 2
-    with localcontext(DIGITS):
+    with localcontext(DIGITS):  # not the application's, which may differ among parties
+        half, middle = Decimal(hi - lo) / 2, Decimal(hi + lo) / 2
         known = _interpolated([float(fn(Decimal(float(u)) * half + middle)) for u in _cosines(SAMPLES)[1]])
     grid: Any = np.linspace(-1, 1, 4001)
     exact = chebyshev.chebval(grid, known)
