@@ -253,13 +253,9 @@ def _times(rt: Runtime, bit: Planes, asks: list[_Ask]) -> Share:
     """Return the differences in a row, times a bit each."""
     fine = [ask.fine for ask in asks if ask.fine is not None]
     if fine and not rt.rounding.width:
-        return rt.p.select_trunc(bit, _row(fine), rt.f)
-    differences = _row([ask.difference for ask in asks])
+        return rt.p.select_trunc(bit, join(fine), rt.f)
+    differences = join([ask.difference for ask in asks])
     return rt.q.select_narrowed(bit, differences) if fine else rt.q.select(bit, differences)
-
-
-def _row(some: list[Share]) -> Share:
-    return some[0] if len(some) == 1 else join(some)
 
 
 # -- weights ----------------------------------------------------------------------------------------------

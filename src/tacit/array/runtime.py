@@ -474,11 +474,6 @@ class Runtime:
                 self.share(v)
         self.p.settle()
 
-    def plain(self, data: Array, aval: Aval) -> Value:
-        """Return a known array as a shared value, for a run in the clear."""
-        public = Value(Aval(aval.shape, aval.kind, aval.lo, aval.hi, PUBLIC), data)
-        return Value(Aval(aval.shape, aval.kind, aval.lo, aval.hi), None, self.share(public))
-
     def encode(self, v: Value, frac_bits: int | None = None) -> Array:
         """Return a public value as ring elements, the same at every party."""
         frac = scale_of(v.aval, self.f) if frac_bits is None else frac_bits

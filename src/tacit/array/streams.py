@@ -144,7 +144,7 @@ class Fold:
     def of(self, start: int, stop: int, memo: Memo) -> Array:
         """Return the part of one block."""
         parts = [_cut(d, a, start, stop, memo) for d, a in zip(self.data, self.axes, strict=True)]
-        return np.asarray(_run(self.eqn, parts, [self.out])[0])
+        return _run(self.eqn, parts, [self.out])[0]
 
 
 def plan(eqn: Eqn, data: list[Any], out: Aval) -> Rows | Fold | None:
@@ -179,7 +179,7 @@ def _each(eqn: Eqn, data: list[Any], axes: list[int], out: Aval, axis: int, key:
             params = {**params, key: sizes}
         with np.errstate(all="ignore"):
             cut = [_cut(d, a, start, stop, memo) for d, a in zip(data, axes, strict=True)]
-            return np.asarray(_run(eqn, cut, [out], params)[0])
+            return _run(eqn, cut, [out], params)[0]
 
     return Rows(out.shape, _type(out), axis, read)
 

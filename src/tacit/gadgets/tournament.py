@@ -51,8 +51,6 @@ def greatest(p: Protocol, x: Share, bits: int, low: int) -> Share:
         won = (chosen(q, hot, gaps, part) for part, gaps, hot in met(q, seats, bits))
         x = put_together(groups + alone, chain(won, [stored(q, x[rows - 1 :])] * alone))
         rows = groups + alone
-    if q is p:
-        return x.reshape(columns)
     return widened(p, q, x.reshape(columns), low)
 
 

@@ -218,26 +218,11 @@ class Powers:
 
 
 @dataclass(frozen=True, slots=True)
-class WidePowers:
+class WidePowers(Powers):
     """`Powers` of numbers and sums of two words: t = (x·rate mod 2^128, its high word, + offset) / 2^64 · digits.
 
     A power has a float64's 53 bits, wherever its point is: it is rounded to a word, and shifted where it is larger.
     """
-
-    rate: int
-    offset: int
-    digits: int
-    step: int
-    base: int
-    s: int
-    t: int
-    width: int
-    shift: int
-
-    @property
-    def terms(self) -> int:
-        """One for each value of the digit that two parties know."""
-        return self.digits
 
     def _places(self, known: Array) -> Array:
         """Return the high words of x·rate: a unit of them is 2^−64 of all digits."""

@@ -78,7 +78,6 @@ def add_masks(into: Array, masks: shapes.Masks, k: int, cut: shapes.Cut | None =
 def trunc_first(
     x: Array,
     y: Array,
-    z: Array | None,
     c0: Array,
     s0: Array,
     t02: Array,
@@ -88,13 +87,13 @@ def trunc_first(
     k: int,
     into: tuple[Array, Array] | None = None,
 ) -> tuple[Array, Array, Array, Array]:
-    """Return ``(c1, packed s1, out0, out1)`` for ``a = x + y + z + 2^(k-2) - round_up``, all flat."""
+    """Return ``(c1, packed s1, out0, out1)`` for ``a = x + y + 2^(k-2) - round_up``, all flat."""
     shapes.shift_in(f, k, x)
     c1 = np.empty(x.size, x.dtype)
     out0, out1 = into or (np.empty(x.size, x.dtype), np.empty(x.size, x.dtype))
     message = np.empty((x.size * f + 7) // 8, U8)
     kernel = (_WIDE if shapes.is_wide(x) else _NARROW)["trunc_first"]
-    kernel(c1, message, out0, out1, _c(x), _c(y), _maybe(z), c0, s0, t02, t01, round_up, f, k)
+    kernel(c1, message, out0, out1, _c(x), _c(y), c0, s0, t02, t01, round_up, f, k)
     return c1, message, out0, out1
 
 

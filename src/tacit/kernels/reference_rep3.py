@@ -105,7 +105,6 @@ def _cut(s: Array, cut: Cut, k: int) -> Array:
 def trunc_first(
     x: Array,
     y: Array,
-    z: Array | None,
     c0: Array,
     s0: Array,
     t02: Array,
@@ -115,14 +114,13 @@ def trunc_first(
     k: int,
     into: tuple[Array, Array] | None = None,
 ) -> tuple[Array, Array, Array, Array]:
-    """Return ``(c1, packed s1, out0, out1)`` for ``a = x + y + z + 2^(k-2) - round_up``, all flat.
+    """Return ``(c1, packed s1, out0, out1)`` for ``a = x + y + 2^(k-2) - round_up``, all flat.
 
     The last two are written into the arrays ``into``, if given.
     ``c1 = (a>>f) - c0``, ``s1 = 1 - msb(a) - s0`` mod 2^f, ``out0 = c0 + t02*2^(k-f)``, ``out1 = c1 + t01*2^(k-f)``.
     """
     shift_in(f, k, x)
-    a = add(add(x, y), _constant(x, (1 << (k - 2)) - round_up))
-    a = _reduced(a if z is None else add(a, z), k)
+    a = _reduced(add(add(x, y), _constant(x, (1 << (k - 2)) - round_up)), k)
     wide = is_wide(x)
     s, t2, t1 = (unpack_words(t, f, x.size, wide) for t in (s0, t02, t01))
     c1 = _reduced(sub(shr(a, f), c0), k)

@@ -424,18 +424,17 @@ template <class T> void bind_rep3(nb::module_ &m, const std::string &suffix) {
         const Unlocked free(i.size());
         ring<T>().add_masks(words, masks, cut, k, n);
     });
-    def("trunc_first", [](H c1, H message, H out0, H out1, H x, H y, H z, H c0, H s0, H t02, H t01,
+    def("trunc_first", [](H c1, H message, H out0, H out1, H x, H y, H c0, H s0, H t02, H t01,
                           unsigned round_up, unsigned f, unsigned k) {
         const Out d(c1), o(message), o0(out0), o1(out1);
         const In a(x), b(y), c(c0), s(s0), t2(t02), t1(t01);
-        const MaybeIn e(z);
         const size_t n = d.size() / sizeof(T), bytes = packed_bytes<T>(f, k, n);
         T *const pd = d.at<T>(n), *const p0 = o0.at<T>(n), *const p1 = o1.at<T>(n);
         u8 *const po = o.at<u8>(bytes);
-        const T *const pa = a.at<T>(n), *const pb = b.at<T>(n), *const pe = e.at<T>(n), *const pc = c.at<T>(n);
+        const T *const pa = a.at<T>(n), *const pb = b.at<T>(n), *const pc = c.at<T>(n);
         const u8 *const ps = s.at<u8>(bytes), *const pt2 = t2.at<u8>(bytes), *const pt1 = t1.at<u8>(bytes);
         const Unlocked free(d.size());
-        ring<T>().trunc_first(pd, po, p0, p1, pa, pb, pe, pc, ps, pt2, pt1, round_up, f, k, n);
+        ring<T>().trunc_first(pd, po, p0, p1, pa, pb, pc, ps, pt2, pt1, round_up, f, k, n);
     });
     def("trunc_second", [](H message, H s, H b, H t, unsigned f, unsigned k) {
         const Out o(message);

@@ -88,8 +88,8 @@ void rep3_products(T *__restrict out, const T *x0, const T *x1, const T *y0, con
 
 template <class T>
 void trunc_first(T *__restrict c1, u8 *__restrict message, T *__restrict out0, T *__restrict out1, const T *x,
-                 const T *y, const T *z, const T *c0, const u8 *s0, const u8 *t02, const u8 *t01, unsigned round_up,
-                 unsigned f, unsigned k, size_t n) {
+                 const T *y, const T *c0, const u8 *s0, const u8 *t02, const u8 *t01, unsigned round_up, unsigned f,
+                 unsigned k, size_t n) {
     const T mask = ones<T>(k), offset = (lift<T>(1) << (k - 2)) - lift<T>(round_up);
     over_runs(n, [=](size_t at, size_t count) {
         T s[RUN], t2[RUN], t1[RUN];
@@ -98,9 +98,7 @@ void trunc_first(T *__restrict c1, u8 *__restrict message, T *__restrict out0, T
         unpack_run(t2, t02 + byte, f, count);
         unpack_run(t1, t01 + byte, f, count);
         for (size_t i = 0; i < count; ++i) {
-            T a = x[at + i] + y[at + i] + offset;
-            if (z) a = a + z[at + i];
-            a = a & mask;
+            const T a = (x[at + i] + y[at + i] + offset) & mask;
             const T c = c0[at + i], d = ((a >> f) - c) & mask;
             s[i] = lift<T>(1) - (a >> (k - 1)) - s[i];
             c1[at + i] = d;

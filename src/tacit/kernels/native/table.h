@@ -79,7 +79,7 @@ template <class T> struct Ring {
     void (*rep3_products)(T *out, const T *x0, const T *x1, const T *y0, const T *y1, const Masks &masks,
                           const Cut<T> &cut, size_t rows, unsigned k, size_t n);
     void (*add_masks)(T *into, const Masks &masks, const Cut<T> &cut, unsigned k, size_t n);
-    void (*trunc_first)(T *c1, u8 *message, T *out0, T *out1, const T *x, const T *y, const T *z, const T *c0,
+    void (*trunc_first)(T *c1, u8 *message, T *out0, T *out1, const T *x, const T *y, const T *c0,
                         const u8 *s0, const u8 *t02, const u8 *t01, unsigned round_up, unsigned f, unsigned k, size_t n);
     void (*trunc_second)(u8 *message, const u8 *s, const T *b, const u8 *t, unsigned f, unsigned k, size_t n);
     void (*trunc_third)(T *edge, T *last, const T *c, const u8 *t, const T *b, const u8 *mine, const u8 *theirs,

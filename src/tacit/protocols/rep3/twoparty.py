@@ -106,7 +106,7 @@ def _trunc(
         with2, with1 = q.common(+2, "rep3/trunc"), q.common(+1, "rep3/trunc")
         c0, s0, t02 = with2.ring(ring, (n,)), with2.packed(f, n, ring), with2.packed(f, n, ring)
         t01 = with1.packed(f, n, ring)
-        c1, s1, out0, out1 = kernels.trunc_first(*held, None, c0, s0, t02, t01, round_up, f, k, into)
+        c1, s1, out0, out1 = kernels.trunc_first(*held, c0, s0, t02, t01, round_up, f, k, into)
         party.send(party.peer(1), "rep3.trunc", ring.pack(c1), s1)  # 2
         return Share((out0, out1))
     if party.index == 1:
