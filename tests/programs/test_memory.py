@@ -76,4 +76,5 @@ def test_inputs_go_when_they_are_used_up() -> None:
             total, {f"x{i}": Given(XY["x"].values, -1, 1, owners=[o]) for i, o in enumerate(owners)}
         )
 
-    assert peak(made(30), "rep3") <= peak(made(4), "rep3") * 1.5
+    # Beside six, as ranges and so steps of fewer inputs are smaller; all held, thirty take five times as much.
+    assert peak(made(30), "rep3") <= peak(made(6), "rep3") * 1.3
