@@ -195,7 +195,7 @@ class Tacit(Engine):
     def run(self) -> None:
         """Run the Program."""
         self.results = []
-        inputs = [replace(v) for v in self.shared]
+        inputs = [Value(v.aval, v.data, v.share, v.exact, v.constant, width=v.width) for v in self.shared]
         self.results = self.runtime.block(self.program, inputs, opened=True)
         self.runtime.p.party.flush()
 

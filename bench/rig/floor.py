@@ -68,7 +68,7 @@ def drawn(party: Party) -> int:
     Every draw of the library passes through one of these streams, which count their blocks anyway.
     """
     streams: list[Any] = [*party.keys._streams.values(), *party._open.values()]
-    return BLOCK * sum(s._block for s in streams)
+    return BLOCK * sum(s.blocks for s in streams)
 
 
 def _multiplying(side: int) -> tuple[Callable[[], Any], int]:

@@ -29,7 +29,7 @@ from bench.rig.relay import NETWORKS, Network, Relay, Relays, Uplink, Way, swapp
 from bench.rig.small import described  # noqa: E402
 from bench.rig.workloads import Workload, all_workloads, distinct  # noqa: E402
 
-from tacit import testing  # noqa: E402
+from tacit import kernels, testing  # noqa: E402
 from tacit.array.runtime import Runtime  # noqa: E402
 from tacit.crypto import prg  # noqa: E402
 
@@ -374,11 +374,11 @@ def test_a_product_reads_what_no_cache_holds() -> None:
 
 def test_every_byte_of_the_generator_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     made: Counter[str] = Counter()
-    real = prg.kernels.prg
 
-    def counted(key: bytes, block: int, nbytes: int, *rest: Any) -> Any:
-        made[threading.current_thread().name] += -(-nbytes // floor.BLOCK) * floor.BLOCK
-        return real(key, block, nbytes, *rest)
+    class Counted(kernels.KeyStream):
+        def fill(self, out: Any, *keep: int) -> None:
+            made[threading.current_thread().name] += -(-out.nbytes // floor.BLOCK) * floor.BLOCK
+            super().fill(out, *keep)
 
     def body(p: Any) -> tuple[int, int]:
         threading.current_thread().name = p.party.name
@@ -390,7 +390,7 @@ def test_every_byte_of_the_generator_is_counted(monkeypatch: pytest.MonkeyPatch)
         return floor.drawn(p.party) - before, made[p.party.name] - counted_before
 
     monkeypatch.setattr(prg, "_native_prg", lambda: True)
-    monkeypatch.setattr(prg.kernels, "prg", counted)
+    monkeypatch.setattr(prg.kernels, "KeyStream", Counted)
     for w in distinct():
         if w.program not in ("multiply", "sort", "sigmoid"):
             continue

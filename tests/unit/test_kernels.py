@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from tacit import kernels
 from tacit.errors import ShapeError, UsageError
-from tacit.kernels import reference
+from tacit.kernels import reference, shapes
 from tacit.kernels.shapes import U128, Array
 from tacit.kernels.table import KERNELS, Kernel
 
@@ -384,6 +384,29 @@ def test_the_counter_carries_and_wraps(kernel_module: Implementation, start: int
         assert np.array_equal(out, words)
 
 
+def test_a_key_stream_takes_whole_blocks_and_never_the_same(kernel_module: Implementation) -> None:
+    key, keep = bytes(range(16)), 0x1F | 0x7F << 64
+    stream, at = kernel_module.KeyStream(key), 0
+    for shape, dtype in (((5,), np.uint8), ((2, 3), np.uint64), ((0,), np.uint8), ((70,), U128)):
+        for kept in ((), (keep >> 64, keep % 2**64)):
+            out = np.ones(shape, dtype)
+            stream.fill(out, *kept)
+            expected = reference.prg(key, at, out.nbytes, None, keep if kept else shapes.ALL)
+            assert out.tobytes() == expected.tobytes()
+            at += -(-out.nbytes // 16)
+            assert stream.blocks == at
+    assert "KeyStream" in repr(stream) and key.hex() not in repr(stream)
+    with pytest.raises(ValueError):
+        kernel_module.KeyStream(b"short")
+    with pytest.raises((ValueError, BufferError)):
+        stream.fill(np.zeros((4, 4), np.uint64)[:, ::2])
+    if kernel_module is not reference:
+        readonly = np.zeros(2, np.uint64)
+        readonly.flags.writeable = False
+        with pytest.raises((ValueError, BufferError)):
+            stream.fill(readonly)
+
+
 # --- refusals and choice ----------------------------------------------------------------------------------
 
 
@@ -468,7 +491,7 @@ def test_memory_safety_does_not_hang_on_the_wrapper() -> None:
 
 
 def test_the_table_names_every_kernel() -> None:
-    by_calls = {"rep3_matmul_rows"}  # returns what computes, and is compared above
+    by_calls = {"rep3_matmul_rows", "KeyStream"}  # have calls of their own, and are compared above
     assert sorted(k.name for k in KERNELS) == sorted(set(reference.__all__) - by_calls)
     assert set(reference.__all__) <= set(kernels.__all__)
     if HAS_NATIVE:

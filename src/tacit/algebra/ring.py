@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -31,20 +32,18 @@ class Ring:
     width: int
     dtype: np.dtype[Any] = field(init=False, compare=False, repr=False)
     """The NumPy type of one element."""
-    keep: int = field(init=False, compare=False, repr=False)
-    """The bits that elements have of 128 uniform ones: two elements of up to 64 bits, or one."""
+    wide: bool = field(init=False, compare=False, repr=False)
+    """Whether elements need two 64-bit limbs."""
+    keep: tuple[int, int] = field(init=False, compare=False, repr=False)
+    """The bits that elements have of 128 uniform ones, high and low: two elements of up to 64 bits, or one."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.width <= 128:
             raise RangeError(f"ring width {self.width} is not between 1 and 128")
-        object.__setattr__(self, "dtype", U128 if self.width > 64 else _U64)
-        ones = (1 << self.width) - 1
-        object.__setattr__(self, "keep", ones if self.width > 64 else ones | ones << 64)
-
-    @property
-    def wide(self) -> bool:
-        """Whether elements need two 64-bit limbs."""
-        return self.width > 64
+        wide, ones = self.width > 64, (1 << self.width) - 1
+        object.__setattr__(self, "dtype", U128 if wide else _U64)
+        object.__setattr__(self, "wide", wide)
+        object.__setattr__(self, "keep", (ones >> 64, ones & (1 << 64) - 1) if wide else (ones, ones))
 
     # -- construction ------------------------------------------------------------------------------------
 
@@ -282,6 +281,12 @@ class Ring:
         else:
             flat = kernels.unpack_words(buf, bits, prod(shape), self.wide)
         return flat if flat.shape == shape else flat.reshape(tuple(shape))
+
+
+@lru_cache(maxsize=128)
+def ring_of(width: int) -> Ring:
+    """Return the ring Z/2^width, the same object each time: every call of a protocol asks for some."""
+    return Ring(width)
 
 
 def _same(a: Array, b: Array) -> tuple[Array, Array]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tacit.algebra.ring import Ring
+from tacit.algebra.ring import Ring, ring_of
 from tacit.array import beside, compare, constants, streams
 from tacit.array.bounds import scale_of
 from tacit.array.loop import infer_once, scan_types, split
@@ -157,7 +157,7 @@ class Runtime:
 
     def over(self, width: int) -> Protocol:
         """Return the protocol over a ring of so many bits, or the format's own for 0 and for as many as it has."""
-        return self.p.over(Ring(width)) if 0 < width < self.fmt.width else self.p
+        return self.p.over(ring_of(width)) if 0 < width < self.fmt.width else self.p
 
     def knows(self, where: str) -> bool:
         """Whether this participant sees values of a visibility in the clear."""
@@ -242,7 +242,7 @@ class Runtime:
         self.rounding = USUAL
         self.p.settle()
         if opened:
-            return [replace(env[v], width=plan.needed.get(v, 0)) for v in program.outputs]
+            return [_opened(env[v], plan.needed.get(v, 0)) for v in program.outputs]
         return [env[v] for v in program.outputs]
 
     def _plan(self, program: Program, ins: list[Aval], opened: bool) -> _Plan:
@@ -323,7 +323,10 @@ class Runtime:
         if self.rounding.done:
             return [Value(outs[0], None, v.share) for v in ins if v.aval.where == SECRET]
         if eqn.op in SUMS and (extra or any(v.extra for v in ins)):
-            ins = [Value(replace(v.aval, where=SECRET), None, self.finer(v, extra)) for v in ins]
+            ins = [
+                Value(a if (a := v.aval).secret else replace(a, where=SECRET), None, self.finer(v, extra))
+                for v in ins
+            ]
         shares = widened(self, op.lower(self, ins, outs, eqn.params), outs)
         return [Value(a, None, s, extra=extra) for a, s in zip(outs, shares, strict=True)]
 
@@ -567,6 +570,10 @@ class Runtime:
     def and_(self, x: Share, y: Share) -> Share:
         """AND of truth values."""
         return self.p.unpack(self.p.and_(self.p.pack(x), self.p.pack(y)), x.shape)
+
+
+def _opened(v: Value, width: int) -> Value:
+    return Value(v.aval, v.data, v.share, v.exact, v.constant, extra=v.extra, width=width)
 
 
 def _row(v: Value, i: int) -> Value:

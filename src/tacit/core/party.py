@@ -60,7 +60,7 @@ class Party:
 
     def common(self, offset: int, label: str) -> Source:
         """Stream shared with the compute party `offset` places after this one."""
-        return self.keys.common(self.peer(offset), label)
+        return self.keys.common(self._around[offset], label)
 
     def common_with(self, peer: str, label: str) -> Source:
         """Stream shared with the participant `peer`."""

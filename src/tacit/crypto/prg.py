@@ -59,44 +59,69 @@ class Source(Protocol):
         """Return a uniform permutation of each of `blocks` blocks of n rows, as uint32 places among all rows."""
 
 
-class Stream:
-    """A labelled stream under one key: AES-128 in counter mode (NIST SP 800-38A)."""
+class KeyStream(Protocol):
+    """AES-128 in counter mode from block 0 on (NIST SP 800-38A), as `kernels.KeyStream`."""
 
-    def __init__(self, key: bytes, label: str) -> None:
-        self._key = hkdf(key, b"tacit/stream/" + label.encode(), 16)
-        self._block = 0
-        self._native = _native_prg()
+    @property
+    def blocks(self) -> int:
+        """Blocks that were taken."""
 
-    def __repr__(self) -> str:
-        return "Stream(<secret>)"
+    def fill(self, out: Array, keep_high: int = ..., keep_low: int = ...) -> None:
+        """Write the next bytes to a contiguous array, of each block the bits of `keep`; whole blocks are taken."""
 
-    def take(self, nbytes: int) -> Array:
-        """Return the next `nbytes` bytes, uint8; whole blocks are consumed."""
-        return self._write(np.empty(nbytes, np.uint8))
 
-    def _write(self, out: Array, keep: int = ALL) -> Array:
-        """Fill an array that is contiguous with the next bytes, of each 16 the bits of `keep`, and return it."""
-        block, nbytes = self._block, out.nbytes
-        self._block = block + (nbytes + 15) // 16
-        if self._native:
-            return kernels.prg(self._key, block, nbytes, out, keep)
-        counter = modes.CTR(block.to_bytes(16, "big"))
-        encryptor = Cipher(algorithms.AES(self._key), counter).encryptor()
+class _OpenSsl:
+    """The same from OpenSSL, for machines whose AES instructions the kernels do not use."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self.blocks = 0
+
+    def fill(self, out: Array, keep_high: int = 2**64 - 1, keep_low: int = 2**64 - 1) -> None:
+        """Write the next bytes."""
+        first, nbytes, keep = self.blocks, out.nbytes, keep_high << 64 | keep_low
+        self.blocks = first + (nbytes + 15) // 16
+        encryptor = Cipher(algorithms.AES(self._key), modes.CTR(first.to_bytes(16, "big"))).encryptor()
         flat = out.reshape(-1).view(np.uint8)
         flat[...] = np.frombuffer(encryptor.update(bytes(nbytes)), np.uint8)
         if keep != ALL:
             flat &= np.resize(np.frombuffer(keep.to_bytes(16, "little"), np.uint8), nbytes)
+
+
+class Stream:
+    """A labelled stream under one key: AES-128 in counter mode (NIST SP 800-38A)."""
+
+    def __init__(self, key: bytes, label: str) -> None:
+        own = hkdf(key, b"tacit/stream/" + label.encode(), 16)
+        self._stream: KeyStream = kernels.KeyStream(own) if _native_prg() else _OpenSsl(own)
+        self._fill = self._stream.fill
+
+    def __repr__(self) -> str:
+        return "Stream(<secret>)"
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of 16 bytes that were drawn."""
+        return self._stream.blocks
+
+    def take(self, nbytes: int) -> Array:
+        """Return the next `nbytes` bytes, uint8; whole blocks are consumed."""
+        out = np.empty(nbytes, np.uint8)
+        self._fill(out)
         return out
 
     def ring(self, ring: Ring, shape: tuple[int, ...]) -> Array:
         """Return uniform ring elements of `shape`."""
-        return self._write(np.empty(shape, ring.dtype), ring.keep)
+        out = np.empty(shape, ring.dtype)
+        self._fill(out, *ring.keep)
+        return out
 
     def fill(self, ring: Ring, out: Array) -> Array:
         """Write uniform ring elements to an array, and return it."""
         if out.flags.c_contiguous:
-            return self._write(out, ring.keep)
-        out[...] = self.ring(ring, out.shape)
+            self._fill(out, *ring.keep)
+        else:
+            out[...] = self.ring(ring, out.shape)
         return out
 
     def bits(self, bits: int, shape: tuple[int, ...], ring: Ring) -> Array:
@@ -105,11 +130,15 @@ class Stream:
 
     def packed(self, bits: int, n: int, ring: Ring) -> Array:
         """Return `n` uniform elements below 2^bits as `ring.pack` would; bits past the last are arbitrary."""
-        return self._write(np.empty(ring.wire_bytes(n, bits), np.uint8))
+        out = np.empty(-(-n * bits // 8), np.uint8)
+        self._fill(out)
+        return out
 
     def planes(self, planes: int, n: int) -> Array:
         """Return uniform bit planes, uint64 (planes, ceil(n/64))."""
-        return self._write(np.empty((planes, -(-n // 64)), np.uint64))
+        out = np.empty((planes, -(-n // 64)), np.uint64)
+        self._fill(out)
+        return out
 
     def permutation(self, blocks: int, n: int) -> Array:
         """Return a uniform permutation of each of `blocks` blocks of n rows, as uint32 places among all rows.

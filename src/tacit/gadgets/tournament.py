@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tacit.algebra.ring import Ring
+from tacit.algebra.ring import Ring, ring_of
 from tacit.core.blocks import elements, put_together
 from tacit.core.ghost import Ghost, ghost, ghost_planes
 from tacit.core.protocol import Card, Protocol, Wave, price
@@ -79,7 +79,7 @@ def cheapest_of(
     price, levels = plan(p)
     if width >= p.ring.width or not levels:
         return price, p, levels
-    q = p.over(Ring(width))
+    q = p.over(ring_of(width))
     narrow, others = plan(q)
     if back:
         narrow += p.price(("trunc", back, {"f": p.ring.width - width}))

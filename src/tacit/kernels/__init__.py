@@ -10,6 +10,7 @@ from tacit.kernels.shapes import U128, Array, Cut, Masks, Packed, Places, Terms
 
 if NATIVE:
     from tacit.kernels.compiled import (
+        KeyStream,
         add,
         add_planes,
         block_select,
@@ -50,6 +51,7 @@ if NATIVE:
     )
 else:
     from tacit.kernels.reference import (
+        KeyStream,
         add,
         add_planes,
         block_select,
@@ -90,8 +92,8 @@ else:
     )
 
 __all__ = [
-    "NATIVE", "U128", "Array", "Cut", "Info", "Masks", "Packed", "Places", "Terms", "add", "add_masks", "add_planes",
-    "and_rows",
+    "NATIVE", "U128", "Array", "Cut", "Info", "KeyStream", "Masks", "Packed", "Places", "Terms", "add",
+    "add_masks", "add_planes", "and_rows",
     "bits_first", "bits_second",
     "block_select", "block_table", "from_planes", "gathered_matmul", "info", "lambda_rows", "matmul", "mix_rows", "mul",
     "neg", "notice", "pack_bool", "pack_words", "prg", "rep3_matmul",

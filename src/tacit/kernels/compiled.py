@@ -8,6 +8,7 @@ from tacit.kernels import _native, reference, shapes
 from tacit.kernels.shapes import U64, U128, Array
 
 __all__ = [
+    "KeyStream",
     "add", "add_planes", "block_select", "block_table", "from_planes", "gathered_matmul", "matmul", "mul", "neg",
     "pack_bool", "pack_words", "prg", "rep3_matmul",
     "rep3_matmul_rows", "shl", "shr", "sub",
@@ -16,6 +17,7 @@ __all__ = [
 
 
 _HAS_AES = _native.has_aes()
+KeyStream = _native.KeyStream if _HAS_AES else reference.KeyStream
 _ABSENT = np.empty(0, np.uint8)
 
 

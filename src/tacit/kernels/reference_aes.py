@@ -66,6 +66,24 @@ def _encrypt(keys: Array, state: Array) -> Array:
     return state
 
 
+class KeyStream:
+    """A key stream from block 0 on; every call takes the next whole blocks."""
+
+    def __init__(self, key: bytes) -> None:
+        shapes.stream(key, 0, 0)
+        self._key = key
+        self.blocks = 0
+        """Blocks that were taken."""
+
+    def fill(self, out: Array, keep_high: int = 2**64 - 1, keep_low: int = 2**64 - 1) -> None:
+        """Write the next bytes to a contiguous array, as `prg` does; `keep` in two words."""
+        if not out.flags.c_contiguous:  # of such an array a flat copy would be written
+            raise ValueError("a key stream is written to a contiguous array")
+        first, nbytes = self.blocks, out.nbytes
+        self.blocks = first + (nbytes + 15) // 16
+        prg(self._key, first, nbytes, out, keep_high << 64 | keep_low)
+
+
 def prg(key: bytes, block: int, nbytes: int, out: Array | None = None, keep: int = shapes.ALL) -> Array:
     """Return ``uint8[nbytes]`` of the AES-128-CTR key stream: blocks of 16 bytes, E(block), E(block + 1), ...
 

@@ -49,7 +49,7 @@ class Sender:
         if not self._direct or nbytes > INLINE_BYTES:
             self._leave([(chunk, False) for chunk in chunks], nbytes)
             return
-        sealed = self._stream.seal(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+        sealed = self._stream.seal(b"".join(chunks))
         self.traffic.wire_sent += len(sealed)
         try:
             sent = self._stream.sock.send(sealed, DONT_WAIT)

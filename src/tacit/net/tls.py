@@ -11,8 +11,7 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Collection
-from functools import lru_cache
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +33,7 @@ from tacit.net.link import (
     flat,
     show_label,
 )
+from tacit.net.meter import Sends
 from tacit.net.notice import encode_notice, notice_of
 from tacit.net.rendezvous import Rendezvous
 from tacit.net.roster import Roster
@@ -75,14 +75,43 @@ def connect_mesh(
     return TlsMesh(me, meeting.run(), silence_timeout_s, round_timeout_s)
 
 
-@lru_cache(maxsize=1 << 12)
-def _form(label: str) -> tuple[int, bytes, struct.Struct]:
-    """Return the first four bytes of a message's frame (kind, label's length, zero), as a number; its label; its form.
+LABELS = 1 << 12
+"""Labels of which a mesh keeps what their messages have in common."""
 
-    The form is that of these four bytes, depth, sequence number, payload bytes and label.
+
+class _Form:
+    """What all messages of a label have in common: first four bytes (kind, label's length, zero), label, layout.
+
+    The layout is that of these four bytes as a number, depth, sequence number, payload bytes and label.
     """
-    raw = encode_label(label)
-    return DATA | len(raw) << 8, raw, struct.Struct(f"<IIQQ{len(raw)}s")
+
+    __slots__ = ("pack", "raw", "size", "start", "unpack")
+
+    def __init__(self, label: str) -> None:
+        self.raw = encode_label(label)
+        layout = struct.Struct(f"<IIQQ{len(self.raw)}s")
+        self.start = DATA | len(self.raw) << 8
+        self.size, self.pack, self.unpack = layout.size, layout.pack, layout.unpack_from
+
+
+class _Sent(_Form):
+    """That of messages to one peer, and where they go and are counted."""
+
+    __slots__ = ("sender", "sends")
+
+    def __init__(self, label: str, sender: Sender, sends: Sends) -> None:
+        super().__init__(label)
+        self.sender, self.sends = sender, sends
+
+
+class _Heard(_Form):
+    """That of messages from one peer, and where they come from."""
+
+    __slots__ = ("stream",)
+
+    def __init__(self, label: str, stream: TlsStream) -> None:
+        super().__init__(label)
+        self.stream = stream
 
 
 class TlsMesh(Mesh):
@@ -95,6 +124,8 @@ class TlsMesh(Mesh):
         self._round_timeout_s = round_timeout_s
         self._incoming = {p: link.incoming for p, link in links.items()}
         self._outgoing = {p: link.outgoing for p, link in links.items()}
+        self._sent: dict[tuple[str, str], _Sent] = {}
+        self._heard: dict[tuple[str, str], _Heard] = {}
         self._queued: dict[str, Sender] = {}
         """Those of the senders that hold anything."""
         self._failure: TacitError | None = None
@@ -115,14 +146,24 @@ class TlsMesh(Mesh):
 
     def send(self, to: str, label: str, *parts: Buffer, stable: bool = False) -> None:
         """Queue one message; long ones start at once, in a thread."""
-        sender = self._senders.get(to) or self._senders[self._known(to)]
-        start, raw, form = _form(label)
-        views = [flat(part, COPY_BYTES) for part in parts]
+        form = self._sent.get((to, label)) or self._first_to(to, label)
+        sender, sends, meter = form.sender, form.sends, self.meter
+        views: Sequence[bytes | memoryview]
+        if len(parts) == 1:
+            views = (flat(parts[0], COPY_BYTES),)
+            nbytes = len(views[0])
+        else:
+            views = [flat(part, COPY_BYTES) for part in parts]
+            nbytes = sum(map(len, views))
         if not stable:
             views = [bytes(view) for view in views]
-        nbytes = sum(map(len, views))
-        seq = self.meter.count_send(sender.traffic, label, nbytes)
-        sender.chunks += (form.pack(start, self.meter.rounds + 1, seq, nbytes, raw), *views)
+        traffic = sender.traffic
+        seq = traffic.frames_sent
+        traffic.frames_sent = seq + 1
+        traffic.payload_sent += nbytes
+        sends.count += 1
+        sends.payload += nbytes
+        sender.chunks += (form.pack(form.start, meter.rounds + 1, seq, nbytes, form.raw), *views)
         sender.nbytes += form.size + nbytes
         if sender.nbytes > EAGER_BYTES:
             self._check_alive()
@@ -130,14 +171,30 @@ class TlsMesh(Mesh):
         else:
             self._queued[to] = sender
 
+    def _first_to(self, to: str, label: str) -> _Sent:
+        """Note what messages of a label to a peer have in common."""
+        if len(self._sent) >= LABELS:
+            self._sent.clear()
+        sender = self._senders[self._known(to)]
+        form = self._sent[to, label] = _Sent(label, sender, self.meter.sends[label])
+        return form
+
+    def _first_from(self, frm: str, label: str) -> _Heard:
+        """Note what messages of a label from a peer have in common."""
+        if len(self._heard) >= LABELS:
+            self._heard.clear()
+        form = self._heard[frm, label] = _Heard(label, self._incoming[self._known(frm)])
+        return form
+
     def flush(self) -> None:
         """Start sending everything queued."""
         if self._over:
             self._check_alive()
-        for sender in self._queued.values():
-            if sender.chunks:
-                sender.push()
-        self._queued.clear()
+        if self._queued:
+            for sender in self._queued.values():
+                if sender.chunks:
+                    sender.push()
+            self._queued.clear()
 
     def pace(self) -> None:
         """Wait while a peer has yet to take more than `AHEAD_BYTES`; on any error tell all and free everything."""
@@ -154,29 +211,32 @@ class TlsMesh(Mesh):
 
     def recv(self, frm: str, label: str, nbytes: int, held: bool = False) -> npt.NDArray[np.uint8]:
         """Wait for the expected message; on any error tell all peers and free everything."""
-        stream = self._incoming.get(frm) or self._incoming[self._known(frm)]
-        start, raw, form = _form(label)
+        form = self._heard.get((frm, label)) or self._first_from(frm, label)
+        stream = form.stream
         try:
             if (self._queued or self._over) and not (held and stream.has(form.size + nbytes)):
                 self.flush()
             if stream.at == stream.end:
                 stream.next_record()
-            at, traffic = stream.at, stream.traffic
+            at, traffic, meter = stream.at, stream.traffic, self.meter
             body = at + form.size
             end = body + nbytes
-            as_expected = False
+            seq = traffic.frames_received
             if end <= stream.end:
-                found, depth, *rest = form.unpack_from(stream.record_bytes, at)
-                as_expected = found == start and rest == [traffic.frames_received, nbytes, raw]
-            if as_expected:
-                stream.at = end
-                out = stream.record[body:end].copy()
-            else:  # it goes on in the next record, or is another
-                header, other = _read_header(stream, frm)
-                self._check(frm, header, other, label, nbytes)
-                depth, out = header.depth, np.empty(nbytes, np.uint8)
-                stream.read_into(out.data)
-            self.meter.count_receive(traffic, depth, nbytes)
+                start, depth, number, size, raw = form.unpack(stream.record_bytes, at)
+                if start == form.start and number == seq and size == nbytes and raw == form.raw:
+                    stream.at = end
+                    traffic.payload_received += nbytes
+                    traffic.frames_received = seq + 1
+                    if depth > meter.rounds:
+                        meter.rounds = depth
+                    return stream.record[body:end].copy()
+            # It goes on in the next record, or is another.
+            header, other = _read_header(stream, frm)
+            self._check(frm, header, other, label, nbytes)
+            out = np.empty(nbytes, np.uint8)
+            stream.read_into(out.data)
+            meter.count_receive(traffic, header.depth, nbytes)
             return out
         except OSError as error:
             raise self._ended(frm, label, error) from None

@@ -613,6 +613,34 @@ size_t table_rows(size_t m, unsigned radix) {
     return m / radix * ((size_t(1) << radix) - 1) + ((size_t(1) << m % radix) - 1);
 }
 
+// One stream of AES-128 in counter mode, which is never rewound: a draw takes the next whole blocks.
+class KeyStream {
+  public:
+    explicit KeyStream(const nb::bytes &key) {
+        if (!aes.stream) throw std::runtime_error("this CPU has no AES instructions");
+        if (key.size() != sizeof key_) throw std::invalid_argument("an AES-128 key has 16 bytes");
+        memcpy(key_, key.data(), sizeof key_);
+    }
+    ~KeyStream() {
+        volatile u8 *k = key_;
+        for (size_t i = 0; i < sizeof key_; ++i) k[i] = 0;
+    }
+
+    void fill(H out, u64 keep_high, u64 keep_low) {
+        const Out o(out);
+        u8 *const to = o.at<u8>(o.size());
+        const u64 first = next_;
+        next_ += (o.size() + 15) / 16;
+        const Unlocked free(o.size());
+        aes.stream(to, key_, 0, first, o.size(), {keep_low, keep_high});
+    }
+    u64 blocks() const { return next_; }
+
+  private:
+    u8 key_[16];
+    u64 next_ = 0;  // 2^64 blocks are more than a machine makes in a thousand years
+};
+
 void bind_bits(nb::module_ &m) {
     m.def("pack_bool", [](H out, H a) {
         const Out o(out);
@@ -670,6 +698,10 @@ void bind_bits(nb::module_ &m) {
         const Unlocked free(o.size());
         aes.stream(to, k, high, low, o.size(), {keep_low, keep_high});
     });
+    nb::class_<KeyStream>(m, "KeyStream")
+        .def(nb::init<const nb::bytes &>())
+        .def("fill", &KeyStream::fill, nb::arg(), nb::arg() = ~u64(0), nb::arg() = ~u64(0))
+        .def_prop_ro("blocks", &KeyStream::blocks);
 }
 
 }  // namespace

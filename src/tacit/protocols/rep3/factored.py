@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from tacit.algebra.ring import Ring
+from tacit.algebra.ring import ring_of
 from tacit.core.factors import Factors
 from tacit.core.share import Share
 from tacit.errors import RangeError
@@ -37,7 +37,7 @@ def factored(p: Rep3, x: Share, how: Factors) -> Share:
         raise RangeError(
             f"a sum of {w} bits of numbers of {64 * words}, shifted by {how.shift}, does not lift to {k}"
         )
-    whole = Ring(64 * words)
+    whole = ring_of(64 * words)
 
     def steps(q: Rep3, low: int, high: int, into: Into) -> Steps[Share]:
         i, (first, second) = q.party.index, (part[low:high] for part in x.parts)
@@ -51,7 +51,7 @@ def factored(p: Rep3, x: Share, how: Factors) -> Share:
 def _first(q: Rep3, known: Array, how: Factors, into: Into) -> Steps[Share]:
     ring, n, lifted = q.ring, known.size, _lift(how)
     with2, with1 = q.common(+2, LABEL), q.common(+1, LABEL)
-    masks = with2.packed(how.width, how.terms * n, Ring(how.width))
+    masks = with2.packed(how.width, how.terms * n, ring_of(how.width))
     rows = how.mask(known, masks, n * how.width).reshape(how.terms, ring.wire_bytes(n, how.width))
     return lift.first(q, lifted, with1, with2, into, *rows)  # 1
     yield  # nothing is waited for
@@ -69,7 +69,7 @@ def _second(q: Rep3, known: Array, how: Factors, into: Into) -> Steps[Share]:
 
 def _third(q: Rep3, known: Array, how: Factors, into: Into) -> Steps[Share]:
     n, lifted, with0 = known.size, _lift(how), q.common(+1, LABEL)
-    m2 = how.weigh(known, with0.packed(how.width, how.terms * n, Ring(how.width)), n * how.width)
+    m2 = how.weigh(known, with0.packed(how.width, how.terms * n, ring_of(how.width)), n * how.width)
     return (yield from lift.Third.draw(q, n, lifted, with0, into).run(q, m2, lifted))
 
 

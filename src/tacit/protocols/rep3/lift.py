@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tacit.algebra.ring import Ring
+from tacit.algebra.ring import Ring, ring_of
 from tacit.core.factors import lifted_bits
 from tacit.core.share import Share
 from tacit.kernels import Cut, Masks, Packed, rows
@@ -49,7 +49,7 @@ class Lift(NamedTuple):
     @property
     def words(self) -> Ring:
         """The ring of whole words in which parts are held."""
-        return Ring(128 if self.width > 64 else 64)
+        return ring_of(128 if self.width > 64 else 64)
 
     def cut(self, ring: Ring, m: Array, lead: bool) -> Array:
         """Return a party's part where the wrap does not count, nor any bit above that."""
@@ -233,7 +233,7 @@ def product_into(p: Rep3, product: Product, shape: tuple[int, ...], how: Lift) -
 
 def _product(q: Rep3, product: Product, low: int, high: int, how: Lift, into: Into) -> Steps[Share]:
     party, ring, n = q.party, q.ring, high - low
-    narrow = ring if ring.width == how.width else Ring(how.width)
+    narrow = ring if ring.width == how.width else ring_of(how.width)
     stream = how.label.replace(".", "/", 1)
     if party.index == 0:
         with2, with1 = q.common(+2, stream), q.common(+1, stream)
