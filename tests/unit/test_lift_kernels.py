@@ -112,9 +112,9 @@ def test_both_parts_add_up_to_the_shifted_sum(w: int, f: int, k: int) -> None:
     z[:3] = [1 - quarter, 0, quarter - 1]
     m2, source = words(rng, n, w), Ring(128 if w > 64 else 64)
     m1 = source.sub(source.encode_ints(z), m2)
-    how, bits = Lift(w, f, ""), max(0, k - w + f)
-    assert bits == how.bits(ring) == lifted_bits(k, w, f)
-    (add, constant), t = how.constants(), ring.zeros((n,))
+    how, bits = Lift(w, f, "", k), max(0, k - w + f)
+    assert bits == how.bits == lifted_bits(k, w, f)
+    add, constant, t = how.add, how.after, ring.zeros((n,))
     alpha = beta = gamma = rest = one = two = EMPTY
     if bits:
         alpha, beta, gamma = packed(rng, n, 1), packed(rng, n, 1), packed(rng, n, bits)

@@ -43,6 +43,8 @@ class Op:
     """Whether it needs no message when all operands are secret."""
     error: Callable[[list[Aval], list[Aval], Params, int, int], tuple[float, float]] | None = None
     """(absolute, relative) bound on the result's error for ring width k and f fractional bits."""
+    prepare: Callable[[tuple[int, ...], Params], Callable[[Array], Array]] | None = None
+    """What moves the elements of one operand, of its shape, if that is all it does; it can be kept."""
 
 
 def join_where(ins: list[Aval]) -> str:

@@ -90,8 +90,10 @@ class _Step:
     """Owners' values that are shared before it, in one round."""
     op: Op | None = None
     """What it does, if all that it takes are shares and it sends nothing."""
+    move: Callable[[Array], Array] | None = None
+    """What it does to each part, if it only moves the elements of one share."""
     kept: list[Value] | None = None
-    """They, from the first run on."""
+    """The results, from the first run on."""
     text: frozenset[int] = frozenset()
     """Operands, by place, that in all of the equations follow from this program's text alone."""
     joined: dict[int, Value] = field(default_factory=dict)
@@ -205,36 +207,27 @@ class Runtime:
         large = any(isinstance(v.data, Rows) for v in env.values())
         sums: dict[int, Array] = {}
         for at, step in enumerate(plan.steps):
-            eqn, results = step.eqn, step.kept
-            if results is None:
-                ins = [env[v] for v in eqn.ins]
-                if step.ends is None or step.ends:
-                    self.p.settle(step.ends)
-                if large and eqn.outs[0] not in sums and any(isinstance(v.data, Rows) for v in ins):
-                    known = {var: v.data for var, v in env.items() if v.data is not None}
-                    sums |= streams.ahead(program, step.at, known, plan.avals, owned(self.me))
-                summed = sums.pop(eqn.outs[0], None) if large else None
-                if step.shared:
-                    self.share_together([env[v] for v in step.shared])
-                self.rounding = step.rounding
-                if step.op is not None:
-                    results = self.local(step.op, eqn, ins, step.outs)
-                elif summed is not None:
-                    results = [Value(step.outs[0], summed, None, False)]
-                elif step.left:
-                    self.p.number = step.left
-                    with self.p.later():
-                        results = self.step(eqn, ins, step.outs)
-                elif len(step.eqns) > 1:
-                    results = self._beside(step, ins)
-                else:
-                    results = self.step(eqn, ins, step.outs)
-                if step.fixed and all(v.exact for v in results):
-                    step.kept = results
-            for var, value in zip(eqn.outs, results, strict=True):
-                if value.share is None:
-                    value.width = plan.needed.get(var, 0)
-                env[var] = value
+            eqn = step.eqn
+            if step.kept is None and (step.ends is None or step.ends):
+                self.p.settle(step.ends)
+            if step.move is not None:
+                env[eqn.outs[0]] = Value(step.outs[0], None, self.share(env[eqn.ins[0]]).map(step.move))
+            else:
+                results = step.kept
+                if results is None:
+                    ins = [env[v] for v in eqn.ins]
+                    if large and eqn.outs[0] not in sums and any(isinstance(v.data, Rows) for v in ins):
+                        known = {var: v.data for var, v in env.items() if v.data is not None}
+                        sums |= streams.ahead(program, step.at, known, plan.avals, owned(self.me))
+                    summed = sums.pop(eqn.outs[0], None) if large else None
+                    if step.shared:
+                        self.share_together([env[v] for v in step.shared])
+                    self.rounding = step.rounding
+                    results = self._results(step, ins, summed)
+                for var, value in zip(eqn.outs, results, strict=True):
+                    if value.share is None:
+                        value.width = plan.needed.get(var, 0)
+                    env[var] = value
             for var in step.dead:
                 del env[var]
             if progress is not None:
@@ -269,6 +262,8 @@ class Runtime:
             places = enumerate(zip(*(e.ins for e in group), strict=False)) if row else ()
             usual = len(group) == 1 and rounding == USUAL and extra.keys().isdisjoint(eqn.ins)
             op = table()[eqn.op] if usual and eqn.ins else None
+            op = op if op and op.local and all(avals[v].secret for v in eqn.ins) else None
+            prepare = op.prepare if op and not any(ahead[here]) else None
             steps.append(
                 _Step(
                     at,
@@ -282,7 +277,8 @@ class Runtime:
                     left=left,
                     rounding=rounding,
                     shared=tuple(v for values in ahead[here] for v in values),
-                    op=op if op and op.local and all(avals[v].secret for v in eqn.ins) else None,
+                    op=op,
+                    move=prepare(avals[eqn.ins[0]].shape, eqn.params) if prepare else None,
                     text=frozenset(i for i, column in places if known.issuperset(column)),
                 )
             )
@@ -291,6 +287,24 @@ class Runtime:
             self._plans.clear()
         plan = self._plans[id(program)] = _Plan(program, ins, opened, avals, steps, held.needed)
         return plan
+
+    def _results(self, step: _Step, ins: list[Value], summed: Array | None) -> list[Value]:
+        """Work on one step; `summed` is its result if an owner found that while reading a table."""
+        if step.op is not None:
+            return self.local(step.op, step.eqn, ins, step.outs)
+        if summed is not None:
+            results = [Value(step.outs[0], summed, None, False)]
+        elif step.left:
+            self.p.number = step.left
+            with self.p.later():
+                return self.step(step.eqn, ins, step.outs)
+        elif len(step.eqns) > 1:
+            return self._beside(step, ins)
+        else:
+            results = self.step(step.eqn, ins, step.outs)
+        if step.fixed and all(v.exact for v in results):
+            step.kept = results
+        return results
 
     def local(self, op: Op, eqn: Eqn, ins: list[Value], outs: list[Aval]) -> list[Value]:
         """Run an equation that reads shares alone, of the usual fractional bits, and sends nothing."""

@@ -19,65 +19,85 @@ if TYPE_CHECKING:
     from tacit.array.runtime import Runtime, Value
 
 Array = npt.NDArray[Any]
-Move = Callable[[Array, Params], Array]
+Move = Callable[[Array], Array]
+Prepare = Callable[[tuple[int, ...], Params], Move]
+"""What moves the elements of an array of a shape, or ValueError, IndexError, TypeError, AxisError."""
 
 
 def _moved(a: Aval, shape: tuple[int, ...]) -> list[Aval]:
     return [Aval(tuple(int(s) for s in shape), a.kind, a.lo, a.hi)]
 
 
-def _probe(name: str, move: Move) -> Callable[[list[Aval], Params], list[Aval]]:
+def _probe(name: str, prepare: Prepare) -> Callable[[list[Aval], Params], list[Aval]]:
     """Derive the result's shape by moving an array that takes no memory."""
 
     def abstract(ins: list[Aval], params: Params) -> list[Aval]:
-        empty = np.broadcast_to(np.zeros((), np.uint8), ins[0].shape)
+        shape = ins[0].shape
         try:
-            return _moved(ins[0], move(empty, params).shape)
+            return _moved(
+                ins[0], prepare(shape, params)(np.broadcast_to(np.zeros((), np.uint8), shape)).shape
+            )
         except (ValueError, IndexError, TypeError, np.exceptions.AxisError) as exc:
-            raise ShapeError(f"{name} of shape {ins[0].shape} with {params}: {exc}") from None
+            raise ShapeError(f"{name} of shape {shape} with {params}: {exc}") from None
 
     return abstract
 
 
-def _mover(name: str, move: Move) -> Op:
+def _mover(name: str, prepare: Prepare) -> Op:
     def clear(vals: list[Array], params: Params) -> list[Array]:
-        return [move(vals[0], params)]
+        return [prepare(vals[0].shape, params)(vals[0])]
 
     def lower(rt: Runtime, vals: list[Value], outs: list[Aval], params: Params) -> list[Share]:
-        return [Share(tuple([move(part, params) for part in rt.share(vals[0]).parts]))]
+        return [rt.share(vals[0]).map(prepare(vals[0].aval.shape, params))]
 
-    return Op(name, _probe(name, move), clear, lower)
+    return Op(name, _probe(name, prepare), clear, lower, prepare=prepare)
 
 
-def _broadcast(a: Array, params: Params) -> Array:
-    shape, dims = tuple(params["shape"]), params["dims"]
-    if len(dims) != a.ndim or sorted(set(dims)) != list(dims):
+def _reshape(shape: tuple[int, ...], params: Params) -> Move:
+    to = tuple(params["shape"])
+    return lambda a: a.reshape(to)
+
+
+def _transpose(shape: tuple[int, ...], params: Params) -> Move:
+    order = tuple(params["perm"])
+    return lambda a: a.transpose(order)
+
+
+def _flip(shape: tuple[int, ...], params: Params) -> Move:
+    axes = tuple(params["axes"])
+    return lambda a: np.flip(a, axes)
+
+
+def _broadcast(shape: tuple[int, ...], params: Params) -> Move:
+    to, dims = tuple(params["shape"]), params["dims"]
+    if len(dims) != len(shape) or sorted(set(dims)) != list(dims):
         raise ValueError("dims must name one result axis for each axis, in order")
-    middle = [1] * len(shape)
+    middle = [1] * len(to)
     for axis, d in enumerate(dims):
-        middle[d] = a.shape[axis]
-    return np.broadcast_to(a.reshape(middle), shape)
+        middle[d] = shape[axis]
+    return lambda a: np.broadcast_to(a.reshape(middle), to)
 
 
-def _slice(a: Array, params: Params) -> Array:
-    steps, keys = params.get("steps") or [1] * a.ndim, []
-    for start, stop, step, size in zip(params["start"], params["stop"], steps, a.shape, strict=True):
+def _slice(shape: tuple[int, ...], params: Params) -> Move:
+    steps, keys = params.get("steps") or [1] * len(shape), []
+    for start, stop, step, size in zip(params["start"], params["stop"], steps, shape, strict=True):
         if not (0 <= start <= stop <= size and step > 0):
             raise ValueError(f"slice {start}:{stop}:{step} leaves an axis of {size}")
         keys.append(slice(start, stop, step))
-    return a[tuple(keys)]
+    key = tuple(keys)
+    return lambda a: a[key]
 
 
-def _take(a: Array, params: Params) -> Array:
-    idx = np.asarray(params["indices"], np.int64)
-    if idx.size and (idx.min() < 0 or idx.max() >= a.shape[params["axis"]]):
-        raise IndexError(f"an index leaves the axis of {a.shape[params['axis']]}")
-    axis = params["axis"]
+def _take(shape: tuple[int, ...], params: Params) -> Move:
+    idx, axis = np.asarray(params["indices"], np.int64), params["axis"]
+    if idx.size and (idx.min() < 0 or idx.max() >= shape[axis]):
+        raise IndexError(f"an index leaves the axis of {shape[axis]}")
     steps = np.diff(idx) if idx.ndim == 1 else idx
     # Every other row is a view, as a slice is; but a few rows of many do not keep the others in memory.
-    if steps.size and steps[0] > 0 and np.all(steps == steps[0]) and 2 * idx.size >= a.shape[axis]:
-        return a[(slice(None),) * axis + (slice(int(idx[0]), int(idx[-1]) + 1, int(steps[0])),)]
-    return np.take(a, idx, axis=axis)
+    if steps.size and steps[0] > 0 and np.all(steps == steps[0]) and 2 * idx.size >= shape[axis]:
+        key = (slice(None),) * axis + (slice(int(idx[0]), int(idx[-1]) + 1, int(steps[0])),)
+        return lambda a: a[key]
+    return lambda a: np.take(a, idx, axis=axis)
 
 
 def _take_abstract(ins: list[Aval], params: Params) -> list[Aval]:
@@ -163,11 +183,11 @@ def _dynamic_update_lower(rt: Runtime, vals: list[Value], outs: list[Aval], para
 
 
 ENTRIES = [
-    _mover("reshape", lambda a, p: a.reshape(tuple(p["shape"]))),
-    _mover("transpose", lambda a, p: a.transpose(tuple(p["perm"]))),
+    _mover("reshape", _reshape),
+    _mover("transpose", _transpose),
     _mover("broadcast", _broadcast),
     _mover("slice", _slice),
-    _mover("flip", lambda a, p: np.flip(a, tuple(p["axes"]))),
+    _mover("flip", _flip),
     dataclasses.replace(_mover("take", _take), abstract=_take_abstract),
     Op(
         "concat",

@@ -81,8 +81,10 @@ def is_wide(a: Array) -> bool:
 
 def element_wise(*arrays: Array) -> bool:
     """Check that all dtypes and shapes are equal; return whether the elements are 128 bits wide."""
-    wide, dtype, shape = is_wide(arrays[0]), arrays[0].dtype, arrays[0].shape
-    for other in arrays[1:]:
+    first, *others = arrays
+    dtype, shape = first.dtype, first.shape
+    wide = dtype is not U64 and is_wide(first)
+    for other in others:
         if other.dtype is not dtype and is_wide(other) != wide:
             raise TypeError("a kernel's operands mix uint64 and U128 elements")
         if other.shape != shape:

@@ -55,7 +55,7 @@ class Rep3(Protocol):
     def pace(self) -> None:
         """Wait as ever, but not before this party has taken what it is sent: the others might wait for that."""
         if not self.waiting:
-            super().pace()
+            self.party.mesh.pace()
 
     def take_along(self, waves: int = 1, every: bool = True) -> None:
         """Let what was left go on by a wave, or only if roles are turned in some of it (`taking_along`).

@@ -20,7 +20,7 @@ from tacit.core.share import Gathered, Matrix, Planes, Share, laid_out
 from tacit.errors import RangeError
 from tacit.kernels import Cut, Masks
 from tacit.protocols.rep3 import twoparty
-from tacit.protocols.rep3.lift import Lift, Product, product_into
+from tacit.protocols.rep3.lift import Lift, Product, lift_of, product_into
 from tacit.protocols.rep3.turns import Running, Steps, alike, alone, ends_at_once, leave, rows_at_once
 
 if TYPE_CHECKING:
@@ -77,13 +77,14 @@ def mul_trunc(p: Rep3, x: Share, y: Share, f: int) -> Share:
 
 def mul_into(p: Rep3, x: Share, y: Share, f: int, ring: Ring) -> Share:
     """F_mul then F_trunc into another ring: in two rounds if that has no more than k − f bits."""
-    _check_into(p, f, ring)
-    return product_into(p.over(ring), _elements(p, x, y), x.shape, Lift(p.ring.width, f, "rep3.mul-into"))
+    how = _into(p, f, ring)
+    return product_into(p.over(ring), _elements(p, x, y), x.shape, how)
 
 
-def _check_into(p: Rep3, f: int, ring: Ring) -> None:
+def _into(p: Rep3, f: int, ring: Ring) -> Lift:
     if not 0 <= f <= p.ring.width - 2:
         raise RangeError(f"a product of {p.ring.width} bits, shifted by {f}, does not lift to {ring.width}")
+    return lift_of(p.ring.width, f, "rep3.mul-into", ring.width)
 
 
 def mul_early(p: Rep3, x: Share, y: Share) -> Share:
@@ -111,9 +112,9 @@ def matmul_trunc(p: Rep3, x: Matrix, y: Matrix, f: int) -> Share:
 
 def matmul_into(p: Rep3, x: Matrix, y: Matrix, f: int, ring: Ring) -> Share:
     """F_matmul then F_trunc into another ring: `mul_into` of the result's entries."""
-    _check_into(p, f, ring)
+    how = _into(p, f, ring)
     z, ready = _in_rows(p, x, y)
-    return product_into(p.over(ring), _entries(p, z, ready), z.shape, Lift(p.ring.width, f, "rep3.mul-into"))
+    return product_into(p.over(ring), _entries(p, z, ready), z.shape, how)
 
 
 def matmul_early(p: Rep3, x: Matrix, y: Matrix) -> Share:

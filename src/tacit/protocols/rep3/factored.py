@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from tacit.algebra.ring import ring_of
+from tacit.algebra.ring import Ring, ring_of
 from tacit.core.factors import Factors
 from tacit.core.share import Share
 from tacit.errors import RangeError
 from tacit.protocols.rep3 import lift
-from tacit.protocols.rep3.lift import Into, Lift
+from tacit.protocols.rep3.lift import Into, Lift, lift_of
 from tacit.protocols.rep3.turns import Steps
 
 if TYPE_CHECKING:
@@ -49,29 +49,29 @@ def factored(p: Rep3, x: Share, how: Factors) -> Share:
 
 
 def _first(q: Rep3, known: Array, how: Factors, into: Into) -> Steps[Share]:
-    ring, n, lifted = q.ring, known.size, _lift(how)
+    n, lifted = known.size, _lift(how, q.ring)
     with2, with1 = q.common(+2, LABEL), q.common(+1, LABEL)
     masks = with2.packed(how.width, how.terms * n, ring_of(how.width))
-    rows = how.mask(known, masks, n * how.width).reshape(how.terms, ring.wire_bytes(n, how.width))
-    return lift.first(q, lifted, with1, with2, into, *rows)  # 1
+    rows = how.mask(known, masks, n * how.width).reshape(-1)
+    return lift.first(q, lifted, with1, with2, into, rows)  # 1
     yield  # nothing is waited for
 
 
 def _second(q: Rep3, known: Array, how: Factors, into: Into) -> Steps[Share]:
-    party, ring, n, lifted = q.party, q.ring, known.size, _lift(how)
+    party, ring, n, lifted = q.party, q.ring, known.size, _lift(how, q.ring)
     row = ring.wire_bytes(n, how.width)
     rows, with0 = how.terms * row, q.common(-1, LABEL)
     drawn = lift.Second.draw(q, lifted, with0, into)
-    (buf,) = yield ((party.peer(-1), lifted.label, rows + lifted.message(ring, n)),)
+    (buf,) = yield ((party.peer(-1), lifted.label, rows + lifted.message(n)),)
     m1 = how.weigh(known, buf[:rows], 8 * row)
     return (yield from drawn.run(q, m1, buf[rows:], lifted))
 
 
 def _third(q: Rep3, known: Array, how: Factors, into: Into) -> Steps[Share]:
-    n, lifted, with0 = known.size, _lift(how), q.common(+1, LABEL)
+    n, lifted, with0 = known.size, _lift(how, q.ring), q.common(+1, LABEL)
     m2 = how.weigh(known, with0.packed(how.width, how.terms * n, ring_of(how.width)), n * how.width)
     return (yield from lift.Third.draw(q, n, lifted, with0, into).run(q, m2, lifted))
 
 
-def _lift(how: Factors) -> Lift:
-    return Lift(how.width, how.shift, "rep3.factored")
+def _lift(how: Factors, ring: Ring) -> Lift:
+    return lift_of(how.width, how.shift, "rep3.factored", ring.width)

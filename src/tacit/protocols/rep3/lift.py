@@ -10,6 +10,7 @@ count, and only the exchange is left (docs/decisions/0050).
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -31,58 +32,68 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 
-class Lift(NamedTuple):
-    """From Z/2^width, less `shift` bits, to a ring; messages are named after `label`."""
+@dataclass(frozen=True, slots=True)
+class Lift:
+    """From Z/2^width, less `shift` bits, to Z/2^to; messages are named after `label`. Make it by `lift_of`."""
 
     width: int
     shift: int
     label: str
+    to: int
+    bits: int = field(init=False)
+    """How many bits of the wrap's multiple count."""
+    add: int = field(init=False)
+    """What P1 adds before the shift, mod 2^128: 2^(w−2), so that no sum is negative, less one if f > 0, so that
+    multiples of 2^f stay exact."""
+    after: int = field(init=False)
+    """What P1 adds after it: what undoes both, and −2^(w−f) for a wrap."""
+    narrow: Ring = field(init=False)
+    """Z/2^width."""
+    words: Ring = field(init=False)
+    """The ring of whole words in which parts are held."""
+    stream: str = field(init=False)
+    """What is drawn is named after it."""
 
-    def bits(self, ring: Ring) -> int:
-        """Return how many bits of the wrap's multiple count in the ring."""
-        return lifted_bits(ring.width, self.width, self.shift)
-
-    def constants(self) -> tuple[int, int]:
-        """Return what P1 adds before and after the shift, mod 2^128."""
-        return _constants(self.width, self.shift)
-
-    @property
-    def words(self) -> Ring:
-        """The ring of whole words in which parts are held."""
-        return ring_of(128 if self.width > 64 else 64)
+    def __post_init__(self) -> None:
+        w, f = self.width, self.shift
+        up, quarter = int(f > 0), (1 << w) >> 2
+        for name, value in (
+            ("bits", lifted_bits(self.to, w, f)),
+            ("add", (quarter - up) % 2**128),
+            ("after", (up - (quarter >> f) - (1 << (w - f))) % 2**128),
+            ("narrow", ring_of(w)),
+            ("words", ring_of(128 if w > 64 else 64)),
+            ("stream", self.label.replace(".", "/", 1)),
+        ):
+            object.__setattr__(self, name, value)
 
     def cut(self, ring: Ring, m: Array, lead: bool) -> Array:
         """Return a party's part where the wrap does not count, nor any bit above that."""
-        add, after = self.constants() if lead else (0, 0)
+        add, after = (self.add, self.after) if lead else (0, 0)
         source = self.words  # bits above the width are cut, too
         return ring.add(
             ring.low(source.shr(source.add(m, source.constant(add)), self.shift)), ring.constant(after)
         )
 
-    def end(self, ring: Ring, t: Array, lead: bool) -> Cut | None:
+    def end(self, t: Array, lead: bool) -> Cut | None:
         """Return what makes what a party exchanges of its product, less t: where the wrap does not count, else None."""
-        if self.bits(ring):
+        if self.bits:
             return None
-        add, after = self.constants() if lead else (0, 0)
         # In words of the parts, the low bits of which are packed.
-        t = t if ring.wide == self.words.wide else self.words.from_words(t)
-        return Cut(ring.width, t, add, after, self.shift)
+        t = t if (self.to > 64) == (self.width > 64) else self.words.from_words(t)
+        return (
+            Cut(self.to, t, self.add, self.after, self.shift) if lead else Cut(self.to, t, 0, 0, self.shift)
+        )
 
-    def message(self, ring: Ring, n: int) -> int:
+    def message(self, n: int) -> int:
         """Return the bytes of P0's message."""
-        return ring.wire_bytes(n, self.bits(ring))
+        return -(-n * self.bits // 8)
 
 
-@lru_cache(maxsize=256)
-def _constants(width: int, shift: int) -> tuple[int, int]:
-    """Return the constants of a lift.
-
-    2^(w−2), so that no sum is negative, less one if f > 0, so that multiples of 2^f stay exact; then what undoes
-    both, and −2^(w−f) for a wrap.
-    """
-    up, quarter = int(shift > 0), (1 << width) >> 2
-    after = up - (quarter >> shift) - (1 << (width - shift))
-    return (quarter - up) % 2**128, after % 2**128
+@lru_cache(maxsize=1 << 10)
+def lift_of(width: int, shift: int, label: str, to: int) -> Lift:
+    """Return a lift, the same object each time."""
+    return Lift(width, shift, label, to)
 
 
 Into = tuple[Array, Array]
@@ -111,7 +122,7 @@ def in_place(
 
 def first(q: Rep3, how: Lift, with1: Source, with2: Source, into: Into, *before: Array) -> Share:
     """P0's part. 1. P0 → P1: what comes `before`, and a share of α·β if the wrap counts."""
-    party, ring, bits, n = q.party, q.ring, how.bits(q.ring), into[0].size
+    party, ring, bits, n = q.party, q.ring, how.bits, into[0].size
     if bits:
         beta, gamma = with2.packed(1, n, ring), with2.packed(bits, n, ring)
         before = (*before, lift_product(with1.packed(1, n, ring), beta, gamma, bits, n))
@@ -133,20 +144,19 @@ class Second(NamedTuple):
     @classmethod
     def draw(cls, q: Rep3, how: Lift, with0: Source, into: Into) -> Second:
         """Draw what P0 draws."""
-        alpha = with0.packed(1, into[0].size, q.ring) if how.bits(q.ring) else NOTHING
+        alpha = with0.packed(1, into[0].size, q.ring) if how.bits else NOTHING
         with0.fill(q.ring, into[0])
         return cls(alpha, into)
 
     def run(self, q: Rep3, m1: Array, gamma: Array, how: Lift) -> Steps[Share]:
         """P1's part, which has P0's message. 2. P1 → P2: masked u, if the wrap counts. 3. P1 → P2: masked part."""
         t1, last = self.into
-        add, constant = how.constants()
         hat = theirs = NOTHING
-        if how.bits(q.ring):
-            hat = lift_bit(m1, self.alpha, add, how.width)
+        if how.bits:
+            hat = lift_bit(m1, self.alpha, how.add, how.width)
             theirs = yield from _told(q, +1, how, hat)
         held = (self.alpha, gamma, t1)
-        yield from _exchanged(q, +1, how, m1, (hat, theirs), held, (add, constant), last)
+        yield from _exchanged(q, +1, how, m1, (hat, theirs), held, (how.add, how.after), last)
         return Share(self.into)
 
 
@@ -162,7 +172,7 @@ class Third(NamedTuple):
     @classmethod
     def draw(cls, q: Rep3, n: int, how: Lift, with0: Source, into: Into) -> Third:
         """Draw what P0 draws."""
-        ring, bits = q.ring, how.bits(q.ring)
+        ring, bits = q.ring, how.bits
         beta = with0.packed(1, n, ring) if bits else NOTHING
         gamma = with0.packed(bits, n, ring) if bits else NOTHING
         with0.fill(ring, into[1])
@@ -172,10 +182,10 @@ class Third(NamedTuple):
         """P2's part. 2. P2 → P1: masked v, which needs nothing of P0's, if the wrap counts. 3. P2 → P1: masked part."""
         last, t0 = self.into
         hat = theirs = NOTHING
-        if how.bits(q.ring):
+        if how.bits:
             hat = lift_bit(m2, self.beta, 0, how.width)
         yield ()
-        if how.bits(q.ring):
+        if how.bits:
             theirs = yield from _told(q, -1, how, hat)
         held = (self.beta, self.gamma, t0)
         yield from _exchanged(q, -1, how, m2, (hat, theirs), held, (0, 0), last)
@@ -232,9 +242,7 @@ def product_into(p: Rep3, product: Product, shape: tuple[int, ...], how: Lift) -
 
 
 def _product(q: Rep3, product: Product, low: int, high: int, how: Lift, into: Into) -> Steps[Share]:
-    party, ring, n = q.party, q.ring, high - low
-    narrow = ring if ring.width == how.width else ring_of(how.width)
-    stream = how.label.replace(".", "/", 1)
+    party, n, narrow, stream = q.party, high - low, how.narrow, how.stream
     if party.index == 0:
         with2, with1 = q.common(+2, stream), q.common(+1, stream)
         masks = Masks(None, with2.packed(how.width, n, narrow))
@@ -242,15 +250,15 @@ def _product(q: Rep3, product: Product, low: int, high: int, how: Lift, into: In
     if party.index == 1:
         size = narrow.wire_bytes(n)
         r, second = _moved(q, +1, narrow, n, how, True), Second.draw(q, how, q.common(-1, stream), into)
-        (buf,) = yield ((party.peer(-1), how.label, size + how.message(ring, n)),)
-        masks, end = Masks(buf[:size], None, r), how.end(ring, into[0], True)
+        (buf,) = yield ((party.peer(-1), how.label, size + how.message(n)),)
+        masks, end = Masks(buf[:size], None, r), how.end(into[0], True)
         if end is None:
             return (yield from second.run(q, product(q, low, high, masks), buf[size:], how))
         yield from added(q, +1, how.label + "-part", product(q, low, high, masks, end), into[1])
         return Share(into)
     with0 = q.common(+1, stream)
     masks = Masks(with0.packed(how.width, n, narrow), None, _moved(q, -1, narrow, n, how, False))
-    third, end = Third.draw(q, n, how, with0, into), how.end(ring, into[1], False)
+    third, end = Third.draw(q, n, how, with0, into), how.end(into[1], False)
     if end is None:
         return (yield from third.run(q, product(q, low, high, masks), how))
     mine = product(q, low, high, masks, end)

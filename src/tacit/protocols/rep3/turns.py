@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Container, Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -137,7 +138,7 @@ class Running:
 
 def go_on_together(p: Rep3) -> None:
     """Let calls that were left go on by a wave, whose messages leave at once."""
-    p.waiting.go_on(lambda r: r.go_on(p, held=True))
+    p.waiting.go_on(partial(Running.go_on, p=p, held=True))
     p.party.mesh.flush()
 
 
@@ -274,10 +275,16 @@ def leave_or_run(p: Rep3, n: int, make: Callable[[Rep3, int, int], Steps[Any]], 
     All that a piece draws it draws before it waits, so that streams are read in the order of calls, whichever waits
     for which.
     """
-    if p.patient:
-        leave(p, seated(p, found(p, n, bits), make))
-    else:
+    if not p.patient:
         run(p, n, make, bits)
+        return
+    some = found(p, n, bits)
+    if len(some) > 1:
+        leave(p, seated(p, some, make))
+        return
+    one = Running(make(p, 0, n), number=p.number)
+    if one.go_on(p):
+        p.waiting.add([one])
 
 
 def seated(

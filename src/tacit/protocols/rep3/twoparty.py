@@ -21,7 +21,7 @@ from tacit.algebra.ring import Ring
 from tacit.core.share import Planes, Share
 from tacit.errors import RangeError
 from tacit.kernels import Cut, Masks
-from tacit.protocols.rep3.lift import Into, Lift, Product, added, in_place, product_into, room
+from tacit.protocols.rep3.lift import Into, Lift, Product, added, in_place, lift_of, product_into, room
 from tacit.protocols.rep3.turns import Running, Steps, alone, joined, leave, run
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ def trunc_into(p: Rep3, x: Share, f: int, ring: Ring) -> Share:
     p.check_shift(f)
     if ring.width > p.ring.width - f:
         raise RangeError(f"{p.ring.width} bits, shifted by {f}, are not cut to {ring.width}")
-    parts, how = [np.ascontiguousarray(part).reshape(-1) for part in x.parts], Lift(p.ring.width, f, "")
+    parts = [np.ascontiguousarray(part).reshape(-1) for part in x.parts]
+    how = lift_of(p.ring.width, f, "rep3.trunc-into", ring.width)
 
     def steps(q: Rep3, low: int, high: int, into: Into) -> Steps[Share]:
         return _trunc_into(q, parts[0][low:high], parts[1][low:high], how, into)
@@ -64,7 +65,7 @@ def trunc_into(p: Rep3, x: Share, f: int, ring: Ring) -> Share:
 
 
 def _trunc_into(q: Rep3, x0: Array, x1: Array, how: Lift, into: Into) -> Steps[Share]:
-    party, ring, stream, label = q.party, q.ring, "rep3/trunc-into", "rep3.trunc-into"
+    party, ring, stream, label = q.party, q.ring, how.stream, how.label
     if party.index == 0:
         mask = q.common(+2, stream).fill(ring, into[0])
         into[1][...] = ring.sub(how.cut(ring, how.words.add(x0, x1), True), mask)
@@ -84,7 +85,7 @@ def _trunc_into(q: Rep3, x0: Array, x1: Array, how: Lift, into: Into) -> Steps[S
 
 def product_trunc(p: Rep3, product: Product, shape: tuple[int, ...], f: int) -> Share:
     """F_trunc of an additively shared z (a local product), without resharing it first: by a lift."""
-    return product_into(p, product, shape, Lift(p.ring.width, f, "rep3.product"))
+    return product_into(p, product, shape, lift_of(p.ring.width, f, "rep3.product", p.ring.width))
 
 
 def _trunc(
