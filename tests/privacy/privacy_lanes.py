@@ -178,7 +178,11 @@ class LaneParty(Party):
                 self.sent[to, label] = place + 1
                 if label.startswith("rep3.b2a"):  # plane after plane
                     part = _lane_after_lane(np.ascontiguousarray(part), self.world.lanes, self.width)
-                for j, (value, bits) in enumerate(_per_lane(np.ascontiguousarray(part), self.world.lanes)):
+                rows = (
+                    part if part.dtype == np.uint8 and part.ndim == 2 else [part]
+                )  # one packed row after another
+                columns = [c for row in rows for c in _per_lane(np.ascontiguousarray(row), self.world.lanes)]
+                for j, (value, bits) in enumerate(columns):
                     key = ("sent", self.name, to, label, f"{place:03}", f"{j:03}")
                     self.world.see(to, key, value, bits)
         Party.send(self, to, label, *parts)

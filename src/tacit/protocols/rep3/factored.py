@@ -49,10 +49,10 @@ def factored(p: Rep3, x: Share, how: Factors) -> Share:
 
 
 def _first(q: Rep3, known: Array, how: Factors, into: Into) -> Steps[Share]:
-    n, lifted = known.size, _lift(how, q.ring)
+    ring, n, lifted = q.ring, known.size, _lift(how, q.ring)
     with2, with1 = q.common(+2, LABEL), q.common(+1, LABEL)
     masks = with2.packed(how.width, how.terms * n, ring_of(how.width))
-    rows = how.mask(known, masks, n * how.width).reshape(-1)
+    rows = how.mask(known, masks, n * how.width).reshape(how.terms, ring.wire_bytes(n, how.width))
     return lift.first(q, lifted, with1, with2, into, rows)  # 1
     yield  # nothing is waited for
 

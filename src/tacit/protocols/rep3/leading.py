@@ -196,8 +196,8 @@ def _combine(
     if party.index == 0:
         with2, with1 = q.common(+2, LABEL), q.common(+1, LABEL)
         rho = with2.packed(ring.width, planes * n, ring)
-        rows = bits_left(b0 ^ b1, rho, ring.width * n, ring.width, n).reshape(-1)
-        party.send(party.peer(1), "rep3.combine", rows)  # 1
+        rows = bits_left(b0 ^ b1, rho, ring.width * n, ring.width, n)
+        party.send(party.peer(1), "rep3.combine", rows.reshape(planes, row // 8))  # 1
         party.flush()
         for r, (first, second) in zip(rings, into, strict=True):
             with2.fill(r, first)
