@@ -20,7 +20,7 @@ from tacit.algebra.ring import Ring
 from tacit.core.party import Party
 from tacit.core.rows import Column
 from tacit.core.share import stack_planes
-from tacit.crypto.prg import ALL, KeyRing, Stream
+from tacit.crypto.prg import KeyRing, Stream
 from tacit.gadgets.waves import Series, Waves, WidePowers
 from tacit.net.memory import Hub
 from tacit.testing import NAMES, scatter, scatter_planes
@@ -40,9 +40,12 @@ def _pair(p: Any, value: int) -> tuple[Any, Any]:
 class Silent(Stream):
     """No mask at all."""
 
-    def _write(self, out: Array, keep: int = ALL) -> Array:
+    def __init__(self, key: bytes, label: str) -> None:
+        super().__init__(key, label)
+        self._fill = self._nothing
+
+    def _nothing(self, out: Array, keep_high: int = 0, keep_low: int = 0) -> None:
         out[...] = 0
-        return out
 
 
 @pytest.fixture(autouse=True)

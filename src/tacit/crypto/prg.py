@@ -23,7 +23,7 @@ from tacit.algebra.ring import Ring
 from tacit.crypto.hashing import hkdf
 from tacit.errors import MaterialError
 from tacit.kernels.rows import permutation
-from tacit.kernels.shapes import ALL as ALL
+from tacit.kernels.shapes import ALL
 
 Array = npt.NDArray[Any]
 Entropy = Callable[[int], bytes]
