@@ -254,7 +254,7 @@ def test_quotients_are_those_of_a_truncation(k: int) -> None:
 
 @pytest.mark.parametrize("_every_size", ["one role in blocks", "as they are"], indirect=True)
 @pytest.mark.usefixtures("_every_size")
-@pytest.mark.parametrize("k", WIDTHS)
+@pytest.mark.parametrize("k", (*WIDTHS, 104))
 def test_what_is_selected_is_rounded_as_it_is_compared(k: int) -> None:
     """A bit times F_trunc's result modulo 2^m, or times minus that, as comparisons read both; in one role as these."""
     table = quotients(k)
@@ -267,11 +267,11 @@ def test_what_is_selected_is_rounded_as_it_is_compared(k: int) -> None:
         out = []
         for f, m, n in table:
             x, b, q = held(p, dividends(k, f, n), soil), scatter_planes(p, chosen(n)[0], n), p.over(Ring(m))
-            narrow = p.narrowed(x, f)
+            narrow = p.narrowed(x, f) if p.ring.wide == q.ring.wide else p.narrowed(x, f).map(q.ring.low)
             some = soiled(q, narrow) if soil else narrow
             out += [
                 q.select_narrowed(b, some),
-                q.select_narrowed(b, p.neg(narrow)),
+                q.select_narrowed(b, q.neg(narrow)),
                 p.trunc_into(x, f, q.ring),
             ]
         return out
@@ -346,7 +346,7 @@ def test_rounding_is_unbiased() -> None:
 
 @pytest.mark.usefixtures("_every_size")
 @pytest.mark.parametrize("name", [n for n in (*EXACT, *ROUNDED) if n not in WHOLE])
-@pytest.mark.parametrize("width", [8, 32, 63])
+@pytest.mark.parametrize("width", [8, 32, 63, 100])
 def test_bits_above_the_ring_change_nothing(width: int, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     table = cases(name, Ring(width), SEED)
 
@@ -365,7 +365,7 @@ def test_bits_above_the_ring_change_nothing(width: int, name: str, monkeypatch: 
 
 
 @pytest.mark.usefixtures("_every_size")
-@pytest.mark.parametrize("width", [1, 8, 37, 63])
+@pytest.mark.parametrize("width", [1, 8, 37, 63, 100])
 def test_early_products_and_openings_of_unreduced_operands(width: int) -> None:
     ring, half = Ring(width), 1 << (width - 1)
 
@@ -437,7 +437,7 @@ def test_inputs_over_several_rings_of_one_session(owner: str, first: int) -> Non
 
 @pytest.mark.parametrize("network", [*PRESETS.values()], ids=str)
 @pytest.mark.parametrize(("rows", "columns"), [(1, 3), (2, 40), (7, 3), (60, 1), (300, 2)])
-@pytest.mark.parametrize("extra", [1, 2, 10, 43])
+@pytest.mark.parametrize("extra", [1, 2, 10, 43, 60])
 def test_tournaments_of_unreduced_operands(rows: int, columns: int, extra: int, network: Network) -> None:
     """Over a ring of one bit more than the differences, of what tournaments themselves choose, of more, of all."""
     bits = 20
@@ -461,11 +461,15 @@ def test_tournaments_of_unreduced_operands(rows: int, columns: int, extra: int, 
 
 @pytest.mark.parametrize("network", PRESETS.values(), ids=str)
 @pytest.mark.parametrize("n", [0, 1, 65, 200, 30_000])
-@pytest.mark.parametrize("width", [37, 64])
+@pytest.mark.parametrize("width", [37, 64, 104])
 def test_costs_are_as_the_cards_say(width: int, n: int, network: Network) -> None:
     def body(p: Any) -> None:
         p.party.network = network
-        x, q, one = scatter(p, p.ring.zeros((n,))), p.over(Ring(20)), scatter(p, p.ring.zeros((1, 1)))
+        x, q, one = (
+            scatter(p, p.ring.zeros((n,))),
+            p.over(Ring(70 if p.ring.wide else 20)),
+            scatter(p, p.ring.zeros((1, 1))),
+        )
         # A round that only some parties take part in, so that their depths differ.
         p.reveal(scatter(p, p.ring.zeros((1,))), ["bob"])
         p.mul_into(x, x, 16, q.ring)

@@ -36,6 +36,7 @@ from tacit.study import run_clear
 OWNERS = ("alice", "bob", "carol")
 FMT = Format(64, 16)
 UNIT = 2.0**-16
+WIDE = Format(128, 44)
 NETWORKS = [*PRESETS.values(), Network("narrow", 1000, 20_000)]
 Body = Callable[[Any, Any, Any], Any]
 
@@ -50,6 +51,11 @@ def looped(x: Any, w: Any, b: Any) -> Any:
     held = x[:4, :4]
     last, every = repeat(turn, [held], [fn.clip(x[:4, :4] @ w[:4, :], -4, 4)], [(-4, 4)], [[0.25, 0.125]])
     return [last[0], every[0], held * 3 + fn.exp(held)]
+
+
+def weighed(truths: list[Any], weights: list[float]) -> Any:
+    """Return a sum of truth values with public weights."""
+    return truths[0].context.bind("weigh", truths, {"weights": np.array(weights)})[0]
 
 
 BODIES: dict[str, Body] = {
@@ -67,6 +73,7 @@ BODIES: dict[str, Body] = {
     "chosen": lambda x, w, b: fn.where(x @ w > b, x[:, :4], x[:, 1:] * b),
     "counted": lambda x, w, b: fn.astype(x @ w > b, "int").sum(axis=0),
     "weighed": lambda x, w, b: (x @ w) * fn.astype(x[:, :4] > 0, "fixed"),
+    "weights": lambda x, w, b: fn.exp((x @ w) + weighed([x[:, :4] + b > 0, x[:, 1:] > b], [0.5, 0.25])),
     "a constant": lambda x, w, b: (x @ w) * 0.3,
     "constants": lambda x, w, b: (x @ w) * np.array([0.3, -2.0, 1e-4, 77.7]),
     "a constant between products": lambda x, w, b: ((x @ w) * 3.3) @ w.T @ w,
@@ -108,27 +115,42 @@ def given(seed: int = 3) -> dict[str, dict[str, Any]]:
     return {"alice": {"x": draw(6, 5)}, "bob": {"w": draw(5, 4)}, "carol": {"b": draw(4)}}
 
 
+def run_in(fmt: Format, program: Program, inputs: Any, network: Network, seed: int) -> tuple[Any, Any]:
+    """Return what all parties are told, and their meters."""
+    how = {"width": fmt.width, "frac_bits": fmt.frac_bits}
+    with simulate("rep3", OWNERS, network=network, seed=seed, **how) as session:
+        return run_metered(session, program, inputs)
+
+
+@pytest.mark.parametrize("fmt", [FMT, WIDE], ids=str)
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda n: n.name)
 @pytest.mark.parametrize("name", BODIES)
-def test_same_answers_in_fewer_bytes(name: str, network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_same_answers_in_fewer_bytes(
+    name: str, network: Network, fmt: Format, monkeypatch: pytest.MonkeyPatch
+) -> None:
     program = recorded(BODIES[name])
 
     def run() -> tuple[Any, int, int]:
-        with simulate("rep3", OWNERS, network=network, seed=3) as session:
-            got, meters = run_metered(session, program, given())
-        model = predict(program, "rep3", FMT, OWNERS, OWNERS, network=network)
+        got, meters = run_in(fmt, program, given(), network, 3)
+        model = predict(program, "rep3", fmt, OWNERS, OWNERS, network=network)
         assert_as_predicted(meters, model)
         return got["carol"], model.rounds, model.total_bytes
 
-    want = run_clear(program, FMT, given())
+    want = run_clear(program, fmt, given())
     got, rounds, size = run()
     with_all_bits(monkeypatch)
     whole, other, more = run()
     for key, value in want.items():
         for found in (got, whole):
-            assert np.allclose(found[key], value, rtol=2.0**-12, atol=64 * UNIT), key
+            assert close(found[key], value, fmt), key
     assert rounds <= other or size < more
     assert size < more
+
+
+def close(found: Any, value: Any, fmt: Format) -> bool:
+    """Whether numbers agree within what a format's roundings leave, and what float64 constants do."""
+    units = 128 * 2.0**-fmt.frac_bits
+    return np.allclose(found, value, rtol=2.0**-12 if fmt == FMT else 2.0**-40, atol=units)
 
 
 def needs(body: Body, network: Network = LOOPBACK, opened: bool = False) -> dict[int, int]:
@@ -147,7 +169,8 @@ def test_an_input_is_shared_with_the_bits_that_are_needed() -> None:
     assert max(needs(lambda x, w, b: fn.exp(x[0, :4] + b)).values()) == 64
 
 
-def test_bits_above_the_needed_do_not_count() -> None:
+@pytest.mark.parametrize("fmt", [FMT, WIDE, Format(128, 16)], ids=str)
+def test_bits_above_the_needed_do_not_count(fmt: Format) -> None:
     """Every part of every share may have anything above: sums and moves are not reduced."""
     trace = Trace()
     x, y = (trace.input(v, o, (70,), "fixed", -8, 8) for v, o in (("x", "alice"), ("y", "bob")))
@@ -161,25 +184,24 @@ def test_bits_above_the_needed_do_not_count() -> None:
     a, b = (np.round(rng.uniform(-8, 8, 70), 3) for _ in range(2))
 
     def body(p: Any) -> Any:
-        rt = Runtime(p, FMT, OWNERS)
+        rt = Runtime(p, fmt, OWNERS)
         needed = rt.needed(program)
         values = []
         for spec, numbers in zip(program.inputs, (a, b), strict=True):
-            share = testing.scatter(p, p.ring.encode_floats(numbers, 16))
+            share = testing.scatter(p, p.ring.encode_floats(numbers, fmt.frac_bits))
             bits = needed[spec.var]
-            assert bits < 64
-            above = [
-                np.random.default_rng(i).integers(0, 2**63, 70, np.uint64) << np.uint64(bits)
-                for i in range(3)
-            ]
+            assert bits < fmt.width
+            noise = [np.random.default_rng(i).integers(1, 2**63, 70) for i in range(3)]
+            above = [p.ring.shl(p.ring.encode_ints(each), bits) for each in noise]
             parts = [p.ring.add(part, above[(p.party.index + j) % 3]) for j, part in enumerate(share.parts)]
             values.append(Value(spec.aval, None, Share(tuple(parts))))
         rt.block(program, values)
         p.party.flush()
         return rt.opened["r"]
 
-    for got in testing.run("rep3", 64, body, seed=3).values():
-        assert np.allclose(got, np.maximum((a - b) * 5 * (a + b), 1) - 3 * b, rtol=0, atol=200 * UNIT)
+    for got in testing.run("rep3", fmt.width, body, seed=3).values():
+        want = np.maximum((a - b) * 5 * (a + b), 1) - 3 * b
+        assert np.allclose(got, want, rtol=2.0**-50, atol=200 * 2.0**-fmt.frac_bits)
 
 
 def test_of_what_a_tournament_reads_only_differences_count() -> None:
@@ -214,21 +236,24 @@ def lifted_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(widths._Finder, "_cost", lambda self, v, bits, levels: bits << 64)
 
 
+@pytest.mark.parametrize("fmt", [FMT, WIDE, Format(128, 24)], ids=str)
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda n: n.name)
 @pytest.mark.parametrize("name", BODIES)
-def test_lifted_values(name: str, network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lifted_values(name: str, network: Network, fmt: Format, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same answers wherever values are lifted, at the cost that is predicted, whatever is in bits not needed."""
     lifted_everywhere(monkeypatch)
     program = recorded(BODIES[name])
-    with simulate("rep3", OWNERS, network=network, seed=5) as session:
-        got, meters = run_metered(session, program, given(5))
-    assert_as_predicted(meters, predict(program, "rep3", FMT, OWNERS, OWNERS, network=network))
-    for key, value in run_clear(program, FMT, given(5)).items():
-        assert np.allclose(got["carol"][key], value, rtol=2.0**-12, atol=64 * UNIT), key
+    got, meters = run_in(fmt, program, given(5), network, 5)
+    assert_as_predicted(meters, predict(program, "rep3", fmt, OWNERS, OWNERS, network=network))
+    for key, value in run_clear(program, fmt, given(5)).items():
+        assert close(got["carol"][key], value, fmt), key
 
 
+@pytest.mark.parametrize("fmt", [FMT, WIDE], ids=str)
 @pytest.mark.parametrize("end", [-1, 1])
-def test_lifted_values_at_the_ends_of_their_range(end: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lifted_values_at_the_ends_of_their_range(
+    end: int, fmt: Format, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Values at a range's ends, and beyond them by what roundings and a range that is assumed may leave."""
     lifted_everywhere(monkeypatch)
     trace = Trace()
@@ -238,30 +263,57 @@ def test_lifted_values_at_the_ends_of_their_range(end: int, monkeypatch: pytest.
     for i, z in enumerate((fn.maximum(near, -3), fn.minimum(near, 3), fn.where(x > y, near, x / 4), apart)):
         reveal(fn.exp(z), why="a test", name=f"r{i}")
     program = parse(optimise(trace.program()).text())
-    assert sum(len(step.eqns) for step in plan_of(program) if step.rounding.lift) >= 4
-    inputs = {"alice": {"x": np.full(70, 8.0)}, "bob": {"y": np.full(70, end * (0.25 + 2**-8))}}
-    with simulate("rep3", OWNERS, seed=5) as session:
-        got, _ = run_metered(session, program, inputs)
-    for key, value in run_clear(program, FMT, inputs).items():
-        assert np.allclose(got["carol"][key], value, rtol=2.0**-12, atol=64 * UNIT), key
+    assert sum(len(step.eqns) for step in plan_of(program, fmt) if step.rounding.lift) >= 4
+    inputs = {"alice": {"x": np.full(70, 8.0)}, "bob": {"y": np.full(70, end * (0.25 + 2**-8))}, "carol": {}}
+    got, _ = run_in(fmt, program, inputs, LOOPBACK, 5)
+    for key, value in run_clear(program, fmt, inputs).items():
+        assert close(got["carol"][key], value, fmt), key
 
 
-def test_whole_numbers_far_from_zero_are_lifted_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("fmt", [FMT, WIDE], ids=str)
+def test_whole_numbers_far_from_zero_are_lifted_exactly(fmt: Format, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their least one has more digits than a float."""
     lifted_everywhere(monkeypatch)
     trace, low = Trace(), 2**61 + 255
     x, y = (trace.input(v, o, (4, 70), "int", low, low + 100) for v, o in (("x", "alice"), ("y", "bob")))
     both = fn.maximum(x, y)
-    for i, z in enumerate(((both - 2**61) * 3, fn.max(both, axis=0), fn.min(-both, axis=0))):
+    outs = [(both - 2**61) * 3, fn.max(both, axis=0), fn.min(-both, axis=0)]
+    if fmt == WIDE:  # numbers of 122 bits, whose differences have 71
+        squares = fn.maximum(x * x, y * y)
+        outs += [squares, fn.min(squares - both, axis=0), fn.max(-squares, axis=0)]
+    for i, z in enumerate(outs):
         reveal(z, why="a test", name=f"r{i}")
     program = parse(optimise(trace.program()).text())
-    assert any(step.rounding.lift for step in plan_of(program))
+    assert any(step.rounding.lift for step in plan_of(program, fmt))
     draw = np.random.default_rng(5).integers(0, 101, (2, 4, 70)) + low
-    with simulate("rep3", OWNERS, seed=5) as session:
-        got = session.run(program, {"alice": {"x": draw[0]}, "bob": {"y": draw[1]}, "carol": {}})["carol"]
-    most = draw.max(axis=0)
-    for i, want in enumerate(((most - 2**61) * 3, most.max(axis=0), -most.max(axis=0))):
-        assert np.array_equal(got[f"r{i}"], want), i
+    inputs = {"alice": {"x": draw[0]}, "bob": {"y": draw[1]}, "carol": {}}
+    got = run_in(fmt, program, inputs, LOOPBACK, 5)[0]["carol"]
+    most = draw.max(axis=0).astype(object)
+    wants = [(most - 2**61) * 3, most.max(axis=0), -most.max(axis=0)]
+    wants += [most * most, (most * most - most).min(axis=0), -(most * most).min(axis=0)]
+    for i, want in enumerate(wants[: len(outs)]):
+        assert np.array_equal(got[f"r{i}"].astype(object), want), i
+
+
+@pytest.mark.parametrize("fmt", [FMT, Format(128, 40)], ids=str)
+def test_what_is_rounded_as_it_is_selected_has_the_bits_that_are_made(
+    fmt: Format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A product compared with all its bits, more than a word, of which a lift of the greater one needs few."""
+    lifted_everywhere(monkeypatch)
+    trace = Trace()
+    x, y = (trace.input(v, o, (3, 3), "fixed", -1.29, 1.29) for v, o in (("x", "alice"), ("y", "bob")))
+    both = (x + y) * 0.5
+    reveal(fn.maximum(both * both.T, 0), why="a test", name="r")
+    reveal(fn.exp(both), why="a test", name="s")
+    reveal(both * 9, why="a test", name="t")  # is opened beside the first, with more bits
+    program = parse(optimise(trace.program()).text())
+    draw = np.round(np.random.default_rng(5).uniform(-1.29, 1.29, (2, 3, 3)), 3)
+    inputs = {"alice": {"x": draw[0]}, "bob": {"y": draw[1]}, "carol": {}}
+    for network in NETWORKS:
+        got, _ = run_in(fmt, program, inputs, network, 5)
+        for key, value in run_clear(program, fmt, inputs).items():
+            assert close(got["carol"][key], value, fmt), (network, key)
 
 
 def test_numbers_of_two_kinds_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,10 +334,10 @@ def test_numbers_of_two_kinds_side_by_side(monkeypatch: pytest.MonkeyPatch) -> N
     assert np.allclose(got, run_clear(program, FMT, inputs)["r"], rtol=2.0**-12, atol=64 * UNIT)
 
 
-def plan_of(program: Program) -> Any:
+def plan_of(program: Program, fmt: Format = FMT) -> Any:
     """Return the prepared steps of a program."""
-    model = CostModel("rep3", load("rep3").cards, nowhere(OWNERS), Ring(64))
-    return Runtime(model, FMT, OWNERS)._plan(program, [i.aval for i in program.inputs], False).steps
+    model = CostModel("rep3", load("rep3").cards, nowhere(OWNERS), Ring(fmt.width))
+    return Runtime(model, fmt, OWNERS)._plan(program, [i.aval for i in program.inputs], False).steps
 
 
 @pytest.mark.parametrize("lost", [8, 10, 12])
@@ -436,8 +488,8 @@ def test_a_value_just_beyond_its_range_is_told() -> None:
     assert np.allclose(got, [1.875, 0.75, -1.5], rtol=0, atol=2 * UNIT)
 
 
-def test_other_formats_and_protocols_hold_all_bits() -> None:
+def test_other_protocols_hold_all_bits() -> None:
     program = recorded(BODIES["two layers"])
-    for protocol, fmt in (("semi2k", FMT), ("rep3", Format(128, 30))):
-        model = CostModel(protocol, load(protocol).cards, nowhere(OWNERS), Ring(fmt.width), dealer="zoe")
+    for fmt in (FMT, WIDE):
+        model = CostModel("semi2k", load("semi2k").cards, nowhere(OWNERS), Ring(fmt.width), dealer="zoe")
         assert Runtime(model, fmt, OWNERS).needed(program) == {}

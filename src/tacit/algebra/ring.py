@@ -283,6 +283,11 @@ class Ring:
         return flat if flat.shape == shape else flat.reshape(tuple(shape))
 
 
+def low_words(a: Array) -> Array:
+    """Return the low 64 bits of elements, as a view; what has no more, truth values among it, as it is."""
+    return a["lo"] if a.dtype.names else a
+
+
 @lru_cache(maxsize=128)
 def ring_of(width: int) -> Ring:
     """Return the ring Z/2^width, the same object each time: every call of a protocol asks for some."""

@@ -317,7 +317,7 @@ class _Pricing(Runtime):
         self.p.spend("linear", size if idle or eqn.op == "conv" else 0)
         public = any(v.aval.where == PUBLIC for v in ins)
         kind = equation_kind(eqn, public)
-        wide = kind + " wide" * (self.p.ring.width > 64)
+        wide = kind + " wide" * (self.p.ring.width > 64 and not self.rounding.word)
         if (found := next((k for k in (wide, kind) if k in self.p.machine.curves), None)) is not None:
             self.p.spend(found, sum(v.aval.size for v in ins))
         return results

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from tacit.algebra.ring import Ring
 from tacit.array import intervals as iv
 from tacit.array import lower as lw
 from tacit.array.bounds import abs_need, difference_bits, fits
@@ -287,15 +288,19 @@ def _weigh_error(i: list[Aval], o: list[Aval], p: Params, k: int, f: int) -> tup
 
 def _weigh_lower(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) -> list[Share]:
     """Σ w·b; what is public of it is added up in the clear."""
-    ring, weights = rt.ring, params["weights"]
+    ring, weights = Ring(rt.fmt.width), params["weights"]
     bits = rt.f + rt.rounding.extra
-    encode = (lambda a: ring.encode_floats(a, bits)) if outs[0].kind == "fixed" else ring.encode_ints
+
+    def encode(a: Array) -> Array:
+        return rt.fitted(ring.encode_floats(a, bits) if outs[0].kind == "fixed" else ring.encode_ints(a))
+
     secret = [i for i, x in enumerate(v) if x.aval.where != PUBLIC]
     planes, units = stack_planes([rt.p.pack(rt.share(v[i])) for i in secret]), encode(weights[secret])
-    if ring.width <= 64 and rt.p.offers("combine"):
+    if not rt.ring.wide and rt.p.offers("combine"):
         total = rt.q.combine(planes, units[None, :], [rt.q.ring.width])[0]
     else:
-        terms = rt.p.to_arith(planes)
+        rt.p.settle()  # this sends at once, where the other is left
+        terms = rt.q.to_arith(planes)
         total = rt.p.sum(rt.p.mul_public(terms, np.broadcast_to(units[:, None], terms.shape)), (0,))
     total = total.reshape(*outs[0].shape)
     if len(secret) == len(v):

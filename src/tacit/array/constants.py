@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from tacit.algebra.ring import Ring
 from tacit.array import intervals as iv
 from tacit.array.program import Aval
 from tacit.core.share import Share
@@ -115,7 +116,8 @@ def multiply(
     kept = rt.f + rt.rounding.extra
 
     def part(t: int, encoded: Array) -> Share:
-        return rt.rescale(product(x, encoded if public.exact else rt.p.agree(encoded)), frac + t - kept)
+        units = rt.fitted(encoded)
+        return rt.rescale(product(x, units if public.exact else rt.p.agree(units)), frac + t - kept)
 
     if len(factors) == 1:
         return part(*factors[0])
@@ -133,13 +135,13 @@ def _factors(rt: Runtime, public: Value, secret: Aval, terms: int, inverse: bool
         t = fraction_bits(c)
         # Not by the first part: where the secret loses bits, that has more than fit beside all of them.
         plan = Split(0, (t,), 0.0, plan.room) if t <= min(plan.room, 1022) else plan
-    made = []
+    made, ring = [], Ring(rt.fmt.width)
     for at, t in enumerate(plan.parts):
         near = np.ldexp(np.rint(np.ldexp(c, t)), -t)
         rest = (c - near) + rest
-        encoded = rt.ring.encode_floats(near, t)
+        encoded = ring.encode_floats(near, t)
         if at == len(plan.parts) - 1:
-            encoded = rt.ring.add(encoded, rt.ring.encode_floats(rest, t))
+            encoded = ring.add(encoded, ring.encode_floats(rest, t))
         made.append((t, encoded))
         c, rest = rest, np.zeros_like(rest)
     return plan.drop, made

@@ -146,7 +146,8 @@ def select(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Sha
     if outs[0].kind == "bool":
         other = rt.share(y)
         return [rt.xor(other, rt.and_(rt.share(c), rt.xor(rt.share(x), other)))]
-    d = sub(rt, [x, y], outs, params)[0] if not (_public(x) and _public(y)) else rt.difference(x, y)
+    known = _public(x) and _public(y)
+    d = rt.p.constant(rt.ring.sub(rt.encode(x), rt.encode(y))) if known else sub(rt, [x, y], outs, params)[0]
     chosen = rt.q.select(rt.p.pack(rt.share(c)), d.reshape(d.size)).reshape(*d.shape)
     return [plus(rt, chosen, y)]
 

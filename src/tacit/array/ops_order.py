@@ -340,7 +340,7 @@ def _extreme_lower(rt: Runtime, vals: list[Value], outs: list[Aval], params: Par
         found = greatest_place(rt.p, x, difference_bits([a, a], rt.f))
     else:
         found = greatest(rt.q, x, tournament_bits(a, rt.fmt.width, rt.f), least_units(a, rt.f))
-    found = rt.p.neg(found) if params["least"] and not params["place"] else found
+    found = rt.q.neg(found) if params["least"] and not params["place"] else found
     return [found.reshape(*outs[0].shape)]
 
 

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tacit.algebra.ring import Ring, ring_of
+from tacit.algebra.ring import Ring, low_words, ring_of
 from tacit.array import beside, compare, constants, streams
 from tacit.array.bounds import scale_of
 from tacit.array.loop import infer_once, scan_types, split
 from tacit.array.ops import Op, join_where, kind_dtype, table
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Input, Program, owned
 from tacit.array.scales import SUMS, USUAL, Rounding
+from tacit.array.steps import Prepared, Step
 from tacit.array.streams import Rows
 from tacit.array.together import SHARING, Waiting, is_shared_at_once, shared_ahead
 from tacit.array.widths import outside, refuse, ways, widened
@@ -64,58 +65,10 @@ class Value:
     """Bits that an owner's value is shared with, as far as they are needed; 0 for all."""
 
 
-@dataclass(slots=True)
-class _Step:
-    """One equation, prepared, or several that are worked on side by side."""
-
-    at: int
-    """Which equation of the program it is, or the first of them."""
-    eqns: list[Eqn]
-    eqn: Eqn
-    """It, or the one that they are worked on as (`beside.as_one`)."""
-    row: list[Aval]
-    """What is known of the results in a row, where operands are joined."""
-    outs: list[Aval]
-    """What is known of each."""
-    dead: tuple[int, ...]
-    fixed: bool
-    """Whether the results are small and follow from this program's text alone, whatever its inputs."""
-    ends: frozenset[int] | None
-    """The calls that were left and must end before it; None for all."""
-    left: int
-    """Its own number, if it may be left, else 0."""
-    rounding: Rounding
-    """How its results are held."""
-    shared: tuple[int, ...]
-    """Owners' values that are shared before it, in one round."""
-    op: Op | None = None
-    """What it does, if all that it takes are shares and it sends nothing."""
-    move: Callable[[Array], Array] | None = None
-    """What it does to each part, if it only moves the elements of one share."""
-    kept: list[Value] | None = None
-    """The results, from the first run on."""
-    text: frozenset[int] = frozenset()
-    """Operands, by place, that in all of the equations follow from this program's text alone."""
-    joined: dict[int, Value] = field(default_factory=dict)
-    """They in a row, from the first run on."""
-
-
-@dataclass(slots=True)
-class _Plan:
-    """What every run of a program on inputs of these avals has in common."""
-
-    program: Program
-    ins: list[Aval]
-    opened: bool
-    avals: dict[int, Aval]
-    steps: list[_Step]
-    needed: dict[int, int]
-    """Bits of values that their readers need."""
-
-
 # Constants of up to so many elements are kept from one run of a program to the next, and plans of so many programs.
 KEPT_ELEMENTS = 1 << 12
 KEPT_PLANS = 64
+WORD = Ring(64)
 
 
 @dataclass(slots=True)
@@ -135,7 +88,9 @@ class Runtime:
     """How the results of the equation that runs are held."""
     doubted: Aval | None = None
     """What is known of a result that was opened, and was not so (`widths.outside`)."""
-    _plans: dict[int, _Plan] = field(default_factory=dict, repr=False)
+    whole: Runtime | None = None
+    """Where this one runs equations in words of 64 bits: that of the format."""
+    _plans: dict[int, Prepared] = field(default_factory=dict, repr=False)
 
     @property
     def me(self) -> str:
@@ -158,8 +113,23 @@ class Runtime:
         return self.over(self.rounding.width)
 
     def over(self, width: int) -> Protocol:
-        """Return the protocol over a ring of so many bits, or the format's own for 0 and for as many as it has."""
-        return self.p.over(ring_of(width)) if 0 < width < self.fmt.width else self.p
+        """Return the protocol over a ring of so many bits, the format's own for as many as it has, or `p` for 0."""
+        if 0 < width < self.fmt.width:
+            return self.p.over(ring_of(width))
+        return self.whole.p if width and self.whole is not None else self.p
+
+    def words(self, short: bool) -> Runtime:
+        """Return what runs an equation: this, or over words of 64 bits if it reads and makes no more than those.
+
+        What `share`, `held` and `encode` return is of its words; shares may be views of longer ones.
+        """
+        if not short:
+            return self
+        return Runtime(self.p.over(WORD), self.fmt, self.parties, rounding=self.rounding, whole=self)
+
+    def fitted(self, units: Array) -> Array:
+        """Return elements of the format's ring, or of fewer bits, in this runtime's words: a view of them."""
+        return units if self.whole is None else low_words(units)
 
     def knows(self, where: str) -> bool:
         """Whether this participant sees values of a visibility in the clear."""
@@ -238,7 +208,7 @@ class Runtime:
             return [_opened(env[v], plan.needed.get(v, 0)) for v in program.outputs]
         return [env[v] for v in program.outputs]
 
-    def _plan(self, program: Program, ins: list[Aval], opened: bool) -> _Plan:
+    def _plan(self, program: Program, ins: list[Aval], opened: bool) -> Prepared:
         found = self._plans.get(id(program))
         if found is not None and found.program is program and (found.ins, found.opened) == (ins, opened):
             return found
@@ -260,12 +230,13 @@ class Runtime:
             outs = [avals[v] for v in eqn.outs]
             here = slice(at, at + len(group))
             places = enumerate(zip(*(e.ins for e in group), strict=False)) if row else ()
-            usual = len(group) == 1 and rounding == USUAL and extra.keys().isdisjoint(eqn.ins)
+            plain = rounding == USUAL or replace(rounding, word=False) == USUAL
+            usual = len(group) == 1 and plain and extra.keys().isdisjoint(eqn.ins)
             op = table()[eqn.op] if usual and eqn.ins else None
             op = op if op and op.local and all(avals[v].secret for v in eqn.ins) else None
             prepare = op.prepare if op and not any(ahead[here]) else None
             steps.append(
-                _Step(
+                Step(
                     at,
                     group,
                     eqn,
@@ -285,10 +256,10 @@ class Runtime:
             at += len(group)
         if len(self._plans) >= KEPT_PLANS:
             self._plans.clear()
-        plan = self._plans[id(program)] = _Plan(program, ins, opened, avals, steps, held.needed)
+        plan = self._plans[id(program)] = Prepared(program, ins, opened, avals, steps, held.needed)
         return plan
 
-    def _results(self, step: _Step, ins: list[Value], summed: Array | None) -> list[Value]:
+    def _results(self, step: Step, ins: list[Value], summed: Array | None) -> list[Value]:
         """Work on one step; `summed` is its result if an owner found that while reading a table."""
         if step.op is not None:
             return self.local(step.op, step.eqn, ins, step.outs)
@@ -309,7 +280,7 @@ class Runtime:
     def local(self, op: Op, eqn: Eqn, ins: list[Value], outs: list[Aval]) -> list[Value]:
         """Run an equation that reads shares alone, of the usual fractional bits, and sends nothing."""
         assert op.lower is not None
-        shares = op.lower(self, ins, outs, eqn.params)
+        shares = op.lower(self.words(self.rounding.word), ins, outs, eqn.params)
         return [Value(a, None, s) for a, s in zip(outs, shares, strict=True)]
 
     def step(self, eqn: Eqn, ins: list[Value], outs: list[Aval]) -> list[Value]:
@@ -336,39 +307,42 @@ class Runtime:
         extra = self.rounding.extra
         if self.rounding.done:
             return [Value(outs[0], None, v.share) for v in ins if v.aval.where == SECRET]
+        rt = self.words(self.rounding.word)
         if eqn.op in SUMS and (extra or any(v.extra for v in ins)):
             ins = [
-                Value(a if (a := v.aval).secret else replace(a, where=SECRET), None, self.finer(v, extra))
+                Value(a if (a := v.aval).secret else replace(a, where=SECRET), None, rt.finer(v, extra))
                 for v in ins
             ]
-        shares = widened(self, op.lower(self, ins, outs, eqn.params), outs)
+        shares = widened(self, op.lower(rt, ins, outs, eqn.params), outs)
         return [Value(a, None, s, extra=extra) for a, s in zip(outs, shares, strict=True)]
 
-    def _beside(self, step: _Step, ins: list[Value]) -> list[Value]:
+    def _beside(self, step: Step, ins: list[Value]) -> list[Value]:
         """Work on equations side by side: on all their elements in a row, as one."""
         self._share_owners(ins)
+        rt = self.words(self.rounding.word)
         if not step.row:
             self.p.pace()
             if step.eqn.op == "reveal":
                 return self._reveal(step.eqns, ins, step.outs)
-            shares = widened(self, compare.side_by_side(self, step.eqns, ins), step.outs)
+            shares = widened(self, compare.side_by_side(rt, step.eqns, ins), step.outs)
             return [Value(a, None, s) for a, s in zip(step.outs, shares, strict=True)]
         operands = []
         arity = len(step.eqns[0].ins)
         for i in range(arity):
             if (joined := step.joined.get(i)) is None:
-                joined = self._in_a_row(ins[i::arity])
+                joined = rt.in_a_row(ins[i::arity])
                 if i in step.text:
                     step.joined[i] = joined
             operands.append(joined)
         (whole,) = self.step(step.eqn, operands, step.row)
-        parts = apart(self.held(whole), [a.size for a in step.outs])
+        assert whole.share is not None
+        parts = apart(whole.share, [a.size for a in step.outs])
         extra = self.rounding.extra
         return [
             Value(a, None, s.reshape(*a.shape), extra=extra) for a, s in zip(step.outs, parts, strict=True)
         ]
 
-    def _in_a_row(self, values: list[Value]) -> Value:
+    def in_a_row(self, values: list[Value]) -> Value:
         """Return the elements of several values in a row."""
         aval = beside.hull([v.aval for v in values])
         if aval.where == SECRET:
@@ -431,7 +405,8 @@ class Runtime:
 
         Of numbers, `width` bits count, or all if 0.
         """
-        row = self.share(values[0]) if len(values) == 1 else self.share(self._in_a_row(values))
+        rt = self.words(0 < width <= WORD.width < self.fmt.width)
+        row = rt.share(values[0]) if len(values) == 1 else rt.share(rt.in_a_row(values))
         bits, p = values[0].aval.kind == "bool", self.over(width)
         opened = p.reveal_bits(row, readers) if bits else p.reveal(row, readers)
         if opened is None:
@@ -466,6 +441,8 @@ class Runtime:
     def share(self, v: Value) -> Share:
         """Return shares of a value; an owner's value is shared on first use, once."""
         assert not v.extra  # whoever reads such a value takes it by `held` or `finer`
+        if self.whole is not None:
+            return self.whole.share(v).map(low_words)
         if v.share is None:
             if v.aval.where == PUBLIC:
                 made = self.p.constant_bits(self.public_bits(v)) if v.aval.kind == "bool" else None
@@ -475,7 +452,7 @@ class Runtime:
                 v.share = self.p.share_bits(v.aval.owner, bits, v.aval.shape)
             else:
                 p = self.over(v.width)
-                data = None if v.data is None else p.ring.reduce(self._encode(v, scale_of(v.aval, self.f)))
+                data = None if v.data is None else p.ring.low(self._encode(v, scale_of(v.aval, self.f)))
                 v.share = p.share_input(v.aval.owner, data, v.aval.shape)
         return v.share
 
@@ -493,6 +470,8 @@ class Runtime:
 
     def encode(self, v: Value, frac_bits: int | None = None) -> Array:
         """Return a public value as ring elements, the same at every party."""
+        if self.whole is not None:
+            return low_words(self.whole.encode(v, frac_bits))
         frac = scale_of(v.aval, self.f) if frac_bits is None else frac_bits
         if v.encoded is not None and frac in v.encoded:
             return v.encoded[frac]
@@ -521,7 +500,7 @@ class Runtime:
         if not v.extra:
             return self.share(v)
         assert v.share is not None
-        return v.share
+        return v.share if self.whole is None else v.share.map(low_words)
 
     def finer(self, v: Value, extra: int) -> Share:
         """Return shares of a fixed-point value with so many extra fractional bits, at least as many as it has."""
@@ -566,10 +545,6 @@ class Runtime:
         if g > 0 and self.rounding.of:
             return self.over(self.rounding.of).trunc_into(x, g, self.q.ring)
         return self.p.trunc(x, g) if g > 0 else self.p.shl(x, -g) if g else x
-
-    def difference(self, x: Value, y: Value) -> Share:
-        """Return the trivial sharing of a difference of public values."""
-        return self.p.constant(self.ring.sub(self.encode(x), self.encode(y)))
 
     # -- truth values -------------------------------------------------------------------------------------
 

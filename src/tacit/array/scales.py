@@ -59,6 +59,8 @@ class Rounding:
     """Bits of which results are sure where they are lifted once they are made; 0 if they are not."""
     lift: int = 0
     """Bits of the ring to which they are."""
+    word: bool = False
+    """Whether operands are read, and results made, in words of 64 bits though the format's are of 128."""
 
 
 USUAL = Rounding()

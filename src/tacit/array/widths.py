@@ -42,6 +42,8 @@ SELECTING = COMPARED | {"select", "extreme"}
 """Operations that make numbers of any width, as products do."""
 WORK = 100_000_000
 """Bytes that a link carries in a second from which on a call's work counts beside its bytes."""
+WORD = 64
+"""Bits of a word: what takes no more is held and computed in one, also where the format's elements are of two."""
 LEVELS = 64
 """How many equations back one looks, up to products, to see what fewer bits of a value save."""
 NUMBERS = frozenset({"greatest", "least", "distance"})
@@ -77,7 +79,7 @@ def widths(
     a value is made with the bits of its range, and lifted for readers that need more.
     """
     usual = [how.get(group[0].outs[0], USUAL) for group in groups]
-    if fmt.width != 64 or not p.offers("select_narrowed"):
+    if not p.offers("select_narrowed"):
         return Widths(usual, {})
     maker = {v: eqn for group in groups for eqn in group for v in eqn.outs}
     # Truth values need no more than differences, whatever becomes of them.
@@ -142,8 +144,8 @@ def widened(rt: Runtime, shares: list[Share], outs: Sequence[Aval]) -> list[Shar
         return shares
     numbers = [i for i, a in enumerate(outs) if a.kind != "bool"]
     low = least_units(beside.hull([outs[i] for i in numbers]), rt.f)
-    row = join([shares[i].reshape(shares[i].size) for i in numbers])
-    row = tournament.widened(rt.over(rt.rounding.lift), rt.over(rt.rounding.short), row, low)
+    row, q = join([shares[i].reshape(shares[i].size) for i in numbers]), rt.over(rt.rounding.short)
+    row = tournament.widened(rt.over(rt.rounding.lift), q, tournament.stored(q, row), low)
     found = dict(zip(numbers, apart(row, [outs[i].size for i in numbers]), strict=True))
     return [found[i].reshape(*a.shape) if i in found else shares[i] for i, a in enumerate(outs)]
 
@@ -215,7 +217,7 @@ class _Finder:
             return self._bits(group, usual, wanted_bits)
         if wanted_bits and self._linear(eqn, usual):
             self._all(group, wanted_bits)
-            return usual
+            return self._word(usual, wanted_bits)
         shift = self._shift(eqn, usual) if wanted_bits and eqn.op in BY_PUBLIC else None
         if shift is not None and wanted_bits + shift <= self.k:
             return self._cut(group, usual, wanted_bits, shift)
@@ -309,14 +311,14 @@ class _Finder:
         """Round a product with a constant to so many bits."""
         self._all(group, bits + shift)
         if not shift:
-            return usual
+            return self._word(usual, bits)
         self.call(bits + shift, "trunc_into", self.avals[group[0].outs[0]].size, f=shift, into=bits)
-        return replace(usual, width=bits, of=bits + shift)
+        return self._word(replace(usual, width=bits, of=bits + shift), bits + shift)
 
     def _bits(self, group: list[Eqn], usual: Rounding, bits: int) -> Rounding:
         """Truth values times numbers."""
         self._all(group, bits)
-        made = self._in(usual, bits)
+        made = self._word(self._in(usual, bits), bits)
         eqn, n = group[0], sum(self.avals[e.outs[0]].size for e in group)
         kinds = [self.avals[v].kind for v in eqn.ins if self.avals[v].where != PUBLIC]
         if eqn.op == "weigh" and self.p.offers("combine"):
@@ -335,6 +337,10 @@ class _Finder:
 
     def _in(self, usual: Rounding, bits: int) -> Rounding:
         return replace(usual, width=bits) if bits < self.k else usual
+
+    def _word(self, made: Rounding, bits: int) -> Rounding:
+        """Let an equation that reads, and makes, so many bits do so in words of 64, if these are not the format's."""
+        return replace(made, word=True) if bits <= WORD < self.k else made
 
     def _linear(self, eqn: Eqn, usual: Rounding) -> bool:
         """Whether results are sums of operands times whole numbers: shares of both are right modulo the same 2^m."""
@@ -370,7 +376,7 @@ class _Finder:
         fine = any(self.extra.get(v) for e in group for v in e.ins)
         if any(self.avals[e.ins[0]].lo >= 0 for e in group if e.op == "abs"):
             self._all(group, bits or self.k)  # one that is not computed
-            return usual
+            return self._word(usual, bits or self.k)
         least = n = 0
         for eqn in group:
             x = self.avals[eqn.ins[0]]
@@ -379,7 +385,11 @@ class _Finder:
             n += x.size
         self.call(0, "sign", n, bits=least)
         numbers = any(not NUMBERS.isdisjoint(wanted(e)) for e in group)
-        most = max(bits, least + 1) + (self.f if fine else 0)
+        more = self.f if fine else 0
+        most = max(bits, least + 1) + more
+        if bits and numbers and most > WORD:  # made of what is compared, in the same words
+            bits = max(bits, WORD + 1)
+            most = max(most, bits + more)
         if most > self.k or (fine and numbers and not bits):
             self._all(group, self.k)
             if numbers:
@@ -387,8 +397,8 @@ class _Finder:
             return usual
         self._all(group, most)
         if not numbers:
-            return usual
-        made = self._in(usual, bits)
+            return self._word(usual, most)
+        made = self._word(self._in(usual, bits), most)
         self.call(made.width, "select_narrowed" if fine else "select", n)
         return made
 
@@ -397,15 +407,18 @@ class _Finder:
         a = self.avals[eqn.ins[0]]
         least = tournament_bits(a, self.k, self.f)
         if eqn.params.get("place"):
-            self.read(eqn.ins[0], least + ROOM)
-            return usual
+            most = (
+                max(bits, least + ROOM) if self.k > WORD else least + ROOM
+            )  # in the words of what is compared
+            self.read(eqn.ins[0], most)
+            return self._word(usual, most)
         bits = min(max(bits, least + ROOM), self.k)
         made = self._in(usual, bits)
         if eqn.op == "extreme":
             price, bits = self._pooled(eqn, bits)
             self.price += price
         self.read(eqn.ins[0], bits)
-        return made
+        return self._word(made, bits)
 
     def _product(self, group: list[Eqn], usual: Rounding, bits: int) -> Rounding:
         eqn = group[0]
@@ -416,7 +429,7 @@ class _Finder:
         name, n = PRODUCTS[eqn.op], sum(self.avals[e.outs[0]].size for e in group)
         if not drop:
             self._all(group, bits)
-            made = self._in(usual, bits)
+            made = self._word(self._in(usual, bits), bits)
             self.call(made.width, f"{name}_early" if usual.early else name, n)
             return made
         of = self._of(eqn, usual, bits, drop)
@@ -424,7 +437,8 @@ class _Finder:
         self.call(of, f"{name}_into", n, f=drop, into=bits)
         if bits + drop <= of:
             self.short.add(eqn.outs[0])
-        return replace(usual, width=bits, of=of) if of < self.k or bits < self.k else usual
+        made = replace(usual, width=bits, of=of) if of < self.k or bits < self.k else usual
+        return self._word(made, of)
 
     def _of(self, eqn: Eqn, usual: Rounding, bits: int, drop: int) -> int:
         """Return the bits of a product that is rounded to fewer: with `drop` more its wrap does not count."""

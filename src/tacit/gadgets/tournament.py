@@ -106,7 +106,10 @@ def stored(q: Protocol, x: Share) -> Share:
 def lifted(p: Protocol, q: Protocol, x: Share) -> Share:
     """Return x, over the ring of q, over that of p: 0 ≤ x < 2^(width − 2). F_trunc of a multiple is exact."""
     f = p.ring.width - q.ring.width
-    return p.trunc(p.shl(x.map(p.ring.from_words), f), f) if f else x
+    if not f:
+        return x
+    wider = x if p.ring.wide == q.ring.wide or isinstance(p, Ghost) else x.map(p.ring.from_words)
+    return p.trunc(p.shl(wider, f), f)
 
 
 def widened(p: Protocol, q: Protocol, x: Share, low: int) -> Share:
