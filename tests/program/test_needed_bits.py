@@ -91,6 +91,14 @@ BODIES: dict[str, Body] = {
     "a function": lambda x, w, b: fn.exp(x @ w) * b,
     "of functions": lambda x, w, b: fn.sigmoid(x @ w) @ w.T,
     "roots": lambda x, w, b: fn.sqrt(fn.square(x @ w) + 1) / (fn.square(b) + 0.5),
+    "divided": lambda x, w, b: [
+        (z := fn.maximum(x @ w, 0.25)) / (fn.square(b) + 0.5),
+        1 / z,
+        fn.sqrt(z) + fn.rsqrt(fn.square(z) + 2),
+        fn.sqrt(fn.square(x[:, :4] * b)),
+        b / (x[0, 0] * b[0] + 2),
+        fn.stack([z[0, 0] / z[1, 1], x[0, 0] / z[2, 2], z[1, 2] / z[0, 3]]) * fn.exp(z[2, 2]),
+    ],
     "whole numbers": lambda x, w, b: fn.floor(x @ w) * fn.floor(b * 3) + fn.floor(x[:, :4]),
     "ordered": lambda x, w, b: od.sort(x @ w),
     "told and used": lambda x, w, b: [z := x @ w, fn.maximum(z, 0) @ w.T],
@@ -167,6 +175,25 @@ def test_an_input_is_shared_with_the_bits_that_are_needed() -> None:
     assert rounds.calls["mul_into"] == 1 and not rounds.calls["mul_trunc"]
     # A function needs its operand modulo its period.
     assert max(needs(lambda x, w, b: fn.exp(x[0, :4] + b)).values()) == 64
+
+
+@pytest.mark.parametrize(
+    "fn_of", [lambda z: z[:4] / z[4:], lambda z: fn.sqrt(z[4:]), lambda z: fn.rsqrt(z[4:])]
+)
+def test_of_what_a_series_begins_with_one_word_is_needed(fn_of: Callable[[Any], Any]) -> None:
+    """Over two words, unless the operand has more bits, or may be negative."""
+    for low, high, short in ((0.5, 9, True), (0.5, 2**30, False), (-9, -0.5, False)):
+        trace = Trace()
+        x = trace.input("x", "alice", (8,), "fixed", low, high)
+        y = trace.input("y", "bob", (8,), "fixed", 0, 1)
+        if low < 0:
+            reveal((x[:4] + y[:4]) / (x[4:] - y[4:]), why="a test", name="r")
+        else:
+            reveal(fn_of(x + y), why="a test", name="r")
+        program = parse(optimise(trace.program()).text())
+        (last,) = (e.ins[-1] for e in program.eqns if e.op in ("div", "sqrt", "rsqrt"))
+        model = CostModel("rep3", load("rep3").cards, nowhere(OWNERS), Ring(128))
+        assert Runtime(model, WIDE, OWNERS).needed(program)[last] == (64 if short else 128), (low, high)
 
 
 @pytest.mark.parametrize("fmt", [FMT, WIDE, Format(128, 16)], ids=str)

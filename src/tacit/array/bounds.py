@@ -43,6 +43,16 @@ def value_bits(a: Aval) -> int:
     return iv.bits_of(a.magnitude, 0)
 
 
+def least_bits(a: Aval, f: int) -> int:
+    """Bits l with 2^l ≤ |x|·2^f; −1 if that may be 0.
+
+    A value that its range says too much of, by a rounding, may be a unit below: what is fitted to the range is as
+    good there, if a unit is little of it.
+    """
+    units = math.floor(min(abs(a.lo), abs(a.hi)) * 2.0**f)
+    return max(units - (units < 1 << 8), 0).bit_length() - 1
+
+
 def difference_bits(ins: list[Aval], f: int) -> int:
     """Bits b with |x − y| < 2^b in ring units."""
     lo, hi = iv.sub((ins[0].lo, ins[0].hi), (ins[1].lo, ins[1].hi))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tacit.algebra.ring import low_words
 from tacit.array import constants
-from tacit.array.bounds import difference_bits, input_bits, value_bits
+from tacit.array.bounds import difference_bits, input_bits, least_bits, value_bits
 from tacit.array.ops import Params
 from tacit.array.program import PUBLIC, Aval
 from tacit.core.share import Share
@@ -186,7 +186,7 @@ def div(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]
     x, y = v
     if _public(y):
         return [constants.multiply(rt, y, x, rt.p.mul_public, inverse=True)]
-    b, m, bits = _flat(rt, y), input_bits(y.aval, rt.f), value_bits(outs[0])
+    b, m, bits = _fitted(rt, y), input_bits(y.aval, rt.f), value_bits(outs[0])
     negative, least = y.aval.hi < 0, least_bits(y.aval, rt.f)
     b = rt.p.neg(b) if negative else b
     if _is_one(x):
@@ -201,19 +201,9 @@ def _is_one(x: Value) -> bool:
     return _public(x) and x.aval.lo == x.aval.hi == 1
 
 
-def least_bits(a: Aval, f: int) -> int:
-    """Bits l with 2^l ≤ |x|·2^f; −1 if that may be 0.
-
-    A value that its range says too much of, by a rounding, may be a unit below: what is fitted to the range is as
-    good there, if a unit is little of it.
-    """
-    units = math.floor(min(abs(a.lo), abs(a.hi)) * 2.0**f)
-    return max(units - (units < 1 << 8), 0).bit_length() - 1
-
-
 def sqrt(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
     """√x."""
-    a, m = _flat(rt, v[0]), input_bits(v[0].aval, rt.f)
+    a, m = _fitted(rt, v[0]), input_bits(v[0].aval, rt.f)
     if v[0].aval.lo < 0:
         # Negative by rounding alone: the exact range is not.
         bits = difference_bits([v[0].aval, Aval((), v[0].aval.kind, 0, 0)], rt.f)
@@ -225,7 +215,7 @@ def sqrt(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share
 
 def rsqrt(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
     """1/√x."""
-    a, m = _flat(rt, v[0]), input_bits(v[0].aval, rt.f)
+    a, m = _fitted(rt, v[0]), input_bits(v[0].aval, rt.f)
     return [
         ap.rsqrt(rt.p, a, rt.f, m, value_bits(outs[0]), max(least_bits(v[0].aval, rt.f), 0)).reshape(
             *outs[0].shape
@@ -247,6 +237,11 @@ def log(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]
             *a.shape
         )
     ]
+
+
+def _fitted(rt: Runtime, v: Value) -> Share:
+    """Return what a series is fitted to: where no more than a word of it is needed, that, so nothing reads the rest."""
+    return _flat(rt, v).map(low_words) if rt.rounding.of else _flat(rt, v)
 
 
 def _flat(rt: Runtime, v: Value) -> Share:

@@ -346,7 +346,11 @@ class Runtime:
         """Return the elements of several values in a row."""
         aval = beside.hull([v.aval for v in values])
         if aval.where == SECRET:
-            return Value(aval, None, join([s.reshape(s.size) for s in map(self.share, values)]))
+            shares = [s.reshape(s.size) for s in map(self.share, values)]
+            if self.ring.wide and any(not s.parts[0].dtype.names for s in shares):
+                # No more than a word is needed of any.
+                shares = [s.map(low_words) for s in shares]
+            return Value(aval, None, join(shares))
         data = [streams.whole(v.data).reshape(-1) for v in values if v.data is not None]
         known = np.concatenate(data) if len(data) == len(values) else None
         return Value(aval, known, None, all(v.exact for v in values), all(v.constant for v in values))

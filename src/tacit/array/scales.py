@@ -54,7 +54,7 @@ class Rounding:
     width: int = 0
     """Bits of the ring in which results are made, which the format's ring holds; 0 for all (decision 0077)."""
     of: int = 0
-    """Bits of the ring in which a product is computed that is rounded; 0 for all."""
+    """Bits of the ring in which a product is computed that is rounded, or of what a series is fitted to; 0 for all."""
     short: int = 0
     """Bits of which results are sure where they are lifted once they are made; 0 if they are not."""
     lift: int = 0

@@ -20,15 +20,24 @@ from tacit.algebra.ring import Ring
 from tacit.array import beside
 from tacit.array import intervals as iv
 from tacit.array.beside import COMPARED
-from tacit.array.bounds import difference_bits, least_units, scale_of, tournament_bits
+from tacit.array.bounds import (
+    difference_bits,
+    input_bits,
+    least_bits,
+    least_units,
+    scale_of,
+    tournament_bits,
+    value_bits,
+)
 from tacit.array.late import PRODUCTS, factors, is_product
 from tacit.array.ops import table
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
 from tacit.array.scales import BY_PUBLIC, USUAL, Rounding, factor, scales
 from tacit.array.schema import wanted
+from tacit.core.blocks import elements
 from tacit.core.share import Share, apart, join
 from tacit.errors import RangeError
-from tacit.gadgets import tournament
+from tacit.gadgets import approximate, tournament
 from tacit.gadgets.tournament import ROOM, cheapest
 
 if TYPE_CHECKING:
@@ -225,8 +234,22 @@ class _Finder:
             return self._product(group, usual, wanted_bits)
         if shift is not None and not usual.quiet:
             self.call(0, "trunc", self.avals[eqn.outs[0]].size, f=self.f)
-        self._all(group, self.k)
-        return usual
+        short = self._in_a_word(group)
+        for e in group:
+            for i, v in enumerate(e.ins):
+                self.read(v, WORD if short and i == len(e.ins) - 1 else self.k)
+        return replace(usual, of=WORD) if short else usual
+
+    def _in_a_word(self, group: list[Eqn]) -> bool:
+        """Whether a quotient or a root over two words begins with its last operand's low word (`gadgets.refined`)."""
+        eqn, n = group[0], sum(self.avals[e.outs[0]].size for e in group)
+        y, out = self.avals[eqn.ins[-1]], self.avals[eqn.outs[0]]
+        if self.k <= WORD or y.where == PUBLIC or y.lo < 0 or n > elements(self.p.party.network):
+            return False
+        m, least, bits = input_bits(y, self.f), max(least_bits(y, self.f), 0), value_bits(out)
+        return eqn.op in approximate.SERIES and approximate.in_a_word(
+            self.p, eqn.op, self.f, m, bits, least, n
+        )
 
     # -- values that are made narrow, and lifted ---------------------------------------------------------------
 

@@ -124,6 +124,20 @@ def _reciprocal(v: Decimal) -> Decimal:
     return 1 / v
 
 
+SERIES = {"div": "inverse", "sqrt": "rsqrt", "rsqrt": "rsqrt"}
+"""Functions that begin with a series of the last operand's mantissa."""
+
+
+def in_a_word(p: Protocol, fn: str, f: int, m: int, bits: int, least: int, n: int) -> bool:
+    """Whether one of SERIES, of n results below 2^bits, reads no more of its 2^least ≤ y·2^f < 2^m than 64 bits."""
+    if fn == "div":
+        s = divide_precision(p.ring.width, f, m, bits).s
+    else:
+        m = _of_even(m, f)
+        s = root_precision(p.ring.width, f, m, bits).s
+    return not sep.offered(p) and refined.plan(p, SERIES[fn], m, least, s, n) is not None
+
+
 # -- roots ------------------------------------------------------------------------------------------------
 
 
@@ -172,7 +186,7 @@ def _rsqrt_mantissa(
 
     The power is 2^k if `sign` is 1, and 2^(top − k) if it is −1.
     """
-    m = max(m + (m + f) % 2, 4)
+    m = _of_even(m, f)
     s = root_precision(p.ring.width, f, m, out_bits).s
     short = refined.plan(p, "rsqrt", m, least, s, y.size)
     if short is not None:
@@ -194,6 +208,11 @@ def _rsqrt_mantissa(
     if sign < 0:
         scale = power_of_two(p, bits[1:], [(1 << (1 << t), 1) for t in range(count)])
     return s, a, r, scale, top, m
+
+
+def _of_even(m: int, f: int) -> int:
+    """Return the least m that is not below this one nor 4, and for which m − f is even."""
+    return max(m + (m + f) % 2, 4)
 
 
 def _inverse_root(v: Decimal) -> Decimal:
