@@ -130,9 +130,18 @@ def need_fn(fn: Callable[..., Any], nonzero: bool = True) -> Need:
     return need
 
 
+def quotient_bits(a: Aval, f: int) -> tuple[int, int]:
+    """Bits q with |x/y| < 2^q, of a quotient's range and of that range with the quotient's own error.
+
+    A run goes by the second range; where that error is being found, only the first is known.
+    """
+    return value_bits(a), iv.bits_of(a.magnitude * (1 + 2.0**-9) + math.ldexp(4.0, -f), 0)
+
+
 def plan_div(k: int, ins: list[Aval], outs: list[Aval], f: int) -> Any:
     """Precision of a division."""
-    return ap.divide_precision(k, f, input_bits(ins[1], f), value_bits(outs[0]))
+    m = input_bits(ins[1], f)
+    return [ap.divide_precision(k, f, m, q) for q in quotient_bits(outs[0], f)]
 
 
 def plan_root(k: int, ins: list[Aval], outs: list[Aval], f: int) -> Any:
@@ -162,7 +171,9 @@ def div_error(i: list[Aval], o: list[Aval], p: Params, k: int, f: int) -> Error:
     """Bound on the error of a quotient."""
     if i[1].where == PUBLIC:
         return public_factor(i, k, f, inverse=True).units() * 2.0**-f, 0.0
-    return ap.divide_error(k, f, input_bits(i[1], f), value_bits(o[0]))
+    m = input_bits(i[1], f)
+    first, second = (ap.divide_error(k, f, m, q) for q in quotient_bits(o[0], f))
+    return max(first[0], second[0]), max(first[1], second[1])
 
 
 def root_error(i: list[Aval], o: list[Aval], p: Params, k: int, f: int) -> Error:

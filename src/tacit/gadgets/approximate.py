@@ -25,6 +25,10 @@ from tacit.gadgets.waves import whole_bits
 LOG2E = 1.4426950408889634
 LN2 = 0.6931471805599453
 MIN_PRECISION = 14
+LEAST_MANTISSA = 12
+"""Of a quotient: with fewer bits its relative error would pass 2^−10, on which exact ones rely (`array.integers`)."""
+MOST_FIT = 25
+"""Of a quotient that has no room for all its bits: to fit its series closer takes tests of six rounds more."""
 # Coefficients are float64, so no result is more exact than this, relatively.
 FLOOR = 2.0**-47
 WIDE_RELATIVE = 46
@@ -33,10 +37,14 @@ WIDE_RELATIVE = 46
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """Working precision of one call: `s` mantissa bits, `guard` bits below the result's last place."""
+    """Working precision of one call.
+
+    `s` mantissa bits, `guard` bits below the result's last place, and series within 5/2·2^−fit.
+    """
 
     s: int
     guard: int = 0
+    fit: int = 0
 
 
 def _fitted(s: int) -> float:
@@ -62,23 +70,34 @@ def _binary_weights(count: int) -> list[tuple[int, int]]:
 
 
 def divide_precision(k: int, f: int, m: int, q_bits: int) -> Precision:
-    """Choose s and guard for |x/y| < 2^q_bits and y·2^f < 2^m; RangeError if the ring is too narrow."""
-    guard = 4
-    s = min((k - 5) // 2, f + q_bits + 4, k - 2 - f - q_bits - guard - 1)
-    if s < MIN_PRECISION or q_bits + m > k - 2:
+    """Choose s, guard and fit for |x/y| < 2^q_bits and y·2^f < 2^m; RangeError if the ring is too narrow.
+
+    x/y·2^(f + guard + s) is the largest number: where that has no room for all, `guard` gives way first.
+    """
+    room = k - 2 - f - q_bits
+    wanted = min((k - 5) // 2, f + q_bits + 4)
+    guard = min(4, max(2, room - wanted))
+    s = min(wanted, room - guard)
+    if s < LEAST_MANTISSA or q_bits + m > k - 2:
         raise RangeError(f"division needs more than {k} bits for these ranges")
-    return Precision(s, guard)
+    return Precision(s, guard, s - 2 if guard == 4 else min(s, MOST_FIT))
 
 
 def divide_error(k: int, f: int, m: int, q_bits: int) -> tuple[float, float]:
-    """Return (absolute, relative) parts of the bound on |computed − x/y|."""
-    return 2.0 * 2.0**-f, max(2.0 ** -(divide_precision(k, f, m, q_bits).s - 4), FLOOR)
+    """Return (absolute, relative) parts of the bound on |computed − x/y|, proved in docs/decisions/0082."""
+    at = divide_precision(k, f, m, q_bits)
+    # What x·c loses is multiplied by less than 2^3; a reciprocal by `scaled` is off by 15/8 units.
+    units = max(1 + 2.0 ** (3 - at.guard), 2.0)
+    if k > 64:
+        return units * 2.0**-f, 5.25 * 2.0**-at.s + refined.LEFT
+    # A series, its truncation and constant; `scaled`: 13/16·2^−(fit − 2).
+    return units * 2.0**-f, max(2.5 * 2.0**-at.fit + 1.5 * 2.0**-at.s, 3.25 * 2.0**-at.fit)
 
 
 def divide(p: Protocol, x: Share, y: Share, f: int, m: int, q_bits: int, least: int = 0) -> Share:
-    """Return x/y for 2^least ≤ y·2^f < 2^m and |x/y| < 2^q_bits."""
+    """Return x/y for 2^least ≤ y·2^f < 2^m and |x/y| < 2^q_bits, which holds for what is computed, too."""
     prec = divide_precision(p.ring.width, f, m, q_bits)
-    c, r = _reciprocal_mantissa(p, y, m, prec.s, least)
+    c, r = _reciprocal_mantissa(p, y, m, prec, least)
     # x·c = (x/y)·mantissa·2^m, so one truncation brings it to f + guard fractional bits of (x/y)·mantissa.
     by = m - f - prec.guard
     t = p.mul_trunc(x, c, by) if by > 0 else p.shl(p.mul(x, c), -by)
@@ -88,10 +107,10 @@ def divide(p: Protocol, x: Share, y: Share, f: int, m: int, q_bits: int, least: 
 def reciprocal(p: Protocol, y: Share, f: int, m: int, q_bits: int, least: int = 0) -> Share:
     """Return 1/y for 2^least ≤ y·2^f < 2^m and 1/y < 2^q_bits; the bound of `divide`."""
     prec = divide_precision(p.ring.width, f, m, q_bits)
-    plan = sep.scaled_plan(p, "inverse", f, m, least, prec.s, y.size) if sep.offered(p) else None
+    plan = sep.scaled_plan(p, "inverse", f, m, least, prec.fit - 2, y.size) if sep.offered(p) else None
     if plan is not None:
         return sep.scaled(p, y, plan)
-    c, r = _reciprocal_mantissa(p, y, m, prec.s, least)
+    c, r = _reciprocal_mantissa(p, y, m, prec, least)
     if prec.s + m - f + q_bits > p.ring.width - 3:
         # 2^s·c·r, which is 2^(s + m − f)/y, would wrap: first c to f + guard fractional bits, as in `divide`.
         return p.mul_trunc(_rescale(p, c, m - 2 * f - prec.guard), r, prec.s + prec.guard)
@@ -100,9 +119,10 @@ def reciprocal(p: Protocol, y: Share, f: int, m: int, q_bits: int, least: int = 
     return p.mul_trunc(c, r, by) if by > 0 else p.shl(p.mul(c, r), -by)
 
 
-def _reciprocal_mantissa(p: Protocol, y: Share, m: int, s: int, least: int) -> tuple[Share, Share]:
-    """Return c = 2^shift and r = 1/(y·c/2^m) with s fractional bits, 1 < r ≤ 4."""
-    plan = sep.inverse_plan(p, m, least, s, y.size) if sep.offered(p) else None
+def _reciprocal_mantissa(p: Protocol, y: Share, m: int, at: Precision, least: int) -> tuple[Share, Share]:
+    """Return c = 2^shift and r = 1/(y·c/2^m) with s fractional bits, 1 < r ≤ 4, or 8 where c = 1."""
+    s = at.s
+    plan = sep.word_plan(p, "inverse", m, least, y.size, at.fit, s) if sep.offered(p) else None
     if plan is not None:
         return sep.inverse(p, y, plan, s)
     short = refined.plan(p, "inverse", m, least, s, y.size)
@@ -159,7 +179,7 @@ def sqrt(p: Protocol, y: Share, f: int, m: int, out_bits: int, least: int = -1) 
     """Return √y for 2^least ≤ y·2^f < 2^m, or 0 ≤ y if least < 0."""
     exact = root_precision(p.ring.width, f, m, out_bits).s
     zero, least = least < 0, max(least, 0)
-    plan = sep.scaled_plan(p, "sqrt", f, m, least, exact, y.size, zero) if sep.offered(p) else None
+    plan = sep.scaled_plan(p, "sqrt", f, m, least, exact - 4, y.size, zero) if sep.offered(p) else None
     if plan is not None:
         return sep.scaled(p, y, plan)
     s, a, r, down, top, m = _rsqrt_mantissa(p, y, f, m, out_bits, least, -1)
@@ -171,7 +191,7 @@ def sqrt(p: Protocol, y: Share, f: int, m: int, out_bits: int, least: int = -1) 
 def rsqrt(p: Protocol, y: Share, f: int, m: int, out_bits: int, least: int = 0) -> Share:
     """Return 1/√y for 2^least ≤ y·2^f < 2^m."""
     exact = root_precision(p.ring.width, f, m, out_bits).s
-    plan = sep.scaled_plan(p, "rsqrt", f, m, least, exact, y.size) if sep.offered(p) else None
+    plan = sep.scaled_plan(p, "rsqrt", f, m, least, exact - 5, y.size) if sep.offered(p) else None
     if plan is not None:
         return sep.scaled(p, y, plan)
     s, _, r, up, _, m = _rsqrt_mantissa(p, y, f, m, out_bits, least, 1)

@@ -341,24 +341,6 @@ def log(p: Protocol, x: Share, plan: Mantissa, f: int) -> Share:
 # -- quotients and roots ----------------------------------------------------------------------------------
 
 
-def inverse_plan(p: Protocol, m: int, least: int, s: int, n: int) -> Mantissa | None:
-    """Plan 1/v with s fractional bits and an error below 2^−(s−2)."""
-    return _inverse_plan(Costs.of(p), Wanted("inverse", n, p.ring.width, 0, m, least, s))
-
-
-@lru_cache(maxsize=1 << 10)
-def _inverse_plan(costs: Costs, what: Wanted) -> Mantissa | None:
-    def plan(o: Octaves) -> Series3 | None:
-        return _on_mantissa(what.k, "inverse", o.span, what.m, what.s - 2, what.s)
-
-    # On the shorter interval of exact tests, which take more rounds, series of more bits fit the ring.
-    for ways in (_ways(what, (1,)), [octaves(what.m, what.least, 1, True)]) if _possible(what) else ():
-        found = costs.cheapest(what, ways, plan, lambda _: what.k)
-        if found is not None:
-            return found
-    return None
-
-
 def word_plan(p: Protocol, fn: str, m: int, least: int, n: int, precision: int, out: int) -> Mantissa | None:
     """Plan "inverse" or "rsqrt" of mantissas of n values within 5/2·2^−precision, with `out` bits, in words."""
     return _word_plan(Costs.of(p), Wanted(fn, n, 64, 0, m, least, precision), out)
@@ -370,6 +352,7 @@ def _word_plan(costs: Costs, what: Wanted, out: int) -> Mantissa | None:
         return _on_mantissa(what.k, what.fn, o.span, what.m, what.s, out)
 
     step = 1 if what.fn == "inverse" else 2
+    # On the shorter interval of exact tests, which take more rounds, series of more bits fit the ring.
     exact = [octaves(what.m, what.least, step, True)]
     for ways in (_ways(what, (step,)), exact) if _possible(what) else ():
         found = costs.cheapest(what, ways, plan, lambda _: what.k)
@@ -406,7 +389,7 @@ class Scaled:
 def scaled_plan(
     p: Protocol, fn: str, f: int, m: int, least: int, s: int, n: int, zero: bool = False
 ) -> Scaled | None:
-    """Plan "sqrt", "rsqrt" or "inverse" of n values within 1.9 units, or 2^−(s−5) of the result (inverse: 2^−(s−4))."""
+    """Plan "sqrt", "rsqrt" or "inverse" of n values within 15/8 units, or a unit and 13/16·2^−s of the result."""
     return _scaled_plan(Costs.of(p), Wanted(fn, n, p.ring.width, f, m, least, s, zero))
 
 
@@ -417,7 +400,6 @@ def _scaled_plan(costs: Costs, what: Wanted) -> Scaled | None:
     f, m, inverse = what.f, what.m, what.fn == "inverse"
     start = {"sqrt": f + m, "rsqrt": 3 * f - m, "inverse": 2 * (2 * f - m)}[what.fn]
     half = {"sqrt": -1, "rsqrt": 1, "inverse": 2}[what.fn]
-    cap = what.s - (5 if what.fn == "rsqrt" else 4)
     fn = what.fn + "·√2" * (start % 2)
 
     def exponents(o: Octaves) -> tuple[int, ...]:
@@ -426,7 +408,7 @@ def _scaled_plan(costs: Costs, what: Wanted) -> Scaled | None:
     # In parts of a result's unit: fit 3/8, its rounding 1/4, their truncation 1/8, the constant 1/16, the product's
     # truncation 1. Without tests: fit 3/16, its rounding 1/8, the truncation 1, the constant 1/2.
     def precision(o: Octaves) -> int:
-        return max(4, min(max(exponents(o)), cap))
+        return max(4, min(max(exponents(o)), what.s))
 
     def out(o: Octaves) -> int:
         return max(precision(o) + 3, min(exponents(o)))
