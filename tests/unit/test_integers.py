@@ -83,6 +83,19 @@ def test_by_secret_whole_numbers(kind: str, fmt: Format) -> None:
         assert np.array_equal(got.astype(np.int64), exact(x, y)), f"{xl, xh} by {yl, yh}"
 
 
+@pytest.mark.parametrize(("frac_bits", "bits"), [(8, 39), (16, 31)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_quotients_with_the_fewest_bits_are_exact(kind: str, frac_bits: int, bits: int) -> None:
+    """Each division is then off by nearly what `COARSE` allows, in a ring that has no bit to spare."""
+    function, exact = KINDS[kind]
+    rng, top = np.random.default_rng([2, bits]), 2**bits - 2**22
+    y = np.concatenate([rng.integers(1, 8, 60), np.full(20, 1)])
+    x = np.concatenate([[top, top - 1, 0], rng.integers(0, top + 1, 77)])
+    x[20:60] = np.clip(y[20:60] * (x[20:60] // y[20:60]) + rng.integers(-1, 2, 40), 0, top)
+    got = compute(function, [x, y], [(0, top), (1, 7)], Format(64, frac_bits)).values
+    assert np.array_equal(got.astype(np.int64), exact(x, y))
+
+
 @QUIET
 @given(st.integers(1, 2**30), st.integers(1, 2**20), st.booleans(), st.data())
 def test_any_range(top: int, least: int, secret: bool, data: st.DataObject) -> None:
@@ -136,6 +149,6 @@ def test_what_is_not_exact_is_refused() -> None:
     with pytest.raises(RangeError, match="exact only up to"):
         compute(lambda v: fn.floor_divide(v, 10), [x], [(0, 2**60)], fmt)
     with pytest.raises(RangeError, match="may overflow"):
-        compute(fn.floor_divide, [x, y + 1], [(0, 10**9), (1, 5)], fmt)
+        compute(fn.floor_divide, [x, y + 1], [(0, 10**11), (1, 5)], fmt)
     with pytest.raises(NotRealised, match="2\\^-16"):
         compute(lambda v: fn.remainder(v, 0.3), [x + 0.5], [(0, 5)], fmt)

@@ -27,8 +27,10 @@ LN2 = 0.6931471805599453
 MIN_PRECISION = 14
 LEAST_MANTISSA = 12
 """Of a quotient: with fewer bits its relative error would pass 2^−10, on which exact ones rely (`array.integers`)."""
+ENOUGH = 20
+"""Bits of a quotient for which others give way that would make it no closer where it has no room for all."""
 MOST_FIT = 25
-"""Of a quotient that has no room for all its bits: to fit its series closer takes tests of six rounds more."""
+"""Of such a quotient: to fit its series closer takes tests of six rounds more."""
 # Coefficients are float64, so no result is more exact than this, relatively.
 FLOOR = 2.0**-47
 WIDE_RELATIVE = 46
@@ -72,26 +74,28 @@ def _binary_weights(count: int) -> list[tuple[int, int]]:
 def divide_precision(k: int, f: int, m: int, q_bits: int) -> Precision:
     """Choose s, guard and fit for |x/y| < 2^q_bits and y·2^f < 2^m; RangeError if the ring is too narrow.
 
-    x/y·2^(f + guard + s) is the largest number: where that has no room for all, `guard` gives way first.
+    x/y·2^(f + guard + s) is the largest number. Where it has no room for all that is wanted, `guard` gives way
+    before s falls below `ENOUGH`, and a series is fitted to the last of its bits.
     """
     room = k - 2 - f - q_bits
     wanted = min((k - 5) // 2, f + q_bits + 4)
-    guard = min(4, max(2, room - wanted))
+    guard = min(4, max(2, room - ENOUGH))
     s = min(wanted, room - guard)
     if s < LEAST_MANTISSA or q_bits + m > k - 2:
         raise RangeError(f"division needs more than {k} bits for these ranges")
-    return Precision(s, guard, s - 2 if guard == 4 else min(s, MOST_FIT))
+    fit = s - 2 if s == wanted else min(max(s - 2, min(s, ENOUGH)), MOST_FIT)
+    return Precision(s, guard, fit)
 
 
 def divide_error(k: int, f: int, m: int, q_bits: int) -> tuple[float, float]:
     """Return (absolute, relative) parts of the bound on |computed − x/y|, proved in docs/decisions/0082."""
-    at = divide_precision(k, f, m, q_bits)
-    # What x·c loses is multiplied by less than 2^3; a reciprocal by `scaled` is off by 15/8 units.
-    units = max(1 + 2.0 ** (3 - at.guard), 2.0)
-    if k > 64:
-        return units * 2.0**-f, 5.25 * 2.0**-at.s + refined.LEFT
-    # A series, its truncation and constant; `scaled`: 13/16·2^−(fit − 2).
-    return units * 2.0**-f, max(2.5 * 2.0**-at.fit + 1.5 * 2.0**-at.s, 3.25 * 2.0**-at.fit)
+    prec = divide_precision(k, f, m, q_bits)
+    # What x·c loses is multiplied by less than 2^3·(1 + 2^−8); a reciprocal by `scaled` is off by 15/8 units.
+    units = max(1 + 8.04 * 2.0**-prec.guard, 2.0)
+    if k > 64 and prec.s > refined.LEAST:
+        return units * 2.0**-f, 5.5 * 2.0**-prec.s + refined.LEFT
+    # A series, its truncation and constant; `scaled`: 13/16·2^−(fit − 2); Newton's steps leave 15/4·2^−s.
+    return units * 2.0**-f, max(2.5 * 2.0**-prec.fit + 1.5 * 2.0**-prec.s, 3.25 * 2.0**-prec.fit)
 
 
 def divide(p: Protocol, x: Share, y: Share, f: int, m: int, q_bits: int, least: int = 0) -> Share:
@@ -119,10 +123,10 @@ def reciprocal(p: Protocol, y: Share, f: int, m: int, q_bits: int, least: int = 
     return p.mul_trunc(c, r, by) if by > 0 else p.shl(p.mul(c, r), -by)
 
 
-def _reciprocal_mantissa(p: Protocol, y: Share, m: int, at: Precision, least: int) -> tuple[Share, Share]:
+def _reciprocal_mantissa(p: Protocol, y: Share, m: int, prec: Precision, least: int) -> tuple[Share, Share]:
     """Return c = 2^shift and r = 1/(y·c/2^m) with s fractional bits, 1 < r ≤ 4, or 8 where c = 1."""
-    s = at.s
-    plan = sep.word_plan(p, "inverse", m, least, y.size, at.fit, s) if sep.offered(p) else None
+    s = prec.s
+    plan = sep.word_plan(p, "inverse", m, least, y.size, prec.fit, s) if sep.offered(p) else None
     if plan is not None:
         return sep.inverse(p, y, plan, s)
     short = refined.plan(p, "inverse", m, least, s, y.size)

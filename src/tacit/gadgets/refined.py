@@ -21,6 +21,8 @@ PRECISION = {"inverse": 25, "rsqrt": 26}
 """Bits to which 1/a and 1/√a are fitted, within 5/2·2^−bits: the step leaves the square of that, or 3/2 of it."""
 SPARE = 2
 """Fractional bits beyond these."""
+LEAST = PRECISION["inverse"] + SPARE
+"""Where quotients have no more fractional bits than these, the step is not worth it."""
 LEFT = (2.5 + 1.5 * 2.0**-SPARE) ** 2 * 4.0 ** -PRECISION["inverse"]
 """What the step leaves of an error in 1/a: a series within 5/2·2^−bits, its truncation and its constant, squared."""
 
