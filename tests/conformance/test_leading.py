@@ -206,7 +206,7 @@ def test_the_product_with_the_scale_holds_nobody_up(fn: str, n: int, network: Ne
     program = trace.program([1 / x if fn == "reciprocal" else getattr(functions, fn)(x)])
 
     def cost() -> Cost:
-        for plan in (separable._log_plan, separable._scaled_plan, separable._inverse_plan):
+        for plan in (separable._log_plan, separable._scaled_plan, separable._word_plan):
             plan.cache_clear()
         # Each on a core of its own: where cores are shared, what counts is the work.
         return predict(
