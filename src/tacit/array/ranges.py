@@ -20,7 +20,7 @@ from tacit.array.runtime import Format
 from tacit.errors import RangeError
 
 CLOSE = 2.0**-16
-"""Largest error of a result, as a part of it, that a choice of formats takes for granted (measured: decision 0064)."""
+"""Largest error of a result, as a part of it, that a choice of formats takes for granted (decisions 0064 and 0082)."""
 FAIR = 2.0**-11
 """Largest one for which no wider ring is taken, which would cost many times as much: the plan says it instead."""
 NOT_OF_ZERO = ("div", "rsqrt", "log")
