@@ -17,6 +17,7 @@ from tacit.algebra.ring import Ring
 from tacit.errors import NotRealised, RangeError
 from tacit.gadgets.separable import wide_exp_plan
 from tacit.gadgets.waves import Powers, Series, Waves
+from tacit.kernels import Mask, expanded
 from tacit.kernels.reference_waves import mask_rows, row
 from tacit.protocols.rep3.turns import TURNED_FROM
 from tacit.testing import gather, run, scatter
@@ -35,15 +36,15 @@ class Square:
     shift: int = 0
     terms: int = 3
 
-    def mask(self, known: Array, masks: Array, stride: int) -> Array:
+    def mask(self, known: Array, masks: Mask, stride: int) -> Array:
         """Return rows a², 2a, 1."""
         a = known
         return mask_rows([a * a, a + a, np.ones_like(a)], masks, stride, self.width)
 
-    def weigh(self, known: Array, rows: Array, stride: int) -> Array:
+    def weigh(self, known: Array, rows: Mask, stride: int) -> Array:
         """Weigh by 1, b, b²."""
         b = known
-        x, y, z = (row(rows, r, stride, self.width, b.size) for r in range(3))
+        x, y, z = (row(expanded(rows), r, stride, self.width, b.size) for r in range(3))
         return x + b * y + b * b * z
 
 

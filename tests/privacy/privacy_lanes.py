@@ -113,6 +113,8 @@ class LaneSource:
         moved = self.key[-1].startswith("rep3/shuffle")
         return ring.pack(self.bits(bits, rows if moved else (n,), ring), bits)
 
+    mask = packed
+
     def planes(self, planes: int, n: int) -> Array:
         """Return bit planes, one bit per lane and plane."""
         if n != self.world.lanes:  # a client's seeds: its streams are replaced as well

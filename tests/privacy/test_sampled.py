@@ -44,6 +44,8 @@ class Silent(Stream):
         super().__init__(key, label)
         self._fill = self._nothing
 
+    mask = Stream.packed  # which fills an array
+
     def _nothing(self, out: Array, keep_high: int = 0, keep_low: int = 0) -> None:
         out[...] = 0
 

@@ -15,7 +15,7 @@ from tacit import kernels
 from tacit.algebra.ring import Ring
 from tacit.errors import ShapeError
 from tacit.kernels import reference_rep3
-from tacit.kernels.shapes import Array, Cut, Masks, Packed
+from tacit.kernels.shapes import Array, Cut, Masks, Packed, StreamPart
 
 HAS_NATIVE = importlib.util.find_spec("tacit.kernels._native") is not None
 needs_native = pytest.mark.skipif(not HAS_NATIVE, reason="the native kernels are not built")
@@ -199,9 +199,39 @@ def test_products_are_masked_and_cut(n: int, k: int, present: set[str], data: st
 
 
 @needs_native
+@pytest.mark.parametrize("k", [3, 8, 41, 64, 100, 128])
+def test_masks_of_a_key_stream_are_those_in_memory(k: int) -> None:
+    stream, ring = kernels.KeyStream(bytes(range(16))), Ring(k)
+    for n, block in ((1, 0), (257, 2**32 - 20), (2 * 64 * 256 + 77, 2**63)):
+        draw, lanes = Draw(n, k), -(-n // 64)
+        x, y, z, t = (draw.ring(ring, n) for _ in range(4))
+        bits = [draw.words(lanes) for _ in range(2)]
+
+        def mask(at: int, width: int) -> StreamPart:
+            return StreamPart(stream, block + at, (n * width + 7) // 8)  # noqa: B023
+
+        made = mask(0, k), mask(1000, k), Packed(mask(5000, 2), 2, True)
+        held = *(kernels.expanded(m) for m in made[:2]), Packed(kernels.expanded(made[2].octets), 2, True)
+        cut = Cut(min(k, 17), t, 3, 4, 1)
+        calls: list[Callable[[Any, Any], Any]] = [
+            lambda steps, m: steps.rep3_products(x, y, z, t, Masks(*m), k),  # noqa: B023
+            lambda steps, m: steps.add_masks(x.copy(), Masks(m[0], None, m[2]), k, cut),  # noqa: B023
+            lambda steps, m: steps.select_first(*bits, x, y, *m[:2], k),  # noqa: B023
+            lambda steps, m: steps.select_second(*m[:2], bits[0], x, y, t, True, k),  # noqa: B023
+        ]
+        for steps in everywhere():
+            for call in calls if steps is compiled_rep3 or n < 1000 else ():
+                assert_same(call(compiled_rep3, held), call(steps, made))
+
+
+@needs_native
 def test_masks_of_another_size_are_refused() -> None:
     z = np.zeros(70, np.uint64)
     wrong = [Masks(z[:69].view(np.uint8)), Masks(None, z[:69].view(np.uint8))]
+    wrong += [
+        Masks(StreamPart(kernels.KeyStream(bytes(16)), 0, 559)),
+        Masks(None, StreamPart(kernels.KeyStream(bytes(16)), 0, 561)),
+    ]
     wrong += [Masks(None, None, Packed(np.zeros(length, np.uint8), 16, False)) for length in (0, 139)]
     for masks in wrong:
         with pytest.raises(ValueError, match=r"size|masks"):

@@ -51,6 +51,16 @@ def test_stream_is_aes_ctr_from_zero_under_a_labelled_key(
     assert Stream(KEY, "mul").take(16).tobytes().hex() == "c791201c88455da5af740fc41715396a"
 
 
+@pytest.mark.parametrize("native", [False, True])
+def test_a_mask_is_what_packed_draws(native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prg, "_native_prg", lambda: native)
+    first, second = Stream(KEY, "x"), Stream(KEY, "x")
+    for bits, n in ((3, 70), (64, 5), (1, 1), (40, 64), (7, 0)):
+        mask = first.mask(bits, n, Ring(64))
+        assert mask.size == Ring(64).wire_bytes(n, bits)
+        assert np.array_equal(kernels.expanded(mask), second.packed(bits, n, Ring(64)))
+
+
 def test_what_is_drawn_is_reduced_and_reproducible() -> None:
     for width in (1, 3, 63, 64, 65, 128):
         ring = Ring(width)

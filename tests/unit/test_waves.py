@@ -10,13 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tacit.kernels import reference
+from tacit.kernels import KeyStream, StreamPart, reference
+from tacit.kernels import reference_lift as lift_ref
 from tacit.kernels import reference_waves as ref
 
 Array = npt.NDArray[Any]
 HAS_NATIVE = importlib.util.find_spec("tacit.kernels._native") is not None
 if HAS_NATIVE:
     from tacit.kernels import compiled_waves as native
+    from tacit.kernels.compiled import prg
 
 SIZES = (0, 1, 7, 8, 511, 512, 513, 20_000)
 WIDTHS = (1, 8, 41, 57, 58, 63, 64)
@@ -59,6 +61,38 @@ def test_native_powers_equal_the_reference(target: str, width: int, aligned: boo
             assert np.array_equal(native.powers_right(*right), ref.powers_right(*right)), f"{n} {bits}"
 
 
+@pytest.mark.parametrize("aligned", [True, False])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_rows_of_a_key_stream_are_those_in_memory(target: str, width: int, aligned: bool) -> None:
+    key = bytes(range(16))
+    a, b = np.array([0.3, -7.5]) * 2.0**9, np.array([1.25, -0.01]) * 2.0**20
+    table = 2.0 ** np.arange(-3, 5)
+    for n, block in ((1, 0), (7, 2**63 - 9), (513, 2**32 - 40), (5000, 3 << 40)):
+        x, rows, stride = drawn(n, 8, width, aligned, 3)
+        made = StreamPart(KeyStream(key), block, rows.size)
+        held = prg(key, block, rows.size)
+        planes = np.random.default_rng(n).integers(0, 2**64, (8, -(-n // 64)), dtype=np.uint64)
+        weights, t = np.arange(8, dtype=np.uint64).reshape(1, 8), x.reshape(1, n)
+        for kernel, before, after in (
+            ("waves_left", (x,), (123456789123, 2, 2.0**28, 2, width)),
+            ("waves_right", (x,), (0xFEDCBA9876543210, 2, a, b, width)),
+            ("powers_left", (x,), (987654321987, 1 << 60, 4, table, width)),
+            ("powers_right", (x,), (0xABCDEF0123456789, 4, 2.0**11, 3, width)),
+            ("bits_left", (planes,), (width, n)),
+            ("bits_right", (planes,), (weights, t, True, width)),
+        ):
+            expected = getattr(native, kernel)(*before, held, stride, *after)
+            assert np.array_equal(getattr(native, kernel)(*before, made, stride, *after), expected), kernel
+            if n < 100:
+                of = lift_ref if kernel.startswith("bits") else ref
+                assert np.array_equal(getattr(of, kernel)(*before, made, stride, *after), expected), kernel
+
+
+def test_a_key_stream_does_not_show_its_key() -> None:
+    for stream in (KeyStream(b"0123456789abcdef"), reference.KeyStream(b"0123456789abcdef")):
+        assert "0123456789abcdef" not in repr(StreamPart(stream, 1, 48))
+
+
 def test_sines_and_powers_are_near_the_exact_ones() -> None:
     x = np.random.default_rng(3).integers(0, 2**64, 200, dtype=np.uint64)
     x[:5] = [0, 2**61, 2**61 + 1, 2**62, 2**64 - 1]
@@ -96,3 +130,5 @@ def test_buffers_of_another_size_are_refused() -> None:
         native.powers_right(x, rows, 8 * 41, 1, 1, 1.0, 1, 41)
     with pytest.raises(ValueError, match="powers"):
         native.powers_right(x, rows, 9 * 8, 1, 121, 1.0, 1, 8)
+    with pytest.raises(ValueError, match="wrong size"):
+        native.waves_left(x, StreamPart(KeyStream(bytes(16)), 0, 92), 9 * 41, 1, 1, 1.0, 1, 41)

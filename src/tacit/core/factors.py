@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
+from tacit.kernels import Mask
+
 Array = npt.NDArray[Any]
 
 
@@ -33,10 +35,10 @@ class Factors(Protocol):
     def shift(self) -> int:
         """The sum is divided by 2^shift, rounded to within one unit."""
 
-    def mask(self, known: Array, masks: Array, stride: int) -> Array:
+    def mask(self, known: Array, masks: Mask, stride: int) -> Array:
         """Return the rows g_j(a) less the rows of the masks, mod 2^width: bytes, each row from a whole one on."""
 
-    def weigh(self, known: Array, rows: Array, stride: int) -> Array:
+    def weigh(self, known: Array, rows: Mask, stride: int) -> Array:
         """Return Σ_j h_j(b)·row j in whole words, a multiple of 2^width added or not."""
 
 

@@ -23,7 +23,7 @@ from tacit.algebra.ring import Ring
 from tacit.crypto.hashing import hkdf
 from tacit.errors import MaterialError
 from tacit.kernels.rows import permutation
-from tacit.kernels.shapes import ALL
+from tacit.kernels.shapes import ALL, Mask, StreamPart
 
 Array = npt.NDArray[Any]
 Entropy = Callable[[int], bytes]
@@ -52,6 +52,9 @@ class Source(Protocol):
     def packed(self, bits: int, n: int, ring: Ring) -> Array:
         """Return `n` uniform elements below 2^bits as `ring.pack` would; bits past the last are arbitrary."""
 
+    def mask(self, bits: int, n: int, ring: Ring) -> Mask:
+        """Return what `packed` would, for a kernel that may make it where it reads it."""
+
     def planes(self, planes: int, n: int) -> Array:
         """Return uniform bit planes, uint64 (planes, ceil(n/64))."""
 
@@ -69,6 +72,9 @@ class KeyStream(Protocol):
     def fill(self, out: Array, keep_high: int = ..., keep_low: int = ...) -> None:
         """Write the next bytes to a contiguous array, of each block the bits of `keep`; whole blocks are taken."""
 
+    def skip(self, nbytes: int) -> int:
+        """Take the next bytes without writing them; return the number of their first block."""
+
 
 class _OpenSsl:
     """The same from OpenSSL, for machines whose AES instructions the kernels do not use."""
@@ -76,6 +82,12 @@ class _OpenSsl:
     def __init__(self, key: bytes) -> None:
         self._key = key
         self.blocks = 0
+
+    def skip(self, nbytes: int) -> int:
+        """Take the next bytes without writing them."""
+        first = self.blocks
+        self.blocks = first + (nbytes + 15) // 16
+        return first
 
     def fill(self, out: Array, keep_high: int = 2**64 - 1, keep_low: int = 2**64 - 1) -> None:
         """Write the next bytes."""
@@ -134,6 +146,13 @@ class Stream:
         self._fill(out)
         return out
 
+    def mask(self, bits: int, n: int, ring: Ring) -> Mask:
+        """Return what `packed` would, for a kernel that may make it where it reads it."""
+        if isinstance(self._stream, _OpenSsl):
+            return self.packed(bits, n, ring)
+        nbytes = -(-n * bits // 8)
+        return StreamPart(self._stream, self._stream.skip(nbytes), nbytes)
+
     def planes(self, planes: int, n: int) -> Array:
         """Return uniform bit planes, uint64 (planes, ceil(n/64))."""
         out = np.empty((planes, -(-n // 64)), np.uint64)
@@ -186,6 +205,8 @@ class Tape:
     def packed(self, bits: int, n: int, ring: Ring) -> Array:
         """Return the next elements of the tape, packed."""
         return ring.pack(self.bits(bits, (n,), ring), bits)
+
+    mask = packed
 
     def planes(self, planes: int, n: int) -> Array:
         """Return planes whose first `n` lanes come from the tape, one bit each."""

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tacit.algebra.ring import Ring
+from tacit.kernels import Mask, expanded
 from tacit.kernels.waves import powers_left, powers_right, turn, waves_left, waves_right
 
 Array = npt.NDArray[Any]
@@ -148,12 +149,12 @@ class Waves:
         """Two products for each harmonic."""
         return 2 * self.series.harmonics
 
-    def mask(self, known: Array, masks: Array, stride: int) -> Array:
+    def mask(self, known: Array, masks: Mask, stride: int) -> Array:
         """Return the rows cos n_j α and sin n_j α."""
         scale, series = 2.0**self.s, self.series
         return waves_left(known, masks, stride, self.rate, series.step, scale, series.harmonics, self.width)
 
-    def weigh(self, known: Array, rows: Array, stride: int) -> Array:
+    def weigh(self, known: Array, rows: Mask, stride: int) -> Array:
         """Weigh by A cos n_j β + B sin n_j β and B cos n_j β − A sin n_j β."""
         return waves_right(known, rows, stride, self.rate, self.series.step, *self.weights, self.width)
 
@@ -203,7 +204,7 @@ class Powers:
         """One for each value of the digit that two parties know."""
         return self.digits
 
-    def mask(self, known: Array, masks: Array, stride: int) -> Array:
+    def mask(self, known: Array, masks: Mask, stride: int) -> Array:
         """Return, for every digit j of the other operand, 2^(step·(h_a + j mod digits + fraction) + base)."""
         # No digit that matters has a larger power than this.
         most = 61 - self.step
@@ -211,7 +212,7 @@ class Powers:
         table = np.ldexp(np.ones(self.digits), powers)
         return powers_left(known, masks, stride, self.rate, self.offset, self.step, table, self.width)
 
-    def weigh(self, known: Array, rows: Array, stride: int) -> Array:
+    def weigh(self, known: Array, rows: Mask, stride: int) -> Array:
         """Weigh by [h_b = j]·2^(step·fraction)."""
         bits = self.digits.bit_length() - 1
         return powers_right(known, rows, stride, self.rate, self.step, 2.0**self.t, bits, self.width)
@@ -228,7 +229,7 @@ class WidePowers(Powers):
         """Return the high words of x·rate: a unit of them is 2^−64 of all digits."""
         return np.ascontiguousarray(PAIR.mul(known, PAIR.constant(self.rate, known.shape))["hi"])
 
-    def mask(self, known: Array, masks: Array, stride: int) -> Array:
+    def mask(self, known: Array, masks: Mask, stride: int) -> Array:
         """Return, for every digit j of the other operand, 2^(step·(h_a + j mod digits + fraction) + base)."""
         n, ring, most = known.size, Ring(self.width), 61 - self.step
         powers = np.array([h * self.step + self.base + self.s for h in range(self.digits)])
@@ -247,7 +248,7 @@ class WidePowers(Powers):
             rows.append(ring.pack(ring.sub(value, held_masks[j])))
         return np.concatenate(rows)
 
-    def weigh(self, known: Array, rows: Array, stride: int) -> Array:
+    def weigh(self, known: Array, rows: Mask, stride: int) -> Array:
         """Weigh by [h_b = j]·2^(step·fraction)."""
         n, ring, bits = known.size, Ring(self.width), self.digits.bit_length() - 1
         at = self._places(known)
@@ -270,8 +271,9 @@ def _words(at: Array, step: int, table: Array) -> Array:
     return packed.view(np.uint64)
 
 
-def _rows(packed: Array, terms: int, n: int, stride: int, ring: Ring) -> Array:
+def _rows(packed: Mask, terms: int, n: int, stride: int, ring: Ring) -> Array:
     """Return rows of a ring's elements, each from a whole byte on or all without a gap."""
+    packed = expanded(packed)
     if stride == n * ring.width:
         return ring.unpack(packed[: ring.wire_bytes(terms * n)], (terms, n))
     size = stride // 8

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from tacit.kernels.choice import NATIVE, Info, info, notice, reuse_memory, set_threads
-from tacit.kernels.shapes import U128, Array, Cut, Masks, Packed, Places, Terms
+from tacit.kernels.shapes import U128, Array, Cut, Mask, Masks, Packed, Places, StreamPart, Terms
 
 if NATIVE:
     from tacit.kernels.compiled import (
@@ -15,6 +15,7 @@ if NATIVE:
         add_planes,
         block_select,
         block_table,
+        expanded,
         from_planes,
         gathered_matmul,
         matmul,
@@ -56,6 +57,7 @@ else:
         add_planes,
         block_select,
         block_table,
+        expanded,
         from_planes,
         gathered_matmul,
         matmul,
@@ -92,10 +94,11 @@ else:
     )
 
 __all__ = [
-    "NATIVE", "U128", "Array", "Cut", "Info", "KeyStream", "Masks", "Packed", "Places", "Terms", "add",
-    "add_masks", "add_planes", "and_rows",
+    "NATIVE", "U128", "Array", "Cut", "Info", "KeyStream", "Mask", "Masks", "Packed", "Places", "StreamPart", "Terms",
+    "add", "add_masks", "add_planes", "and_rows",
     "bits_first", "bits_second",
-    "block_select", "block_table", "from_planes", "gathered_matmul", "info", "lambda_rows", "matmul", "mix_rows", "mul",
+    "block_select", "block_table", "expanded",
+    "from_planes", "gathered_matmul", "info", "lambda_rows", "matmul", "mix_rows", "mul",
     "neg", "notice", "pack_bool", "pack_words", "prg", "rep3_matmul",
     "rep3_matmul_rows", "rep3_products", "reuse_memory", "select_first", "select_second",
     "select_trunc_first", "select_trunc_second", "set_threads",

@@ -1,6 +1,6 @@
 """Types of the native module: outputs first; buffers are contiguous, sized by compiled.py."""
 
-from tacit.kernels.shapes import Array
+from tacit.kernels.shapes import Array, Mask
 
 def add_64(out: Array, a: Array, b: Array) -> None: ...
 def add_128(out: Array, a: Array, b: Array) -> None: ...
@@ -123,6 +123,8 @@ def block_select(
 class KeyStream:
     def __init__(self, key: bytes) -> None: ...
     def fill(self, out: Array, keep_high: int = ..., keep_low: int = ...) -> None: ...
+    def skip(self, nbytes: int) -> int: ...
+    def part(self, out: Array, block: int) -> None: ...
     @property
     def blocks(self) -> int: ...
 
@@ -186,7 +188,7 @@ def mix_rows(out: Array, s: Array, z: Array, a: Array, b: Array, length: int) ->
 def waves_left(
     out: Array,
     x: Array,
-    masks: Array,
+    masks: Mask,
     stride: int,
     rate: int,
     step: int,
@@ -197,7 +199,7 @@ def waves_left(
 def waves_right(
     out: Array,
     x: Array,
-    rows: Array,
+    rows: Mask,
     stride: int,
     rate: int,
     step: int,
@@ -208,7 +210,7 @@ def waves_right(
 def powers_left(
     out: Array,
     x: Array,
-    masks: Array,
+    masks: Mask,
     stride: int,
     rate: int,
     offset: int,
@@ -220,7 +222,7 @@ def powers_left(
 def powers_right(
     out: Array,
     x: Array,
-    rows: Array,
+    rows: Mask,
     stride: int,
     rate: int,
     step: int,
@@ -247,11 +249,11 @@ def lift_part(
     lead: bool,
     k: int,
 ) -> None: ...
-def bits_left(out: Array, bits: Array, masks: Array, stride: int, count: int, width: int, n: int) -> None: ...
+def bits_left(out: Array, bits: Array, masks: Mask, stride: int, count: int, width: int, n: int) -> None: ...
 def bits_right(
     out: Array,
     bits: Array,
-    rows: Array,
+    rows: Mask,
     stride: int,
     weights: Array,
     masks: Array,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tacit.kernels import _native, reference, shapes
+from tacit.kernels.reference_aes import expanded
 from tacit.kernels.shapes import U64, U128, Array
 
 __all__ = [
@@ -16,8 +17,8 @@ __all__ = [
 ]  # fmt: skip
 
 
-_HAS_AES = _native.has_aes()
-KeyStream = _native.KeyStream if _HAS_AES else reference.KeyStream
+HAS_AES = _native.has_aes()
+KeyStream = _native.KeyStream if HAS_AES else reference.KeyStream
 _ABSENT = np.empty(0, np.uint8)
 
 
@@ -229,7 +230,7 @@ def prg(key: bytes, block: int, nbytes: int, out: Array | None = None, keep: int
 
     Without AES instructions it is the reference: there is no native table-based AES, whose timing would leak.
     """
-    if not _HAS_AES:
+    if not HAS_AES:
         return reference.prg(key, block, nbytes, out, keep)
     if out is None:
         out = np.empty(nbytes, np.uint8)
@@ -238,3 +239,10 @@ def prg(key: bytes, block: int, nbytes: int, out: Array | None = None, keep: int
     low = 0xFFFF_FFFF_FFFF_FFFF
     _native.prg(out, key, block >> 64, block & low, keep >> 64, keep & low)
     return out
+
+
+def held(mask: shapes.Mask) -> shapes.Mask:
+    """Return a mask as the native kernels take it: in memory where this CPU cannot make it."""
+    if isinstance(mask, shapes.StreamPart):
+        return mask if isinstance(mask.stream, _native.KeyStream) else expanded(mask)
+    return _c(mask)

@@ -10,7 +10,8 @@ from math import prod
 import numpy as np
 
 from tacit.kernels import _native, shapes
-from tacit.kernels.shapes import U64, Array
+from tacit.kernels.compiled import held
+from tacit.kernels.shapes import U64, Array, Mask
 
 U8 = np.uint8
 _NARROW = {
@@ -34,9 +35,13 @@ def _maybe(a: Array | None) -> Array:
     return _ABSENT if a is None else _c(a)
 
 
-def _masked(masks: shapes.Masks) -> tuple[Array, Array, Array, int, bool]:
-    plus, minus, moved = masks
-    return (_maybe(plus), _maybe(minus), *(moved or (_ABSENT, 0, False)))
+def _held(mask: Mask | None) -> Mask:
+    return _ABSENT if mask is None else held(mask)
+
+
+def _masked(masks: shapes.Masks) -> tuple[Mask, Mask, Mask, int, bool]:
+    plus, minus, (octets, bits, less) = masks.plus, masks.minus, masks.moved or (None, 0, False)
+    return _held(plus), _held(minus), _held(octets), bits, less
 
 
 def _cut(cut: shapes.Cut | None) -> tuple[Array, int, int, int, int, int, int]:
@@ -124,21 +129,19 @@ def trunc_third(
     return edge, last
 
 
-def select_first(bits0: Array, bits1: Array, x: Array, y: Array, rho0: Array, rho1: Array, k: int) -> Array:
+def select_first(bits0: Array, bits1: Array, x: Array, y: Array, rho0: Mask, rho1: Mask, k: int) -> Array:
     """Return, packed one after the other, ``β(x+y) - rho0`` and ``β - rho1`` for the bits β of ``bits0 ^ bits1``."""
     out = np.empty(2 * ((x.size * k + 7) // 8), U8)
     kernel = (_WIDE if shapes.is_wide(x) else _NARROW)["select_first"]
-    kernel(out, _c(bits0), _c(bits1), _c(x), _c(y), rho0, rho1, k)
+    kernel(out, _c(bits0), _c(bits1), _c(x), _c(y), held(rho0), held(rho1), k)
     return out
 
 
-def select_second(
-    m0: Array, m1: Array, bits: Array, x: Array, b: Array, t: Array, lead: bool, k: int
-) -> Array:
+def select_second(m0: Mask, m1: Mask, bits: Array, x: Array, b: Array, t: Array, lead: bool, k: int) -> Array:
     """Return, packed, ``(1 - 2γ)(m0 + m1*b) + γ(x + lead*b) - t`` for the bits γ and packed m0 and m1."""
     out = np.empty((x.size * k + 7) // 8, U8)
     kernel = (_WIDE if shapes.is_wide(x) else _NARROW)["select_second"]
-    kernel(out, m0, m1, _c(bits), _c(x), _c(b), _c(t), lead, k)
+    kernel(out, held(m0), held(m1), _c(bits), _c(x), _c(b), _c(t), lead, k)
     return out
 
 

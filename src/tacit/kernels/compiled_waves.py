@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from tacit.kernels import _native
-from tacit.kernels.shapes import Array, halves
+from tacit.kernels.compiled import held
+from tacit.kernels.shapes import Array, Mask, halves
 
 
 def _c(a: Array) -> Array:
@@ -15,7 +16,7 @@ def _c(a: Array) -> Array:
 
 def waves_left(
     x: Array,
-    masks: Array,
+    masks: Mask,
     stride: int,
     rate: int,
     step: int,
@@ -25,22 +26,22 @@ def waves_left(
 ) -> Array:
     """Return rows rint(scale·cos), rint(scale·sin) of every harmonic of x, less the masks."""
     out = np.empty(2 * harmonics * (-(-x.size * width // 8)), np.uint8)
-    _native.waves_left(out, _c(x), _c(masks), stride, rate, step, scale, harmonics, width)
+    _native.waves_left(out, _c(x), held(masks), stride, rate, step, scale, harmonics, width)
     return out
 
 
 def waves_right(
-    x: Array, rows: Array, stride: int, rate: int, step: int, a: Array, b: Array, width: int
+    x: Array, rows: Mask, stride: int, rate: int, step: int, a: Array, b: Array, width: int
 ) -> Array:
     """Return Σ_j row 2j·rint(a_j cos + b_j sin) + row 2j+1·rint(b_j cos − a_j sin), mod 2^64; `a` may be empty."""
     out = np.empty(x.size, np.uint64)
-    _native.waves_right(out, _c(x), _c(rows), stride, rate, step, a, b, width)
+    _native.waves_right(out, _c(x), held(rows), stride, rate, step, a, b, width)
     return out
 
 
 def powers_left(
     x: Array,
-    masks: Array,
+    masks: Mask,
     stride: int,
     rate: int,
     offset: int,
@@ -51,16 +52,16 @@ def powers_left(
     """Return rows rint(2^(step·u)·table[(h + j) mod digits]), h.u being x·rate + offset in digits, less the masks."""
     out = np.empty(table.size * (-(-x.size * width // 8)), np.uint8)
     bits = table.size.bit_length() - 1
-    _native.powers_left(out, _c(x), _c(masks), stride, rate, offset, step, table, bits, width)
+    _native.powers_left(out, _c(x), held(masks), stride, rate, offset, step, table, bits, width)
     return out
 
 
 def powers_right(
-    x: Array, rows: Array, stride: int, rate: int, step: int, scale: float, bits: int, width: int
+    x: Array, rows: Mask, stride: int, rate: int, step: int, scale: float, bits: int, width: int
 ) -> Array:
     """Return row h·rint(2^(step·u)·scale) mod 2^64, h.u being x·rate in 2^bits digits."""
     out = np.empty(x.size, np.uint64)
-    _native.powers_right(out, _c(x), _c(rows), stride, rate, step, scale, bits, width)
+    _native.powers_right(out, _c(x), held(rows), stride, rate, step, scale, bits, width)
     return out
 
 
@@ -99,17 +100,17 @@ def lift_part(
     return out
 
 
-def bits_left(bits: Array, masks: Array, stride: int, width: int, n: int) -> Array:
+def bits_left(bits: Array, masks: Mask, stride: int, width: int, n: int) -> Array:
     """Return the bits of planes as rows of `width` bits, less the masks."""
     out = np.empty(bits.shape[0] * (-(-n * width // 8)), np.uint8)
-    _native.bits_left(out, _c(bits), _c(masks), stride, bits.shape[0], width, n)
+    _native.bits_left(out, _c(bits), held(masks), stride, bits.shape[0], width, n)
     return out
 
 
 def bits_right(
-    bits: Array, rows: Array, stride: int, weights: Array, masks: Array, lead: bool, width: int
+    bits: Array, rows: Mask, stride: int, weights: Array, masks: Array, lead: bool, width: int
 ) -> Array:
     """Return Σ_r weights[o, r]·((1 − 2γ_r)·row r + lead·γ_r) − masks[o] mod 2^64, for the planes γ."""
     out, (outs, count) = np.empty(masks.shape, np.uint64), weights.shape
-    _native.bits_right(out, _c(bits), _c(rows), stride, _c(weights), _c(masks), lead, count, outs, width)
+    _native.bits_right(out, _c(bits), held(rows), stride, _c(weights), _c(masks), lead, count, outs, width)
     return out

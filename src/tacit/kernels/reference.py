@@ -10,12 +10,13 @@ from __future__ import annotations
 import numpy as np
 
 from tacit.kernels import shapes
-from tacit.kernels.reference_aes import KeyStream, prg
+from tacit.kernels.reference_aes import KeyStream, expanded, prg
 from tacit.kernels.shapes import U128, Array
 
 __all__ = [
     "KeyStream",
-    "add", "add_planes", "block_select", "block_table", "from_planes", "gathered_matmul", "matmul", "mul", "neg",
+    "add", "add_planes", "block_select", "block_table", "expanded", "from_planes", "gathered_matmul", "matmul", "mul",
+    "neg",
     "pack_bool", "pack_words", "prg", "rep3_matmul",
     "rep3_matmul_rows", "shl", "shr", "sub",
     "to_planes", "unpack_bool", "unpack_words",

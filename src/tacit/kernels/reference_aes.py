@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 
 from tacit.kernels import shapes
-from tacit.kernels.shapes import Array
+from tacit.kernels.shapes import Array, Mask, StreamPart
 
 # ShiftRows on a column-major state: byte r + 4c comes from byte r + 4((c + r) mod 4).
 _SHIFT_ROWS = np.array([r + 4 * ((c + r) % 4) for c in range(4) for r in range(4)])
@@ -83,6 +83,16 @@ class KeyStream:
         self.blocks = first + (nbytes + 15) // 16
         prg(self._key, first, nbytes, out, keep_high << 64 | keep_low)
 
+    def skip(self, nbytes: int) -> int:
+        """Take the next bytes without writing them; return the number of their first block."""
+        first = self.blocks
+        self.blocks = first + (nbytes + 15) // 16
+        return first
+
+    def part(self, out: Array, block: int) -> None:
+        """Write the bytes from a block on, and take none."""
+        prg(self._key, block, out.nbytes, out)
+
 
 def prg(key: bytes, block: int, nbytes: int, out: Array | None = None, keep: int = shapes.ALL) -> Array:
     """Return ``uint8[nbytes]`` of the AES-128-CTR key stream: blocks of 16 bytes, E(block), E(block + 1), ...
@@ -101,4 +111,13 @@ def prg(key: bytes, block: int, nbytes: int, out: Array | None = None, keep: int
     if out is None:
         return made
     out.reshape(-1).view(np.uint8)[...] = made
+    return out
+
+
+def expanded(mask: Mask) -> Array:
+    """Return the bytes of a mask, ``uint8``, in memory."""
+    if not isinstance(mask, StreamPart):
+        return mask
+    out = np.empty(mask.size, np.uint8)
+    mask.stream.part(out, mask.block)
     return out

@@ -11,8 +11,9 @@ import numpy as np
 
 from tacit.kernels.reference import add as plus
 from tacit.kernels.reference import mul, pack_words, shl, shr, sub, unpack_bool, unpack_words
+from tacit.kernels.reference_aes import expanded
 from tacit.kernels.reference_waves import mask_rows, row
-from tacit.kernels.shapes import U128, Array, is_wide
+from tacit.kernels.shapes import U128, Array, Mask, is_wide
 
 
 def _words(a: Array, wide: bool) -> Array:
@@ -87,16 +88,16 @@ def lift_part(
     return pack_words(out, k)
 
 
-def bits_left(bits: Array, masks: Array, stride: int, width: int, n: int) -> Array:
+def bits_left(bits: Array, masks: Mask, stride: int, width: int, n: int) -> Array:
     """Return the bits of planes as rows of `width` bits, less the masks (see ``reference_waves``)."""
     return mask_rows([unpack_bool(plane, n).astype(np.uint64) for plane in bits], masks, stride, width)
 
 
 def bits_right(
-    bits: Array, rows: Array, stride: int, weights: Array, masks: Array, lead: bool, width: int
+    bits: Array, rows: Mask, stride: int, weights: Array, masks: Array, lead: bool, width: int
 ) -> Array:
     """Return Σ_r weights[o, r]·((1 − 2γ_r)·row r + lead·γ_r) − masks[o] mod 2^64, for the planes γ."""
-    out, n = -masks, masks.shape[1]
+    out, n, rows = -masks, masks.shape[1], expanded(rows)
     for r, plane in enumerate(bits):
         held = row(rows, r, stride, width, n)
         v = np.where(unpack_bool(plane, n), np.uint64(lead) - held, held)

@@ -18,7 +18,8 @@ from tacit.kernels.reference import (
     unpack_bool,
     unpack_words,
 )
-from tacit.kernels.shapes import Array, Cut, Masks, Terms, flat, is_wide, shift_in
+from tacit.kernels.reference_aes import expanded
+from tacit.kernels.shapes import Array, Cut, Mask, Masks, Terms, flat, is_wide, shift_in
 from tacit.kernels.shapes import rows as check_rows
 
 _ONES = (1 << 64) - 1
@@ -91,7 +92,7 @@ def _masked(out: Array, masks: Masks, k: int) -> Array:
     plus, minus, moved = masks
     for octets, bits, less in ((plus, k, False), (minus, k, True), moved or (None, 0, False)):
         if octets is not None:
-            words = unpack_words(octets, bits, out.size, is_wide(out)).reshape(out.shape)
+            words = unpack_words(expanded(octets), bits, out.size, is_wide(out)).reshape(out.shape)
             out = sub(out, words) if less else add(out, words)
     return _reduced(out, k)
 
@@ -167,22 +168,20 @@ def _placed(a: Array, b: Array, into: tuple[Array, Array] | None) -> tuple[Array
     return into
 
 
-def select_first(bits0: Array, bits1: Array, x: Array, y: Array, rho0: Array, rho1: Array, k: int) -> Array:
+def select_first(bits0: Array, bits1: Array, x: Array, y: Array, rho0: Mask, rho1: Mask, k: int) -> Array:
     """Return, packed one after the other, ``β(x+y) - rho0`` and ``β - rho1`` for the bits β of ``bits0 ^ bits1``.
 
     The masks are packed, too.
     """
     bit = _bits(bits0 ^ bits1, x.size, x)
     rows = _where(bit, add(x, y), _constant(x, 0)), bit
-    masks = (unpack_words(rho, k, x.size, is_wide(x)) for rho in (rho0, rho1))
+    masks = (unpack_words(expanded(rho), k, x.size, is_wide(x)) for rho in (rho0, rho1))
     return np.concatenate([pack_words(sub(row, mask), k) for row, mask in zip(rows, masks, strict=True)])
 
 
-def select_second(
-    m0: Array, m1: Array, bits: Array, x: Array, b: Array, t: Array, lead: bool, k: int
-) -> Array:
+def select_second(m0: Mask, m1: Mask, bits: Array, x: Array, b: Array, t: Array, lead: bool, k: int) -> Array:
     """Return, packed, ``(1 - 2γ)(m0 + m1*b) + γ(x + lead*b) - t`` for the bits γ and packed m0 and m1."""
-    first, second = (unpack_words(m, k, x.size, is_wide(x)) for m in (m0, m1))
+    first, second = (unpack_words(expanded(m), k, x.size, is_wide(x)) for m in (m0, m1))
     return pack_words(_chosen(add(first, mul(second, b)), bits, x, b, t, lead), k)
 
 

@@ -5,7 +5,7 @@ own machines and must get equal bits, which the C library does not promise. IEEE
 or product, so sums and products in a fixed order suffice (NumPy never contracts two operations into one). Series:
 Taylor's, to below 2^-52.
 
-Rows are elements of `width` bits, packed low bit first; row r starts at bit r·stride of its buffer.
+Rows are elements of `width` bits, packed low bit first; row r starts at bit r·stride of its buffer, or of a key stream.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from __future__ import annotations
 import numpy as np
 
 from tacit.kernels import reference
-from tacit.kernels.shapes import Array
+from tacit.kernels.reference_aes import expanded
+from tacit.kernels.shapes import Array, Mask
 
 _TURN = 3.4061215800865545e-19  # 2π / 2^64
 _LN2 = 0.6931471805599453
@@ -81,9 +82,9 @@ def row(rows: Array, r: int, stride: int, width: int, n: int) -> Array:
     return reference.unpack_words(np.ascontiguousarray(held[: -(-n * width // 8)]), width, n)
 
 
-def mask_rows(values: list[Array], masks: Array, stride: int, width: int) -> Array:
+def mask_rows(values: list[Array], masks: Mask, stride: int, width: int) -> Array:
     """Return the values less the rows of the masks, mod 2^width, as whole rows of bytes."""
-    n = values[0].size
+    n, masks = values[0].size, expanded(masks)
     out = [
         reference.pack_words(value - row(masks, r, stride, width, n), width) for r, value in enumerate(values)
     ]
@@ -102,7 +103,7 @@ def _harmonics(x: Array, rate: int, step: int, count: int) -> list[tuple[Array, 
 
 def waves_left(
     x: Array,
-    masks: Array,
+    masks: Mask,
     stride: int,
     rate: int,
     step: int,
@@ -116,10 +117,10 @@ def waves_left(
 
 
 def waves_right(
-    x: Array, rows: Array, stride: int, rate: int, step: int, a: Array, b: Array, width: int
+    x: Array, rows: Mask, stride: int, rate: int, step: int, a: Array, b: Array, width: int
 ) -> Array:
     """Return Σ_j row 2j·rint(a_j cos + b_j sin) + row 2j+1·rint(b_j cos − a_j sin), mod 2^64; `a` may be empty."""
-    out = np.zeros(x.size, np.uint64)
+    out, rows = np.zeros(x.size, np.uint64), expanded(rows)
     for j, (cos, sin) in enumerate(_harmonics(x, rate, step, b.size)):
         one, other = sin * b[j], cos * b[j]
         if a.size:
@@ -131,7 +132,7 @@ def waves_right(
 
 def powers_left(
     x: Array,
-    masks: Array,
+    masks: Mask,
     stride: int,
     rate: int,
     offset: int,
@@ -149,10 +150,11 @@ def powers_left(
 
 
 def powers_right(
-    x: Array, rows: Array, stride: int, rate: int, step: int, scale: float, bits: int, width: int
+    x: Array, rows: Mask, stride: int, rate: int, step: int, scale: float, bits: int, width: int
 ) -> Array:
     """Return row h·rint(2^(step·u)·scale) mod 2^64, h.u being x·rate in 2^bits digits."""
     at = x * np.uint64(rate)
     digit, value = at >> np.uint64(64 - bits), _words(power(at << np.uint64(bits), step) * scale)
+    rows = expanded(rows)
     held = np.stack([row(rows, r, stride, width, x.size) for r in range(1 << bits)])
     return np.asarray(value * held[digit, np.arange(x.size)])

@@ -23,6 +23,20 @@ ALL = (1 << 128) - 1
 """All bits of a block of the generator."""
 
 
+class StreamPart(NamedTuple):
+    """Bytes of a key stream that the kernel which reads them makes itself, so that they are never in memory."""
+
+    stream: Any
+    """A `KeyStream`, which has passed them."""
+    block: int
+    """The number of their first block."""
+    size: int
+
+
+Mask: TypeAlias = Array | StreamPart
+"""Bytes in memory, or bytes that are made where they are read."""
+
+
 class Terms(NamedTuple):
     """Sums of products of rows, by number; ``reference_rep3.sum_rows`` says what numbers mean."""
 
@@ -39,7 +53,7 @@ class Terms(NamedTuple):
 class Packed(NamedTuple):
     """Packed words of `bits` bits that are added to others, or taken away if `less`."""
 
-    octets: Array
+    octets: Mask
     bits: int
     less: bool
 
@@ -47,9 +61,9 @@ class Packed(NamedTuple):
 class Masks(NamedTuple):
     """What is added to words mod 2^k, packed; each may be absent."""
 
-    plus: Array | None = None
+    plus: Mask | None = None
     """Words of k bits."""
-    minus: Array | None = None
+    minus: Mask | None = None
     """Words of k bits, taken away."""
     moved: Packed | None = None
 

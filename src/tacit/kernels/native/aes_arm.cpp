@@ -20,18 +20,13 @@ namespace {
 
 constexpr size_t CHUNK = 1 << 14;  // blocks (256 kB) in a piece of work
 
-struct Keys {
-    u8 round[11][16];
-    u64 keep[2];
-};
-
 // SubWord, from the instruction: equal columns make ShiftRows the identity.
 TACIT_AES u32 substitute(u32 word) {
     const uint8x16_t s = vaeseq_u8(vreinterpretq_u8_u32(vdupq_n_u32(word)), vdupq_n_u8(0));
     return vgetq_lane_u32(vreinterpretq_u32_u8(s), 0);
 }
 
-TACIT_AES Keys expand(const u8 *key) {
+TACIT_AES AesKeys expand(const u8 *key, u128 keep) {
     u32 w[44];
     memcpy(w, key, 16);
     u32 constant = 1;
@@ -43,12 +38,13 @@ TACIT_AES Keys expand(const u8 *key) {
         }
         w[i] = w[i - 4] ^ t;
     }
-    Keys k;
+    AesKeys k;
     memcpy(k.round, w, sizeof k.round);
+    memcpy(k.keep, &keep, sizeof k.keep);
     return k;
 }
 
-TACIT_AES void blocks(u8 *out, const Keys &k, u64 high, u64 low, size_t count) {
+TACIT_AES void blocks(u8 *out, const AesKeys &k, u64 high, u64 low, size_t count) {
     constexpr size_t SIDE = 8;
     for (size_t i = 0; i < count; i += SIDE) {
         const size_t n = count - i < SIDE ? count - i : SIDE;
@@ -63,16 +59,14 @@ TACIT_AES void blocks(u8 *out, const Keys &k, u64 high, u64 low, size_t count) {
             for (size_t j = 0; j < SIDE; ++j) s[j] = vaesmcq_u8(vaeseq_u8(s[j], key));
         }
         const uint8x16_t before = vld1q_u8(k.round[9]), last = vld1q_u8(k.round[10]);
-        const uint8x16_t keep = vreinterpretq_u8_u64(vld1q_u64(k.keep));
+        const uint8x16_t keep = vld1q_u8(k.keep);
         for (size_t j = 0; j < n; ++j)
             vst1q_u8(out + 16 * (i + j), vandq_u8(veorq_u8(vaeseq_u8(s[j], before), last), keep));
     }
 }
 
 void stream(u8 *out, const u8 *key, u64 high, u64 low, size_t nbytes, u128 keep) {
-    Keys k = expand(key);
-    k.keep[0] = keep.lo;
-    k.keep[1] = keep.hi;
+    const AesKeys k = expand(key, keep);
     const size_t count = nbytes / 16, rest = nbytes % 16;
     parallel(count, CHUNK, [=, &k](size_t i, size_t end) {
         blocks(out + 16 * i, k, high + (low + i < low), low + i, end - i);
@@ -89,14 +83,14 @@ void stream(u8 *out, const u8 *key, u64 high, u64 low, size_t nbytes, u128 keep)
 Aes find_aes(bool) {
 #if defined(__linux__)
     constexpr unsigned long HWCAP_AES_BIT = 1ul << 3;
-    if (!(getauxval(AT_HWCAP) & HWCAP_AES_BIT)) return {"none", nullptr};
+    if (!(getauxval(AT_HWCAP) & HWCAP_AES_BIT)) return {"none", nullptr, nullptr, nullptr};
 #endif  // every arm64 Mac has it
-    return {"armv8", stream};
+    return {"armv8", stream, expand, blocks};
 }
 
 }  // namespace tacit
 #elif !defined(__x86_64__)
 namespace tacit {
-Aes find_aes(bool) { return {"none", nullptr}; }
+Aes find_aes(bool) { return {"none", nullptr, nullptr, nullptr}; }
 }  // namespace tacit
 #endif

@@ -14,6 +14,7 @@ constexpr size_t CHUNK = 1 << 14;  // blocks (256 kB) in a piece of work
 struct Keys {
     __m128i round[11], keep;
 };
+static_assert(sizeof(Keys) == sizeof(AesKeys));
 
 template <int CONSTANT> __attribute__((target("aes,sse2"))) __m128i next_key(__m128i k) {
     const __m128i word = _mm_shuffle_epi32(_mm_aeskeygenassist_si128(k, CONSTANT), 0xFF);
@@ -100,14 +101,29 @@ void stream(u8 *out, const u8 *key, u64 high, u64 low, size_t nbytes, u128 keep)
     }
 }
 
+AesKeys expanded(const u8 *key, u128 keep) {
+    Keys k = expand(key);
+    k.keep = _mm_set_epi64x((long long)keep.hi, (long long)keep.lo);
+    AesKeys out;
+    memcpy(&out, &k, sizeof out);
+    return out;
+}
+
+template <void (*BLOCKS)(u8 *, const Keys &, u64, u64, size_t)>
+void blocks(u8 *out, const AesKeys &keys, u64 high, u64 low, size_t count) {
+    Keys k;
+    memcpy(&k, &keys, sizeof k);
+    BLOCKS(out, k, high, low, count);
+}
+
 }  // namespace
 
 Aes find_aes(bool allow_wide_vectors) {
     __builtin_cpu_init();
-    if (!__builtin_cpu_supports("aes")) return {"none", nullptr};
+    if (!__builtin_cpu_supports("aes")) return {"none", nullptr, nullptr, nullptr};
     if (allow_wide_vectors && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("vaes"))
-        return {"vaes", stream<wide>};
-    return {"aes-ni", stream<narrow>};
+        return {"vaes", stream<wide>, expanded, blocks<wide>};
+    return {"aes-ni", stream<narrow>, expanded, blocks<narrow>};
 }
 
 }  // namespace tacit

@@ -5,6 +5,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -167,11 +168,81 @@ struct MaybeIn : In {
     template <class T> const T *at(size_t count) const { return size() ? In::at<T>(count) : nullptr; }
 };
 
+using H = nb::handle;
+
+// One stream of AES-128 in counter mode, which is never rewound: a draw takes the next whole blocks.
+class KeyStream {
+  public:
+    explicit KeyStream(const nb::bytes &key) {
+        if (!aes.stream) throw std::runtime_error("this CPU has no AES instructions");
+        if (key.size() != sizeof key_) throw std::invalid_argument("an AES-128 key has 16 bytes");
+        memcpy(key_, key.data(), sizeof key_);
+    }
+    ~KeyStream() {
+        volatile u8 *k = key_;
+        for (size_t i = 0; i < sizeof key_; ++i) k[i] = 0;
+    }
+
+    void fill(H out, u64 keep_high, u64 keep_low) {
+        const Out o(out);
+        u8 *const to = o.at<u8>(o.size());
+        const u64 first = next_;
+        next_ += (o.size() + 15) / 16;
+        const Unlocked free(o.size());
+        aes.stream(to, key_, 0, first, o.size(), {keep_low, keep_high});
+    }
+    // Take the next blocks without making them; return the first one's number.
+    u64 skip(size_t bytes) {
+        const u64 first = next_;
+        next_ += (bytes + 15) / 16;
+        return first;
+    }
+    void part(H out, u64 block) const {
+        const Out o(out);
+        u8 *const to = o.at<u8>(o.size());
+        const Unlocked free(o.size());
+        aes.stream(to, key_, 0, block, o.size(), {~u64(0), ~u64(0)});
+    }
+    StreamPart made(u64 block) const { return {aes.blocks, aes.expand(key_, {~u64(0), ~u64(0)}), block}; }
+    u64 blocks() const { return next_; }
+
+  private:
+    u8 key_[16];
+    u64 next_ = 0;  // 2^64 blocks are more than a machine makes in a thousand years
+};
+
+// A `shapes.Mask`: a buffer, or the fields of a `StreamPart`.
+class MaskIn {
+  public:
+    MaskIn(nb::handle object) {
+        if (!nb::isinstance<nb::tuple>(object)) {
+            size_ = buffer_.emplace(object).size();
+            return;
+        }
+        const nb::tuple fields = nb::cast<nb::tuple>(object);
+        made_ = nb::cast<const KeyStream &>(fields[0]).made(nb::cast<u64>(fields[1]));
+        size_ = nb::cast<size_t>(fields[2]);
+    }
+
+    size_t size() const { return size_; }
+    Octets at(size_t bytes) const {
+        if (size_ != bytes) throw std::invalid_argument("a buffer has the wrong size");
+        if (buffer_) return {buffer_->at<u8>(bytes), nullptr};
+        return {nullptr, &made_};
+    }
+    // Without bytes it is absent.
+    Octets maybe(size_t bytes) const { return size_ ? at(bytes) : Octets{nullptr, nullptr}; }
+
+  private:
+    std::optional<In> buffer_;
+    StreamPart made_{};
+    size_t size_;
+};
+
 template <class T> const Ring<T> &ring();
 template <> const Ring<u64> &ring() { return table.narrow; }
 template <> const Ring<u128> &ring() { return table.wide; }
 
-using H = nb::handle;
 
 // Three tables of which any three entries add up to a place below `size`.
 Places places(const In &batch, const In &first, const In &second, size_t nb_, size_t rows, size_t columns,
@@ -376,11 +447,11 @@ template <class T> size_t packed_bytes(unsigned f, unsigned k, size_t n) {
 }
 
 template <class T>
-Masks masks_of(const MaybeIn &plus, const MaybeIn &minus, const MaybeIn &moved, unsigned bits, bool less, unsigned k, size_t n) {
+Masks masks_of(const MaskIn &plus, const MaskIn &minus, const MaskIn &moved, unsigned bits, bool less, unsigned k, size_t n) {
     if (bits > 8 * sizeof(T) || (bits && n && !moved.size()) || (moved.size() && !bits))
         throw std::invalid_argument("no such masks");
     const size_t bytes = row_bytes<T>(k, n);
-    return {plus.at<u8>(bytes), minus.at<u8>(bytes), moved.at<u8>((n * bits + 7) / 8), bits, less};
+    return {plus.maybe(bytes), minus.maybe(bytes), moved.maybe((n * bits + 7) / 8), bits, less};
 }
 
 template <class T> T word(u128 x);
@@ -401,7 +472,8 @@ template <class T> void bind_rep3(nb::module_ &m, const std::string &suffix) {
                             u64 high, u64 low_after, u64 high_after, unsigned shift, unsigned to, size_t rows, unsigned k) {
         const Out o(out);
         const In a0(x0), a1(x1), b0(y0), b1(y1);
-        const MaybeIn p(plus), q(minus), e(moved), d(t);
+        const MaskIn p(plus), q(minus), e(moved);
+        const MaybeIn d(t);
         if (!rows) throw std::invalid_argument("no rows to add");
         const size_t all = a0.size() / sizeof(T), n = all / rows;
         const Masks masks = masks_of<T>(p, q, e, bits, less, k, n);
@@ -416,7 +488,8 @@ template <class T> void bind_rep3(nb::module_ &m, const std::string &suffix) {
     def("add_masks", [](H into, H out, H plus, H minus, H moved, unsigned bits, bool less, H t, u64 low, u64 high,
                         u64 low_after, u64 high_after, unsigned shift, unsigned to, unsigned k) {
         const Out i(into), o(out);
-        const MaybeIn p(plus), q(minus), e(moved), d(t);
+        const MaskIn p(plus), q(minus), e(moved);
+        const MaybeIn d(t);
         const size_t n = i.size() / sizeof(T);
         const Masks masks = masks_of<T>(p, q, e, bits, less, k, n);
         const Cut<T> cut = cut_of<T>(o, d, {low, high}, {low_after, high_after}, shift, to, n);
@@ -458,21 +531,23 @@ template <class T> void bind_rep3(nb::module_ &m, const std::string &suffix) {
     });
     def("select_first", [](H out, H bits0, H bits1, H x, H y, H rho0, H rho1, unsigned k) {
         const Out o(out);
-        const In w0(bits0), w1(bits1), a(x), b(y), r(rho0), s(rho1);
+        const In w0(bits0), w1(bits1), a(x), b(y);
+        const MaskIn r(rho0), s(rho1);
         const size_t n = a.size() / sizeof(T), words = (n + 63) / 64, bytes = row_bytes<T>(k, n);
         u8 *const to = o.at<u8>(2 * bytes);
         const u64 *const p0 = w0.at<u64>(words), *const p1 = w1.at<u64>(words);
         const T *const pa = a.at<T>(n), *const pb = b.at<T>(n);
-        const u8 *const pr = r.at<u8>(bytes), *const ps = s.at<u8>(bytes);
+        const Octets pr = r.at(bytes), ps = s.at(bytes);
         const Unlocked free(a.size());
         ring<T>().select_first(to, p0, p1, pa, pb, pr, ps, k, n);
     });
     def("select_second", [](H out, H m0, H m1, H bits, H x, H b, H t, bool lead, unsigned k) {
         const Out o(out);
-        const In r(m0), s(m1), w(bits), a(x), c(b), u(t);
+        const MaskIn r(m0), s(m1);
+        const In w(bits), a(x), c(b), u(t);
         const size_t n = a.size() / sizeof(T), bytes = row_bytes<T>(k, n);
         u8 *const to = o.at<u8>(bytes);
-        const u8 *const pr = r.at<u8>(bytes), *const ps = s.at<u8>(bytes);
+        const Octets pr = r.at(bytes), ps = s.at(bytes);
         const T *const pa = a.at<T>(n), *const pc = c.at<T>(n), *const pu = u.at<T>(n);
         const u64 *const pw = w.at<u64>((n + 63) / 64);
         const Unlocked free(a.size());
@@ -613,34 +688,6 @@ size_t table_rows(size_t m, unsigned radix) {
     return m / radix * ((size_t(1) << radix) - 1) + ((size_t(1) << m % radix) - 1);
 }
 
-// One stream of AES-128 in counter mode, which is never rewound: a draw takes the next whole blocks.
-class KeyStream {
-  public:
-    explicit KeyStream(const nb::bytes &key) {
-        if (!aes.stream) throw std::runtime_error("this CPU has no AES instructions");
-        if (key.size() != sizeof key_) throw std::invalid_argument("an AES-128 key has 16 bytes");
-        memcpy(key_, key.data(), sizeof key_);
-    }
-    ~KeyStream() {
-        volatile u8 *k = key_;
-        for (size_t i = 0; i < sizeof key_; ++i) k[i] = 0;
-    }
-
-    void fill(H out, u64 keep_high, u64 keep_low) {
-        const Out o(out);
-        u8 *const to = o.at<u8>(o.size());
-        const u64 first = next_;
-        next_ += (o.size() + 15) / 16;
-        const Unlocked free(o.size());
-        aes.stream(to, key_, 0, first, o.size(), {keep_low, keep_high});
-    }
-    u64 blocks() const { return next_; }
-
-  private:
-    u8 key_[16];
-    u64 next_ = 0;  // 2^64 blocks are more than a machine makes in a thousand years
-};
-
 void bind_bits(nb::module_ &m) {
     m.def("pack_bool", [](H out, H a) {
         const Out o(out);
@@ -701,6 +748,8 @@ void bind_bits(nb::module_ &m) {
     nb::class_<KeyStream>(m, "KeyStream")
         .def(nb::init<const nb::bytes &>())
         .def("fill", &KeyStream::fill, nb::arg(), nb::arg() = ~u64(0), nb::arg() = ~u64(0))
+        .def("skip", &KeyStream::skip)
+        .def("part", &KeyStream::part)
         .def_prop_ro("blocks", &KeyStream::blocks);
 }
 

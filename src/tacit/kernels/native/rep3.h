@@ -33,21 +33,28 @@ template <class F> void over_runs(size_t n, F body) {
     });
 }
 
+// As `unpack_run`, of packed words from byte `at` on.
+template <class T> inline void unpack_some(T *out, const Octets &from, size_t at, size_t bits, size_t n) {
+    if (from.p) return unpack_run(out, from.p + at, bits, n);
+    alignas(64) u8 room[RUN * sizeof(T) + StreamPart::SLACK];
+    unpack_run(out, from.made->read(room, at, (n * bits + 7) / 8), bits, n);
+}
+
 // `count` words s from `at` on gain their masks; then they are written to `words`, or cut.
 template <class T>
 inline void finish_run(T *s, T *words, const Masks &masks, const Cut<T> &cut, unsigned k, size_t at, size_t count) {
     const T mask = ones<T>(k);
     T r[RUN];
     if (masks.plus) {
-        unpack_run(r, masks.plus + at / 8 * k, k, count);
+        unpack_some(r, masks.plus, at / 8 * k, k, count);
         for (size_t i = 0; i < count; ++i) s[i] = s[i] + r[i];
     }
     if (masks.minus) {
-        unpack_run(r, masks.minus + at / 8 * k, k, count);
+        unpack_some(r, masks.minus, at / 8 * k, k, count);
         for (size_t i = 0; i < count; ++i) s[i] = s[i] - r[i];
     }
     if (masks.moved) {
-        unpack_run(r, masks.moved + at / 8 * masks.bits, masks.bits, count);
+        unpack_some(r, masks.moved, at / 8 * masks.bits, masks.bits, count);
         if (masks.less)
             for (size_t i = 0; i < count; ++i) s[i] = s[i] - r[i];
         else
@@ -148,14 +155,14 @@ template <class F> void over_bits(size_t n, F body) {
 
 // Both rows of the message, packed; masks are packed.
 template <class T>
-void select_first(u8 *__restrict out, const u64 *bits0, const u64 *bits1, const T *x, const T *y, const u8 *rho0,
-                  const u8 *rho1, unsigned k, size_t n) {
+void select_first(u8 *__restrict out, const u64 *bits0, const u64 *bits1, const T *x, const T *y, Octets rho0,
+                  Octets rho1, unsigned k, size_t n) {
     const size_t row = (n * k + 7) / 8;
     over_runs(n, [=](size_t at, size_t count) {
         T a[RUN], b[RUN];
         const size_t byte = at / 8 * k;
-        unpack_run(a, rho0 + byte, k, count);
-        unpack_run(b, rho1 + byte, k, count);
+        unpack_some(a, rho0, byte, k, count);
+        unpack_some(b, rho1, byte, k, count);
         for (size_t low = 0; low < count; low += 64) {
             const u64 word = bits0[(at + low) / 64] ^ bits1[(at + low) / 64];
             const size_t many = count - low < 64 ? count - low : 64;
@@ -172,14 +179,14 @@ void select_first(u8 *__restrict out, const u64 *bits0, const u64 *bits1, const 
 }
 
 template <class T>
-void select_second(u8 *__restrict out, const u8 *m0, const u8 *m1, const u64 *bits, const T *x, const T *b, const T *t,
+void select_second(u8 *__restrict out, Octets m0, Octets m1, const u64 *bits, const T *x, const T *b, const T *t,
                    bool lead, unsigned k, size_t n) {
     const T given = lead ? ones<T>(8 * sizeof(T)) : T{};
     over_runs(n, [=](size_t at, size_t count) {
         T w[RUN], m[RUN];
         const size_t byte = at / 8 * k;
-        unpack_run(w, m0 + byte, k, count);
-        unpack_run(m, m1 + byte, k, count);
+        unpack_some(w, m0, byte, k, count);
+        unpack_some(m, m1, byte, k, count);
         for (size_t low = 0; low < count; low += 64) {
             const u64 word = bits[(at + low) / 64];
             const size_t many = count - low < 64 ? count - low : 64;

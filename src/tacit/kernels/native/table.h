@@ -44,9 +44,35 @@ template <class T> struct Prepared {
                  size_t k, size_t n, bool turned);
 };
 
-// Packed masks of words mod 2^k: `plus` and `minus` of k bits, and `moved` of `bits`, taken away if `less`; each may be null.
+struct AesKeys {
+    alignas(16) u8 round[11][16], keep[16];
+};
+
+// Masks that a kernel makes where it reads them: a key stream from block `first` on.
+struct StreamPart {
+    void (*blocks)(u8 *out, const AesKeys &keys, u64 high, u64 low, size_t count);
+    AesKeys keys;
+    u64 first;
+
+    static constexpr size_t SLACK = 32;  // bytes of whole blocks around those that are read
+
+    // Make bytes at, ..., at + n - 1 in `room`, of n + SLACK bytes; return where they begin there.
+    const u8 *read(u8 *room, size_t at, size_t n) const {
+        blocks(room, keys, 0, first + at / 16, (at % 16 + n + 15) / 16);
+        return room + at % 16;
+    }
+};
+
+// Packed words in memory, or made where they are read, or absent: then both are null.
+struct Octets {
+    const u8 *p;
+    const StreamPart *made;
+    explicit operator bool() const { return p || made; }
+};
+
+// Packed masks of words mod 2^k: `plus` and `minus` of k bits, and `moved` of `bits`, taken away if `less`; each may be absent.
 struct Masks {
-    const u8 *plus, *minus, *moved;
+    Octets plus, minus, moved;
     unsigned bits;
     bool less;
 };
@@ -84,9 +110,9 @@ template <class T> struct Ring {
     void (*trunc_second)(u8 *message, const u8 *s, const T *b, const u8 *t, unsigned f, unsigned k, size_t n);
     void (*trunc_third)(T *edge, T *last, const T *c, const u8 *t, const T *b, const u8 *mine, const u8 *theirs,
                         unsigned round_up, unsigned f, unsigned k, size_t n);
-    void (*select_first)(u8 *out, const u64 *bits0, const u64 *bits1, const T *x, const T *y, const u8 *rho0,
-                         const u8 *rho1, unsigned k, size_t n);
-    void (*select_second)(u8 *out, const u8 *m0, const u8 *m1, const u64 *bits, const T *x, const T *b, const T *t,
+    void (*select_first)(u8 *out, const u64 *bits0, const u64 *bits1, const T *x, const T *y, Octets rho0,
+                         Octets rho1, unsigned k, size_t n);
+    void (*select_second)(u8 *out, Octets m0, Octets m1, const u64 *bits, const T *x, const T *b, const T *t,
                           bool lead, unsigned k, size_t n);
     void (*select_trunc_first)(T *out, u8 *wraps, u8 *chosen, const u64 *bits0, const u64 *bits1, const T *x, const T *y,
                                const T *rho, const u8 *s0, const u8 *s1, unsigned f, unsigned k, size_t n);
@@ -169,7 +195,11 @@ struct Aes {
     const char *name;
     // Write nbytes of the key stream of a 16-byte key from the 128-bit counter (high, low), each block AND `keep`.
     void (*stream)(u8 *out, const u8 *key, u64 high, u64 low, size_t nbytes, u128 keep);
+    AesKeys (*expand)(const u8 *key, u128 keep);
+    // Write `count` whole blocks; the low half of the counter carries into the high one.
+    void (*blocks)(u8 *out, const AesKeys &keys, u64 high, u64 low, size_t count);
 };
+
 Aes find_aes(bool allow_wide_vectors);
 
 }  // namespace tacit

@@ -73,16 +73,15 @@ inline double power(u64 fraction, unsigned step) {
 
 inline u64 below(unsigned width) { return width == 64 ? ~u64(0) : (u64(1) << width) - 1; }
 
-// Elements first … first + n of row r. Copied first, so that no load leaves the buffer.
-void unpack(u64 *out, const Rows &rows, size_t r, size_t first, unsigned width, size_t n) {
-    const size_t bit = r * rows.stride + first * width, start = bit >> 3;
+// The n words of `width` bits from bit `at` < 8 of p on; `bytes` from p on may be read, and p is copied where loads
+// would leave them.
+void unpack(u64 *out, const u8 *p, [[maybe_unused]] size_t bytes, size_t at, unsigned width, size_t n) {
 #if defined(TACIT_EIGHTS)
-    if (width < 64) return unpack_eights(out, rows.p + start, rows.bytes - start, bit & 7, width, n);
+    if (width < 64) return unpack_eights(out, p, bytes, unsigned(at), width, n);
 #endif
     u8 held[BLOCK * 8 + 32];
-    memcpy(held, rows.p + start, ((bit & 7) + n * width + 7) / 8);
+    memcpy(held, p, (at + n * width + 7) / 8);
     const u64 mask = below(width);
-    size_t at = bit & 7;
     if (width <= 57) {
         for (size_t i = 0; i < n; ++i, at += width) {
             u64 v;
@@ -99,11 +98,20 @@ void unpack(u64 *out, const Rows &rows, size_t r, size_t first, unsigned width, 
     }
 }
 
+// Elements first … first + n of row r.
+void unpack(u64 *out, const Rows &rows, size_t r, size_t first, unsigned width, size_t n) {
+    const size_t bit = r * rows.stride + first * width, start = bit >> 3;
+    if (rows.from.p) return unpack(out, rows.from.p + start, rows.bytes - start, bit & 7, width, n);
+    alignas(64) u8 room[BLOCK * 8 + 8 + StreamPart::SLACK];
+    const u8 *const p = rows.from.made->read(room, start, ((bit & 7) + n * width + 7) / 8);
+    unpack(out, p, size_t(room + sizeof room - p), bit & 7, width, n);
+}
+
 inline u64 element(const Rows &rows, size_t r, size_t i, unsigned width) {
     const size_t bit = r * rows.stride + i * width, at = bit >> 3;
     const unsigned s = bit & 7;
     u8 held[16] = {};
-    memcpy(held, rows.p + at, rows.bytes - at < 9 ? rows.bytes - at : 9);
+    memcpy(held, rows.from.p + at, rows.bytes - at < 9 ? rows.bytes - at : 9);
     u64 v;
     memcpy(&v, held, 8);
     return (v >> s | u64(held[8]) << 1 << (63 - s)) & below(width);
@@ -248,6 +256,16 @@ void powers_right(u64 *out, const u64 *x, Rows rows, u64 rate, unsigned step, do
     blocks(n, [&](size_t first, size_t count) {
         u64 words[BLOCK];
         for (size_t i = 0; i < count; ++i) words[i] = whole(power(x[first + i] * rate << bits, step) * scale);
+        if (rows.from.made) {  // each row is made anyway
+            u64 row[BLOCK], digit[BLOCK], found[BLOCK] = {};
+            for (size_t i = 0; i < count; ++i) digit[i] = x[first + i] * rate >> (64 - bits);
+            for (size_t r = 0; r < size_t(1) << bits; ++r) {
+                unpack(row, rows, r, first, width, count);
+                for (size_t i = 0; i < count; ++i) found[i] = digit[i] == r ? row[i] : found[i];
+            }
+            for (size_t i = 0; i < count; ++i) out[first + i] = words[i] * found[i];
+            return;
+        }
         for (size_t i = 0; i < count; ++i)
             out[first + i] = words[i] * element(rows, x[first + i] * rate >> (64 - bits), first + i, width);
     });

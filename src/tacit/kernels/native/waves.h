@@ -8,7 +8,7 @@ namespace tacit {
 
 // Rows of `width`-bit elements, packed low bit first; row r starts at bit r * stride.
 struct Rows {
-    const u8 *p;
+    Octets from;
     size_t stride, bytes;
 };
 

@@ -1,14 +1,17 @@
 // Python names of waves.h; module.cpp includes this inside its namespace, after its buffers.
 
-struct Packed : In {
-    size_t stride;
+// Packed rows.
+struct Packed : MaskIn {
     Packed(nb::handle object, size_t stride_, size_t rows, unsigned width, size_t n)
-        : In(object), stride(stride_) {
+        : MaskIn(object), stride(stride_) {
         if (width < 1 || width > 64) throw std::invalid_argument("width is 1 to 64");
         if (stride < width * n || (rows && size() < ((rows - 1) * stride + width * n + 7) / 8))
             throw std::invalid_argument("a buffer has the wrong size");
     }
-    Rows rows() const { return {at<u8>(size()), stride, size()}; }
+    Rows rows() const { return {at(size()), stride, size()}; }
+
+  private:
+    size_t stride;
 };
 
 void bind_waves(nb::module_ &m) {

@@ -32,7 +32,7 @@ Array = npt.NDArray[Any]
 def zero_share(p: Rep3, n: int, label: str) -> Masks:
     """Return F(k_i) and F(k_{i−1}), packed: their differences at the three parties sum to zero (section 2.2)."""
     k, ring = p.ring.width, p.ring
-    return Masks(p.common(+1, label).packed(k, n, ring), p.common(-1, label).packed(k, n, ring))
+    return Masks(p.common(+1, label).mask(k, n, ring), p.common(-1, label).mask(k, n, ring))
 
 
 def mul(p: Rep3, x: Share, y: Share) -> Share:

@@ -51,7 +51,7 @@ def factored(p: Rep3, x: Share, how: Factors) -> Share:
 def _first(q: Rep3, known: Array, how: Factors, into: Into) -> Steps[Share]:
     ring, n, lifted = q.ring, known.size, _lift(how, q.ring)
     with2, with1 = q.common(+2, LABEL), q.common(+1, LABEL)
-    masks = with2.packed(how.width, how.terms * n, ring_of(how.width))
+    masks = with2.mask(how.width, how.terms * n, ring_of(how.width))
     rows = how.mask(known, masks, n * how.width).reshape(how.terms, ring.wire_bytes(n, how.width))
     return lift.first(q, lifted, with1, with2, into, rows)  # 1
     yield  # nothing is waited for
@@ -69,7 +69,7 @@ def _second(q: Rep3, known: Array, how: Factors, into: Into) -> Steps[Share]:
 
 def _third(q: Rep3, known: Array, how: Factors, into: Into) -> Steps[Share]:
     n, lifted, with0 = known.size, _lift(how, q.ring), q.common(+1, LABEL)
-    m2 = how.weigh(known, with0.packed(how.width, how.terms * n, ring_of(how.width)), n * how.width)
+    m2 = how.weigh(known, with0.mask(how.width, how.terms * n, ring_of(how.width)), n * how.width)
     return (yield from lift.Third.draw(q, n, lifted, with0, into).run(q, m2, lifted))
 
 

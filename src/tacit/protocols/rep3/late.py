@@ -99,7 +99,7 @@ def _select_narrowed(q: Rep3, bits: list[Array], x: list[Array], into: Into) -> 
     k, size, stream, label = ring.width, ring.wire_bytes(n), "rep3/select-narrowed", "rep3.select-narrowed"
     if party.index == 0:
         with2 = q.common(+2, stream)
-        rho, more, held = with2.packed(k, n, ring), with2.packed(k, n, ring), with2.ring(ring, (n,))
+        rho, more, held = with2.mask(k, n, ring), with2.mask(k, n, ring), with2.ring(ring, (n,))
         first = kernels.select_first(bits[0], bits[1], x[0], x[1], rho, more, k)
         known = ring.sub(ring.add(x[0], x[1]), held)
         party.send(party.peer(1), label, first[:size], first[size:], ring.pack(known))  # 1
@@ -112,7 +112,7 @@ def _select_narrowed(q: Rep3, bits: list[Array], x: list[Array], into: Into) -> 
         yield from added(q, +1, label + "-exchange", mine, into[1])  # 2
         return Share(into)
     with0 = q.common(+1, stream)
-    rho, more, held = with0.packed(k, n, ring), with0.packed(k, n, ring), with0.ring(ring, (n,))
+    rho, more, held = with0.mask(k, n, ring), with0.mask(k, n, ring), with0.ring(ring, (n,))
     t = with0.fill(ring, into[1])
     mine = kernels.select_second(rho, more, bits[0], held, x[0], t, True, k)
     yield ()

@@ -195,7 +195,7 @@ def _combine(
     sizes, row = [r.wire_bytes(n) for r in rings], 8 * ring.wire_bytes(n)
     if party.index == 0:
         with2, with1 = q.common(+2, LABEL), q.common(+1, LABEL)
-        rho = with2.packed(ring.width, planes * n, ring)
+        rho = with2.mask(ring.width, planes * n, ring)
         rows = bits_left(b0 ^ b1, rho, ring.width * n, ring.width, n)
         party.send(party.peer(1), "rep3.combine", rows.reshape(planes, row // 8))  # 1
         party.flush()
@@ -210,7 +210,7 @@ def _combine(
         sums = bits_right(b1, got, row, weights, np.stack(t), False, ring.width)
     else:
         with0 = q.common(+1, LABEL)
-        rho = with0.packed(ring.width, planes * n, ring)
+        rho = with0.mask(ring.width, planes * n, ring)
         t = [with0.fill(r, second) for r, (_, second) in zip(rings, into, strict=True)]
         sums = bits_right(b0, rho, ring.width * n, weights, np.stack(t), True, ring.width)
     mine = [r.reduce(m) for r, m in zip(rings, sums, strict=True)]

@@ -245,7 +245,7 @@ def _product(q: Rep3, product: Product, low: int, high: int, how: Lift, into: In
     party, n, narrow, stream = q.party, high - low, how.narrow, how.stream
     if party.index == 0:
         with2, with1 = q.common(+2, stream), q.common(+1, stream)
-        masks = Masks(None, with2.packed(how.width, n, narrow))
+        masks = Masks(None, with2.mask(how.width, n, narrow))
         return first(q, how, with1, with2, into, product(q, low, high, masks, Cut(how.width)))
     if party.index == 1:
         size = narrow.wire_bytes(n)
@@ -257,7 +257,7 @@ def _product(q: Rep3, product: Product, low: int, high: int, how: Lift, into: In
         yield from added(q, +1, how.label + "-part", product(q, low, high, masks, end), into[1])
         return Share(into)
     with0 = q.common(+1, stream)
-    masks = Masks(with0.packed(how.width, n, narrow), None, _moved(q, -1, narrow, n, how, False))
+    masks = Masks(with0.mask(how.width, n, narrow), None, _moved(q, -1, narrow, n, how, False))
     third, end = Third.draw(q, n, how, with0, into), how.end(into[1], False)
     if end is None:
         return (yield from third.run(q, product(q, low, high, masks), how))
@@ -271,4 +271,4 @@ def _moved(q: Rep3, offset: int, narrow: Ring, n: int, how: Lift, less: bool) ->
     """Draw r, of the bits that are rounded off."""
     if not how.shift:
         return None
-    return Packed(q.common(offset, "rep3/rounding").packed(how.shift, n, narrow), how.shift, less)
+    return Packed(q.common(offset, "rep3/rounding").mask(how.shift, n, narrow), how.shift, less)

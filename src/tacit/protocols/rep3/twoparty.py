@@ -152,7 +152,7 @@ def _product_early(q: Rep3, product: Product, into: Into) -> Steps[Share]:
     party, ring, n = q.party, q.ring, into[0].size
     k = ring.width
     if party.index == 0:
-        rho = q.common(+2, "rep3/mul-early").packed(k, n, ring)
+        rho = q.common(+2, "rep3/mul-early").mask(k, n, ring)
         party.send(party.peer(1), "rep3.mul-early", product(q, 0, n, Masks(None, rho), Cut(k)))  # 1
         return _drawn(q, into, "rep3/mul-early")
     if party.index == 1:
@@ -162,7 +162,7 @@ def _product_early(q: Rep3, product: Product, into: Into) -> Steps[Share]:
         yield from added(q, +1, "rep3.mul-early-exchange", mine, into[1])  # 2
         return Share(into)
     with0 = q.common(+1, "rep3/mul-early")
-    rho, t = with0.packed(k, n, ring), with0.fill(ring, into[1])
+    rho, t = with0.mask(k, n, ring), with0.fill(ring, into[1])
     mine = product(q, 0, n, Masks(rho), Cut(k, t))
     yield ()
     yield from added(q, -1, "rep3.mul-early-exchange", mine, into[0])  # 2
@@ -237,7 +237,7 @@ def _select(q: Rep3, bits: list[Array], x: list[Array], into: Into) -> Steps[Sha
     k, size = ring.width, ring.wire_bytes(n)
     if party.index == 0:
         with2 = q.common(+2, "rep3/select")
-        rho, more = with2.packed(k, n, ring), with2.packed(k, n, ring)
+        rho, more = with2.mask(k, n, ring), with2.mask(k, n, ring)
         first = kernels.select_first(bits[0], bits[1], x[0], x[1], rho, more, k)
         party.send(party.peer(1), "rep3.select", first[:size], first[size:])  # 1
         return _drawn(q, into, "rep3/select")
@@ -248,7 +248,7 @@ def _select(q: Rep3, bits: list[Array], x: list[Array], into: Into) -> Steps[Sha
         yield from added(q, +1, "rep3.select-exchange", mine, into[1])  # 2
         return Share(into)
     with0 = q.common(+1, "rep3/select")
-    rho, more, t = with0.packed(k, n, ring), with0.packed(k, n, ring), with0.fill(ring, into[1])
+    rho, more, t = with0.mask(k, n, ring), with0.mask(k, n, ring), with0.fill(ring, into[1])
     mine = kernels.select_second(rho, more, bits[0], x[1], x[0], t, True, k)
     yield ()
     yield from added(q, -1, "rep3.select-exchange", mine, into[0])  # 2
