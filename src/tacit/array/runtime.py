@@ -235,6 +235,9 @@ class Runtime:
             op = table()[eqn.op] if usual and eqn.ins else None
             op = op if op and op.local and all(avals[v].secret for v in eqn.ins) else None
             prepare = op.prepare if op and not any(ahead[here]) else None
+            added = eqn.op in SUMS and (rounding.extra or not extra.keys().isdisjoint(eqn.ins))
+            ready = not (added or rounding.done or any(is_shared_at_once(avals[v]) for v in eqn.ins))
+            secret = len(group) == 1 and eqn.op not in ("reveal", "scan") and outs[0].where == SECRET
             steps.append(
                 Step(
                     at,
@@ -249,6 +252,7 @@ class Runtime:
                     rounding=rounding,
                     shared=tuple(v for values in ahead[here] for v in values),
                     op=op,
+                    rule=table()[eqn.op] if ready and secret else None,
                     move=prepare(avals[eqn.ins[0]].shape, eqn.params) if prepare else None,
                     text=frozenset(i for i, column in places if known.issuperset(column)),
                 )
@@ -266,9 +270,14 @@ class Runtime:
         if summed is not None:
             results = [Value(step.outs[0], summed, None, False)]
         elif step.left:
-            self.p.number = step.left
-            with self.p.later():
-                return self.step(step.eqn, ins, step.outs)
+            p, rule = self.p, step.rule
+            p.number, before, p.patient = step.left, p.patient, True
+            try:
+                return self._on_shares(rule, step, ins) if rule else self.step(step.eqn, ins, step.outs)
+            finally:
+                p.patient = before
+        elif step.rule is not None:
+            return self._on_shares(step.rule, step, ins)
         elif len(step.eqns) > 1:
             return self._beside(step, ins)
         else:
@@ -276,6 +285,16 @@ class Runtime:
         if step.fixed and all(v.exact for v in results):
             step.kept = results
         return results
+
+    def _on_shares(self, op: Op, step: Step, ins: list[Value]) -> list[Value]:
+        """As `step` does where nothing is to be shared or brought to other fractional bits before."""
+        assert op.lower is not None
+        self.p.pace()
+        shares = op.lower(self, ins, step.outs, step.eqn.params)
+        if step.rounding.lift:
+            shares = widened(self, shares, step.outs)
+        extra = step.rounding.extra
+        return [Value(a, None, s, extra=extra) for a, s in zip(step.outs, shares, strict=True)]
 
     def local(self, op: Op, eqn: Eqn, ins: list[Value], outs: list[Aval]) -> list[Value]:
         """Run an equation that reads shares alone, of the usual fractional bits, and sends nothing."""

@@ -44,6 +44,8 @@ class Step:
     """Owners' values that are shared before it, in one round."""
     op: Op | None = None
     """What it does, if all that it takes are shares and it sends nothing."""
+    rule: Op | None = None
+    """What it does, if it computes on shares and reads them as they are."""
     move: Callable[[Array], Array] | None = None
     """What it does to each part, if it only moves the elements of one share."""
     kept: list[Value] | None = None

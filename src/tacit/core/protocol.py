@@ -270,6 +270,10 @@ class Protocol:
         """Whether this party adds public constants to its part number `part`."""
         raise NotImplementedError
 
+    def constant_parts(self) -> tuple[int, ...]:
+        """Return which of its parts this party adds public constants to."""
+        return tuple(j for j in range(self.parts) if self.holds_constant(j))
+
     def offers(self, functionality: str) -> bool:
         """Whether this protocol has a card for a functionality: gadgets choose by it, alike at all participants."""
         return functionality in self.cards
@@ -379,12 +383,12 @@ class Protocol:
 
     def add_public(self, x: Share, c: Array) -> Share:
         """Return x + c for public ring elements c."""
-        parts, shape = x.parts, x.shape
-        if c.ndim and shape != c.shape and (shape := np.broadcast_shapes(shape, c.shape)) != x.shape:
-            parts = tuple([np.broadcast_to(p, shape) for p in parts])
-        return Share(
-            tuple([self.ring.add(p, c) if self.holds_constant(j) else p for j, p in enumerate(parts)])
-        )
+        parts, shape = list(x.parts), x.parts[0].shape
+        if c.ndim and shape != c.shape and (wide := np.broadcast_shapes(shape, c.shape)) != shape:
+            parts = [np.broadcast_to(p, wide) for p in parts]
+        for j in self.constant_parts():
+            parts[j] = self.ring.add(parts[j], c)
+        return Share(tuple(parts))
 
     def mul_public(self, x: Share, c: Array) -> Share:
         """Return x·c for public ring elements c."""

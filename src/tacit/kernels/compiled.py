@@ -85,6 +85,14 @@ def _rows(*parts: Array) -> tuple[list[Array], bool]:
     return [np.ascontiguousarray(p) for p in parts], False
 
 
+def _pair(a: Array, b: Array) -> tuple[Array, Array, bool]:
+    """Return two matrices as `_rows` does."""
+    if a.flags.c_contiguous and b.flags.c_contiguous:
+        return a, b, False
+    (a, b), turned = _rows(a, b)
+    return a, b, turned
+
+
 def matmul(a: Array, b: Array) -> Array:
     """Return the matrix product ``(m,k)@(k,n)`` or, batched, ``(B,m,k)@(B,k,n)``."""
     wide, shape = shapes.product(a, b)
@@ -102,8 +110,8 @@ def rep3_matmul(role: int, x0: Array, x1: Array, y0: Array, y1: Array) -> Array:
     kernel = _native.rep3_matmul_128 if wide else _native.rep3_matmul_64
     out = np.empty(shape, x0.dtype)
     batch = shape[0] if x0.ndim == 3 else 1
-    (a0, a1), a_turned = _rows(x0, x1)
-    (b0, b1), b_turned = _rows(y0, y1)
+    a0, a1, a_turned = _pair(x0, x1)
+    b0, b1, b_turned = _pair(y0, y1)
     kernel(out, role, a0, a1, b0, b1, batch, shape[-2], x0.shape[-1], shape[-1], a_turned, b_turned)
     return out
 

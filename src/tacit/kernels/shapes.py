@@ -119,17 +119,24 @@ def product(a: Array, b: Array) -> tuple[bool, tuple[int, ...]]:
     wide = is_wide(a)
     if is_wide(b) != wide:
         raise TypeError("a kernel's operands mix uint64 and U128 elements")
-    if a.ndim not in (2, 3) or a.ndim != b.ndim or a.shape[-1] != b.shape[-2] or a.shape[:-2] != b.shape[:-2]:
-        raise ShapeError(f"matrix product of shapes {a.shape} and {b.shape}")
-    return wide, (*a.shape[:-1], b.shape[-1])
+    return wide, _product(a.shape, b.shape)
+
+
+@lru_cache(maxsize=1024)
+def _product(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of a product of matrices, or of batches of as many."""
+    if len(a) not in (2, 3) or len(a) != len(b) or a[-1] != b[-2] or a[:-2] != b[:-2]:
+        raise ShapeError(f"matrix product of shapes {a} and {b}")
+    return (*a[:-1], b[-1])
 
 
 def replicated_product(x0: Array, x1: Array, y0: Array, y1: Array, role: int) -> tuple[bool, tuple[int, ...]]:
     """Check the operands of ``rep3_matmul``; return (wide, shape of the result)."""
-    element_wise(x0, x1)
-    element_wise(y0, y1)
+    wide = element_wise(x0, x1)
+    if element_wise(y0, y1) != wide:
+        raise TypeError("a kernel's operands mix uint64 and U128 elements")
     one_of_three(role)
-    return product(x0, y0)
+    return wide, _product(x0.shape, y0.shape)
 
 
 def one_of_three(role: int) -> None:

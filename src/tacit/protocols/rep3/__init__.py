@@ -30,6 +30,10 @@ from tacit.protocols.rep3.client import SEED_BYTES, Rep3Client
 __all__ = ["Rep3", "Rep3Client"]
 
 
+CONSTANT_PARTS: tuple[tuple[int, ...], ...] = ((0,), (), (1,))
+"""Of each party: where it holds component 0."""
+
+
 class Rep3(Protocol):
     """One compute party; every functionality is a function of `arithmetic` or `twoparty`."""
 
@@ -82,7 +86,11 @@ class Rep3(Protocol):
 
     def holds_constant(self, part: int) -> bool:
         """Public constants are added to component 0, which P0 holds first and P2 second."""
-        return (self.party.index, part) in ((0, 0), (2, 1))
+        return part in CONSTANT_PARTS[self.party.index]
+
+    def constant_parts(self) -> tuple[int, ...]:
+        """Return which of its parts this party adds public constants to."""
+        return CONSTANT_PARTS[self.party.index]
 
     def turned(self, r: int) -> Rep3:
         """Return this party as P_{i−r}, with streams that only parties turned by r draw from."""
