@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 import tacit
+from tacit import testing
 from tacit.array import functions as fn
 from tacit.array import ops
 from tacit.array.interpret import Trace
-from tacit.array.program import Program
+from tacit.array.program import Aval, Program
 from tacit.array.repeat import repeat
-from tacit.array.runtime import Format
+from tacit.array.runtime import Format, Runtime, Value
 from tacit.study import run_clear
 
 X = np.array([0.5, -1.25, 2.0])
@@ -89,3 +91,35 @@ def test_what_a_loop_carries_is_as_visible_as_it_becomes(length: int) -> None:
     with tacit.simulate("rep3", seed=3) as s:
         found = s.run(program, given)["carol"]
     assert all(np.allclose(found[k], v, atol=1e-2) for k, v in want.items())
+
+
+def test_what_is_kept_of_a_step_is_that_of_what_is_known_of_its_inputs() -> None:
+    """A step whose input was shared must not be taken for one whose input an owner knows, nor the other way round."""
+    trace = Trace()
+    x = trace.input("x", "alice", (2, 3), "fixed", -4, 4)
+    moved = fn.concat([x[::-1, 1:].T, x[:, :2]])
+    tacit.reveal(moved * moved + moved, why="test", name="out")
+    program, known = trace.program(), program_input_aval(trace.program())
+
+    def body(p: Any) -> None:
+        rt, me = Runtime(p, Format(64, 16), testing.NAMES[:3]), p.party.name
+        for turn in range(3):
+            for where in ("secret", "owner:alice", "public"):
+                data = np.arange(6.0).reshape(2, 3) / 4 - turn
+                aval = replace(known, where=where)
+                mine = data if where == "public" or me == "alice" else None
+                value = Value(aval, mine)
+                if where == "secret":
+                    encoded = p.ring.encode_floats(data, 16) if me == "alice" else None
+                    value = Value(aval, None, p.share_input("alice", encoded, (2, 3)))
+                rt.block(program, [value])
+                expected = np.concatenate([data[::-1, 1:].T, data[:, :2]])
+                assert np.allclose(rt.opened["out"], expected**2 + expected, atol=2**-14), (turn, where)
+
+    testing.run("rep3", 64, body)
+
+
+def program_input_aval(program: Program) -> Aval:
+    """Return what is known of a program's only input."""
+    (spec,) = program.inputs
+    return spec.aval

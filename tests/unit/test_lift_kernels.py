@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tacit.algebra.ring import Ring
+from tacit.algebra.ring import Ring, ring_of
 from tacit.core.factors import lifted_bits
 from tacit.kernels import reference_lift as ref
 from tacit.kernels.reference import pack_words
-from tacit.protocols.rep3.lift import Lift
+from tacit.protocols.rep3.lift import Lift, lift_of
 
 Array = npt.NDArray[Any]
 HAS_NATIVE = importlib.util.find_spec("tacit.kernels._native") is not None
@@ -143,3 +143,19 @@ def test_buffers_of_another_size_are_refused() -> None:
         native.lift_part(nine, bits, bits, bits, bits, nine, 0, 0, 64, 0, True, 65)
     with pytest.raises(ValueError, match="size"):
         native.bits_left(nine.reshape(9, 1), bits, 20, 20, 1)
+
+
+def test_what_is_kept_of_a_lift_follows_from_all_that_it_depends_on() -> None:
+    some = [
+        (w, f, label, k)
+        for w in (8, 40, 64, 90)
+        for f in (0, 3)
+        for label in ("a.b", "c")
+        for k in (16, 61, 64)
+    ]
+    for each in (*some, *reversed(some)):
+        assert lift_of(*each) is lift_of(*each) and lift_of(*each) == Lift(*each)
+    assert len({lift_of(*each) for each in some}) == len(some)
+    for width in range(1, 129):
+        assert ring_of(width) == Ring(width) and ring_of(width).dtype == Ring(width).dtype
+        assert ring_of(width).keep == Ring(width).keep and ring_of(width).wide == (width > 64)

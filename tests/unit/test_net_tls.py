@@ -15,8 +15,10 @@ import pytest
 from net_parties import NAMES, Site
 
 from tacit.errors import Desync, PeerMisbehaved, PeerUnavailable, RangeError, UsageError
+from tacit.net import tls
 from tacit.net.link import AHEAD_BYTES, Mesh
 from tacit.net.sockets import listen_on, open_socket
+from tacit.net.tls import TlsMesh
 
 
 @pytest.fixture
@@ -446,3 +448,27 @@ def test_a_closed_mesh_says_so(site: Site) -> None:
             mesh.flush()
 
     assert site.run({"alice": job, "bob": job}, links=[("alice", "bob")]) == {"alice": None, "bob": None}
+
+
+def test_what_messages_have_in_common_is_kept_by_peer_and_label_and_bounded(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tls, "LABELS", 3)
+
+    def job(mesh: TlsMesh) -> None:
+        for turn in range(3):
+            for peer in mesh.peers:
+                for i in range(5):
+                    mesh.send(peer, f"label {i}", bytes([turn, i]), mesh.me.encode())
+            for peer in mesh.peers:
+                for i in range(5):
+                    got = mesh.recv(peer, f"label {i}", 2 + len(peer)).tobytes()
+                    assert got == bytes([turn, i]) + peer.encode()
+                    assert len(mesh._sent) <= 3 and len(mesh._heard) <= 3
+        assert {label: s.count for label, s in mesh.meter.sends.items()} == {
+            f"label {i}": 6 for i in range(5)
+        }
+        for t in mesh.meter.peers.values():
+            assert t.frames_sent == t.frames_received == 15
+
+    site.run(dict.fromkeys(NAMES, job))
