@@ -112,7 +112,10 @@ def test_what_is_kept_of_a_step_is_that_of_what_is_known_of_its_inputs() -> None
                 if where == "secret":
                     encoded = p.ring.encode_floats(data, 16) if me == "alice" else None
                     value = Value(aval, None, p.share_input("alice", encoded, (2, 3)))
+                sent = p.party.mesh.meter.total.payload_sent
                 rt.block(program, [value])
+                if where == "public":
+                    assert p.party.mesh.meter.total.payload_sent == sent
                 expected = np.concatenate([data[::-1, 1:].T, data[:, :2]])
                 assert np.allclose(rt.opened["out"], expected**2 + expected, atol=2**-14), (turn, where)
 

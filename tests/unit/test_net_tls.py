@@ -457,8 +457,8 @@ def test_what_messages_have_in_common_is_kept_by_peer_and_label_and_bounded(
 
     def job(mesh: TlsMesh) -> None:
         for turn in range(3):
-            for peer in mesh.peers:
-                for i in range(5):
+            for i in range(5):
+                for peer in mesh.peers:
                     mesh.send(peer, f"label {i}", bytes([turn, i]), mesh.me.encode())
             for peer in mesh.peers:
                 for i in range(5):
@@ -471,4 +471,4 @@ def test_what_messages_have_in_common_is_kept_by_peer_and_label_and_bounded(
         for t in mesh.meter.peers.values():
             assert t.frames_sent == t.frames_received == 15
 
-    site.run(dict.fromkeys(NAMES, job))
+    assert site.run(dict.fromkeys(NAMES, job)) == dict.fromkeys(NAMES)
