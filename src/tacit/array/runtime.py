@@ -290,7 +290,7 @@ class Runtime:
         """As `step` does where nothing is to be shared or brought to other fractional bits before."""
         assert op.lower is not None
         self.p.pace()
-        shares = op.lower(self, ins, step.outs, step.eqn.params)
+        shares = op.lower(self.words(step.rounding.word), ins, step.outs, step.eqn.params)
         if step.rounding.lift:
             shares = widened(self, shares, step.outs)
         extra = step.rounding.extra
