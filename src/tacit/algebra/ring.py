@@ -176,9 +176,8 @@ class Ring:
     def gathered_matmul(
         self, x: tuple[Array, ...], x_at: kernels.Places, y: tuple[Array, ...], y_at: kernels.Places
     ) -> Array:
-        """Return a product of matrices that lie anywhere in flat arrays; a single one has two axes."""
-        out = self.reduce(kernels.gathered_matmul(x, x_at, y, y_at))
-        return out[0] if len(out) == 1 else out
+        """Return a batch of products of matrices that lie anywhere in flat arrays."""
+        return self.reduce(kernels.gathered_matmul(x, x_at, y, y_at))
 
     def _batched(self, fn: Any, a: Array, b: Array) -> Array:
         batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])

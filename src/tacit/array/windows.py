@@ -6,7 +6,9 @@ are never laid side by side: the product reads them where they lie (docs/decisio
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -33,6 +35,9 @@ LAID_OUT = 1 << 20
 """Elements of windows that are laid side by side at a time, where an owner computes in the clear."""
 KEPT_PLACES = 1 << 12
 """Tables of up to so many places are kept for the next convolution like it."""
+BLOCK = 1 << 18
+"""Multiply-adds that take as long as one more product of matrices."""
+Blocks = tuple[tuple[Array, Array], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,20 @@ class Axis:
             return 0, self.taps
         counts = (self.slots() >= 0).sum(axis=1)
         return (int(counts.min()), int(counts.max())) if counts.size else (0, 0)
+
+    def blocks(self) -> Blocks:
+        """Return windows, each once, and the taps of them that meet an element."""
+        if self.windows * self.taps > MAX_COUNTED:
+            return self.whole()
+        meets = self.slots() >= 0
+        found: dict[bytes, list[int]] = {}
+        for at, taps in enumerate(meets):
+            found.setdefault(taps.tobytes(), []).append(at)
+        return tuple((np.array(some), np.flatnonzero(meets[some[0]])) for some in found.values())
+
+    def whole(self) -> Blocks:
+        """Return all windows and all taps."""
+        return ((np.arange(self.windows), np.arange(self.taps)),)
 
     def elements(self) -> tuple[slice, slice]:
         """Return which places hold an element, and which elements those are."""
@@ -134,10 +153,15 @@ class Sliding:
         windows = [(a.windows, a.stride * step) for a, step in zip(self.axes, steps[2:], strict=True)]
         taps = [(a.taps, a.dilation * step) for a, step in zip(self.axes, steps[2:], strict=True)]
         groups = _places((self.groups, self.features * steps[1]))
-        return Gathered(
-            flat,
-            (groups, _places((self.batch, steps[0]), *windows), _places((self.features, steps[1]), *taps)),
-        )
+        at = (groups, _places((self.batch, steps[0]), *windows), _places((self.features, steps[1]), *taps))
+        return Gathered(flat, at, _blocks(self))
+
+    def multiplied(self, axes: Sequence[Blocks]) -> int:
+        """Return about how many multiply-adds products in such blocks take, their own time included."""
+        each = [[(len(windows), len(taps)) for windows, taps in blocks] for blocks in axes]
+        sums = math.prod(sum(w * t for w, t in blocks) for blocks in each)
+        work = self.groups * self.batch * self.features * self.results * sums
+        return work + BLOCK * math.prod(len(blocks) for blocks in each)
 
     def kernels(self, w: Share) -> Gathered:
         """Return the second operand as matrices (groups, inner, results)."""
@@ -176,6 +200,28 @@ class Sliding:
     def matrices(self, rows: int, columns: int) -> tuple[int, ...]:
         """Return the shape of one matrix, or of one for each group."""
         return (rows, columns) if self.groups == 1 else (self.groups, rows, columns)
+
+
+@lru_cache(maxsize=64)
+def _split(sizes: Sliding) -> tuple[Blocks, ...]:
+    """Return blocks along each axis: by the taps that meet data where that spares more than it takes."""
+    ways = itertools.product(*([a.whole(), a.blocks()] for a in sizes.axes))
+    return min(ways, key=sizes.multiplied)
+
+
+def _blocks(sizes: Sliding) -> Blocks:
+    """Return rows and columns of the windows' matrices which may be other than padding; none for all."""
+    axes = _split(sizes)
+    if all(len(blocks) == 1 and len(blocks[0][1]) == a.taps for a, blocks in zip(sizes.axes, axes, strict=True)):
+        return ()
+    rows = np.arange(sizes.rows).reshape(sizes.batch, *(a.windows for a in sizes.axes))
+    columns = np.arange(sizes.inner).reshape(sizes.features, *(a.taps for a in sizes.axes))
+    found = []
+    for each in itertools.product(*axes):
+        windows, taps = zip(*each, strict=True)
+        some = rows[np.ix_(np.arange(sizes.batch), *windows)], columns[np.ix_(np.arange(sizes.features), *taps)]
+        found.append((some[0].reshape(-1), some[1].reshape(-1)))
+    return tuple(found)
 
 
 def _flat(x: Share) -> tuple[Share, list[int]]:

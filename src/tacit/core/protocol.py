@@ -399,10 +399,12 @@ class Protocol:
         if isinstance(x, Gathered):
             assert isinstance(c, Gathered)
             first, second = (c, x) if left else (x, c)
-            pairs = [(a, b) for a in first.flat.parts for b in second.flat.parts]
-            return Share(
-                tuple([self.ring.gathered_matmul((a,), first.at, (b,), second.at) for a, b in pairs])
-            )
+
+            def product(a: Array, b: Array) -> Array:
+                out = first.times(second, lambda x, y: self.ring.gathered_matmul((a,), x, (b,), y))
+                return out[0] if len(out) == 1 else out
+
+            return Share(tuple([product(a, b) for a in first.flat.parts for b in second.flat.parts]))
         assert isinstance(c, np.ndarray)
         return x.map(lambda p: self.ring.matmul(c, p) if left else self.ring.matmul(p, c))
 

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tacit.kernels import Places
+
 Array = npt.NDArray[Any]
 
 
@@ -59,7 +61,9 @@ class Gathered:
     """
 
     flat: Share
-    at: tuple[Array, Array, Array]
+    at: Places
+    blocks: tuple[tuple[Array, Array], ...] = ()
+    """Rows, each in one block, and the columns in which these may be other than zero; none for anywhere."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -71,6 +75,18 @@ class Gathered:
     def size(self) -> int:
         """Number of elements of the matrices."""
         return math.prod(self.shape)
+
+    def times(self, y: Gathered, product: Callable[[Places, Places], Array]) -> Array:
+        """Return what `product` makes of these tables and of those of y, without what is known to be zero."""
+        batch, first, second = self.at
+        if not self.blocks:
+            return product(self.at, y.at)
+        out = np.zeros((batch.size, first.size, y.at[2].size), self.flat.parts[0].dtype)
+        for rows, inner in self.blocks:
+            if inner.size:
+                some = product((batch, first[rows], second[inner]), (y.at[0], y.at[1][inner], y.at[2]))
+                out[:, rows] = some
+        return out
 
     def laid_out(self) -> Share:
         """Return the matrices with a place for every element."""

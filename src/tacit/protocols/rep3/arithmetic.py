@@ -56,7 +56,8 @@ def local_matmul(p: Rep3, x: Matrix, y: Matrix) -> Array:
     """
     role = p.party.index
     if isinstance(x, Gathered) and isinstance(y, Gathered):
-        out = kernels.gathered_matmul(x.flat.parts, x.at, y.flat.parts, y.at, role)
+        a, b = x.flat.parts, y.flat.parts
+        out = x.times(y, lambda at, to: kernels.gathered_matmul(a, at, b, to, role))
         return out[0] if len(out) == 1 else out
     x, y = laid_out(x), laid_out(y)
     if len(x.shape) == len(y.shape) == 2:
