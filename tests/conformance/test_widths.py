@@ -19,7 +19,7 @@ from test_costs import CLIENTS, check
 
 from tacit import testing
 from tacit.algebra.ring import Ring
-from tacit.core.share import Gathered, Planes, Share
+from tacit.core.share import Block, Gathered, Planes, Share
 from tacit.core.timing import PRESETS, Network
 from tacit.errors import NotRealised, RangeError
 from tacit.gadgets.places import greatest_place
@@ -199,7 +199,8 @@ def test_windows_into_any_ring(k: int, f: int, m: int) -> None:
 
     def body(p: Any, soil: bool) -> list[Share]:
         a, b = held(p, x, soil), held(p, y[:14], soil).reshape(7, 2)
-        return [p.matmul_into(Gathered(a, at), b, f, Ring(m))]  # type: ignore[arg-type]
+        windows = Gathered(a, (1, 4, 7), (Block(at),))  # type: ignore[arg-type]
+        return [p.matmul_into(windows, b, f, Ring(m))]
 
     rows = x[np.arange(0, 12, 3)[:, None] + np.arange(7)]
     for found in both(k, body):

@@ -135,15 +135,28 @@ def test_products_of_any_shape(batch: int, m: int, k: int, n: int, wide: bool, t
 
 @needs_native
 @settings(max_examples=80, deadline=None, derandomize=True)
-@given(st.integers(0, 3), SIDE, st.one_of(SIDE, st.integers(190, 600)), SIDE, st.booleans(), st.booleans())
+@given(
+    st.integers(0, 3),
+    st.one_of(SIDE, st.integers(500, 1100)),
+    st.one_of(SIDE, st.integers(190, 600)),
+    SIDE,
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([1, 4, 5, 8, 20]),
+    st.sampled_from([1, 4, 8]),
+)
 def test_products_of_matrices_that_lie_anywhere(
-    batch: int, m: int, k: int, n: int, wide: bool, two: bool
+    batch: int, m: int, k: int, n: int, wide: bool, two: bool, row: int, column: int
 ) -> None:
-    draw = drawer("gathered", batch, m, k, n, wide, two)
+    """Places come in runs, as those of windows in a row do, of some length for rows and for columns."""
+    draw = drawer("gathered", batch, m, k, n, wide, two, row, column)
 
-    def tables(*sizes: int) -> tuple[Array, Array, Array]:
-        b, i, j = ((draw((size,), False) % np.uint64(50)).astype(np.int64) for size in sizes)
-        return b, i, j
+    def places(size: int, run: int) -> Array:
+        starts = (draw((-(-size // run),), False) % np.uint64(50 - run)).astype(np.int64)
+        return (starts[:, None] + np.arange(run)).reshape(-1)[:size]
+
+    def tables(batch: int, rows: int, columns: int) -> tuple[Array, Array, Array]:
+        return places(batch, 1), places(rows, row), places(columns, column)
 
     x, y = (tuple(draw((148,), wide) for _ in range(1 + two)) for _ in range(2))
     x_at, y_at = tables(batch, m, k), tables(batch, k, n)

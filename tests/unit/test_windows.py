@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tacit.array import functions as fn
+from tacit.array import windows
 from tacit.array.analyse import predict
 from tacit.array.interpret import Trace, reveal
 from tacit.array.ops import table
@@ -20,6 +21,7 @@ from tacit.array.runtime import Format, Runtime
 from tacit.array.windows import Axis, Sliding
 from tacit.core.share import Gathered, Share
 from tacit.errors import DataError, RangeError, ShapeError, TacitError
+from tacit.kernels import Places
 from tacit.net.memory import Hub
 from tacit.testing import run
 
@@ -87,7 +89,41 @@ def test_windows_are_read_where_they_lie(
             table = want(expected)
             assert got.shape == table.shape
             if table.size:
-                assert np.array_equal(Gathered(Share((part,)), got.at).laid_out().parts[0], table)
+                assert np.array_equal(
+                    Gathered(Share((part,)), got.sizes, got.blocks).laid_out().parts[0], table
+                )
+
+
+@given(st.integers(1, 2), st.integers(1, 2), st.lists(AXES, max_size=2), st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_products_with_padding_are_left_out(batch: int, groups: int, axes: list[Axis], each: bool) -> None:
+    """In blocks of windows, each once, with whatever taps meet data in them: the products are the same."""
+    sizes = Sliding(batch, groups, 2, 3, tuple(axes))
+    rng = np.random.default_rng(len(axes))
+    shape = (batch, groups * 2, *(a.size for a in axes))
+    # Where blocks cost nothing, all that may be split are.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(windows, "BLOCK", 0 if each else windows.BLOCK)
+        windows._split.cache_clear()
+        x = sizes.windows(Share((rng.integers(1, 99, shape),)))
+        windows._split.cache_clear()
+    y = sizes.kernels(Share((rng.integers(-99, 99, (groups * 3, 2, *(a.taps for a in axes))),)))
+    met = []
+
+    def product(of: Places, by: Places) -> Any:
+        met.append(of[1].size * of[2].size)
+        (a,), (b,) = x.flat.parts, y.flat.parts
+        first, second = (
+            t[0][:, None, None] + t[1][:, None] + t[2] for t in ((of[0], of[1], of[2]), (by[0], by[1], by[2]))
+        )
+        return a[first] @ b[second]
+
+    got = x.times(y, product)
+    laid = (x.laid_out().parts[0], y.laid_out().parts[0])
+    assert np.array_equal(got.reshape((*laid[0].shape[:-1], 3)), laid[0] @ laid[1])
+    if each and sizes.rows and sizes.inner:
+        data = math.prod(int((a.slots() >= 0).sum()) for a in axes)
+        assert sum(met) == (2 * batch * data)
 
 
 @pytest.mark.parametrize("groups", [1, 2])

@@ -22,7 +22,7 @@ from tacit.array.bounds import Error, product_need, public_factor, scale_of
 from tacit.array.ops import Op, Params, need_kind
 from tacit.array.program import PUBLIC, Aval
 from tacit.core.ghost import Ghost, ghost
-from tacit.core.share import Gathered, Matrix, Share
+from tacit.core.share import Block, Gathered, Matrix, Share
 from tacit.errors import ShapeError
 
 if TYPE_CHECKING:
@@ -149,12 +149,51 @@ class Sliding:
 
     def windows(self, x: Share) -> Gathered:
         """Return all windows of the first operand as matrices (groups, rows, inner)."""
+        sizes, axes = (self.groups, self.rows, self.inner), _split(self)
+        if axes is not None:
+            return Gathered(*self._in_blocks(x, axes))
         flat, steps = _flat(x.map(self.padded))
         windows = [(a.windows, a.stride * step) for a, step in zip(self.axes, steps[2:], strict=True)]
         taps = [(a.taps, a.dilation * step) for a, step in zip(self.axes, steps[2:], strict=True)]
         groups = _places((self.groups, self.features * steps[1]))
         at = (groups, _places((self.batch, steps[0]), *windows), _places((self.features, steps[1]), *taps))
-        return Gathered(flat, at, _blocks(self))
+        return Gathered(flat, sizes, (Block(at),))
+
+    def _in_blocks(
+        self, x: Share, axes: Sequence[Blocks]
+    ) -> tuple[Share, tuple[int, int, int], tuple[Block, ...]]:
+        """Return the windows without padding, in blocks of those whose taps meet data alike.
+
+        Images lie beside each other, element by element: so what a tap reads follows one another, whatever the windows.
+        """
+        order = (*range(1, 2 + len(self.axes)), 0)
+        flat = x.map(lambda part: np.ascontiguousarray(part.transpose(order)).reshape(-1))
+        steps = [
+            self.batch * math.prod(a.size for a in self.axes[i + 1 :]) for i in range(-1, len(self.axes))
+        ]
+        groups = _places((self.groups, self.features * steps[0]))
+        rows = np.arange(self.rows).reshape(self.batch, *(a.windows for a in self.axes))
+        columns = np.arange(self.inner).reshape(self.features, *(a.taps for a in self.axes))
+        slots = [a.slots() for a in self.axes]
+        found = []
+        for each in itertools.product(*axes):
+            windows, taps = zip(*each, strict=True)
+            some = rows[np.ix_(np.arange(self.batch), *windows)]
+            # A tap's place is that of the first, and the same further on in every window.
+            met = [
+                (s[w[:, None], t] if t.size else s[w, :0]) * step
+                for s, w, t, step in zip(slots, windows, taps, steps[1:], strict=True)
+            ]
+            first = _sums(*[m[:, 0] if m.size else m.sum(axis=1) for m in met], np.arange(self.batch))
+            second = _sums(np.arange(self.features) * steps[0], *[m[0] - m[0, :1] for m in met])
+            found.append(
+                Block(
+                    (groups, first, second),
+                    np.moveaxis(some, 0, -1).reshape(-1),
+                    columns[np.ix_(np.arange(self.features), *taps)].reshape(-1),
+                )
+            )
+        return flat, (self.groups, self.rows, self.inner), tuple(found)
 
     def multiplied(self, axes: Sequence[Blocks]) -> int:
         """Return about how many multiply-adds products in such blocks take, their own time included."""
@@ -168,7 +207,8 @@ class Sliding:
         flat, steps = _flat(w)
         groups = _places((self.groups, self.results * steps[0]))
         taps = _places(*zip(w.shape[1:], steps[1:], strict=True))
-        return Gathered(flat, (groups, taps, _places((self.results, steps[0]))))
+        at = (groups, taps, _places((self.results, steps[0])))
+        return Gathered(flat, (self.groups, self.inner, self.results), (Block(at),))
 
     def columns(self, a: Array) -> Array:
         """Return all windows of the first operand as matrices (groups, rows, inner), laid out."""
@@ -203,25 +243,18 @@ class Sliding:
 
 
 @lru_cache(maxsize=64)
-def _split(sizes: Sliding) -> tuple[Blocks, ...]:
-    """Return blocks along each axis: by the taps that meet data where that spares more than it takes."""
-    ways = itertools.product(*([a.whole(), a.blocks()] for a in sizes.axes))
-    return min(ways, key=sizes.multiplied)
+def _split(sizes: Sliding) -> tuple[Blocks, ...] | None:
+    """Return blocks along each axis, by the taps that meet data, if that spares more than it takes."""
+    whole, split = (tuple(f(a) for a in sizes.axes) for f in (Axis.whole, Axis.blocks))
+    return split if sizes.rows and sizes.multiplied(split) < sizes.multiplied(whole) else None
 
 
-def _blocks(sizes: Sliding) -> Blocks:
-    """Return rows and columns of the windows' matrices which may be other than padding; none for all."""
-    axes = _split(sizes)
-    if all(len(blocks) == 1 and len(blocks[0][1]) == a.taps for a, blocks in zip(sizes.axes, axes, strict=True)):
-        return ()
-    rows = np.arange(sizes.rows).reshape(sizes.batch, *(a.windows for a in sizes.axes))
-    columns = np.arange(sizes.inner).reshape(sizes.features, *(a.taps for a in sizes.axes))
-    found = []
-    for each in itertools.product(*axes):
-        windows, taps = zip(*each, strict=True)
-        some = rows[np.ix_(np.arange(sizes.batch), *windows)], columns[np.ix_(np.arange(sizes.features), *taps)]
-        found.append((some[0].reshape(-1), some[1].reshape(-1)))
-    return tuple(found)
+def _sums(*tables: Array) -> Array:
+    """Return the sums of one number of each table, flat, in order."""
+    total = np.zeros(1, np.int64)
+    for table in tables:
+        total = np.add.outer(total, table).reshape(-1)
+    return total
 
 
 def _flat(x: Share) -> tuple[Share, list[int]]:
@@ -240,9 +273,7 @@ def _places(*axes: tuple[int, int]) -> Array:
 
 
 def _all_places(axes: tuple[tuple[int, int], ...]) -> Array:
-    total = np.zeros(1, np.int64)
-    for count, step in axes:
-        total = np.add.outer(total, np.arange(count) * step).reshape(-1)
+    total = _sums(*[np.arange(count) * step for count, step in axes])
     total.flags.writeable = False
     return total
 

@@ -54,22 +54,33 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
+class Block:
+    """Some rows and some columns of matrices: element (b, i, j) of them is flat[batch[b] + first[i] + second[j]].
+
+    `rows` and `columns` say which these are, None all in order.
+    """
+
+    at: Places
+    rows: Array | None = None
+    columns: Array | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Gathered:
     """One party's parts of a secret matrix, or of several, whose elements lie anywhere in `flat`, some more than once.
 
-    Element (b, i, j) is flat[batch[b] + first[i] + second[j]]: the windows of an image, without laying them out.
+    The windows of an image, without laying them out. Rows are each in one block; outside of the blocks are zeros.
     """
 
     flat: Share
-    at: Places
-    blocks: tuple[tuple[Array, Array], ...] = ()
-    """Rows, each in one block, and the columns in which these may be other than zero; none for anywhere."""
+    sizes: tuple[int, int, int]
+    """Matrices, rows and columns."""
+    blocks: tuple[Block, ...]
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the matrices; a single one has two axes."""
-        batch, rows, columns = (table.size for table in self.at)
-        return (rows, columns) if batch == 1 else (batch, rows, columns)
+        return self.sizes if self.sizes[0] != 1 else self.sizes[1:]
 
     @property
     def size(self) -> int:
@@ -77,22 +88,30 @@ class Gathered:
         return math.prod(self.shape)
 
     def times(self, y: Gathered, product: Callable[[Places, Places], Array]) -> Array:
-        """Return what `product` makes of these tables and of those of y, without what is known to be zero."""
-        batch, first, second = self.at
-        if not self.blocks:
-            return product(self.at, y.at)
-        out = np.zeros((batch.size, first.size, y.at[2].size), self.flat.parts[0].dtype)
-        for rows, inner in self.blocks:
-            if inner.size:
-                some = product((batch, first[rows], second[inner]), (y.at[0], y.at[1][inner], y.at[2]))
-                out[:, rows] = some
+        """Return what `product` makes of the tables of blocks and of those of y, which is one block; three axes."""
+        batch, rows, columns = y.blocks[0].at
+        if self.blocks[0].rows is None:
+            return product(self.blocks[0].at, y.blocks[0].at)
+        out = np.zeros((*self.sizes[:2], columns.size), self.flat.parts[0].dtype)
+        for block in self.blocks:
+            if block.at[2].size:
+                out[:, block.rows] = product(block.at, (batch, rows[block.columns], columns))
         return out
 
     def laid_out(self) -> Share:
         """Return the matrices with a place for every element."""
-        batch, first, second = self.at
-        where = (batch[:, None, None] + first[:, None] + second).reshape(self.shape)
-        return self.flat.map(lambda part: part[where])
+        return self.flat.map(self._laid_out)
+
+    def _laid_out(self, part: Array) -> Array:
+        out = np.zeros(self.sizes, part.dtype)
+        for block in self.blocks:
+            batch, first, second = block.at
+            some = part[batch[:, None, None] + first[:, None] + second]
+            if block.rows is None:
+                return some.reshape(self.shape)
+            assert block.columns is not None
+            out[:, block.rows[:, None], block.columns] = some
+        return out.reshape(self.shape)
 
 
 Matrix = Share | Gathered

@@ -10,6 +10,9 @@ namespace {
 
 constexpr size_t MOST_TERMS = 2;
 
+inline size_t up(size_t x, size_t step) { return (x + step - 1) / step * step; }
+inline size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
 // Distances in memory, in elements, between neighbours along the first and along the second index.
 struct Steps {
     size_t outer, inner;
@@ -207,18 +210,67 @@ template <class T> inline void fetch(T *dst, const T *b, const T *b2, size_t ste
     for (size_t j = have; j < want; ++j) dst[j] = T{};
 }
 
-// Copy elements at first[r] + second[l] of a (+ a2) to rows of `length`.
+constexpr size_t LONGEST_RUN = 8;
+
+// How many of these places follow one another.
+inline size_t run_of(const std::int64_t *at, size_t n) {
+    size_t run = 1;
+    while (run < n && run < LONGEST_RUN && at[run] == at[0] + std::int64_t(run)) ++run;
+    return run;
+}
+
+inline size_t runs(const std::int64_t *at, size_t n) {
+    size_t count = 0;
+    for (size_t l = 0; l < n; l += run_of(at + l, n - l)) ++count;
+    return count;
+}
+
+// COUNT columns in runs of N, at first[r] + at[0], at[N], …
+template <class T, size_t COUNT, size_t N>
+void gather_runs(T *dst, const T *a, const T *a2, const std::int64_t *first, const std::int64_t *at, size_t rows,
+                 size_t length) {
+    for (size_t r = 0; r < rows; ++r, dst += length) {
+        const T *const p = a + first[r], *const q = a2 ? a2 + first[r] : nullptr;
+        T x[COUNT];
+#pragma GCC unroll 8
+        for (size_t l = 0; l < COUNT; ++l) x[l] = p[at[l / N * N] + std::int64_t(l % N)];
+        if (q)
+#pragma GCC unroll 8
+            for (size_t l = 0; l < COUNT; ++l) x[l] = x[l] + q[at[l / N * N] + std::int64_t(l % N)];
+#pragma GCC unroll 8
+        for (size_t l = 0; l < COUNT; ++l) dst[l] = x[l];
+    }
+}
+
+// Copy elements at first[r] + second[l] of a (+ a2) to rows of `length`; where places of second follow one another, as
+// those of windows in a row do, many at once.
 template <class T>
 void gather(T *dst, const T *a, const T *a2, const std::int64_t *first, const std::int64_t *second, size_t rows,
             size_t columns, size_t length) {
-    for (size_t r = 0; r < rows; ++r, dst += length) {
-        const T *p = a + first[r], *q = a2 ? a2 + first[r] : nullptr;
-        if (q)
-            for (size_t l = 0; l < columns; ++l) dst[l] = p[second[l]] + q[second[l]];
+    size_t l = 0;
+    for (; l + LONGEST_RUN <= columns; l += LONGEST_RUN) {
+        const std::int64_t *const at = second + l;
+        const size_t run = run_of(at, LONGEST_RUN);
+        if (run == LONGEST_RUN)
+            gather_runs<T, LONGEST_RUN, LONGEST_RUN>(dst + l, a, a2, first, at, rows, length);
+        else if (run >= LONGEST_RUN / 2 && run_of(at + LONGEST_RUN / 2, LONGEST_RUN / 2) == LONGEST_RUN / 2)
+            gather_runs<T, LONGEST_RUN, LONGEST_RUN / 2>(dst + l, a, a2, first, at, rows, length);
         else
-#pragma GCC unroll 8
-            for (size_t l = 0; l < columns; ++l) dst[l] = p[second[l]];
+            gather_runs<T, LONGEST_RUN, 1>(dst + l, a, a2, first, at, rows, length);
     }
+    for (; l < columns; ++l) gather_runs<T, 1, 1>(dst + l, a, a2, first, second + l, rows, length);
+}
+
+// Gather a block along the index whose places follow one another more; return how it lies.
+template <class T>
+Steps near_to(T *dst, const T *a, const T *a2, const std::int64_t *first, const std::int64_t *second, size_t rows,
+              size_t columns) {
+    if (4 * runs(first, rows) * columns < runs(second, columns) * rows) {  // what then has to be turned takes longer
+        gather(dst, a, a2, second, first, columns, rows, rows);
+        return {1, rows};
+    }
+    gather(dst, a, a2, first, second, rows, columns, columns);
+    return {columns, 1};
 }
 
 // A register block of MR rows by NV registers. A is packed as (k, MR), B as (k, NR).
@@ -261,9 +313,6 @@ template <class T, size_t ROWS, size_t WIDE> struct Plain {
 
 // --- the loops around a micro kernel ----------------------------------------------------------------------
 
-inline size_t up(size_t x, size_t step) { return (x + step - 1) / step * step; }
-inline size_t least(size_t a, size_t b) { return a < b ? a : b; }
-
 template <class K> bool packed(const Task<typename K::type> &task) {
     using T = typename K::type;
     const size_t kc = up(least(K::KC, task.k), K::PAD);
@@ -279,14 +328,14 @@ template <class K> bool packed(const Task<typename K::type> &task) {
     const auto pack_a = [&](u8 *to, size_t t, size_t i, size_t l, size_t rows, size_t k) {
         if (!spread) return K::pack_a(to, task.a(t, i, l), task.a2(t, i, l), task.a_step, rows, k);
         const Term<T> &from = task.terms[t];
-        gather<T>(near, from.a, from.a2, task.a_at.first + i, task.a_at.second + l, rows, k, k);
-        K::pack_a(to, near, nullptr, {k, 1}, rows, k);
+        const Steps lies = near_to(near, from.a, from.a2, task.a_at.first + i, task.a_at.second + l, rows, k);
+        K::pack_a(to, near, nullptr, lies, rows, k);
     };
     const auto pack_b = [&](u8 *to, size_t t, size_t l, size_t j, size_t columns, size_t k) {
         if (!spread) return K::pack_b(to, task.b(t, l, j), task.b2(t, l, j), task.b_step, columns, k);
         const Term<T> &from = task.terms[t];
-        gather<T>(near, from.b, from.b2, task.b_at.first + l, task.b_at.second + j, k, columns, columns);
-        K::pack_b(to, near, nullptr, {columns, 1}, columns, k);
+        const Steps lies = near_to(near, from.b, from.b2, task.b_at.first + l, task.b_at.second + j, k, columns);
+        K::pack_b(to, near, nullptr, lies, columns, k);
     };
     K::begin();
     for (size_t jc = 0; jc < task.n; jc += nc)
@@ -306,6 +355,32 @@ template <class K> bool packed(const Task<typename K::type> &task) {
                 }
             }
     K::end();
+    return true;
+}
+
+// Gathered operands, some columns of the transposed product at a time: whole registers of windows, and few results
+// need not fill any.
+template <class K> bool packed_turned(const Task<typename K::type> &task) {
+    using T = typename K::type;
+    const size_t most = least(K::NC, task.m);
+    const Buffer buffer(task.n * most * sizeof(T));
+    T *const ct = buffer.as<T>();
+    if (!ct) return false;
+    Term<T> terms[MOST_TERMS];
+    for (size_t t = 0; t < task.count; ++t) {
+        const Term<T> &of = task.terms[t];
+        terms[t] = {of.b, of.b2, of.a, of.a2};
+    }
+    for (size_t i = 0; i < task.m; i += most) {
+        const size_t rows = least(most, task.m - i);
+        const Places a = {nullptr, task.b_at.second, task.b_at.first}, b = {nullptr, task.a_at.second, task.a_at.first + i};
+        memset(static_cast<void *>(ct), 0, task.n * rows * sizeof(T));
+        if (!packed<K>({ct, terms, task.count, task.n, task.k, rows, 0, 0, {}, {}, rows, a, b})) return false;
+        for (size_t r = 0; r < rows; ++r) {
+            T *const c = task.out(i + r, 0);
+            for (size_t j = 0; j < task.n; ++j) c[j] = c[j] + ct[j * rows + r];
+        }
+    }
     return true;
 }
 
@@ -330,13 +405,16 @@ template <class Big, class Small> void one(const Task<typename Big::type> &task)
         few_rows(thin);
         return true;
     };
-    const auto blocks = [&] {
-        const bool fills = task.m >= Big::MR / 2 && task.n >= Big::NR / 2 && task.k >= Big::PAD / 2;
-        return fills ? packed<Big>(task) : packed<Small>(task);
-    };
+    const auto fills = [&](size_t m, size_t n) { return m >= Big::MR / 2 && n >= Big::NR / 2 && task.k >= Big::PAD / 2; };
+    const auto blocks = [&] { return fills(task.m, task.n) ? packed<Big>(task) : packed<Small>(task); };
     bool done = false;
-    if (task.a_at.first)
-        done = blocks();
+    if (task.a_at.first) {
+        const size_t whole = up(task.m, Big::MR) * up(task.n, Big::NR), turn = up(task.n, Big::MR) * up(task.m, Big::NR);
+        if (turn > whole || (turn == whole && task.m <= task.n))
+            done = blocks();
+        else
+            done = fills(task.n, task.m) ? packed_turned<Big>(task) : packed_turned<Small>(task);
+    }
     else if (task.n < 8)
         done = task.a_step.inner == 1 ? few_columns(task) : turned(task, rows);
     else if (task.m <= 4 || (task.k <= 3 && task.b_step.inner == 1))
