@@ -27,6 +27,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from bench.rig.relay import NETWORKS, Relays
 from bench.rig.runner import machine
 
 from tacit import kernels, protocols, testing
@@ -41,7 +42,7 @@ from tacit.core.factors import Factors
 from tacit.core.party import handshake
 from tacit.core.rows import Column, index_ring
 from tacit.core.share import Share
-from tacit.core.timing import PRODUCTS, Curve, Machine, load_machine, work
+from tacit.core.timing import PRESETS, PRODUCTS, Curve, Machine, load_machine, work
 from tacit.gadgets import separable, smooth
 from tacit.kernels import reuse_memory
 from tacit.net import stream
@@ -63,7 +64,8 @@ EQUATION_SIZES = (SIZES[0], 1 << 10, 1 << 14, 1 << 17)
 """Elements of equations."""
 INNER, COLUMNS, ATTRIBUTES = 256, 16, 100
 """Of the matrix by which the reading of operands is measured, and of a table."""
-EQUATIONS, LIKE, STEPS, RUNS = 24, 2, 8, 100
+EQUATIONS, LIKE, STEPS, RUNS, FAR_RUNS = 24, 2, 8, 100, 40
+LAN = PRESETS["lan"]
 PLACES = tuple(range(24, 8, -2))
 ONE = ("maximum", "sigmoid", "sqrt", "rsqrt")
 """Equations that would be worked on as one next to each other (decision 0074)."""
@@ -345,6 +347,32 @@ def _party(
         out.put((_curves(p), statistics.median(elapsed)))
 
 
+def _far(
+    name: str,
+    identity: Identity,
+    roster: Roster,
+    listener: socket.socket,
+    out: multiprocessing.queues.Queue[Any],
+) -> None:
+    """Run the small program between parties that sleep until messages come; put what it takes the processor."""
+    with connect_mesh(identity, roster, name, listen=listener) as mesh:
+        party = handshake(mesh, NAMES, b"calibrate".ljust(32), roster.hash(), network=LAN)
+        reuse_memory()
+        p = protocols.load("rep3")(party, Ring(64))
+        program, runtime = small_program(), Runtime(p, Format(64, 16), NAMES)
+        given = held(p, (SIZES[0],))
+        took = []
+        stream.LOOK_S = 0.0
+        for _ in range(FAR_RUNS):
+            p.agree(p.ring.zeros((1,)))
+            start = time.process_time()
+            runtime.block(program, [Value(program.inputs[0].aval, None, given)])
+            p.party.flush()
+            took.append(time.process_time() - start)
+        p.agree(p.ring.zeros((1,)))
+        out.put(statistics.median(took))
+
+
 def _next(out: multiprocessing.queues.Queue[Any], processes: list[Any]) -> Any:
     """Return what a party found; RuntimeError when one has failed."""
     while True:
@@ -355,34 +383,56 @@ def _next(out: multiprocessing.queues.Queue[Any], processes: list[Any]) -> Any:
                 raise RuntimeError("a party has failed") from None
 
 
-def measure() -> tuple[dict[str, Points], float]:
-    """Run three parties; return curves, the mean of the parties, and seconds of the small program."""
+def _of_parties(party: Callable[..., None], relays: Relays | None = None) -> list[Any]:
+    """Run three processes, which meet through relays if there are any; return what each put."""
     context = multiprocessing.get_context("fork")
     out: multiprocessing.queues.Queue[Any] = context.Queue()
     with tempfile.TemporaryDirectory() as folder:
         identities = {n: load_identity(Path(folder) / n, n) for n in NAMES}
         listeners = {n: listen_on("127.0.0.1") for n in NAMES}
-        roster = Roster(tuple(identities[n].party(*listeners[n].getsockname()[:2]) for n in NAMES))
+        ports = {n: listeners[n].getsockname()[1] for n in NAMES}
+
+        def roster(rank: int) -> Roster:
+            seen = {
+                n: relays.address(rank, other, ports[n]) if relays and other != rank else ports[n]
+                for other, n in enumerate(NAMES)
+            }
+            return Roster(tuple(identities[n].party("127.0.0.1", seen[n]) for n in NAMES))
+
         processes = [
-            context.Process(target=_party, args=(n, identities[n], roster, listeners[n], out)) for n in NAMES
+            context.Process(target=party, args=(n, identities[n], roster(rank), listeners[n], out))
+            for rank, n in enumerate(NAMES)
         ]
         for process in processes:
             process.start()
         try:
-            tables = [_next(out, processes) for _ in NAMES]
+            return [_next(out, processes) for _ in NAMES]
         finally:
             for process in processes:
                 process.join(timeout=5)
                 process.kill()
             for listener in listeners.values():
                 listener.close()
+
+
+def measure() -> tuple[dict[str, Points], float, float]:
+    """Run three parties, near and far from one another.
+
+    Return curves, the mean of the parties; seconds of the small program; processor seconds of it, of all, far away.
+    """
+    tables = _of_parties(_party)
     curves = {
         what: [
             (units, float(np.mean([t[what][i][1] for t, _ in tables]))) for i, (units, _) in enumerate(points)
         ]
         for what, points in tables[0][0].items()
     }
-    return curves, max(seconds for _, seconds in tables)
+    relays = Relays(NETWORKS["lan"])
+    try:
+        far = sum(_of_parties(_far, relays))
+    finally:
+        relays.stop()
+    return curves, max(seconds for _, seconds in tables), far
 
 
 def combined(every: list[dict[str, Points]]) -> dict[str, Curve]:
@@ -404,6 +454,12 @@ def waking(machine: Machine, seconds: float) -> float:
     return max(0.0, seconds - found.seconds) / found.rounds
 
 
+def cooling(machine: Machine, far: float) -> float:
+    """Return what work takes longer after each wait, for the small program to take all processors so long far away."""
+    found = predict(small_program(), "rep3", Format(64, 16), NAMES, NAMES, network=LAN, machine=machine)
+    return max(0.0, far - sum(found.working.values())) / found.clock.sleeps
+
+
 def main() -> int:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -416,12 +472,13 @@ def main() -> int:
     every = [measure() for _ in range(args.rounds)]
     about = machine()
     source = f"{about['processor']}, {about['date']}, `./dev bench calibrate`"
-    found = combined([curves for curves, _ in every])
+    found = combined([curves for curves, _, _ in every])
     # What this processor has no instructions for stays as it was measured elsewhere.
     others = {what: curve for what, curve in known.items() if what.startswith(PRODUCTS) and what not in found}
     made = Machine(found | others, source=source)
-    wake_s = waking(made, statistics.median(seconds for _, seconds in every))
-    made = replace(made, wake_s=float(f"{wake_s:.2g}"))
+    wake_s = waking(made, statistics.median(seconds for _, seconds, _ in every))
+    cold_s = cooling(made, statistics.median(far for _, _, far in every))
+    made = replace(made, wake_s=float(f"{wake_s:.2g}"), cold_s=float(f"{cold_s:.2g}"))
     content = made.content()
     curves = ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in content.pop("curves").items())
     head = json.dumps(content, indent=1)[:-2]
@@ -430,6 +487,7 @@ def main() -> int:
     for what, curve in made.curves.items():
         print(f"{what:<18}" + "".join(f"{1e6 * s:>10.1f} @ {n:<9.0f}" for n, s in curve))
     print(f"a message wakes its receiver in {1e6 * made.wake_s:.1f} µs")
+    print(f"work after a wait for another machine takes {1e6 * made.cold_s:.0f} µs longer")
     print(f"written to {args.out}; load average {os.getloadavg()[0]:.1f}")
     return 0
 

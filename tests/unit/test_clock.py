@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -44,6 +46,28 @@ def test_messages_wait_for_the_senders_line_and_half_a_round_trip() -> None:
     made.work("a", 0.5)
     made.work("b", 0.25)
     assert made.ends() == pytest.approx({"a": 0.5, "b": 2.25, "c": 3.0})
+
+
+@pytest.mark.parametrize("cores", [2, math.inf])
+def test_work_after_a_wait_takes_longer(cores: float) -> None:
+    """Once for each wait: not where the message was there already, and not between processes of one machine."""
+    machine = Machine({"mul": ((1, 0.0), (2, 0.0))}, cold_s=0.25, cores=min(1, cores / 3))
+    made = Clock.of(SLOW, machine, 3)
+    for _ in range(2):
+        made.send("a", "b", 0)
+        made.receive("a", "b")
+    made.work("b", 0.5)
+    made.work("c", 2.0)
+    made.send("a", "c", 0)
+    made.receive("a", "c")
+    made.work("c", 0.5)
+    assert made.ends() == pytest.approx({"a": 0.0, "b": 1.75, "c": 2.5}, abs=1e-3)
+    assert made.sleeps == 1
+    near = Clock.of(SLOW, replace(machine, together=True, wake_s=1.0), 3)
+    near.send("a", "b", 0)
+    near.receive("a", "b")
+    near.work("b", 0.5)
+    assert near.ends() == {"a": 0.0, "b": 1.5}
 
 
 def test_between_processes_of_one_machine_bytes_take_no_time_of_their_own_but_waking_does() -> None:

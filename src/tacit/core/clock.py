@@ -95,6 +95,8 @@ class _Party:
     turn: float = 0.0
     """Seconds of a core until it has to let others have theirs."""
     waits: _Link | None = None
+    slept: bool = False
+    """Whether it has waited for a message since it last worked."""
     core: _Core = field(default_factory=_Core)
 
 
@@ -103,11 +105,15 @@ class Clock:
 
     Where parties share cores, each core works for one of its parties at a time. It goes on to the next when that one
     waits for a message, or has had its turn; a core that has been free for as long as a turn takes over a party that
-    waits for another core.
+    waits for another core. A party that has waited for a message works `cold_s` longer.
     """
 
-    def __init__(self, cores: float = math.inf, byte_s: float = 0.0, way_s: float = 0.0) -> None:
-        self.cores, self.byte_s, self.way_s = cores, byte_s, way_s
+    def __init__(
+        self, cores: float = math.inf, byte_s: float = 0.0, way_s: float = 0.0, cold_s: float = 0.0
+    ) -> None:
+        self.cores, self.byte_s, self.way_s, self.cold_s = cores, byte_s, way_s, cold_s
+        self.sleeps = 0
+        """How often a party worked after it had waited, of what was followed."""
         self._parties: dict[str, _Party] = {}
         self._links: dict[tuple[str, str], _Link] = {}
         self._ends: dict[str, float] | None = None
@@ -118,7 +124,7 @@ class Clock:
         cores = round(machine.cores * parties, 6) if machine.cores < 1 else math.inf
         if machine.together:  # bytes are work of the calls that send them
             return cls(cores, 0.0, machine.wake_s)
-        return cls(cores, 1 / network.bytes_per_s, network.one_way_s)
+        return cls(cores, 1 / network.bytes_per_s, network.one_way_s, machine.cold_s)
 
     # -- what parties do -------------------------------------------------------------------------------------
 
@@ -185,7 +191,8 @@ class Clock:
         if self._ends is None:
             for link in self._links.values():
                 link.due.clear()
-            self._ends = _Run(self, list(self._parties.values())).ends()
+            run = _Run(self, list(self._parties.values()))
+            self._ends, self.sleeps = run.ends(), run.sleeps
         return self._ends
 
     def close(self) -> None:
@@ -199,13 +206,14 @@ class _Run:
 
     def __init__(self, clock: Clock, parties: list[_Party]) -> None:
         self.parties, self.limit = parties, clock.cores
-        self.byte_s, self.way_s = clock.byte_s, clock.way_s
+        self.byte_s, self.way_s, self.cold_s, self.sleeps = clock.byte_s, clock.way_s, clock.cold_s, 0
         self.cores = [_Core() for _ in range(math.ceil(min(clock.cores, len(parties))))]
         self.coming: list[tuple[float, int, _Party]] = []
         """Who will want a core, and when; at the same time, whoever was first to say so."""
         self.order = count()
         for i, party in enumerate(parties):
-            party.next, party.waits, party.core = 0, None, self.cores[i % len(self.cores)]
+            party.next, party.waits, party.slept = 0, None, False
+            party.core = self.cores[i % len(self.cores)]
             party.now = party.line = party.left = party.turn = 0.0
 
     def ends(self) -> dict[str, float]:
@@ -275,7 +283,9 @@ class _Run:
                     if not step.due:
                         party.waits = step
                         break
-                    party.now = max(party.now, step.due.popleft())
+                    due = step.due.popleft()
+                    if due > party.now:
+                        party.now, party.slept = due, True
                 elif isinstance(step, _Message):
                     link = step.link
                     party.line = max(party.line, party.now) + (step.bytes + FRAME_BYTES) * self.byte_s
@@ -290,12 +300,20 @@ class _Run:
                     party.now += step.times * (now - then) / step.counted
                     party.line += step.times * (line - line_then) / step.counted
                 elif self.limit == math.inf:
-                    party.now += step
+                    party.now += step + self._cold(party)
                 else:
                     party.next += 1
-                    party.left = step
+                    party.left = step + self._cold(party)
                     if party is not first or party.now > begun:
                         heappush(self.coming, (party.now, next(self.order), party))
                     break
                 party.next += 1
         return bool(first.left) and first.now <= begun
+
+    def _cold(self, party: _Party) -> float:
+        """Return how much longer a party's next work takes as it has waited."""
+        if not party.slept:
+            return 0.0
+        party.slept = False
+        self.sleeps += 1
+        return self.cold_s

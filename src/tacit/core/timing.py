@@ -117,6 +117,8 @@ class Machine:
     curves: Mapping[str, Curve]
     wake_s: float = 0.0
     """Seconds from a message's departure until its receiver goes on, between processes of one machine."""
+    cold_s: float = 0.0
+    """Processor seconds that work takes longer after a party has slept until a message came: caches are cold."""
     cores: float = 1.0
     """Cores that each party has to itself; below one where parties share them."""
     together: bool = False
@@ -142,7 +144,8 @@ class Machine:
     def content(self) -> dict[str, Any]:
         """Return the numbers for a file."""
         curves = {kind: [list(point) for point in curve] for kind, curve in self.curves.items()}
-        return {"cores": self.cores, "source": self.source, "wake_s": self.wake_s, "curves": curves}
+        head = {"cores": self.cores, "source": self.source, "wake_s": self.wake_s, "cold_s": self.cold_s}
+        return head | {"curves": curves}
 
 
 def work(functionality: str, n: int, sizes: Mapping[str, Any], width: int = 64) -> float:
@@ -197,9 +200,10 @@ def _machine(found: Any) -> Machine:
         ):
             raise ValueError
     wake_s, cores = float(found["wake_s"]), float(found["cores"])
-    if "mul" not in curves or not cores > 0 or not 0 <= wake_s < 1:
+    cold_s = float(found.get("cold_s", 0.0))  # calibrations of before have none
+    if "mul" not in curves or not cores > 0 or not 0 <= wake_s < 1 or not 0 <= cold_s < 1:
         raise ValueError
-    return Machine(curves, wake_s, cores, source=str(found["source"]))
+    return Machine(curves, wake_s, cold_s, cores, source=str(found["source"]))
 
 
 def _json(path: str | Path, what: str) -> Any:
