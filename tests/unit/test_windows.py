@@ -126,6 +126,23 @@ def test_products_with_padding_are_left_out(batch: int, groups: int, axes: list[
         assert sum(met) == (2 * batch * data)
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_an_axis_too_long_to_count_is_not_split(monkeypatch: pytest.MonkeyPatch, axis: int) -> None:
+    """Its padding would be read as if it were elements, beside an axis that is split."""
+    monkeypatch.setattr(windows, "BLOCK", 0)
+    monkeypatch.setattr(windows, "MAX_COUNTED", 20)
+    windows._split.cache_clear()
+    axes = [Axis(4, 3, low=1, high=1)]
+    axes.insert(axis, Axis(40, 3, low=1, high=1))
+    sizes = Sliding(2, 1, 2, 3, tuple(axes))
+    x = np.arange(1, 2 * 2 * 40 * 4 + 1).reshape(2, 2, *(a.size for a in axes))
+    try:
+        got = sizes.windows(Share((x,)))
+        assert np.array_equal(got.laid_out().parts[0], sizes.columns(x))
+    finally:
+        windows._split.cache_clear()
+
+
 @pytest.mark.parametrize("groups", [1, 2])
 def test_an_owner_lays_few_windows_out_at_a_time(groups: int) -> None:
     rng = np.random.default_rng(1)

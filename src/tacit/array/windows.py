@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tacit.array.runtime import Runtime, Value
 
 Array = npt.NDArray[Any]
-# Taps that meet data are counted one by one up to this many; beyond, any number of them may.
+# Taps that meet data are counted one by one up to this many; beyond, any number of them may, and none is left out.
 MAX_COUNTED = 1 << 22
 LAID_OUT = 1 << 20
 """Elements of windows that are laid side by side at a time, where an owner computes in the clear."""
@@ -86,8 +86,6 @@ class Axis:
 
     def blocks(self) -> Blocks:
         """Return windows, each once, and the taps of them that meet an element."""
-        if self.windows * self.taps > MAX_COUNTED:
-            return self.whole()
         meets = self.slots() >= 0
         found: dict[bytes, list[int]] = {}
         for at, taps in enumerate(meets):
@@ -245,6 +243,8 @@ class Sliding:
 @lru_cache(maxsize=64)
 def _split(sizes: Sliding) -> tuple[Blocks, ...] | None:
     """Return blocks along each axis, by the taps that meet data, if that spares more than it takes."""
+    if any(a.windows * a.taps > MAX_COUNTED for a in sizes.axes):
+        return None  # in blocks every axis is split: what reads them knows no padding
     whole, split = (tuple(f(a) for a in sizes.axes) for f in (Axis.whole, Axis.blocks))
     return split if sizes.rows and sizes.multiplied(split) < sizes.multiplied(whole) else None
 
