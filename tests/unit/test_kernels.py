@@ -413,6 +413,9 @@ def test_a_key_stream_takes_whole_blocks_and_never_the_same(kernel_module: Imple
         kernel_module.KeyStream(b"short")
     with pytest.raises((ValueError, BufferError)):
         stream.fill(np.zeros((4, 4), np.uint64)[:, ::2])
+    assert stream.blocks == at  # what is refused takes nothing
+    assert stream.skip(0) == at and stream.skip(17) == at and stream.skip(2**64 - 1) == at + 2
+    assert stream.blocks == at + 2 + 2**60
     if kernel_module is not reference:
         readonly = np.zeros(2, np.uint64)
         readonly.flags.writeable = False
@@ -504,7 +507,7 @@ def test_memory_safety_does_not_hang_on_the_wrapper() -> None:
 
 
 def test_the_table_names_every_kernel() -> None:
-    by_calls = {"rep3_matmul_rows", "KeyStream"}  # have calls of their own, and are compared above
+    by_calls = {"rep3_matmul_rows", "KeyStream", "expanded"}  # compared by tests of their own
     assert sorted(k.name for k in KERNELS) == sorted(set(reference.__all__) - by_calls)
     assert set(reference.__all__) <= set(kernels.__all__)
     if HAS_NATIVE:

@@ -109,6 +109,18 @@ def test_streams_of_other_labels_peers_and_keys_differ() -> None:
     assert head(again.common("alice", "a")) == Stream(bytes(32), "a").take(16).tobytes()
 
 
+def test_openssl_writes_to_contiguous_arrays_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prg, "_native_prg", lambda: False)
+    stream = Stream(bytes(32), "a")
+    with pytest.raises(
+        ValueError, match="contiguous"
+    ):  # a flat copy would be written, and the array left as it was
+        stream._stream.fill(np.zeros((4, 4), np.uint64).T)
+    assert stream.blocks == 0
+    stream.fill(Ring(64), out := np.zeros((4, 4), np.uint64).T)
+    assert out.all()
+
+
 def test_a_stream_goes_on_where_it_was() -> None:
     ring = KeyRing({"bob": bytes(32)}, bytes(32))
     first, second = ring.common("bob", "a").take(16), ring.common("bob", "a").take(16)

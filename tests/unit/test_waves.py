@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tacit.kernels import KeyStream, StreamPart, reference
+from tacit.kernels import KeyStream, Scales, StreamPart, reference
 from tacit.kernels import reference_lift as lift_ref
 from tacit.kernels import reference_waves as ref
 
@@ -54,8 +54,8 @@ def test_native_powers_equal_the_reference(target: str, width: int, aligned: boo
     for n in SIZES:
         for bits, step in ((1, 1), (3, 4), (4, 37)):
             x, rows, stride = drawn(n, 1 << bits, width, aligned, 2)
-            table = 2.0 ** np.arange(-3, (1 << bits) - 3)
-            left = (x, rows, stride, 987654321987, 1 << 60, step, table, width)
+            scales = Scales(bits, step, -3 * step, 61 - step)
+            left = (x, rows, stride, 987654321987, 1 << 60, step, scales, width)
             assert np.array_equal(native.powers_left(*left), ref.powers_left(*left)), f"{n} {bits}"
             right = (x, rows, stride, 0xABCDEF0123456789, step, 2.0**11, bits, width)
             assert np.array_equal(native.powers_right(*right), ref.powers_right(*right)), f"{n} {bits}"
@@ -66,7 +66,7 @@ def test_native_powers_equal_the_reference(target: str, width: int, aligned: boo
 def test_rows_of_a_key_stream_are_those_in_memory(target: str, width: int, aligned: bool) -> None:
     key = bytes(range(16))
     a, b = np.array([0.3, -7.5]) * 2.0**9, np.array([1.25, -0.01]) * 2.0**20
-    table = 2.0 ** np.arange(-3, 5)
+    scales = Scales(3, 4, -12, 57)
     for n, block in ((1, 0), (7, 2**63 - 9), (513, 2**32 - 40), (5000, 3 << 40)):
         x, rows, stride = drawn(n, 8, width, aligned, 3)
         made = StreamPart(KeyStream(key), block, rows.size)
@@ -76,7 +76,7 @@ def test_rows_of_a_key_stream_are_those_in_memory(target: str, width: int, align
         for kernel, before, after in (
             ("waves_left", (x,), (123456789123, 2, 2.0**28, 2, width)),
             ("waves_right", (x,), (0xFEDCBA9876543210, 2, a, b, width)),
-            ("powers_left", (x,), (987654321987, 1 << 60, 4, table, width)),
+            ("powers_left", (x,), (987654321987, 1 << 60, 4, scales, width)),
             ("powers_right", (x,), (0xABCDEF0123456789, 4, 2.0**11, 3, width)),
             ("bits_left", (planes,), (width, n)),
             ("bits_right", (planes,), (weights, t, True, width)),

@@ -91,6 +91,8 @@ class _OpenSsl:
 
     def fill(self, out: Array, keep_high: int = 2**64 - 1, keep_low: int = 2**64 - 1) -> None:
         """Write the next bytes."""
+        if not out.flags.c_contiguous:  # of such an array a flat copy would be written
+            raise ValueError("a key stream is written to a contiguous array")
         first, nbytes, keep = self.blocks, out.nbytes, keep_high << 64 | keep_low
         self.blocks = first + (nbytes + 15) // 16
         encryptor = Cipher(algorithms.AES(self._key), modes.CTR(first.to_bytes(16, "big"))).encryptor()

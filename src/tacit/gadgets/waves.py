@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tacit.algebra.ring import Ring
-from tacit.kernels import Mask, expanded
+from tacit.kernels import Mask, Scales, expanded
 from tacit.kernels.waves import powers_left, powers_right, turn, waves_left, waves_right
 
 Array = npt.NDArray[Any]
@@ -207,10 +207,8 @@ class Powers:
     def mask(self, known: Array, masks: Mask, stride: int) -> Array:
         """Return, for every digit j of the other operand, 2^(step·(h_a + j mod digits + fraction) + base)."""
         # No digit that matters has a larger power than this.
-        most = 61 - self.step
-        powers = [min(h * self.step + self.base + self.s, most) for h in range(self.digits)]
-        table = np.ldexp(np.ones(self.digits), powers)
-        return powers_left(known, masks, stride, self.rate, self.offset, self.step, table, self.width)
+        scales = Scales(self.digits.bit_length() - 1, self.step, self.base + self.s, 61 - self.step)
+        return powers_left(known, masks, stride, self.rate, self.offset, self.step, scales, self.width)
 
     def weigh(self, known: Array, rows: Mask, stride: int) -> Array:
         """Weigh by [h_b = j]·2^(step·fraction)."""
@@ -234,9 +232,10 @@ class WidePowers(Powers):
         n, ring, most = known.size, Ring(self.width), 61 - self.step
         powers = np.array([h * self.step + self.base + self.s for h in range(self.digits)])
         held = np.minimum(powers, most)
+        scales = Scales(self.digits.bit_length() - 1, self.step, self.base + self.s, most)
         more = [min(int(e), self.width) for e in powers - held]
         at = self._places(known) + np.uint64(self.offset)
-        found = _words(at, self.step, np.ldexp(np.ones(self.digits), held)).reshape(self.digits, n)
+        found = _words(at, self.step, scales).reshape(self.digits, n)
         digit = (at >> np.uint64(64 - (self.digits.bit_length() - 1))).astype(np.int64)
         larger = ring.encode_ints(np.array([1 << e for e in more], object))
         held_masks = _rows(masks, self.digits, n, stride, ring)
@@ -254,7 +253,7 @@ class WidePowers(Powers):
         at = self._places(known)
         # Of one digit alone: what is left of it is the fraction.
         fraction = at << np.uint64(bits) >> np.uint64(1)
-        power = _words(fraction, self.step, np.full(2, 2.0**self.t))[:n]
+        power = _words(fraction, self.step, Scales(1, 0, self.t, self.t))[:n]
         chosen = _rows(rows, self.digits, n, stride, ring)[
             (at >> np.uint64(64 - bits)).astype(np.int64), np.arange(n)
         ]
@@ -264,10 +263,10 @@ class WidePowers(Powers):
 PAIR = Ring(128)
 
 
-def _words(at: Array, step: int, table: Array) -> Array:
-    """Return whole numbers 2^(step·fraction)·table[(h + j) mod digits] for each j, in turn."""
+def _words(at: Array, step: int, scales: Scales) -> Array:
+    """Return whole numbers 2^(step·fraction)·scales[(h + j) mod digits] for each j, in turn."""
     n = at.size
-    packed = powers_left(at, np.zeros(8 * n * table.size, np.uint8), 64 * n, 1, 0, step, table, 64)
+    packed = powers_left(at, np.zeros(8 * n << scales.bits, np.uint8), 64 * n, 1, 0, step, scales, 64)
     return packed.view(np.uint64)
 
 

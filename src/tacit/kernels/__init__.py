@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from tacit.kernels.choice import NATIVE, Info, info, notice, reuse_memory, set_threads
-from tacit.kernels.shapes import U128, Array, Cut, Mask, Masks, Packed, Places, StreamPart, Terms
+from tacit.kernels.shapes import U128, Array, Cut, Mask, Masks, Packed, Places, Scales, StreamPart, Terms
 
 if NATIVE:
     from tacit.kernels.compiled import (
@@ -94,8 +94,8 @@ else:
     )
 
 __all__ = [
-    "NATIVE", "U128", "Array", "Cut", "Info", "KeyStream", "Mask", "Masks", "Packed", "Places", "StreamPart", "Terms",
-    "add", "add_masks", "add_planes", "and_rows",
+    "NATIVE", "U128", "Array", "Cut", "Info", "KeyStream", "Mask", "Masks", "Packed", "Places", "Scales", "StreamPart",
+    "Terms", "add", "add_masks", "add_planes", "and_rows",
     "bits_first", "bits_second",
     "block_select", "block_table", "expanded",
     "from_planes", "gathered_matmul", "info", "lambda_rows", "matmul", "mix_rows", "mul",

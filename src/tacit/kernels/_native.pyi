@@ -215,8 +215,10 @@ def powers_left(
     rate: int,
     offset: int,
     step: int,
-    table: Array,
     bits: int,
+    slope: int,
+    base: int,
+    most: int,
     width: int,
 ) -> None: ...
 def powers_right(

@@ -10,7 +10,8 @@ from tacit.kernels.shapes import U64, U128, Array
 
 __all__ = [
     "KeyStream",
-    "add", "add_planes", "block_select", "block_table", "from_planes", "gathered_matmul", "matmul", "mul", "neg",
+    "add", "add_planes", "block_select", "block_table", "expanded", "from_planes", "gathered_matmul", "matmul", "mul",
+    "neg",
     "pack_bool", "pack_words", "prg", "rep3_matmul",
     "rep3_matmul_rows", "shl", "shr", "sub",
     "to_planes", "unpack_bool", "unpack_words",

@@ -6,7 +6,7 @@ import numpy as np
 
 from tacit.kernels import _native
 from tacit.kernels.compiled import held
-from tacit.kernels.shapes import Array, Mask, halves
+from tacit.kernels.shapes import Array, Mask, Scales, halves
 
 
 def _c(a: Array) -> Array:
@@ -46,13 +46,12 @@ def powers_left(
     rate: int,
     offset: int,
     step: int,
-    table: Array,
+    scales: Scales,
     width: int,
 ) -> Array:
-    """Return rows rint(2^(step·u)·table[(h + j) mod digits]), h.u being x·rate + offset in digits, less the masks."""
-    out = np.empty(table.size * (-(-x.size * width // 8)), np.uint8)
-    bits = table.size.bit_length() - 1
-    _native.powers_left(out, _c(x), held(masks), stride, rate, offset, step, table, bits, width)
+    """Return rows rint(2^(step·u)·scales[(h + j) mod digits]), h.u being x·rate + offset in digits, less the masks."""
+    out = np.empty((-(-x.size * width // 8)) << scales.bits, np.uint8)
+    _native.powers_left(out, _c(x), held(masks), stride, rate, offset, step, *scales, width)
     return out
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from tacit.kernels import reference
 from tacit.kernels.reference_aes import expanded
-from tacit.kernels.shapes import Array, Mask
+from tacit.kernels.shapes import Array, Mask, Scales
 
 _TURN = 3.4061215800865545e-19  # 2π / 2^64
 _LN2 = 0.6931471805599453
@@ -137,11 +137,11 @@ def powers_left(
     rate: int,
     offset: int,
     step: int,
-    table: Array,
+    scales: Scales,
     width: int,
 ) -> Array:
-    """Return rows rint(2^(step·u)·table[(h + j) mod digits]), h.u being x·rate + offset in digits, less the masks."""
-    bits = table.size.bit_length() - 1
+    """Return rows rint(2^(step·u)·scales[(h + j) mod digits]), h.u being x·rate + offset in digits, less the masks."""
+    bits, table = scales.bits, scales.table()
     at = x * np.uint64(rate) + np.uint64(offset)
     digit, value = at >> np.uint64(64 - bits), power(at << np.uint64(bits), step)
     last = np.uint64(table.size - 1)

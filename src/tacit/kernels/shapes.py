@@ -37,6 +37,21 @@ Mask: TypeAlias = Array | StreamPart
 """Bytes in memory, or bytes that are made where they are read."""
 
 
+class Scales(NamedTuple):
+    """A power of two for each value h of a digit: 2^min(slope·h + base, most), and no less than 2^-1022."""
+
+    bits: int
+    """Of the digit."""
+    slope: int
+    base: int
+    most: int
+
+    def table(self) -> Array:
+        """Return them, ``float64``: where the digit is secret, kernels compute them instead."""
+        digits = np.arange(1 << self.bits)
+        return np.ldexp(1.0, np.clip(digits * self.slope + self.base, -1022, self.most))
+
+
 class Terms(NamedTuple):
     """Sums of products of rows, by number; ``reference_rep3.sum_rows`` says what numbers mean."""
 

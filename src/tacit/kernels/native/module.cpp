@@ -194,7 +194,7 @@ class KeyStream {
     // Take the next blocks without making them; return the first one's number.
     u64 skip(size_t bytes) {
         const u64 first = next_;
-        next_ += (bytes + 15) / 16;
+        next_ += bytes / 16 + (bytes % 16 != 0);  // of any size: a sum with 15 would wrap
         return first;
     }
     void part(H out, u64 block) const {

@@ -46,6 +46,8 @@ inline u64 whole(double v) {
     return bits - base;
 }
 
+constexpr std::int64_t LEAST_POWER = -1022;  // of a normal number; what is multiplied by it rounds to zero
+
 inline double power_of_two(u64 e) {
     const u64 bits = (e + 1023) << 52;
     double out;
@@ -105,16 +107,6 @@ void unpack(u64 *out, const Rows &rows, size_t r, size_t first, unsigned width, 
     alignas(64) u8 room[BLOCK * 8 + 8 + StreamPart::SLACK];
     const u8 *const p = rows.from.made->read(room, start, ((bit & 7) + n * width + 7) / 8);
     unpack(out, p, size_t(room + sizeof room - p), bit & 7, width, n);
-}
-
-inline u64 element(const Rows &rows, size_t r, size_t i, unsigned width) {
-    const size_t bit = r * rows.stride + i * width, at = bit >> 3;
-    const unsigned s = bit & 7;
-    u8 held[16] = {};
-    memcpy(held, rows.from.p + at, rows.bytes - at < 9 ? rows.bytes - at : 9);
-    u64 v;
-    memcpy(&v, held, 8);
-    return (v >> s | u64(held[8]) << 1 << (63 - s)) & below(width);
 }
 
 // Pack n words below 2^width from a byte on.
@@ -231,9 +223,12 @@ void waves_right(u64 *out, const u64 *x, Rows rows, u64 rate, unsigned step, con
     });
 }
 
-void powers_left(u8 *out, const u64 *x, Rows masks, u64 rate, u64 offset, unsigned step, const double *table,
-                 unsigned bits, unsigned width, size_t n) {
+// Digits are secret: what they choose is computed, or compared with all, and no address or branch depends on them.
+void powers_left(u8 *out, const u64 *x, Rows masks, u64 rate, u64 offset, unsigned step, const Scales &scales,
+                 unsigned width, size_t n) {
     const Masked to{out, masks, width, n};
+    const unsigned bits = scales.bits;
+    const std::int64_t slope = scales.slope, base = scales.base, most = scales.most;
     blocks(n, [&](size_t first, size_t count) {
         double value[BLOCK];
         u64 digit[BLOCK], words[BLOCK];
@@ -244,8 +239,12 @@ void powers_left(u8 *out, const u64 *x, Rows masks, u64 rate, u64 offset, unsign
         }
         for (size_t j = 0; j < size_t(1) << bits; ++j) {
             const u64 last = (u64(1) << bits) - 1;
-            for (size_t i = 0; i < count; ++i)
-                words[i] = u64(std::int64_t(std::rint(value[i] * table[(digit[i] + j) & last])));
+            for (size_t i = 0; i < count; ++i) {
+                std::int64_t e = std::int64_t((digit[i] + j) & last) * slope + base;
+                e = e < most ? e : most;
+                e = e > LEAST_POWER ? e : LEAST_POWER;
+                words[i] = u64(std::int64_t(std::rint(value[i] * power_of_two(u64(e)))));
+            }
             to.row(j, words, first, count);
         }
     });
@@ -256,18 +255,13 @@ void powers_right(u64 *out, const u64 *x, Rows rows, u64 rate, unsigned step, do
     blocks(n, [&](size_t first, size_t count) {
         u64 words[BLOCK];
         for (size_t i = 0; i < count; ++i) words[i] = whole(power(x[first + i] * rate << bits, step) * scale);
-        if (rows.from.made) {  // each row is made anyway
-            u64 row[BLOCK], digit[BLOCK], found[BLOCK] = {};
-            for (size_t i = 0; i < count; ++i) digit[i] = x[first + i] * rate >> (64 - bits);
-            for (size_t r = 0; r < size_t(1) << bits; ++r) {
-                unpack(row, rows, r, first, width, count);
-                for (size_t i = 0; i < count; ++i) found[i] = digit[i] == r ? row[i] : found[i];
-            }
-            for (size_t i = 0; i < count; ++i) out[first + i] = words[i] * found[i];
-            return;
+        u64 row[BLOCK], digit[BLOCK], found[BLOCK] = {};
+        for (size_t i = 0; i < count; ++i) digit[i] = x[first + i] * rate >> (64 - bits);
+        for (size_t r = 0; r < size_t(1) << bits; ++r) {
+            unpack(row, rows, r, first, width, count);
+            for (size_t i = 0; i < count; ++i) found[i] |= row[i] & (0 - u64(digit[i] == r));
         }
-        for (size_t i = 0; i < count; ++i)
-            out[first + i] = words[i] * element(rows, x[first + i] * rate >> (64 - bits), first + i, width);
+        for (size_t i = 0; i < count; ++i) out[first + i] = words[i] * found[i];
     });
 }
 

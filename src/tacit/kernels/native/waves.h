@@ -12,6 +12,12 @@ struct Rows {
     size_t stride, bytes;
 };
 
+// A power of two for each value h of a digit of `bits` bits: 2^min(slope·h + base, most), and no less than 2^-1022.
+struct Scales {
+    unsigned bits;
+    std::int64_t slope, base, most;
+};
+
 struct WaveKernels {
     // out row 2j, 2j+1 = rint(scale·cos jθ), rint(scale·sin jθ) less the masks' rows, θ = x·rate of 2^64 a turn.
     void (*waves_left)(u8 *out, const u64 *x, Rows masks, u64 rate, unsigned step, double scale, size_t harmonics,
@@ -19,9 +25,9 @@ struct WaveKernels {
     // out = Σ_j row 2j · rint(a_j cos + b_j sin) + row 2j+1 · rint(b_j cos − a_j sin); a may be null.
     void (*waves_right)(u64 *out, const u64 *x, Rows rows, u64 rate, unsigned step, const double *a, const double *b,
                         size_t harmonics, unsigned width, size_t n);
-    // out row j = rint(2^(step·u)·table[(h + j) mod 2^bits]) less the mask's row, h.u = (x·rate + offset)·2^bits / 2^64.
-    void (*powers_left)(u8 *out, const u64 *x, Rows masks, u64 rate, u64 offset, unsigned step, const double *table,
-                        unsigned bits, unsigned width, size_t n);
+    // out row j = rint(2^(step·u)·scales[(h + j) mod 2^bits]) less the mask's row, h.u = (x·rate + offset)·2^bits / 2^64.
+    void (*powers_left)(u8 *out, const u64 *x, Rows masks, u64 rate, u64 offset, unsigned step, const Scales &scales,
+                        unsigned width, size_t n);
     // out = row h · rint(2^(step·u)·scale).
     void (*powers_right)(u64 *out, const u64 *x, Rows rows, u64 rate, unsigned step, double scale, unsigned bits,
                          unsigned width, size_t n);

@@ -38,18 +38,20 @@ void bind_waves(nb::module_ &m) {
         const Unlocked free(o.size());
         wave_table.waves_right(to, px, held.rows(), rate, step, pa, pb, harmonics, width, n);
     });
-    m.def("powers_left", [](H out, H x, H masks, size_t stride, u64 rate, u64 offset, unsigned step, H table_,
-                            unsigned bits, unsigned width) {
+    m.def("powers_left", [](H out, H x, H masks, size_t stride, u64 rate, u64 offset, unsigned step, unsigned bits,
+                            std::int64_t slope, std::int64_t base, std::int64_t most, unsigned width) {
         const Out o(out);
-        const In in(x), powers(table_);
-        if (bits < 1 || bits > 16 || step < 1 || step > 120) throw std::invalid_argument("no such powers");
+        const In in(x);
+        constexpr std::int64_t FAR = 1 << 20;
+        if (bits < 1 || bits > 16 || step < 1 || step > 120 || slope < 0 || slope > FAR || base < -FAR || base > FAR ||
+            most < -FAR || most > 1000)
+            throw std::invalid_argument("no such powers");
         const size_t n = in.size() / 8, digits = size_t(1) << bits;
         const Packed held(masks, stride, digits, width, n);
         u8 *const to = o.at<u8>(digits * ((n * width + 7) / 8));
         const u64 *const px = in.at<u64>(n);
-        const double *const pt = powers.at<double>(digits);
         const Unlocked free(o.size());
-        wave_table.powers_left(to, px, held.rows(), rate, offset, step, pt, bits, width, n);
+        wave_table.powers_left(to, px, held.rows(), rate, offset, step, {bits, slope, base, most}, width, n);
     });
     m.def("powers_right", [](H out, H x, H rows, size_t stride, u64 rate, unsigned step, double scale, unsigned bits,
                              unsigned width) {
