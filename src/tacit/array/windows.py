@@ -87,10 +87,12 @@ class Axis:
     def blocks(self) -> Blocks:
         """Return windows, each once, and the taps of them that meet an element."""
         meets = self.slots() >= 0
-        found: dict[bytes, list[int]] = {}
-        for at, taps in enumerate(meets):
-            found.setdefault(taps.tobytes(), []).append(at)
-        return tuple((np.array(some), np.flatnonzero(meets[some[0]])) for some in found.values())
+        if meets.all():
+            return self.whole()
+        _, first, kind = np.unique(np.packbits(meets, axis=1), axis=0, return_index=True, return_inverse=True)
+        order = np.argsort(kind.reshape(-1), kind="stable")
+        windows = np.split(order, np.cumsum(np.bincount(kind.reshape(-1)))[:-1])
+        return tuple((some, np.flatnonzero(meets[at])) for some, at in zip(windows, first, strict=True))
 
     def whole(self) -> Blocks:
         """Return all windows and all taps."""
