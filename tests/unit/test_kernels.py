@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tacit import kernels
 from tacit.errors import ShapeError, UsageError
 from tacit.kernels import reference, shapes
-from tacit.kernels.shapes import U128, Array
+from tacit.kernels.shapes import U128, Array, Masks
 from tacit.kernels.table import KERNELS, Kernel
 
 HAS_NATIVE = importlib.util.find_spec("tacit.kernels._native") is not None
@@ -575,3 +575,27 @@ assert faults() < 1000, "every array was mapped anew: 20 of them have 39,000 pag
 """
     done = run_python(code)
     assert done.returncode == 0, done.stderr
+
+
+@needs_native
+def test_a_mask_without_bytes_is_refused_not_left_out() -> None:
+    """What is to be masked is never made without a mask, because that came out empty."""
+    from tacit.kernels import compiled_rep3, compiled_rows
+
+    x, none = np.arange(1, 9, dtype=np.uint64), np.empty(0, np.uint8)
+    for masks in (
+        Masks(none),
+        Masks(None, none),
+        Masks(None, None, (none, 3, False)),
+        Masks(None, None, (none, 0, False)),
+    ):
+        with pytest.raises(ValueError):
+            compiled_rep3.rep3_products(x, x, x, x, masks, 64)
+        with pytest.raises(ValueError):
+            compiled_rep3.add_masks(x.copy(), masks, 64)
+    for out in (np.empty(512, np.uint64), np.empty(2 * 15, np.uint64)):
+        with pytest.raises(ValueError):
+            _native.block_table(out, np.ones(8, np.uint64), none, 8, 1, 4)
+    for pack in (False, True):
+        with pytest.raises(ValueError):
+            compiled_rows.moved(x, None, np.arange(8, dtype=np.uint32), none, compiled_rows.ADD, 64, pack)

@@ -6,7 +6,7 @@ import numpy as np
 
 from tacit.kernels import _native, reference, shapes
 from tacit.kernels.reference_aes import expanded
-from tacit.kernels.shapes import U64, U128, Array
+from tacit.kernels.shapes import ABSENT, U64, U128, Array
 
 __all__ = [
     "KeyStream",
@@ -20,7 +20,6 @@ __all__ = [
 
 HAS_AES = _native.has_aes()
 KeyStream = _native.KeyStream if HAS_AES else reference.KeyStream
-_ABSENT = np.empty(0, np.uint8)
 
 
 def _c(a: Array) -> Array:
@@ -146,7 +145,7 @@ def gathered_matmul(
     kernel = _native.gathered_matmul_128 if wide else _native.gathered_matmul_64
     out = np.empty((x_at[0].size, x_at[1].size, y_at[2].size), x[0].dtype)
     a, b = [_c(p) for p in x], [_c(p) for p in y]
-    second = (a[1], b[1]) if len(a) == 2 else (_ABSENT, _ABSENT)
+    second = (a[1], b[1]) if len(a) == 2 else (ABSENT, ABSENT)
     kernel(out, role, a[0], second[0], b[0], second[1], *map(_c, x_at), *map(_c, y_at))
     return out
 
@@ -175,7 +174,7 @@ def to_planes(words: Array, bits: int, plus: Array | None = None) -> Array:
         shapes.element_wise(words, plus)
     kernel = _native.to_planes_128 if shapes.flat(words, bits) else _native.to_planes_64
     out = np.empty((bits, (words.size + 63) // 64), U64)
-    kernel(out, _c(words), _ABSENT if plus is None else _c(plus), bits)
+    kernel(out, _c(words), ABSENT if plus is None else _c(plus), bits)
     return out
 
 
@@ -219,7 +218,7 @@ def block_table(a_planes: Array, radix: int, mask: Array | None = None) -> Array
     """Return ``uint64[T, L]``: for each block of ``radix`` planes with value A, the planes ``[A >= j]``, ^ mask."""
     m, length = shapes.planes(a_planes)
     out = np.empty((shapes.table_rows(m, radix), length), U64)
-    _native.block_table(out, _c(a_planes), _ABSENT if mask is None else _c(mask), m, length, radix)
+    _native.block_table(out, _c(a_planes), ABSENT if mask is None else _c(mask), m, length, radix)
     return out
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from tacit.kernels import _native, shapes
 from tacit.kernels.compiled import held
-from tacit.kernels.shapes import U64, Array, Mask
+from tacit.kernels.shapes import ABSENT, U64, Array, Mask
 
 U8 = np.uint8
 _NARROW = {
@@ -22,7 +22,7 @@ _NARROW = {
         "bits_second",
     )
 }  # fmt: skip
-_ABSENT = np.empty(0, U8)
+_UNWRITTEN = np.empty(0, U8)
 _WIDE = {name: getattr(_native, f"{name}_128") for name in _NARROW}
 
 
@@ -31,26 +31,26 @@ def _c(a: Array) -> Array:
     return a if a.flags.c_contiguous else np.ascontiguousarray(a)
 
 
-def _maybe(a: Array | None) -> Array:
-    return _ABSENT if a is None else _c(a)
+def _maybe(a: Array | None) -> Array | tuple[()]:
+    return ABSENT if a is None else _c(a)
 
 
-def _held(mask: Mask | None) -> Mask:
-    return _ABSENT if mask is None else held(mask)
+def _held(mask: Mask | None) -> Mask | tuple[()]:
+    return ABSENT if mask is None else held(mask)
 
 
-def _masked(masks: shapes.Masks) -> tuple[Mask, Mask, Mask, int, bool]:
+def _masked(masks: shapes.Masks) -> tuple[Mask | tuple[()], Mask | tuple[()], Mask | tuple[()], int, bool]:
     plus, minus, (octets, bits, less) = masks.plus, masks.minus, masks.moved or (None, 0, False)
     return _held(plus), _held(minus), _held(octets), bits, less
 
 
-def _cut(cut: shapes.Cut | None) -> tuple[Array, int, int, int, int, int, int]:
+def _cut(cut: shapes.Cut | None) -> tuple[Array | tuple[()], int, int, int, int, int, int]:
     if cut is None:
         return _NO_CUT
     return (_maybe(cut.t), *shapes.halves(cut.add), *shapes.halves(cut.constant), cut.shift, cut.bits)
 
 
-_NO_CUT = (_ABSENT, 0, 0, 0, 0, 0, 0)
+_NO_CUT = (ABSENT, 0, 0, 0, 0, 0, 0)
 
 
 def rep3_products(
@@ -75,7 +75,7 @@ def rep3_products(
 def add_masks(into: Array, masks: shapes.Masks, k: int, cut: shapes.Cut | None = None) -> Array:
     """Add masks mod 2^k to flat elements, in place, and return them; or return the sums, cut."""
     kernel = (_WIDE if shapes.flat(into, k) else _NARROW)["add_masks"]
-    out = _ABSENT if cut is None else np.empty(-(-into.size * cut.bits // 8), U8)
+    out = _UNWRITTEN if cut is None else np.empty(-(-into.size * cut.bits // 8), U8)
     kernel(into, out, *_masked(masks), *_cut(cut), k)
     return into if cut is None else out
 

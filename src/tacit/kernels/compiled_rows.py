@@ -8,10 +8,9 @@ import numpy as np
 
 from tacit.kernels import _native, shapes
 from tacit.kernels.reference_rows import ADD, U32, XOR
-from tacit.kernels.shapes import U64, U128, Array
+from tacit.kernels.shapes import ABSENT, U64, U128, Array
 
 U8 = np.uint8
-_ABSENT = np.empty(0, U8)
 
 
 def _c(a: Array) -> Array:
@@ -19,8 +18,8 @@ def _c(a: Array) -> Array:
     return a if a.flags.c_contiguous else np.ascontiguousarray(a)
 
 
-def _maybe(a: Array | None) -> Array:
-    return _ABSENT if a is None else a
+def _maybe(a: Array | None) -> Array | tuple[()]:
+    return ABSENT if a is None else a
 
 
 def hot_first(bits0: Array, bits1: Array, rho: Array, k: int) -> Array:

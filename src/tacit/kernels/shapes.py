@@ -23,6 +23,10 @@ ALL = (1 << 128) - 1
 """All bits of a block of the generator."""
 
 
+ABSENT: tuple[()] = ()
+"""What native kernels are given in the place of an array that is not there. An empty array is one of a wrong size."""
+
+
 class StreamPart(NamedTuple):
     """Bytes of a key stream that the kernel which reads them makes itself, so that they are never in memory."""
 

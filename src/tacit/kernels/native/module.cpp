@@ -162,10 +162,19 @@ class Unlocked {
     PyThreadState *state_;
 };
 
-// An input that may be absent: then its buffer is empty.
-struct MaybeIn : In {
-    MaybeIn(nb::handle object) : In(object) {}
-    template <class T> const T *at(size_t count) const { return size() ? In::at<T>(count) : nullptr; }
+// What is passed for an input that may be absent. An empty buffer is not: what it is to mask would not be.
+bool nothing(nb::handle object) { return nb::isinstance<nb::tuple>(object) && !nb::len(object); }
+
+class MaybeIn {
+  public:
+    MaybeIn(nb::handle object) {
+        if (!nothing(object)) buffer_.emplace(object);
+    }
+    bool absent() const { return !buffer_; }
+    template <class T> const T *at(size_t count) const { return buffer_ ? buffer_->template at<T>(count) : nullptr; }
+
+  private:
+    std::optional<In> buffer_;
 };
 
 using H = nb::handle;
@@ -211,32 +220,35 @@ class KeyStream {
     u64 next_ = 0;  // 2^64 blocks are more than a machine makes in a thousand years
 };
 
-// A `shapes.Mask`: a buffer, or the fields of a `StreamPart`.
+// A `shapes.Mask`: a buffer, or the fields of a `StreamPart`; or nothing.
 class MaskIn {
   public:
-    MaskIn(nb::handle object) {
+    MaskIn(nb::handle object) : absent_(nothing(object)) {
+        if (absent_) return;
         if (!nb::isinstance<nb::tuple>(object)) {
             size_ = buffer_.emplace(object).size();
             return;
         }
         const nb::tuple fields = nb::cast<nb::tuple>(object);
+        if (fields.size() != 3) throw std::invalid_argument("part of a stream: a stream, a block, a number of bytes");
         made_ = nb::cast<const KeyStream &>(fields[0]).made(nb::cast<u64>(fields[1]));
         size_ = nb::cast<size_t>(fields[2]);
     }
 
+    bool absent() const { return absent_; }
     size_t size() const { return size_; }
     Octets at(size_t bytes) const {
-        if (size_ != bytes) throw std::invalid_argument("a buffer has the wrong size");
+        if (absent_ || size_ != bytes) throw std::invalid_argument("a buffer has the wrong size");
         if (buffer_) return {buffer_->at<u8>(bytes), nullptr};
         return {nullptr, &made_};
     }
-    // Without bytes it is absent.
-    Octets maybe(size_t bytes) const { return size_ ? at(bytes) : Octets{nullptr, nullptr}; }
+    Octets maybe(size_t bytes) const { return absent_ ? Octets{nullptr, nullptr} : at(bytes); }
 
   private:
+    bool absent_;
     std::optional<In> buffer_;
     StreamPart made_{};
-    size_t size_;
+    size_t size_ = 0;
 };
 
 template <class T> const Ring<T> &ring();
@@ -448,7 +460,7 @@ template <class T> size_t packed_bytes(unsigned f, unsigned k, size_t n) {
 
 template <class T>
 Masks masks_of(const MaskIn &plus, const MaskIn &minus, const MaskIn &moved, unsigned bits, bool less, unsigned k, size_t n) {
-    if (bits > 8 * sizeof(T) || (bits && n && !moved.size()) || (moved.size() && !bits))
+    if (bits > 8 * sizeof(T) || !bits != moved.absent())
         throw std::invalid_argument("no such masks");
     const size_t bytes = row_bytes<T>(k, n);
     return {plus.maybe(bytes), minus.maybe(bytes), moved.maybe((n * bits + 7) / 8), bits, less};

@@ -6,8 +6,8 @@ size_t digit_planes(unsigned bits, unsigned k) {
 }
 
 // Places below n, which is where rows are taken from or put.
-const u32 *places_below(const In &in, size_t n) {
-    const u32 *const at = in.at<u32>(n);
+template <class Input> const u32 *places_below(const Input &in, size_t n) {
+    const u32 *const at = in.template at<u32>(n);
     u32 most = 0;
     for (size_t i = 0; i < n; ++i) most = at[i] > most ? at[i] : most;
     if (n && most >= n) throw std::invalid_argument("no such row");
@@ -18,23 +18,25 @@ template <class T> void bind_moves(nb::module_ &m, const std::string &suffix) {
     const auto def = [&](const char *name, auto f) { m.def((name + suffix).c_str(), f); };
     def("moved", [](H out, bool packed, H x, H y, H at, H masks, unsigned sum, unsigned how, unsigned k) {
         const Out o(out);
-        const In a(x), b(y), i(at), w(masks);
+        const In a(x), i(at);
+        const MaybeIn b(y), w(masks);
         const size_t n = a.size() / sizeof(T), bytes = row_bytes<T>(k, n);
         T *const words = packed ? nullptr : o.at<T>(n);
         u8 *const message = packed ? o.at<u8>(bytes) : nullptr;
-        const T *const px = a.at<T>(n), *const py = b.size() ? b.at<T>(n) : nullptr;
-        const u8 *const pw = w.size() ? w.at<u8>(bytes) : nullptr;
+        const T *const px = a.at<T>(n), *const py = b.at<T>(n);
+        const u8 *const pw = w.at<u8>(bytes);
         const Unlocked free(a.size());
         ring<T>().moved(words, message, px, py, places_below(i, n), pw, sum, how, k, n);
     });
     def("placed", [](H out, H a, H b, H at, unsigned how, unsigned k) {
         const Out o(out);
-        const In x(a), y(b), i(at);
+        const In x(a);
+        const MaybeIn y(b), i(at);
         const size_t n = o.size() / sizeof(T), bytes = row_bytes<T>(k, n);
         T *const to = o.at<T>(n);
-        const u8 *const px = x.at<u8>(bytes), *const py = y.size() ? y.at<u8>(bytes) : nullptr;
+        const u8 *const px = x.at<u8>(bytes), *const py = y.at<u8>(bytes);
         const Unlocked free(o.size());
-        ring<T>().placed(to, px, py, i.size() ? places_below(i, n) : nullptr, how, k, n);
+        ring<T>().placed(to, px, py, i.absent() ? nullptr : places_below(i, n), how, k, n);
     });
     def("places", [](H out, H seen, H a, H b, unsigned how, unsigned k, size_t blocks) {
         const Out o(out), s(seen);
