@@ -10,7 +10,11 @@ import pytest
 
 from tacit import protocols
 from tacit.algebra.ring import Ring
-from tacit.array.analyse import nowhere
+from tacit.array import functions
+from tacit.array.analyse import nowhere, predict
+from tacit.array.interpret import Trace
+from tacit.array.program import Aval
+from tacit.array.runtime import Format
 from tacit.core.clock import FRAME_BYTES
 from tacit.core.cost import CostModel
 from tacit.core.ghost import ghost
@@ -137,6 +141,23 @@ def test_shared_cores_do_no_more_than_they_can() -> None:
         for owner in ("a", "b", "c"):
             model.spend("clear", 1, owner)
         assert model.cost.seconds == pytest.approx(seconds, rel=0.01)  # by turns
+
+
+def test_the_work_of_equations_counts_however_a_run_takes_them() -> None:
+    """A run moves elements and begins tournaments by what it has prepared; what these take is counted all the same."""
+    trace = Trace()
+    x = trace.parameter(Aval((8, 8), "fixed", -1, 1, "secret"))
+    program = trace.program([functions.max(x[::-1].T, axis=0)])
+    found = {}
+    for what in ("linear", "equation extreme"):
+        machine = Machine({"mul": NOTHING, what: taking(1.0)}, cores=1.0)
+        cost = predict(program, "rep3", Format(64, 16), ("a", "b", "c"), ("a", "b", "c"), machine=machine)
+        found[what] = cost.working["a"]
+    assert [e.op for e in program.eqns] == ["flip", "transpose", "extreme"]
+    assert found == {
+        "linear": 3.0,
+        "equation extreme": 1.0,
+    }  # one for each equation
 
 
 def test_between_processes_of_one_machine_a_message_takes_the_waking_alone() -> None:

@@ -14,6 +14,7 @@ from tacit.array.ops import Op
 from tacit.array.program import PUBLIC, Aval, Eqn, Input, Program
 from tacit.array.ranges import Format, check, noise, rough, secret_steps, tightest
 from tacit.array.runtime import KEPT_ELEMENTS, Runtime, Value
+from tacit.array.steps import Prepared
 from tacit.core.cost import Cost, CostModel
 from tacit.core.ghost import ghost
 from tacit.core.party import Party
@@ -296,6 +297,13 @@ class _Pricing(Runtime):
     """
 
     seen: dict[Any, Any] = field(default_factory=dict)
+
+    def _plan(self, program: Program, ins: list[Aval], opened: bool) -> Prepared:
+        """Let every equation that does not follow from the text go through `local` or `step`, which count its work."""
+        plan = Runtime._plan(self, program, ins, opened)
+        for step in plan.steps:
+            step.move = step.rule = None
+        return plan
 
     def local(self, op: Op, eqn: Eqn, ins: list[Value], outs: list[Aval]) -> list[Value]:
         """Count one equation without messages like any other."""
