@@ -17,7 +17,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -42,7 +43,7 @@ from tacit.core.factors import Factors
 from tacit.core.party import handshake
 from tacit.core.rows import Column, index_ring
 from tacit.core.share import Share
-from tacit.core.timing import PRESETS, PRODUCTS, Curve, Machine, load_machine, work
+from tacit.core.timing import LOOPBACK, PRESETS, PRODUCTS, Curve, Machine, Network, load_machine, work
 from tacit.gadgets import separable, smooth
 from tacit.kernels import reuse_memory
 from tacit.net import stream
@@ -322,55 +323,46 @@ def _glue(p: Any, curves: dict[str, Points]) -> dict[str, Points]:
     return found
 
 
-def _party(
-    name: str,
-    identity: Identity,
-    roster: Roster,
-    listener: socket.socket,
-    out: multiprocessing.queues.Queue[Any],
-) -> None:
+Meeting = tuple[str, Identity, Roster, socket.socket]
+"""Its name, keys, the others, and where it listens: what a party meets them with."""
+
+
+@contextmanager
+def _met(meeting: Meeting, network: Network) -> Iterator[Any]:
+    """Meet the other parties, and yield the protocol."""
+    name, identity, roster, listener = meeting
     with connect_mesh(identity, roster, name, listen=listener) as mesh:
-        party = handshake(mesh, NAMES, b"calibrate".ljust(32), roster.hash())
+        party = handshake(mesh, NAMES, b"calibrate".ljust(32), roster.hash(), network=network)
         reuse_memory()
-        p = protocols.load("rep3")(party, Ring(64))
-        program, runtime = small_program(), Runtime(p, Format(64, 16), NAMES)
-        given = held(p, (SIZES[0],))
-        elapsed = []
-        for _ in range(RUNS):
-            p.agree(p.ring.zeros((1,)))  # a common start, nearly
-            start = time.monotonic()
-            runtime.block(program, [Value(program.inputs[0].aval, None, given)])
-            p.party.flush()
-            elapsed.append(time.monotonic() - start)
-        p.agree(p.ring.zeros((1,)))
+        yield protocols.load("rep3")(party, Ring(64))
+
+
+def _small(p: Any, runs: int, clock: Callable[[], float]) -> float:
+    """Return what a run of the small program takes by a clock, the median of some."""
+    program, runtime = small_program(), Runtime(p, Format(64, 16), NAMES)
+    given, took = held(p, (SIZES[0],)), []
+    for _ in range(runs):
+        p.agree(p.ring.zeros((1,)))  # a common start, nearly
+        start = clock()
+        runtime.block(program, [Value(program.inputs[0].aval, None, given)])
+        p.party.flush()
+        took.append(clock() - start)
+    p.agree(p.ring.zeros((1,)))
+    return statistics.median(took)
+
+
+def _party(meeting: Meeting, out: multiprocessing.queues.Queue[Any]) -> None:
+    with _met(meeting, LOOPBACK) as p:
+        elapsed = _small(p, RUNS, time.monotonic)
         stream.LOOK_S = 0.0  # to look for a message is to wait, not to work
-        out.put((_curves(p), statistics.median(elapsed)))
+        out.put((_curves(p), elapsed))
 
 
-def _far(
-    name: str,
-    identity: Identity,
-    roster: Roster,
-    listener: socket.socket,
-    out: multiprocessing.queues.Queue[Any],
-) -> None:
+def _far(meeting: Meeting, out: multiprocessing.queues.Queue[Any]) -> None:
     """Run the small program between parties that sleep until messages come; put what it takes the processor."""
-    with connect_mesh(identity, roster, name, listen=listener) as mesh:
-        party = handshake(mesh, NAMES, b"calibrate".ljust(32), roster.hash(), network=LAN)
-        reuse_memory()
-        p = protocols.load("rep3")(party, Ring(64))
-        program, runtime = small_program(), Runtime(p, Format(64, 16), NAMES)
-        given = held(p, (SIZES[0],))
-        took = []
-        stream.LOOK_S = 0.0
-        for _ in range(FAR_RUNS):
-            p.agree(p.ring.zeros((1,)))
-            start = time.process_time()
-            runtime.block(program, [Value(program.inputs[0].aval, None, given)])
-            p.party.flush()
-            took.append(time.process_time() - start)
-        p.agree(p.ring.zeros((1,)))
-        out.put(statistics.median(took))
+    stream.LOOK_S = 0.0
+    with _met(meeting, LAN) as p:
+        out.put(_small(p, FAR_RUNS, time.process_time))
 
 
 def _next(out: multiprocessing.queues.Queue[Any], processes: list[Any]) -> Any:
@@ -400,7 +392,7 @@ def _of_parties(party: Callable[..., None], relays: Relays | None = None) -> lis
             return Roster(tuple(identities[n].party("127.0.0.1", seen[n]) for n in NAMES))
 
         processes = [
-            context.Process(target=party, args=(n, identities[n], roster(rank), listeners[n], out))
+            context.Process(target=party, args=((n, identities[n], roster(rank), listeners[n]), out))
             for rank, n in enumerate(NAMES)
         ]
         for process in processes:

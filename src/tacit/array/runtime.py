@@ -230,7 +230,7 @@ class Runtime:
             outs = [avals[v] for v in eqn.outs]
             here = slice(at, at + len(group))
             places = enumerate(zip(*(e.ins for e in group), strict=False)) if row else ()
-            plain = rounding == USUAL or replace(rounding, word=False) == USUAL
+            plain = replace(rounding, word=False) == USUAL
             usual = len(group) == 1 and plain and extra.keys().isdisjoint(eqn.ins)
             op = table()[eqn.op] if usual and eqn.ins else None
             op = op if op and op.local and all(avals[v].secret for v in eqn.ins) else None

@@ -149,19 +149,16 @@ class Sliding:
 
     def windows(self, x: Share) -> Gathered:
         """Return all windows of the first operand as matrices (groups, rows, inner)."""
-        sizes, axes = (self.groups, self.rows, self.inner), _split(self)
-        if axes is not None:
-            return Gathered(*self._in_blocks(x, axes))
+        if (axes := _split(self)) is not None:
+            return self._in_blocks(x, axes)
         flat, steps = _flat(x.map(self.padded))
         windows = [(a.windows, a.stride * step) for a, step in zip(self.axes, steps[2:], strict=True)]
         taps = [(a.taps, a.dilation * step) for a, step in zip(self.axes, steps[2:], strict=True)]
         groups = _places((self.groups, self.features * steps[1]))
         at = (groups, _places((self.batch, steps[0]), *windows), _places((self.features, steps[1]), *taps))
-        return Gathered(flat, sizes, (Block(at),))
+        return Gathered(flat, (self.groups, self.rows, self.inner), (Block(at),))
 
-    def _in_blocks(
-        self, x: Share, axes: Sequence[Blocks]
-    ) -> tuple[Share, tuple[int, int, int], tuple[Block, ...]]:
+    def _in_blocks(self, x: Share, axes: Sequence[Blocks]) -> Gathered:
         """Return the windows without padding, in blocks of those whose taps meet data alike.
 
         Images lie beside each other, element by element: so what a tap reads follows one another, whatever the windows.
@@ -193,7 +190,7 @@ class Sliding:
                     columns[np.ix_(np.arange(self.features), *taps)].reshape(-1),
                 )
             )
-        return flat, (self.groups, self.rows, self.inner), tuple(found)
+        return Gathered(flat, (self.groups, self.rows, self.inner), tuple(found))
 
     def multiplied(self, axes: Sequence[Blocks]) -> int:
         """Return about how many multiply-adds products in such blocks take, their own time included."""

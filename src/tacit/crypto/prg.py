@@ -93,8 +93,8 @@ class _OpenSsl:
         """Write the next bytes."""
         if not out.flags.c_contiguous:  # of such an array a flat copy would be written
             raise ValueError("a key stream is written to a contiguous array")
-        first, nbytes, keep = self.blocks, out.nbytes, keep_high << 64 | keep_low
-        self.blocks = first + (nbytes + 15) // 16
+        nbytes, keep = out.nbytes, keep_high << 64 | keep_low
+        first = self.skip(nbytes)
         encryptor = Cipher(algorithms.AES(self._key), modes.CTR(first.to_bytes(16, "big"))).encryptor()
         flat = out.reshape(-1).view(np.uint8)
         flat[...] = np.frombuffer(encryptor.update(bytes(nbytes)), np.uint8)

@@ -3,23 +3,35 @@
 from tacit.kernels.shapes import Array, Mask
 
 def add_64(out: Array, a: Array, b: Array) -> None: ...
-def add_128(out: Array, a: Array, b: Array) -> None: ...
+
+add_128 = add_64
+
 def sub_64(out: Array, a: Array, b: Array) -> None: ...
-def sub_128(out: Array, a: Array, b: Array) -> None: ...
+
+sub_128 = sub_64
+
 def mul_64(out: Array, a: Array, b: Array) -> None: ...
-def mul_128(out: Array, a: Array, b: Array) -> None: ...
+
+mul_128 = mul_64
+
 def neg_64(out: Array, a: Array) -> None: ...
-def neg_128(out: Array, a: Array) -> None: ...
+
+neg_128 = neg_64
+
 def shl_64(out: Array, a: Array, s: int) -> None: ...
-def shl_128(out: Array, a: Array, s: int) -> None: ...
+
+shl_128 = shl_64
+
 def shr_64(out: Array, a: Array, s: int) -> None: ...
-def shr_128(out: Array, a: Array, s: int) -> None: ...
+
+shr_128 = shr_64
+
 def matmul_64(
     out: Array, a: Array, b: Array, batch: int, m: int, k: int, n: int, a_turned: bool, b_turned: bool
 ) -> None: ...
-def matmul_128(
-    out: Array, a: Array, b: Array, batch: int, m: int, k: int, n: int, a_turned: bool, b_turned: bool
-) -> None: ...
+
+matmul_128 = matmul_64
+
 def gathered_matmul_64(
     out: Array,
     role: int,
@@ -34,20 +46,9 @@ def gathered_matmul_64(
     y_first: Array,
     y_second: Array,
 ) -> None: ...
-def gathered_matmul_128(
-    out: Array,
-    role: int,
-    x0: Array,
-    x1: Array | tuple[()],
-    y0: Array,
-    y1: Array | tuple[()],
-    x_batch: Array,
-    x_first: Array,
-    x_second: Array,
-    y_batch: Array,
-    y_first: Array,
-    y_second: Array,
-) -> None: ...
+
+gathered_matmul_128 = gathered_matmul_64
+
 def rep3_matmul_64(
     out: Array,
     role: int,
@@ -62,20 +63,9 @@ def rep3_matmul_64(
     x_turned: bool,
     y_turned: bool,
 ) -> None: ...
-def rep3_matmul_128(
-    out: Array,
-    role: int,
-    x0: Array,
-    x1: Array,
-    y0: Array,
-    y1: Array,
-    batch: int,
-    m: int,
-    k: int,
-    n: int,
-    x_turned: bool,
-    y_turned: bool,
-) -> None: ...
+
+rep3_matmul_128 = rep3_matmul_64
+
 def right_bytes_64(k: int, n: int) -> int: ...
 def pack_right_64(right: Array, y0: Array, y1: Array, k: int, n: int, turned: bool) -> None: ...
 def rep3_rows_64(
@@ -90,28 +80,27 @@ def rep3_rows_64(
     n: int,
     turned: bool,
 ) -> None: ...
-def right_bytes_128(k: int, n: int) -> int: ...
-def pack_right_128(right: Array, y0: Array, y1: Array, k: int, n: int, turned: bool) -> None: ...
-def rep3_rows_128(
-    out: Array,
-    role: int,
-    x0: Array,
-    x1: Array,
-    right: Array,
-    start: int,
-    whole: int,
-    k: int,
-    n: int,
-    turned: bool,
-) -> None: ...
+
+right_bytes_128 = right_bytes_64
+pack_right_128 = pack_right_64
+rep3_rows_128 = rep3_rows_64
+
 def to_planes_64(out: Array, words: Array, plus: Array | tuple[()], bits: int) -> None: ...
-def to_planes_128(out: Array, words: Array, plus: Array | tuple[()], bits: int) -> None: ...
+
+to_planes_128 = to_planes_64
+
 def from_planes_64(out: Array, planes: Array, bits: int, length: int) -> None: ...
-def from_planes_128(out: Array, planes: Array, bits: int, length: int) -> None: ...
+
+from_planes_128 = from_planes_64
+
 def pack_words_64(out: Array, words: Array, bits: int) -> None: ...
-def pack_words_128(out: Array, words: Array, bits: int) -> None: ...
+
+pack_words_128 = pack_words_64
+
 def unpack_words_64(out: Array, buf: Array, bits: int) -> None: ...
-def unpack_words_128(out: Array, buf: Array, bits: int) -> None: ...
+
+unpack_words_128 = unpack_words_64
+
 def pack_bool(out: Array, a: Array) -> None: ...
 def unpack_bool(out: Array, words: Array) -> None: ...
 def add_planes(out: Array, a: Array, b: Array, bits: int, length: int) -> None: ...
@@ -186,25 +175,19 @@ def moved_64(
     how: int,
     k: int,
 ) -> None: ...
-def moved_128(
-    out: Array,
-    packed: bool,
-    x: Array,
-    y: Array | tuple[()],
-    at: Array,
-    masks: Array | tuple[()],
-    sum: int,
-    how: int,
-    k: int,
-) -> None: ...
+
+moved_128 = moved_64
+
 def placed_64(
     out: Array, a: Array, b: Array | tuple[()], at: Array | tuple[()], how: int, k: int
 ) -> None: ...
-def placed_128(
-    out: Array, a: Array, b: Array | tuple[()], at: Array | tuple[()], how: int, k: int
-) -> None: ...
+
+placed_128 = placed_64
+
 def places_64(out: Array, seen: Array, a: Array, b: Array, how: int, k: int, blocks: int) -> bool: ...
-def places_128(out: Array, seen: Array, a: Array, b: Array, how: int, k: int, blocks: int) -> bool: ...
+
+places_128 = places_64
+
 def permutation(out: Array, draws: Array, blocks: int) -> bool: ...
 def mix_rows(out: Array, s: Array, z: Array, a: Array, b: Array, length: int) -> None: ...
 def waves_left(

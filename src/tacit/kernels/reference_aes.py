@@ -79,9 +79,7 @@ class KeyStream:
         """Write the next bytes to a contiguous array, as `prg` does; `keep` in two words."""
         if not out.flags.c_contiguous:  # of such an array a flat copy would be written
             raise ValueError("a key stream is written to a contiguous array")
-        first, nbytes = self.blocks, out.nbytes
-        self.blocks = first + (nbytes + 15) // 16
-        prg(self._key, first, nbytes, out, keep_high << 64 | keep_low)
+        prg(self._key, self.skip(out.nbytes), out.nbytes, out, keep_high << 64 | keep_low)
 
     def skip(self, nbytes: int) -> int:
         """Take the next bytes without writing them; return the number of their first block."""

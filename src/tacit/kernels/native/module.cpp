@@ -195,8 +195,7 @@ class KeyStream {
     void fill(H out, u64 keep_high, u64 keep_low) {
         const Out o(out);
         u8 *const to = o.at<u8>(o.size());
-        const u64 first = next_;
-        next_ += (o.size() + 15) / 16;
+        const u64 first = skip(o.size());
         const Unlocked free(o.size());
         aes.stream(to, key_, 0, first, o.size(), {keep_low, keep_high});
     }
