@@ -520,3 +520,30 @@ def test_other_protocols_hold_all_bits() -> None:
     for fmt in (FMT, WIDE):
         model = CostModel("semi2k", load("semi2k").cards, nowhere(OWNERS), Ring(fmt.width), dealer="zoe")
         assert Runtime(model, fmt, OWNERS).needed(program) == {}
+
+
+def test_a_run_follows_what_was_planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A party that has planned a job chooses nothing once more; for another network, or other inputs, it does."""
+    program = recorded(looped)
+    asked: list[Network] = []
+    choose = widths._way
+
+    def choosing(of: Program, avals: Any, p: Any, fmt: Any, opened: bool) -> widths.Way:
+        asked.append(p.party.network)
+        return choose(of, avals, p, fmt, opened)
+
+    monkeypatch.setattr(widths, "_way", choosing)
+    planned = predict(program, "rep3", FMT, OWNERS, OWNERS, network=LOOPBACK)
+    assert asked and set(asked) == {LOOPBACK}
+    asked.clear()
+    _, meters = run_in(FMT, program, given(5), LOOPBACK, 5)
+    assert not asked
+    assert_as_predicted(meters, planned)
+    wan = PRESETS["wan"]
+    _, meters = run_in(FMT, program, given(5), wan, 5)
+    assert set(asked) == {wan}
+    assert_as_predicted(meters, predict(program, "rep3", FMT, OWNERS, OWNERS, network=wan))
+    other = predict(program, "rep3", WIDE, OWNERS, OWNERS)
+    assert other.total_bytes > planned.total_bytes
+    dealt = predict(program, "semi2k", FMT, OWNERS, OWNERS, dealer="dora")
+    assert dealt.total_bytes != planned.total_bytes

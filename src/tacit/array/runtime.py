@@ -69,6 +69,7 @@ class Value:
 KEPT_ELEMENTS = 1 << 12
 KEPT_PLANS = 64
 WORD = Ring(64)
+PLAIN = USUAL, replace(USUAL, word=True)
 
 
 @dataclass(slots=True)
@@ -217,7 +218,7 @@ class Runtime:
         waiting = Waiting()
         known: set[int] = set()  # of the text alone
         ahead = shared_ahead(program, avals)
-        extra, groups, held = ways(program, avals, self.p, self.fmt, opened)
+        extra, groups, held = ways(program, ins, self.p, self.fmt, opened)
         at = 0
         for group, rounding in zip(groups, held.roundings, strict=True):
             fixed = group[0].op not in ("reveal", "scan") and known.issuperset(group[0].ins)
@@ -230,8 +231,7 @@ class Runtime:
             outs = [avals[v] for v in eqn.outs]
             here = slice(at, at + len(group))
             places = enumerate(zip(*(e.ins for e in group), strict=False)) if row else ()
-            plain = replace(rounding, word=False) == USUAL
-            usual = len(group) == 1 and plain and extra.keys().isdisjoint(eqn.ins)
+            usual = len(group) == 1 and rounding in PLAIN and extra.keys().isdisjoint(eqn.ins)
             op = table()[eqn.op] if usual and eqn.ins else None
             op = op if op and op.local and all(avals[v].secret for v in eqn.ins) else None
             prepare = op.prepare if op and not any(ahead[here]) else None

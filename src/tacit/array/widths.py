@@ -30,6 +30,7 @@ from tacit.array.bounds import (
     value_bits,
 )
 from tacit.array.late import PRODUCTS, factors, is_product
+from tacit.array.loop import infer_once
 from tacit.array.ops import table
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
 from tacit.array.scales import BY_PUBLIC, USUAL, Rounding, factor, scales
@@ -105,7 +106,18 @@ Way = tuple[dict[int, int], list[list[Eqn]], Widths]
 """The fractional bits of values beyond the format's, what is worked on side by side, and with which bits."""
 
 
-def ways(program: Program, avals: dict[int, Aval], p: Protocol, fmt: Format, opened: bool) -> Way:
+def ways(program: Program, ins: Sequence[Aval], p: Protocol, fmt: Format, opened: bool) -> Way:
+    """Return how a program runs on such inputs; the second time from memory: a party that plans a job runs it then."""
+    of = p.party
+    key = "way", id(p.cards), of.network, of.n, fmt, opened, *ins
+    known: tuple[object, Way] | None = program.memo.get(key)
+    if known is None:
+        # The cards are kept, so that no others get their number.
+        known = program.memo[key] = p.cards, _way(program, infer_once(program, ins, fmt), p, fmt, opened)
+    return known[1]
+
+
+def _way(program: Program, avals: dict[int, Aval], p: Protocol, fmt: Format, opened: bool) -> Way:
     """Choose what is rounded later: of all products, of none, or of those whose rounding is a round of its own.
 
     Then, whether values are lifted for some of their readers.

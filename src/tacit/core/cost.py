@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
@@ -115,14 +115,14 @@ class CostModel(Ghost):
     def __init__(
         self,
         name: str,
-        cards: dict[str, Card],
+        cards: Mapping[str, Card],
         party: Party,
         ring: Ring,
         dealer: str = "",
         machine: Machine | None = None,
     ) -> None:
         super().__init__(party, ring)
-        self.protocol, self.table, self.dealer = name, cards, dealer
+        self.name, self.cards, self.dealer = name, cards, dealer
         self.machine = machine or default_machine()
         self.clock = Clock.of(party.network, self.machine, party.n)
         self.cost = Cost(clock=self.clock)
@@ -166,16 +166,6 @@ class CostModel(Ghost):
         self._uncounted.clear()
         return joined
 
-    def offers(self, functionality: str) -> bool:
-        """Whether the modelled protocol has a card for it."""
-        return functionality in self.table
-
-    def card(self, functionality: str) -> Card:
-        """Return the modelled protocol's card."""
-        if functionality not in self.table:
-            raise NotRealised(f"protocol {self.protocol} does not realise {functionality!r}")
-        return self.table[functionality]
-
     def visit(self, functionality: str, n: int, **sizes: Any) -> None:
         """Add one call's messages."""
         card = self.card(functionality)
@@ -197,7 +187,7 @@ class CostModel(Ghost):
         waves = card.pattern(self.ring, n, parties=len(names), network=self.party.network, **sizes)
         if outside == [""] and any(a < 0 or b < 0 for wave in waves for a, b, _ in wave):
             raise NotRealised(
-                f"protocol {self.protocol} realises {functionality!r} with material from a dealer: name one"
+                f"protocol {self.name} realises {functionality!r} with material from a dealer: name one"
             )
         self.cost.calls[functionality] += 1
         self.cost.elements[functionality] += n

@@ -7,7 +7,7 @@ message are written once here, over the parts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, reduce
@@ -250,9 +250,9 @@ class _Within:
 class Protocol:
     """One party's realisation of the functionalities, in one session, over one ring."""
 
-    name: ClassVar[str] = ""
+    name: str = ""
     parts: ClassVar[int] = 1
-    cards: ClassVar[dict[str, Card]] = {}
+    cards: Mapping[str, Card]
 
     def __init__(self, party: Party, ring: Ring) -> None:
         self.party = party
