@@ -98,11 +98,12 @@ def _entry(name: str, what: Function) -> Op:
 
     def lower(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) -> list[Share]:
         a = v[0].aval
-        how = smooth.plan(rt.p, name, rt.f, a.lo, a.hi, a.size) if separable.offered(rt.p) else None
+        into = rt.q.ring
+        how = smooth.plan(rt.p, name, rt.f, a.lo, a.hi, a.size, into) if separable.offered(rt.p) else None
         if how is None:
             return [rt.share(rt.block(_of(name, a), [v[0]])[0])]
         x = rt.share(v[0])
-        return [smooth.evaluate(rt.p, x.reshape(x.size), how, rt.f, a.magnitude).reshape(*a.shape)]
+        return [smooth.evaluate(rt.p, x.reshape(x.size), how, rt.f, a.magnitude, into).reshape(*a.shape)]
 
     def error(i: list[Aval], o: list[Aval], p: Params, k: int, f: int) -> tuple[float, float]:
         # A float64 π is off by what grows with the angle.

@@ -190,10 +190,10 @@ def div(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]
     negative, least = y.aval.hi < 0, least_bits(y.aval, rt.f)
     b = rt.p.neg(b) if negative else b
     if _is_one(x):
-        out = ap.reciprocal(rt.p, b, rt.f, m, bits, max(least, 0))
+        out = ap.reciprocal(rt.p, b, rt.f, m, bits, max(least, 0), rt.q.ring)
         return [(rt.p.neg(out) if negative else out).reshape(*outs[0].shape)]
     a = _flat(rt, x)
-    out = ap.divide(rt.p, rt.p.neg(a) if negative else a, b, rt.f, m, bits, max(least, 0))
+    out = ap.divide(rt.p, rt.p.neg(a) if negative else a, b, rt.f, m, bits, max(least, 0), rt.q.ring)
     return [out.reshape(*outs[0].shape)]
 
 
@@ -208,35 +208,28 @@ def sqrt(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share
         # Negative by rounding alone: the exact range is not.
         bits = difference_bits([v[0].aval, Aval((), v[0].aval.kind, 0, 0)], rt.f)
         a = rt.p.select(rt.p.invert(rt.p.sign(a, bits)), a)
-    return [
-        ap.sqrt(rt.p, a, rt.f, m, value_bits(outs[0]), least_bits(v[0].aval, rt.f)).reshape(*outs[0].shape)
-    ]
+    bits, least = value_bits(outs[0]), least_bits(v[0].aval, rt.f)
+    return [ap.sqrt(rt.p, a, rt.f, m, bits, least, rt.q.ring).reshape(*outs[0].shape)]
 
 
 def rsqrt(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
     """1/√x."""
     a, m = _fitted(rt, v[0]), input_bits(v[0].aval, rt.f)
-    return [
-        ap.rsqrt(rt.p, a, rt.f, m, value_bits(outs[0]), max(least_bits(v[0].aval, rt.f), 0)).reshape(
-            *outs[0].shape
-        )
-    ]
+    bits, least = value_bits(outs[0]), max(least_bits(v[0].aval, rt.f), 0)
+    return [ap.rsqrt(rt.p, a, rt.f, m, bits, least, rt.q.ring).reshape(*outs[0].shape)]
 
 
 def exp(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
     """e^x."""
     a = v[0].aval
-    return [ap.exp(rt.p, _flat(rt, v[0]), rt.f, a.lo, a.hi).reshape(*a.shape)]
+    return [ap.exp(rt.p, _flat(rt, v[0]), rt.f, a.lo, a.hi, rt.q.ring).reshape(*a.shape)]
 
 
 def log(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
     """Ln x."""
     a = v[0].aval
-    return [
-        ap.log(rt.p, _flat(rt, v[0]), rt.f, input_bits(a, rt.f), max(least_bits(a, rt.f), 0)).reshape(
-            *a.shape
-        )
-    ]
+    m, least = input_bits(a, rt.f), max(least_bits(a, rt.f), 0)
+    return [ap.log(rt.p, _flat(rt, v[0]), rt.f, m, least, rt.q.ring).reshape(*a.shape)]
 
 
 def _fitted(rt: Runtime, v: Value) -> Share:

@@ -38,7 +38,7 @@ from tacit.array.schema import wanted
 from tacit.core.blocks import elements
 from tacit.core.share import Share, apart, join
 from tacit.errors import RangeError
-from tacit.gadgets import approximate, tournament
+from tacit.gadgets import approximate, smooth, tournament
 from tacit.gadgets.tournament import ROOM, cheapest
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ SPARE = 8
 """Bits that an opened value has beyond its range: so what a false assumption makes of it is seen (`outside`)."""
 SELECTING = COMPARED | {"select", "extreme"}
 """Operations that make numbers of any width, as products do."""
+FUNCTIONS = frozenset({"div", "sqrt", "rsqrt", "exp", "log", *smooth.NAMES})
+"""Operations whose last step makes numbers of any width, whatever they read."""
 WORK = 100_000_000
 """Bytes that a link carries in a second from which on a call's work counts beside its bytes."""
 WORD = 64
@@ -250,7 +252,10 @@ class _Finder:
         for e in group:
             for i, v in enumerate(e.ins):
                 self.read(v, WORD if short and i == len(e.ins) - 1 else self.k)
-        return replace(usual, of=WORD) if short else usual
+        if short:
+            return replace(usual, of=WORD)
+        ends = eqn.op in FUNCTIONS and shift is None and self.k <= WORD
+        return self._in(usual, wanted_bits) if wanted_bits and ends else usual
 
     def _in_a_word(self, group: list[Eqn]) -> bool:
         """Whether a quotient or a root over two words begins with its last operand's low word (`gadgets.refined`)."""

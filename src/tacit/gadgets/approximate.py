@@ -4,7 +4,8 @@ All take and return flat shares. A value y with f fractional bits is normalised 
 one, approximated there by a Chebyshev polynomial, refined by Newton's iteration, and scaled back. The method
 is that of Catrina and Saxena, "Secure computation with fixed-point numbers", FC 2010, and Aly and Smart,
 "Benchmarking privacy preserving scientific operations", ACNS 2019; the working precision follows from the
-ranges that are known, and the error that remains is stated by the `…_error` functions.
+ranges that are known, and the error that remains is stated by the `…_error` functions. A result that is asked for
+`into` a ring of fewer bits is right modulo its size, whatever is above (decision 0077).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import math
 from dataclasses import dataclass
 from decimal import Decimal
 
+from tacit.algebra.ring import Ring
 from tacit.core.protocol import Protocol
 from tacit.core.share import Share
 from tacit.errors import RangeError
@@ -59,6 +61,11 @@ def _rescale(p: Protocol, x: Share, by: int) -> Share:
     return p.trunc(x, by) if by > 0 else p.shl(x, -by)
 
 
+def _product(p: Protocol, x: Share, y: Share, by: int, into: Ring | None) -> Share:
+    """Return x·y / 2^by, in a ring of no more bits."""
+    return p.mul_trunc(x, y, by) if into is None or into == p.ring else p.mul_into(x, y, by, into)
+
+
 def _mantissa(p: Protocol, v: Share, c: Share, m: int, s: int) -> Share:
     """Return v·c / 2^m with s fractional bits."""
     return _rescale(p, p.mul(v, c), m - s) if m <= s else p.mul_trunc(v, c, m - s)
@@ -98,29 +105,33 @@ def divide_error(k: int, f: int, m: int, q_bits: int) -> tuple[float, float]:
     return units * 2.0**-f, max(2.5 * 2.0**-prec.fit + 1.5 * 2.0**-prec.s, 3.25 * 2.0**-prec.fit)
 
 
-def divide(p: Protocol, x: Share, y: Share, f: int, m: int, q_bits: int, least: int = 0) -> Share:
+def divide(
+    p: Protocol, x: Share, y: Share, f: int, m: int, q_bits: int, least: int = 0, into: Ring | None = None
+) -> Share:
     """Return x/y for 2^least ≤ y·2^f < 2^m and |x/y| < 2^q_bits, which holds for what is computed, too."""
     prec = divide_precision(p.ring.width, f, m, q_bits)
     c, r = _reciprocal_mantissa(p, y, m, prec, least)
     # x·c = (x/y)·mantissa·2^m, so one truncation brings it to f + guard fractional bits of (x/y)·mantissa.
     by = m - f - prec.guard
     t = p.mul_trunc(x, c, by) if by > 0 else p.shl(p.mul(x, c), -by)
-    return p.mul_trunc(t, r, prec.s + prec.guard)
+    return _product(p, t, r, prec.s + prec.guard, into)
 
 
-def reciprocal(p: Protocol, y: Share, f: int, m: int, q_bits: int, least: int = 0) -> Share:
+def reciprocal(
+    p: Protocol, y: Share, f: int, m: int, q_bits: int, least: int = 0, into: Ring | None = None
+) -> Share:
     """Return 1/y for 2^least ≤ y·2^f < 2^m and 1/y < 2^q_bits; the bound of `divide`."""
-    prec = divide_precision(p.ring.width, f, m, q_bits)
-    plan = sep.scaled_plan(p, "inverse", f, m, least, prec.fit - 2, y.size) if sep.offered(p) else None
+    prec, made = divide_precision(p.ring.width, f, m, q_bits), into or p.ring
+    plan = sep.scaled_plan(p, "inverse", f, m, least, prec.fit - 2, y.size, made) if sep.offered(p) else None
     if plan is not None:
-        return sep.scaled(p, y, plan)
+        return sep.scaled(p, y, plan, made)
     c, r = _reciprocal_mantissa(p, y, m, prec, least)
     if prec.s + m - f + q_bits > p.ring.width - 3:
         # 2^s·c·r, which is 2^(s + m − f)/y, would wrap: first c to f + guard fractional bits, as in `divide`.
-        return p.mul_trunc(_rescale(p, c, m - 2 * f - prec.guard), r, prec.s + prec.guard)
+        return _product(p, _rescale(p, c, m - 2 * f - prec.guard), r, prec.s + prec.guard, into)
     # c·r is 2^m/y in units.
     by = prec.s + m - 2 * f
-    return p.mul_trunc(c, r, by) if by > 0 else p.shl(p.mul(c, r), -by)
+    return _product(p, c, r, by, into) if by > 0 else p.shl(p.mul(c, r), -by)
 
 
 def _reciprocal_mantissa(p: Protocol, y: Share, m: int, prec: Precision, least: int) -> tuple[Share, Share]:
@@ -179,28 +190,32 @@ def root_error(k: int, f: int, m: int, out_bits: int) -> tuple[float, float]:
     return 2.0 * 2.0**-f, max(2.0 ** -(root_precision(k, f, m, out_bits).s - 5), FLOOR)
 
 
-def sqrt(p: Protocol, y: Share, f: int, m: int, out_bits: int, least: int = -1) -> Share:
+def sqrt(
+    p: Protocol, y: Share, f: int, m: int, out_bits: int, least: int = -1, into: Ring | None = None
+) -> Share:
     """Return √y for 2^least ≤ y·2^f < 2^m, or 0 ≤ y if least < 0."""
-    exact = root_precision(p.ring.width, f, m, out_bits).s
+    exact, made = root_precision(p.ring.width, f, m, out_bits).s, into or p.ring
     zero, least = least < 0, max(least, 0)
-    plan = sep.scaled_plan(p, "sqrt", f, m, least, exact - 4, y.size, zero) if sep.offered(p) else None
+    plan = sep.scaled_plan(p, "sqrt", f, m, least, exact - 4, y.size, made, zero) if sep.offered(p) else None
     if plan is not None:
-        return sep.scaled(p, y, plan)
+        return sep.scaled(p, y, plan, made)
     s, a, r, down, top, m = _rsqrt_mantissa(p, y, f, m, out_bits, least, -1)
     root = p.mul_trunc(a, r, s)
     by = s + top - (m + f) // 2
-    return p.mul_trunc(root, down, by) if by > 0 else p.shl(p.mul(root, down), -by)
+    return _product(p, root, down, by, into) if by > 0 else p.shl(p.mul(root, down), -by)
 
 
-def rsqrt(p: Protocol, y: Share, f: int, m: int, out_bits: int, least: int = 0) -> Share:
+def rsqrt(
+    p: Protocol, y: Share, f: int, m: int, out_bits: int, least: int = 0, into: Ring | None = None
+) -> Share:
     """Return 1/√y for 2^least ≤ y·2^f < 2^m."""
-    exact = root_precision(p.ring.width, f, m, out_bits).s
-    plan = sep.scaled_plan(p, "rsqrt", f, m, least, exact - 5, y.size) if sep.offered(p) else None
+    exact, made = root_precision(p.ring.width, f, m, out_bits).s, into or p.ring
+    plan = sep.scaled_plan(p, "rsqrt", f, m, least, exact - 5, y.size, made) if sep.offered(p) else None
     if plan is not None:
-        return sep.scaled(p, y, plan)
+        return sep.scaled(p, y, plan, made)
     s, _, r, up, _, m = _rsqrt_mantissa(p, y, f, m, out_bits, least, 1)
     by = s - f + (m - f) // 2
-    return p.mul_trunc(r, up, by) if by > 0 else p.shl(p.mul(r, up), -by)
+    return _product(p, r, up, by, into) if by > 0 else p.shl(p.mul(r, up), -by)
 
 
 def _rsqrt_mantissa(
@@ -259,12 +274,12 @@ def log_error(k: int, f: int, m: int) -> tuple[float, float]:
     return 2.0 * 2.0**-f + 2.0 ** -(log_precision(k, f, m).s - 4), FLOOR
 
 
-def log(p: Protocol, y: Share, f: int, m: int, least: int = 0) -> Share:
+def log(p: Protocol, y: Share, f: int, m: int, least: int = 0, into: Ring | None = None) -> Share:
     """Return ln y for 2^least ≤ y·2^f < 2^m: ln(mantissa) + (m − f − shift)·ln 2."""
-    s, ring = log_precision(p.ring.width, f, m).s, p.ring
-    short = sep.log_plan(p, f, m, least, y.size) if sep.offered(p) else None
+    s, ring, made = log_precision(p.ring.width, f, m).s, p.ring, into or p.ring
+    short = sep.log_plan(p, f, m, least, y.size, made) if sep.offered(p) else None
     if short is not None:
-        return sep.log(p, y, short, f)
+        return sep.log(p, y, short, f, made)
     bits = shift_bits(p, y, m)
     c = power_of_two(p, bits, _binary_weights(bits.shape[0]))
     a = _mantissa(p, y, c, m, s)
@@ -316,12 +331,12 @@ def exp_error(k: int, f: int, lo: float, hi: float) -> tuple[float, float]:
     return 2.0 * 2.0**-f, max(2.0 ** -(exp_plan(k, f, lo, hi).s - 5), floor)
 
 
-def exp(p: Protocol, x: Share, f: int, lo: float, hi: float) -> Share:
+def exp(p: Protocol, x: Share, f: int, lo: float, hi: float, into: Ring | None = None) -> Share:
     """Return e^x for lo ≤ x ≤ hi: 2^i·2^u with i + u = x·log2(e), i by bits, 2^u by a polynomial."""
     plan, ring = exp_plan(p.ring.width, f, lo, hi), p.ring
     short = sep.exp_plan(ring.width, f, lo, hi, plan.s - 5) if sep.offered(p) else None
     if short is not None:
-        return p.factored(x, short)
+        return p.over(into or ring).factored(x, short)
     wide = ring.width == 128 and p.offers("factored")
     powers = sep.wide_exp_plan(f, lo, hi, min(plan.s - 5, WIDE_RELATIVE)) if wide else None
     if plan.clamp is not None and powers is None:

@@ -224,11 +224,15 @@ MOST_SPAN = 4
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A function fn on n values in [2^least, 2^m), with s bits of precision; with `zero`, 0 among them."""
+    """A function fn on n values in [2^least, 2^m), with s bits of precision; with `zero`, 0 among them.
+
+    Results have `into` bits, and what leads to them no more than k.
+    """
 
     fn: str
     n: int
     k: int
+    into: int
     f: int
     m: int
     least: int
@@ -250,8 +254,12 @@ class Costs:
         names = ("below", "combine", "mul", "mul_early", "factored", "mul_into")
         return cls(tuple(p.card(name) for name in names), p.party.n, p.party.network)
 
-    def worth(self, what: Wanted, where: Octaves, width: int, series: Waves, period: int) -> tuple[int, bool]:
+    def worth(
+        self, what: Wanted, where: Octaves, width: int, series: Waves, period: int, lost: int | None
+    ) -> tuple[int, bool]:
         """Return what one way costs, and whether its product with the scale is `early`.
+
+        With tests, series and scales have `width` bits; their product loses so many, if they are multiplied.
 
         A round counts as the bytes that the network carries in its time. If the first party receives nothing in the
         calls before and after that product, it had better receive nothing in between (docs/decisions/0068).
@@ -261,19 +269,20 @@ class Costs:
             return card.pattern(ring, size, parties=self.parties, network=self.network, **more)
 
         below, combine, mul, mul_early, factored, mul_into = self.cards
-        n, full, planes = what.n, Ring(what.k), len(where.at)
-        series_waves = waves(factored, full, n, terms=series.terms, width=series.width, shift=series.shift)
-        if not where.at:
+        n, planes = what.n, len(where.at)
+        made = Ring(width if planes else what.into)
+        series_waves = waves(factored, made, n, terms=series.terms, width=series.width, shift=series.shift)
+        if not planes:
             return price(self.network, self.parties, series_waves), False
         outer = Ring(max(width, period))
         scales = waves(combine, outer, n * planes, planes=planes, widths=(width, period))
         early = not any(to == 0 for wave in (*scales, *series_waves) for _, to, _ in wave)
         found = [
-            *waves(below, full, n, bits=what.m, at=where.at),
+            *waves(below, Ring(what.k), n, bits=what.m, at=where.at),
             *scales,
             *waves(mul_early if early else mul, Ring(period), n),
             *series_waves,
-            *(waves(mul_into, Ring(width), n, f=width - 2, into=what.k) if width < what.k else []),
+            *(waves(mul_into, made, n, f=lost, into=what.into) if lost is not None else []),
         ]
         return price(self.network, self.parties, found), early
 
@@ -283,14 +292,19 @@ class Costs:
         ways: Iterable[Octaves],
         plan: Callable[[Octaves], Series3 | None],
         width: Callable[[Octaves], int],
+        lost: Callable[[Octaves], int] | None = None,
     ) -> Mantissa | None:
-        """Return the way that is worth least of those that can be planned, with scales of so many bits."""
+        """Return the way that is worth least of those that can be planned, with scales of so many bits.
+
+        They multiply what the series gives, and that product loses so many bits, or are added.
+        """
         best, least = None, 0
         for where in ways:
             found = plan(where)
             if found is None:
                 continue
-            worth, early = self.worth(what, where, width(where), found[0], found[2])
+            drop = lost(where) if lost else None
+            worth, early = self.worth(what, where, width(where), found[0], found[2], drop)
             if best is None or worth < least:
                 best, least = Mantissa(where, *found, early), worth
         return best
@@ -312,9 +326,9 @@ def _possible(what: Wanted) -> bool:
 # -- logarithm --------------------------------------------------------------------------------------------
 
 
-def log_plan(p: Protocol, f: int, m: int, least: int, n: int) -> Mantissa | None:
+def log_plan(p: Protocol, f: int, m: int, least: int, n: int, into: Ring) -> Mantissa | None:
     """Plan ln on n values in [2^least, 2^m)."""
-    return _log_plan(Costs.of(p), Wanted("log", n, p.ring.width, f, m, least))
+    return _log_plan(Costs.of(p), Wanted("log", n, p.ring.width, into.width, f, m, least))
 
 
 @lru_cache(maxsize=1 << 10)
@@ -323,19 +337,19 @@ def _log_plan(costs: Costs, what: Wanted) -> Mantissa | None:
         return _on_mantissa(what.k, "log", o.span, what.m, what.f + 3, what.f)
 
     ways = _ways(what, (1, 2))
-    found = costs.cheapest(what, ways, plan, lambda _: what.k) if _possible(what) else None
+    found = costs.cheapest(what, ways, plan, lambda _: what.into) if _possible(what) else None
     return found
 
 
-def log(p: Protocol, x: Share, plan: Mantissa, f: int) -> Share:
+def log(p: Protocol, x: Share, plan: Mantissa, f: int, into: Ring) -> Share:
     """Return ln(mantissa) + (m − f − step·k)·ln 2, the second with the series' constant rounded to units."""
-    where, ring = plan.octaves, p.ring
+    where, q = plan.octaves, p.over(into)
     rest = [plan.series.series.constant + (where.m - f - where.step * k) * LN2 for k in range(where.groups)]
     if not where.at:
-        return p.add_public(plan.value(p, x, None), ring.encode_floats(rest[0], f))
+        return q.add_public(plan.value(q, x, None), into.encode_floats(rest[0], f))
     table = [round(v * 2.0**f) for v in rest]
-    scale, whole = choose(p, where.tests(p, x), [plan.scales(), table], [plan.period, ring.width])
-    return p.add(plan.value(p, x, scale), whole)
+    scale, whole = choose(p, where.tests(p, x), [plan.scales(), table], [plan.period, into.width])
+    return q.add(plan.value(q, x, scale), whole)
 
 
 # -- quotients and roots ----------------------------------------------------------------------------------
@@ -343,7 +357,7 @@ def log(p: Protocol, x: Share, plan: Mantissa, f: int) -> Share:
 
 def word_plan(p: Protocol, fn: str, m: int, least: int, n: int, precision: int, out: int) -> Mantissa | None:
     """Plan "inverse" or "rsqrt" of mantissas of n values within 5/2·2^−precision, with `out` bits, in words."""
-    return _word_plan(Costs.of(p), Wanted(fn, n, 64, 0, m, least, precision), out)
+    return _word_plan(Costs.of(p), Wanted(fn, n, 64, 64, 0, m, least, precision), out)
 
 
 @lru_cache(maxsize=1 << 10)
@@ -387,10 +401,10 @@ class Scaled:
 
 
 def scaled_plan(
-    p: Protocol, fn: str, f: int, m: int, least: int, s: int, n: int, zero: bool = False
+    p: Protocol, fn: str, f: int, m: int, least: int, s: int, n: int, into: Ring, zero: bool = False
 ) -> Scaled | None:
     """Plan "sqrt", "rsqrt" or "inverse" of n values within 15/8 units, or a unit and 13/16·2^−s of the result."""
-    return _scaled_plan(Costs.of(p), Wanted(fn, n, p.ring.width, f, m, least, s, zero))
+    return _scaled_plan(Costs.of(p), Wanted(fn, n, p.ring.width, into.width, f, m, least, s, zero))
 
 
 @lru_cache(maxsize=1 << 10)
@@ -417,6 +431,9 @@ def _scaled_plan(costs: Costs, what: Wanted) -> Scaled | None:
         e = exponents(o)
         return max(out(o) + exponent(_largest(fn, o.span) * 1.01) + max(e) - min(e), out(o) - min(e)) + 2
 
+    def lost(o: Octaves) -> int:
+        return out(o) - min(exponents(o))
+
     def plan(o: Octaves) -> Series3 | None:
         e, bits = exponents(o), precision(o)
         if o.at and width(o) > what.k:
@@ -425,7 +442,7 @@ def _scaled_plan(costs: Costs, what: Wanted) -> Scaled | None:
         return _on_mantissa(what.k, fn, o.span, m, bits + 2 + (not o.at), out(o) if o.at else e[0])
 
     ways = _ways(what, (1,) if inverse else (2,))
-    found = costs.cheapest(what, ways, plan, width) if _possible(what) else None
+    found = costs.cheapest(what, ways, plan, width, lost) if _possible(what) else None
     if found is None:
         return None
     where = found.octaves
@@ -433,14 +450,15 @@ def _scaled_plan(costs: Costs, what: Wanted) -> Scaled | None:
     return Scaled(found, width(where), out(where), min(e), e)
 
 
-def scaled(p: Protocol, x: Share, plan: Scaled) -> Share:
+def scaled(p: Protocol, x: Share, plan: Scaled, into: Ring) -> Share:
     """Return the planned function; 0 for x = 0 where that is allowed."""
     where, by = plan.mantissa.octaves, plan.out - plan.base
     if not where.at:
-        return _finish(p, plan.mantissa.value(p, x, None), plan.mantissa.series, plan.base)
+        q = p.over(into)
+        return _finish(q, plan.mantissa.value(q, x, None), plan.mantissa.series, plan.base)
     factors = [1 << e - plan.base for e in plan.exponents] + [0] * where.zero
     tables = [factors, plan.mantissa.scales()]
     narrow = p.over(Ring(plan.width))
     outer, inner = choose(p, where.tests(p, x), tables, [plan.width, plan.mantissa.period])
     value = _finish(narrow, plan.mantissa.value(narrow, x, inner), plan.mantissa.series, plan.out)
-    return narrow.mul_into(value, outer, by, p.ring)
+    return narrow.mul_into(value, outer, by, into)

@@ -86,7 +86,9 @@ ODD = {
 NAMES = (*ODD, "sin", "cos")
 
 
-def plan(p: Protocol, name: str, f: int, lo: float, hi: float, n: int) -> Plan | None:
+def plan(
+    p: Protocol, name: str, f: int, lo: float, hi: float, n: int, into: Ring | None = None
+) -> Plan | None:
     """Plan a function of NAMES on n elements in [lo, hi] within two units, or return None: it must go another way.
 
     Where a short series with ends competes with a long one, the network decides: to find the ends takes rounds.
@@ -95,7 +97,8 @@ def plan(p: Protocol, name: str, f: int, lo: float, hi: float, n: int) -> Plan |
     magnitude = max(abs(lo), abs(hi))
     if len(found) < 2:
         return found[0] if found else None
-    return min(found, key=lambda how: _price(p, how, f, magnitude, n))
+    q = p.over(into or p.ring)
+    return min(found, key=lambda how: _price(q, how, f, magnitude, n))
 
 
 def _price(p: Protocol, how: Plan, f: int, magnitude: float, n: int) -> int:
@@ -159,16 +162,17 @@ def _bits(how: Waves) -> int:
     return how.terms * how.width
 
 
-def evaluate(p: Protocol, x: Share, how: Plan, f: int, magnitude: float) -> Share:
-    """Return the planned function of |x| ≤ magnitude."""
+def evaluate(p: Protocol, x: Share, how: Plan, f: int, magnitude: float, into: Ring | None = None) -> Share:
+    """Return the planned function of |x| ≤ magnitude, over p's ring or one of fewer bits."""
+    q = p.over(into or p.ring)
     if how.end is None:
-        out = p.factored(x, how.series)
+        out = q.factored(x, how.series)
     else:
-        out = _flattened(p, x, how, how.end, f, magnitude)
-    return p.add_public(out, _number(p.ring, how.offset, f)) if how.offset else out
+        out = _flattened(p, x, how, how.end, f, magnitude, q.ring)
+    return q.add_public(out, _number(q.ring, how.offset, f)) if how.offset else out
 
 
-def _flattened(p: Protocol, x: Share, how: Plan, end: float, f: int, magnitude: float) -> Share:
+def _flattened(p: Protocol, x: Share, how: Plan, end: float, f: int, magnitude: float, into: Ring) -> Share:
     """Return the series of x in (−end, end), ±most beyond: both ends are compared while the series is evaluated.
 
     Beyond the ends the series gives anything, as its sum may wrap; that is added once and taken off once.
@@ -178,14 +182,15 @@ def _flattened(p: Protocol, x: Share, how: Plan, end: float, f: int, magnitude: 
     over = join([p.add_public(x, below), p.neg(p.add_public(x, above))])
     p.settle()
     with p.later():
-        value = p.factored(x, how.series)
+        value = p.over(into).factored(x, how.series)
     with p.taking_along():
         inside = p.sign(over, _end_bits(end, f, magnitude))
     p.settle()
-    rest = p.neg(value)
-    upper, lower = (_number(p.ring, end, f) for end in (how.most, -how.most))
-    moved = p.select(p.invert(inside), join([p.add_public(rest, upper), p.add_public(rest, lower)]))
-    return p.add(p.add(value, moved[:n]), moved[n:])
+    q = p.over(into)
+    rest = q.neg(value)
+    upper, lower = (_number(into, end, f) for end in (how.most, -how.most))
+    moved = q.select(q.invert(inside), join([q.add_public(rest, upper), q.add_public(rest, lower)]))
+    return q.add(q.add(value, moved[:n]), moved[n:])
 
 
 @lru_cache(maxsize=256)
