@@ -13,6 +13,7 @@ from metering import assert_as_predicted, run_metered, with_all_bits
 import tacit
 from tacit import testing
 from tacit.algebra.ring import Ring
+from tacit.array import elementary as xe
 from tacit.array import functions as fn
 from tacit.array import order as od
 from tacit.array import widths
@@ -24,7 +25,7 @@ from tacit.array.ranges import Format
 from tacit.array.repeat import repeat
 from tacit.array.runtime import Runtime, Value
 from tacit.array.session import simulate
-from tacit.array.widths import SPARE
+from tacit.array.widths import SHOWN, SPARE
 from tacit.core.cost import CostModel
 from tacit.core.share import Share
 from tacit.core.timing import LOOPBACK, PRESETS, Network
@@ -91,6 +92,15 @@ BODIES: dict[str, Body] = {
     "a function": lambda x, w, b: fn.exp(x @ w) * b,
     "of functions": lambda x, w, b: fn.sigmoid(x @ w) @ w.T,
     "roots": lambda x, w, b: fn.sqrt(fn.square(x @ w) + 1) / (fn.square(b) + 0.5),
+    "functions told": lambda x, w, b: [
+        fn.exp(z := x @ w),
+        fn.log(fn.exp(z)),
+        fn.tanh(z * 9),
+        fn.sin(z) * b,
+        xe.erf(z * 3),
+        fn.rsqrt(fn.square(z) + 0.25),
+        1 / (fn.square(z) + 0.25) + fn.sqrt(fn.square(b)),
+    ],
     "divided": lambda x, w, b: [
         (z := fn.maximum(x @ w, 0.25)) / (fn.square(b) + 0.5),
         1 / z,
@@ -380,6 +390,22 @@ def test_a_product_of_hardly_more_bits_than_it_loses(lost: int) -> None:
     with simulate("rep3", OWNERS, network=NETWORKS[-1], seed=5) as session:
         got, _ = run_metered(session, program, inputs)
     assert np.allclose(got["carol"]["r"], run_clear(program, FMT, inputs)["r"], rtol=2.0**-12, atol=64 * UNIT)
+
+
+def test_a_function_is_made_with_the_bits_that_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what is opened, a bit more than its range and sign, where its wrap does not count: a round less."""
+    trace = Trace()
+    x = trace.parameter(Aval((9000,), "fixed", -8, 8, "secret"))
+    program = optimise(trace.program([fn.exp(x)]))
+    assert needs_of(program)[program.outputs[0]] == 28 + 1 + SHOWN  # e^8 is below 2^12
+    # Of a factor, what the product needs of it.
+    many = optimise(trace.program([fn.exp(x) * x]))
+    (e,) = (e for e in many.eqns if e.op == "exp")
+    assert needs_of(many)[e.outs[0]] > 30
+    told = recorded(lambda x, w, b: fn.exp(x[:, :4] + b))
+    rounds = predict(told, "rep3", FMT, OWNERS, OWNERS).rounds
+    with_all_bits(monkeypatch)
+    assert predict(told, "rep3", FMT, OWNERS, OWNERS).rounds == rounds + 1
 
 
 def test_a_value_that_is_read_with_all_bits_is_made_with_all() -> None:

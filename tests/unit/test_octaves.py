@@ -40,31 +40,35 @@ def _bits(v: float) -> int:
 
 def _calls(
     lo: float, hi: float
-) -> dict[str, tuple[Callable[[Any, Any], Any], Callable[[Array], Array], Any]]:
+) -> dict[str, tuple[Callable[[Any, Any, Ring], Any], Callable[[Array], Array], Any]]:
     """Return for each function how it is called, its exact value, and its bound."""
     m = math.floor(hi * 2**F).bit_length()
     least = math.ceil(lo * 2**F).bit_length() - 1
     root, inverse, whole = _bits(math.sqrt(hi)), _bits(1 / math.sqrt(lo)), _bits(1 / lo)
     calls: dict[str, Any] = {
-        "sqrt": (lambda p, x: ap.sqrt(p, x, F, m, root, least), np.sqrt, ap.root_error(K, F, m, root)),
+        "sqrt": (
+            lambda p, x, into: ap.sqrt(p, x, F, m, root, least, into),
+            np.sqrt,
+            ap.root_error(K, F, m, root),
+        ),
         "rsqrt": (
-            lambda p, x: ap.rsqrt(p, x, F, m, inverse, least),
+            lambda p, x, into: ap.rsqrt(p, x, F, m, inverse, least, into),
             lambda v: 1 / np.sqrt(v),
             ap.root_error(K, F, m, inverse),
         ),
-        "log": (lambda p, x: ap.log(p, x, F, m, least), np.log, ap.log_error(K, F, m)),
+        "log": (lambda p, x, into: ap.log(p, x, F, m, least, into), np.log, ap.log_error(K, F, m)),
     }
     if whole + m <= K - 2:
         bound = ap.divide_error(K, F, m, whole)
         one = RING.constant(1 << F)
         calls["reciprocal"] = (
-            lambda p, x: ap.reciprocal(p, x, F, m, whole, least),
+            lambda p, x, into: ap.reciprocal(p, x, F, m, whole, least, into),
             lambda v: 1 / v,
             bound,
         )
         calls["divide"] = (
-            lambda p, x: ap.divide(
-                p, p.constant(np.broadcast_to(one, x.shape).copy()), x, F, m, whole, least
+            lambda p, x, into: ap.divide(
+                p, p.constant(np.broadcast_to(one, x.shape).copy()), x, F, m, whole, least, into
             ),
             lambda v: 1 / v,
             bound,
@@ -72,16 +76,25 @@ def _calls(
     return calls
 
 
+@pytest.mark.parametrize("spare", [None, 0, 9])
 @pytest.mark.parametrize(("lo", "hi"), RANGES)
-def test_functions_keep_their_bounds_on_any_range(lo: float, hi: float) -> None:
+def test_functions_keep_their_bounds_on_any_range(lo: float, hi: float, spare: int | None) -> None:
+    """Made with all bits, or with those that results have, a unit and their sign, and some to spare."""
     units = _values(lo, hi)
     calls = _calls(lo, hi)
-    got = run(
-        "rep3", K, lambda p: [fn(p, scatter(p, RING.encode_ints(units))) for fn, _, _ in calls.values()]
-    )
-    for i, (name, (_, exact, (absolute, relative))) in enumerate(calls.items()):
-        found = RING.to_ints(gather({n: v[i] for n, v in got.items()}, "rep3", RING)).astype(float) / 2**F
-        want = exact(units / 2.0**F)
+    wants = [exact(units / 2.0**F) for _, exact, _ in calls.values()]
+    most = [int(np.abs(v).max() * (1 + 2.0**-9) * 2**F + 4).bit_length() + 1 for v in wants]
+    rings = [RING if spare is None else Ring(min(bits + spare, K)) for bits in most]
+
+    def body(p: Any) -> list[Any]:
+        made = zip(calls.values(), rings, strict=True)
+        return [fn(p, scatter(p, RING.encode_ints(units)), into) for (fn, _, _), into in made]
+
+    got = run("rep3", K, body)
+    for i, (name, (_, _, (absolute, relative))) in enumerate(calls.items()):
+        shares = {n: v[i].map(rings[i].low) for n, v in got.items()}
+        found = rings[i].to_ints(gather(shares, "rep3", rings[i])).astype(float) / 2**F
+        want = wants[i]
         over = np.abs(found - want) / (absolute + relative * np.abs(want))
         assert over.max() < 0.95, (
             f"{name} on [{lo}, {hi}]: {over.max():.3f} of its bound at {units[over.argmax()]}"

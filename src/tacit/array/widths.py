@@ -50,6 +50,8 @@ SPARE = 8
 """Bits that an opened value has beyond its range: so what a false assumption makes of it is seen (`outside`)."""
 SELECTING = COMPARED | {"select", "extreme"}
 """Operations that make numbers of any width, as products do."""
+SHOWN = 1
+"""Such bits of a function's result: what it makes of an operand out of its range wraps not far beyond that result's."""
 FUNCTIONS = frozenset({"div", "sqrt", "rsqrt", "exp", "log", *smooth.NAMES})
 """Operations whose last step makes numbers of any width, whatever they read."""
 WORK = 100_000_000
@@ -99,7 +101,7 @@ def widths(
     uses = Counter(v for eqn in numbers for v in set(eqn.ins))
     finder = _Finder(avals, maker, uses, how, p, fmt, lifts)
     for v in outputs:
-        finder.read(v, finder.opening(avals[v]) if opened else fmt.width)
+        finder.read(v, finder.opening(v) if opened else fmt.width)
     made = [finder.made(*each) for each in zip(reversed(groups), reversed(usual), strict=True)]
     return Widths(made[::-1], finder.needed, frozenset(finder.short), finder.price)
 
@@ -391,9 +393,11 @@ class _Finder:
             return False
         return usual.quiet or self.avals[public[0]].kind != "fixed"
 
-    def opening(self, a: Aval) -> int:
+    def opening(self, v: int) -> int:
         """Return the bits that are needed of a value that is opened."""
-        return iv.rounded_bits(a.magnitude, scale_of(a, self.f)) + 1 + SPARE
+        a, made = self.avals[v], self.maker.get(v)
+        wraps = made is not None and made.op in FUNCTIONS and made.op != "div" and a.where == SECRET
+        return iv.rounded_bits(a.magnitude, scale_of(a, self.f)) + 1 + (SHOWN if wraps else SPARE)
 
     def _shift(self, eqn: Eqn, usual: Rounding) -> int | None:
         """Return the bits that a product with a constant loses; None if it is not multiplied and rounded once."""
@@ -407,7 +411,7 @@ class _Finder:
         avals = [self.avals[e.ins[0]] for e in group]
         if any(a.where == PUBLIC or a.kind == "bool" for a in avals):
             return usual
-        bits = min(max(self.opening(a) for a in avals), self.k)
+        bits = min(max(self.opening(e.ins[0]) for e in group), self.k)
         self._all(group, bits)
         return self._in(usual, bits)
 

@@ -336,7 +336,8 @@ def exp(p: Protocol, x: Share, f: int, lo: float, hi: float, into: Ring | None =
     plan, ring = exp_plan(p.ring.width, f, lo, hi), p.ring
     short = sep.exp_plan(ring.width, f, lo, hi, plan.s - 5) if sep.offered(p) else None
     if short is not None:
-        return p.over(into or ring).factored(x, short)
+        q = p.over(into or ring)
+        return q.factored(x, sep.cheaper(q, short, x.size))
     wide = ring.width == 128 and p.offers("factored")
     powers = sep.wide_exp_plan(f, lo, hi, min(plan.s - 5, WIDE_RELATIVE)) if wide else None
     if plan.clamp is not None and powers is None:

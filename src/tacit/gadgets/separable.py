@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
 from functools import cache, lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from tacit.algebra.ring import Ring
-from tacit.core.protocol import Card, Protocol, Wave, price
+from tacit.core.protocol import Call, Card, Protocol, Wave, price
 from tacit.core.share import Planes, Share
 from tacit.core.timing import Network
 from tacit.gadgets.normalise import none_above
 from tacit.gadgets.waves import DIGITS, Powers, Waves, WidePowers, exponent, fit, waves
 
+Array = npt.NDArray[Any]
 LOG2E = 1.4426950408889634
 LN2 = 0.6931471805599453
 MOST_DIGITS = 16
@@ -32,6 +34,39 @@ MOST_DIGITS = 16
 def offered(p: Protocol) -> bool:
     """Whether F_factored is there, over the ring of whole words: their wrap is a whole number of turns."""
     return p.ring.width == 64 and p.offers("factored")
+
+
+@lru_cache(maxsize=256)
+def number(ring: Ring, value: float, f: int) -> Array:
+    """Return a public number modulo the ring's size, which a summand may pass where the sum does not; read only."""
+    return ring.constant(round(value * 2.0**f))
+
+
+S = TypeVar("S", Waves, Powers)
+
+
+@lru_cache(maxsize=256)
+def _of_width(how: S, width: int) -> S:
+    return replace(how, width=width)
+
+
+def uncounted(how: S, into: Ring) -> S | None:
+    """Return the same sum over a ring so wide that its wrap does not count in the result: bits, but a round less."""
+    width = into.width + how.shift
+    return _of_width(how, width) if how.width < width <= 64 else None
+
+
+def cheaper(p: Protocol, how: S, n: int) -> S:
+    """Return how n sums are worth least over p's ring."""
+    ways = [each for each in (how, uncounted(how, p.ring)) if each is not None]
+    if len(ways) == 1:
+        return how
+    return min(ways, key=lambda each: p.price(sized(each, n)))
+
+
+def sized(how: Waves | Powers, n: int) -> Call:
+    """Return the call that evaluates n sums, to be priced."""
+    return "factored", n, {"terms": how.terms, "width": how.width, "shift": how.shift}
 
 
 # -- exp --------------------------------------------------------------------------------------------------
@@ -212,7 +247,7 @@ def _largest(fn: str, span: int, less: float = 0.0) -> float:
 
 
 def _finish(p: Protocol, out: Share, plan: Waves, f: int) -> Share:
-    return p.add_public(out, p.ring.encode_floats(plan.series.constant, f))
+    return p.add_public(out, number(p.ring, plan.series.constant, f))
 
 
 # -- the cheapest way -------------------------------------------------------------------------------------
@@ -303,10 +338,13 @@ class Costs:
             found = plan(where)
             if found is None:
                 continue
-            drop = lost(where) if lost else None
-            worth, early = self.worth(what, where, width(where), found[0], found[2], drop)
-            if best is None or worth < least:
-                best, least = Mantissa(where, *found, early), worth
+            series, factor, period = found
+            bits, drop = width(where), lost(where) if lost else None
+            wide = uncounted(series, Ring(bits if where.at else what.into))
+            for each in (series, wide) if wide else (series,):
+                worth, early = self.worth(what, where, bits, each, period, drop)
+                if best is None or worth < least:
+                    best, least = Mantissa(where, each, factor, period, early), worth
         return best
 
 
@@ -346,7 +384,7 @@ def log(p: Protocol, x: Share, plan: Mantissa, f: int, into: Ring) -> Share:
     where, q = plan.octaves, p.over(into)
     rest = [plan.series.series.constant + (where.m - f - where.step * k) * LN2 for k in range(where.groups)]
     if not where.at:
-        return q.add_public(plan.value(q, x, None), into.encode_floats(rest[0], f))
+        return q.add_public(plan.value(q, x, None), number(into, rest[0], f))
     table = [round(v * 2.0**f) for v in rest]
     scale, whole = choose(p, where.tests(p, x), [plan.scales(), table], [plan.period, into.width])
     return q.add(plan.value(q, x, scale), whole)

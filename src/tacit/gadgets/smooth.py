@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from functools import cache, lru_cache
-from typing import Any
-
-import numpy.typing as npt
+from functools import cache
 
 from tacit.algebra.ring import Ring
-from tacit.core.protocol import Call, Protocol
+from tacit.core.protocol import Protocol
 from tacit.core.share import Share, join
-from tacit.gadgets.separable import LN2
+from tacit.gadgets.separable import LN2, cheaper, number, sized
 from tacit.gadgets.waves import Real, Series, Waves, fit, waves, whole_bits
 
-Array = npt.NDArray[Any]
 PI = Decimal("3.14159265358979323846264338327950288419716939937510")
 GAPS = (0.05, 0.15, 0.4, 1.0, 2.0)
 """Parts of the interval that a series' quarter period is longer; the cheapest is taken."""
@@ -93,18 +89,20 @@ def plan(
 
     Where a short series with ends competes with a long one, the network decides: to find the ends takes rounds.
     """
-    found = ways(name, p.ring.width, f, lo, hi)
+    q = p.over(into or p.ring)
+    found = [_in(how, cheaper(q, how.series, n)) for how in ways(name, p.ring.width, f, lo, hi)]
     magnitude = max(abs(lo), abs(hi))
     if len(found) < 2:
         return found[0] if found else None
-    q = p.over(into or p.ring)
     return min(found, key=lambda how: _price(q, how, f, magnitude, n))
 
 
+def _in(how: Plan, series: Waves) -> Plan:
+    return how if series is how.series else replace(how, series=series)
+
+
 def _price(p: Protocol, how: Plan, f: int, magnitude: float, n: int) -> int:
-    series = how.series
-    sizes = {"sets": 1, "terms": series.terms, "width": series.width, "shift": series.shift}
-    value: Call = ("factored", n, sizes)
+    value = sized(how.series, n)
     if how.end is None:
         return p.price(value)
     bits = _end_bits(how.end, f, magnitude)
@@ -169,7 +167,7 @@ def evaluate(p: Protocol, x: Share, how: Plan, f: int, magnitude: float, into: R
         out = q.factored(x, how.series)
     else:
         out = _flattened(p, x, how, how.end, f, magnitude, q.ring)
-    return q.add_public(out, _number(q.ring, how.offset, f)) if how.offset else out
+    return q.add_public(out, number(q.ring, how.offset, f)) if how.offset else out
 
 
 def _flattened(p: Protocol, x: Share, how: Plan, end: float, f: int, magnitude: float, into: Ring) -> Share:
@@ -178,7 +176,7 @@ def _flattened(p: Protocol, x: Share, how: Plan, end: float, f: int, magnitude: 
     Beyond the ends the series gives anything, as its sum may wrap; that is added once and taken off once.
     """
     n = x.size
-    below, above = _number(p.ring, -end, f), _number(p.ring, end, f)
+    below, above = number(p.ring, -end, f), number(p.ring, end, f)
     over = join([p.add_public(x, below), p.neg(p.add_public(x, above))])
     p.settle()
     with p.later():
@@ -188,15 +186,9 @@ def _flattened(p: Protocol, x: Share, how: Plan, end: float, f: int, magnitude: 
     p.settle()
     q = p.over(into)
     rest = q.neg(value)
-    upper, lower = (_number(into, end, f) for end in (how.most, -how.most))
+    upper, lower = (number(into, end, f) for end in (how.most, -how.most))
     moved = q.select(q.invert(inside), join([q.add_public(rest, upper), q.add_public(rest, lower)]))
     return q.add(q.add(value, moved[:n]), moved[n:])
-
-
-@lru_cache(maxsize=256)
-def _number(ring: Ring, value: float, f: int) -> Array:
-    """Return a public number as a ring element, which nobody writes to."""
-    return ring.encode_floats(value, f)
 
 
 def _end_bits(end: float, f: int, magnitude: float) -> int:
