@@ -192,8 +192,7 @@ class Mantissa:
 
     def scaled(self, p: Protocol, x: Share, scale: Share | None) -> Share:
         """Return what the series takes."""
-        narrow = p.over(Ring(self.period))
-        x = x.map(narrow.ring.reduce)
+        narrow = p.over(Ring(self.period))  # as whose elements x is taken, whatever its bits above
         if scale is None:
             return narrow.mul_public(x, narrow.ring.constant(self.factor))
         return (narrow.mul_early if self.early else narrow.mul)(x, scale)

@@ -175,7 +175,9 @@ struct Turning {
 
     void start(const u64 *x, u64 rate, unsigned step, size_t n) {
         turn(cos, sin, x, rate, n);
-        turn(by_cos, by_sin, x, rate * step, n);
+        if (step != 1) return turn(by_cos, by_sin, x, rate * step, n);
+        memcpy(by_cos, cos, n * 8);
+        memcpy(by_sin, sin, n * 8);
     }
     void next(size_t n) {
         for (size_t i = 0; i < n; ++i) {
@@ -267,7 +269,11 @@ void powers_right(u64 *out, const u64 *x, Rows rows, u64 rate, unsigned step, do
 
 // The bits of planes from element `first` on, a multiple of 64.
 inline void bits_of_plane(u64 *out, const u64 *plane, size_t first, size_t n) {
-    for (size_t i = 0; i < n; ++i) out[i] = plane[(first + i) / 64] >> (i & 63) & 1;
+    for (size_t g = 0; g < n; g += 64) {
+        const u64 word = plane[(first + g) / 64];
+        const size_t left = n - g < 64 ? n - g : 64;
+        for (size_t i = 0; i < left; ++i) out[g + i] = word >> i & 1;
+    }
 }
 
 void bits_left(u8 *out, const u64 *bits, Rows masks, size_t count, unsigned width, size_t n) {

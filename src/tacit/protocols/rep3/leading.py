@@ -19,6 +19,7 @@ from tacit import kernels
 from tacit.algebra.ring import Ring
 from tacit.core.share import Planes, Share
 from tacit.errors import RangeError
+from tacit.kernels import rows
 from tacit.kernels.waves import bits_left, bits_right
 from tacit.protocols.rep3 import trees
 from tacit.protocols.rep3.lift import Into
@@ -196,8 +197,8 @@ def _combine(
     if party.index == 0:
         with2, with1 = q.common(+2, LABEL), q.common(+1, LABEL)
         rho = with2.mask(ring.width, planes * n, ring)
-        rows = bits_left(b0 ^ b1, rho, ring.width * n, ring.width, n)
-        party.send(party.peer(1), "rep3.combine", rows.reshape(planes, row // 8))  # 1
+        masked = bits_left(b0 ^ b1, rho, ring.width * n, ring.width, n)
+        party.send(party.peer(1), "rep3.combine", masked.reshape(planes, row // 8))  # 1
         party.flush()
         for r, (first, second) in zip(rings, into, strict=True):
             with2.fill(r, first)
@@ -213,14 +214,14 @@ def _combine(
         rho = with0.mask(ring.width, planes * n, ring)
         t = [with0.fill(r, second) for r, (_, second) in zip(rings, into, strict=True)]
         sums = bits_right(b0, rho, ring.width * n, weights, np.stack(t), True, ring.width)
-    mine = [r.reduce(m) for r, m in zip(rings, sums, strict=True)]
-    packed = [r.pack(m) for r, m in zip(rings, mine, strict=True)]
+    packed = [r.pack(m) for r, m in zip(rings, sums, strict=True)]
     other = party.peer(1 if party.index == 1 else -1)
     if party.index == 2:
         yield ()
     party.send(other, "rep3.combine-exchange", *packed)  # 2
     (theirs,) = yield ((other, "rep3.combine-exchange", sum(sizes)),)
     at = 0
-    for r, m, parts, size in zip(rings, mine, into, sizes, strict=True):
-        r.add(m, r.unpack(theirs[at : at + size].copy(), (n,)), parts[party.index % 2])
+    for r, mine, parts, size in zip(rings, packed, into, sizes, strict=True):
+        last = parts[party.index % 2]
+        rows.placed(mine, theirs[at : at + size], None, rows.ADD, r.width, n, r.wide, last)
         at += size
