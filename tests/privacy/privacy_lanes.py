@@ -122,6 +122,8 @@ class LaneSource:
         rows = [kernels.pack_bool(self._next(1).astype(np.uint8)) for _ in range(planes)]
         return np.array(rows, np.uint64).reshape(planes, -(-n // 64))
 
+    plane_mask = planes
+
     def permutation(self, blocks: int, n: int) -> Array:
         """Return, for every lane, one of the two orders of two rows."""
         assert (blocks, n) == (self.world.lanes, 2)

@@ -58,6 +58,9 @@ class Source(Protocol):
     def planes(self, planes: int, n: int) -> Array:
         """Return uniform bit planes, uint64 (planes, ceil(n/64))."""
 
+    def plane_mask(self, planes: int, n: int) -> Mask:
+        """Return what `planes` would, for a kernel that may make it where it reads it."""
+
     def permutation(self, blocks: int, n: int) -> Array:
         """Return a uniform permutation of each of `blocks` blocks of n rows, as uint32 places among all rows."""
 
@@ -152,14 +155,24 @@ class Stream:
         """Return what `packed` would, for a kernel that may make it where it reads it."""
         if isinstance(self._stream, _OpenSsl):
             return self.packed(bits, n, ring)
-        nbytes = -(-n * bits // 8)
-        return StreamPart(self._stream, self._stream.skip(nbytes), nbytes)
+        return self._part(-(-n * bits // 8))
 
     def planes(self, planes: int, n: int) -> Array:
         """Return uniform bit planes, uint64 (planes, ceil(n/64))."""
         out = np.empty((planes, -(-n // 64)), np.uint64)
         self._fill(out)
         return out
+
+    def plane_mask(self, planes: int, n: int) -> Mask:
+        """Return what `planes` would, for a kernel that may make it where it reads it."""
+        return (
+            self.planes(planes, n)
+            if isinstance(self._stream, _OpenSsl)
+            else self._part(8 * planes * -(-n // 64))
+        )
+
+    def _part(self, nbytes: int) -> StreamPart:
+        return StreamPart(self._stream, self._stream.skip(nbytes), nbytes)
 
     def permutation(self, blocks: int, n: int) -> Array:
         """Return a uniform permutation of each of `blocks` blocks of n rows, as uint32 places among all rows.
@@ -217,6 +230,8 @@ class Tape:
             for i in range(n):
                 out[p, i // 64] |= np.uint64(self._next(1) << (i % 64))
         return out
+
+    plane_mask = planes
 
     def permutation(self, blocks: int, n: int) -> Array:
         """Return permutations by exchanging each place i with a later one, whose distance the tape gives."""

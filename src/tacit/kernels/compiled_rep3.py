@@ -19,7 +19,7 @@ _NARROW = {
     for name in (
         "rep3_products", "add_masks", "trunc_first", "trunc_second", "trunc_third", "select_first", "select_second",
         "select_trunc_first", "select_trunc_second", "bits_first",
-        "bits_second",
+        "bits_second", "table_first", "table_second",
     )
 }  # fmt: skip
 _UNWRITTEN = np.empty(0, U8)
@@ -204,10 +204,46 @@ def bits_second(m: Array, bits: Array, t: Array, lead: bool, k: int) -> Array:
     return out
 
 
-def and_rows(s0: Array, s1: Array, a: Array, b: Array, plus: Array, minus: Array) -> Array:
-    """Return a party's part of the AND of rows a and b of shared planes s, masked by ``plus ^ minus``."""
-    out = np.empty(plus.shape, U64)
-    _native.and_rows(out, _c(s0), _c(s1), a, b, _c(plus), _c(minus), plus.shape[1])
+def table_first(
+    x: Array, y: Array, mask: Mask, bits: int, top: bool, radix: int, kept: Array, at: int = 0
+) -> Array:
+    """Return plane `bits` of x + y if `top`, then tables of those below, masked; the first row's mask is kept."""
+    shapes.flat(x, bits + top)
+    out = np.empty((shapes.table_rows(bits, radix) + top, -(-x.size // 64)), U64)
+    kernel = (_WIDE if shapes.element_wise(x, y) else _NARROW)["table_first"]
+    kernel(out, kept, _c(x), _c(y), held(mask), bits, top, radix, at)
+    return out
+
+
+def table_second(
+    b: Array,
+    table: Mask,
+    mask: Mask,
+    bits: int,
+    top: bool,
+    radix: int,
+    lead: bool,
+    some: tuple[int, int],
+    kept: tuple[Array, Array, Array],
+    at: int = 0,
+) -> Array:
+    """Return rows of ``block_select`` by the planes of b, masked: `some` says which; masks and top planes are kept."""
+    wide = shapes.flat(b, bits + top)
+    out = np.empty((some[1], -(-b.size // 64)), U64)
+    kernel = (_WIDE if wide else _NARROW)["table_second"]
+    kernel(out, *kept, _c(b), held(table), held(mask), bits, top, radix, lead, *some, at)
+    return out
+
+
+def place_rows(out: Array, words: Mask, at: int, length: int) -> None:
+    """Write rows of planes of `length` words from the word `at` of each row of `out` on."""
+    _native.place_rows(out, held(words), len(out), at, length)
+
+
+def and_rows(s0: Array, s1: Array, a: Array, b: Array, plus: Mask, minus: Mask, first: int = 0) -> Array:
+    """Return a party's part of the AND of rows a and b of shared planes s, masked by ``plus ^ minus`` from a row on."""
+    out = np.empty((a.size, s0.shape[1]), U64)
+    _native.and_rows(out, _c(s0), _c(s1), a, b, held(plus), held(minus), first, s0.shape[1])
     return out
 
 

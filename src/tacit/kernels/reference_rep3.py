@@ -10,16 +10,19 @@ import numpy as np
 
 from tacit.kernels.reference import (
     add,
+    block_select,
+    block_table,
     mul,
     pack_words,
     shl,
     shr,
     sub,
+    to_planes,
     unpack_bool,
     unpack_words,
 )
 from tacit.kernels.reference_aes import expanded
-from tacit.kernels.shapes import Array, Cut, Mask, Masks, Terms, flat, is_wide, shift_in
+from tacit.kernels.shapes import Array, Cut, Mask, Masks, Terms, flat, is_wide, shift_in, table_rows
 from tacit.kernels.shapes import rows as check_rows
 
 _ONES = (1 << 64) - 1
@@ -253,11 +256,63 @@ def bits_second(m: Array, bits: Array, t: Array, lead: bool, k: int) -> Array:
     return _reduced(sub(_where(gamma, sub(_constant(m, int(lead)), m), m), t), k)
 
 
-def and_rows(s0: Array, s1: Array, a: Array, b: Array, plus: Array, minus: Array) -> Array:
-    """Return a party's part of the AND of rows a and b of shared planes s, masked by ``plus ^ minus``."""
+def table_first(
+    x: Array, y: Array, mask: Mask, bits: int, top: bool, radix: int, kept: Array, at: int = 0
+) -> Array:
+    """Return plane `bits` of x + y if `top`, then tables of those below, masked; the first row's mask is kept.
+
+    That is written to the one row of `kept`, from its word `at` on.
+    """
+    planes = to_planes(add(x, y), bits + top)
+    out = np.concatenate([planes[bits:], block_table(planes[:bits], radix)])
+    masks = _rows_of(mask, *out.shape)
+    kept[:, at : at + out.shape[1]] = masks[: int(top)]
+    return np.asarray(out ^ masks)
+
+
+def table_second(
+    b: Array,
+    table: Mask,
+    mask: Mask,
+    bits: int,
+    top: bool,
+    radix: int,
+    lead: bool,
+    some: tuple[int, int],
+    kept: tuple[Array, Array, Array],
+    at: int = 0,
+) -> Array:
+    """Return rows of ``block_select`` by the planes of b, masked: `some` says which; masks and top planes are kept.
+
+    `some` is the first row and how many. Kept, from the word `at` of their rows on: the masks; with `top`, plane `bits`
+    of b, and the row of the table that comes before its blocks.
+    """
+    planes = to_planes(b, bits + top)
+    length = planes.shape[1]
+    rows, masks = _rows_of(table, table_rows(bits, radix) + top, length), _rows_of(mask, some[1], length)
+    for to, row in zip(kept, (masks, planes[bits:], rows[: int(top)]), strict=True):
+        to[:, at : at + length] = row
+    found = block_select(rows[int(top) :], planes[:bits], radix, lead)
+    return np.asarray(found[some[0] : sum(some)] ^ masks)
+
+
+def place_rows(out: Array, words: Mask, at: int, length: int) -> None:
+    """Write rows of planes of `length` words from the word `at` of each row of `out` on."""
+    out[:, at : at + length] = _rows_of(words, len(out), length)
+
+
+def _rows_of(mask: Mask, rows: int, length: int) -> Array:
+    """Return planes of `length` words."""
+    return np.ascontiguousarray(expanded(mask)).reshape(-1).view(np.uint64).reshape(rows, length)
+
+
+def and_rows(s0: Array, s1: Array, a: Array, b: Array, plus: Mask, minus: Mask, first: int = 0) -> Array:
+    """Return a party's part of the AND of rows a and b of shared planes s, masked by ``plus ^ minus`` from a row on."""
     check_rows(a, s0.shape[0])
     check_rows(b, s0.shape[0])
-    return np.asarray((s0[a] & (s0[b] ^ s1[b])) ^ (s1[a] & s0[b]) ^ plus ^ minus)
+    rows, length = slice(first, first + len(a)), s0.shape[1]
+    masks = [_rows_of(mask, -1 if length else rows.stop, length)[rows] for mask in (plus, minus)]
+    return np.asarray((s0[a] & (s0[b] ^ s1[b])) ^ (s1[a] & s0[b]) ^ masks[0] ^ masks[1])
 
 
 def lambda_rows(s0: Array, s1: Array, x: Array, y: Array, mask: Array) -> Array:

@@ -70,7 +70,7 @@ __attribute__((target("avx512f,avx512bw,vaes,aes"))) void wide(u8 *out, const Ke
         const __m512i four = _mm512_set_epi64(4, 0, 4, 0, 4, 0, 4, 0);
         const long long h = (long long)high, l = (long long)low;
         __m512i counter = _mm512_set_epi64(l + 3, h, l + 2, h, l + 1, h, l, h);
-        for (; i + STEP <= count; i += STEP) {
+        for (; i + SIDE < count; i += STEP) {  // a few last blocks are left to the narrow form
             __m512i s[SIDE];
             for (size_t j = 0; j < SIDE; ++j) {
                 s[j] = _mm512_xor_si512(_mm512_shuffle_epi8(counter, swap), keys[0]);
@@ -78,9 +78,18 @@ __attribute__((target("avx512f,avx512bw,vaes,aes"))) void wide(u8 *out, const Ke
             }
             for (int r = 1; r < 10; ++r)
                 for (size_t j = 0; j < SIDE; ++j) s[j] = _mm512_aesenc_epi128(s[j], keys[r]);
-            for (size_t j = 0; j < SIDE; ++j)
-                _mm512_storeu_si512(out + 16 * (i + 4 * j),
-                                    _mm512_and_si512(_mm512_aesenclast_epi128(s[j], keys[10]), keep));
+            for (size_t j = 0; j < SIDE; ++j) s[j] = _mm512_and_si512(_mm512_aesenclast_epi128(s[j], keys[10]), keep);
+            const size_t left = count - i;
+            u8 *const to = out + 16 * i;
+            if (left >= STEP) {
+                for (size_t j = 0; j < SIDE; ++j) _mm512_storeu_si512(to + 64 * j, s[j]);
+                continue;
+            }
+            for (size_t j = 0; j < SIDE; ++j) {
+                const size_t held = left > 4 * j ? left - 4 * j : 0;
+                _mm512_mask_storeu_epi64(to + 64 * j, held >= 4 ? 0xFF : __mmask8((1u << 2 * held) - 1), s[j]);
+            }
+            return;
         }
     }
     narrow(out + 16 * i, k, high + (low + i < low), low + i, count - i);

@@ -664,16 +664,19 @@ void bind_rows(nb::module_ &m) {
         const Unlocked free(o.size());
         if (length) table.sum_rows(to, pa, pb, pc, all, pe, lead, sums, length);
     });
-    m.def("and_rows", [](H out, H s0, H s1, H a, H b, H plus, H minus, size_t length) {
+    m.def("and_rows", [](H out, H s0, H s1, H a, H b, H plus, H minus, size_t begin, size_t length) {
         const Out o(out);
-        const In x(s0), y(s1), i(a), j(b), p(plus), q(minus);
+        const In x(s0), y(s1), i(a), j(b);
+        const MaskIn p(plus), q(minus);
         const size_t rows = i.size() / 8, held = length ? x.size() / 8 / length : NO_WORDS;
         u64 *const to = o.at<u64>(rows * length);
-        const u64 *const px = x.at<u64>(held * length), *const py = y.at<u64>(held * length),
-                         *const pp = p.at<u64>(rows * length), *const pq = q.at<u64>(rows * length);
+        const u64 *const px = x.at<u64>(held * length), *const py = y.at<u64>(held * length);
+        const size_t drawn = length ? p.size() / 8 / length : NO_WORDS;
+        if (begin > drawn || rows > drawn - begin) throw std::invalid_argument("no such row");
+        const Octets pp = p.at(8 * drawn * length), pq = q.at(8 * drawn * length);
         const std::int64_t *const pi = row_numbers(i, rows, held), *const pj = row_numbers(j, rows, held);
         const Unlocked free(o.size());
-        table.and_rows(to, px, py, pi, pj, pp, pq, rows, length);
+        table.and_rows(to, px, py, pi, pj, pp, pq, begin, rows, length);
     });
     m.def("mix_rows", [](H out, H s, H z, H a, H b, size_t length) {
         const Out o(out);
@@ -690,14 +693,15 @@ void bind_rows(nb::module_ &m) {
     });
 }
 
-#include "seats_bind.h"
-#include "sort_bind.h"
-#include "waves_bind.h"
-
 size_t table_rows(size_t m, unsigned radix) {
     if (radix < 1 || radix > 8) throw std::invalid_argument("radix is 1 to 8");
     return m / radix * ((size_t(1) << radix) - 1) + ((size_t(1) << m % radix) - 1);
 }
+
+#include "seats_bind.h"
+#include "signs_bind.h"
+#include "sort_bind.h"
+#include "waves_bind.h"
 
 void bind_bits(nb::module_ &m) {
     m.def("pack_bool", [](H out, H a) {
@@ -783,6 +787,9 @@ NB_MODULE(_native, m) {
     bind_rows(m);
     bind_waves(m);
     bind_seats(m);
+    bind_signs<u64>(m, "_64");
+    bind_signs<u128>(m, "_128");
+    bind_placing(m);
     bind_sort(m);
     m.def("reuse_memory", [](size_t bytes) {
 #if defined(__GLIBC__)

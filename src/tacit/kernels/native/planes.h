@@ -43,29 +43,36 @@ inline void transpose(Tile &t, size_t rows = 64) {
 inline u64 half_of(u64 a, size_t) { return a; }
 inline u64 half_of(u128 a, size_t half) { return half ? a.hi : a.lo; }
 
+// The planes of one half of up to `GROUP` words (+ more, which may be null), `step` words apart.
+template <class T>
+inline void planes_of_group(u64 *out, size_t step, const T *from, const T *more, size_t half, size_t bits, size_t count) {
+    Tile t;
+    if (count < GROUP) {
+        memset(&t, 0, sizeof t);
+        for (size_t i = 0; i < count; ++i) t.w[i % 64][i / 64] = half_of(more ? from[i] + more[i] : from[i], half);
+    } else if (more) {
+        for (size_t i = 0; i < 64; ++i)
+            for (size_t b = 0; b < BLOCKS; ++b) t.w[i][b] = half_of(from[64 * b + i] + more[64 * b + i], half);
+    } else {
+        for (size_t i = 0; i < 64; ++i)
+            for (size_t b = 0; b < BLOCKS; ++b) t.w[i][b] = half_of(from[64 * b + i], half);
+    }
+    transpose(t, bits);
+    if (count == GROUP) {
+        for (size_t bit = 0; bit < bits; ++bit) memcpy(out + bit * step, t.w[bit], sizeof t.w[bit]);
+    } else {
+        for (size_t bit = 0; bit < bits; ++bit) memcpy(out + bit * step, t.w[bit], 8 * ((count + 63) / 64));
+    }
+}
+
 // The planes of one half of words (+ plus, which may be null).
 template <class T>
 inline void planes_of_half(u64 *out, const T *words, const T *plus, size_t half, size_t bits, size_t n) {
     const size_t length = (n + 63) / 64;
     parallel((length + BLOCKS - 1) / BLOCKS, 64, [=](size_t group, size_t end) {
-        Tile t;
         for (; group < end; ++group) {
             const size_t first = group * GROUP, count = n - first < GROUP ? n - first : GROUP;
-            const T *from = words + first, *more = plus ? plus + first : nullptr;
-            if (count < GROUP) memset(&t, 0, sizeof t);
-            if (count < GROUP) {
-                for (size_t i = 0; i < count; ++i)
-                    t.w[i % 64][i / 64] = half_of(more ? from[i] + more[i] : from[i], half);
-            } else if (more) {
-                for (size_t i = 0; i < 64; ++i)
-                    for (size_t b = 0; b < BLOCKS; ++b) t.w[i][b] = half_of(from[64 * b + i] + more[64 * b + i], half);
-            } else {
-                for (size_t i = 0; i < 64; ++i)
-                    for (size_t b = 0; b < BLOCKS; ++b) t.w[i][b] = half_of(from[64 * b + i], half);
-            }
-            transpose(t, bits);
-            const size_t at = group * BLOCKS, left = length - at < BLOCKS ? length - at : BLOCKS;
-            for (size_t bit = 0; bit < bits; ++bit) memcpy(out + bit * length + at, t.w[bit], 8 * left);
+            planes_of_group(out + group * BLOCKS, length, words + first, plus ? plus + first : nullptr, half, bits, count);
         }
     });
 }

@@ -279,19 +279,29 @@ void bits_second(T *__restrict out, const T *m, const u64 *bits, const T *t, boo
 
 // --- trees of AND on bit planes: which rows meet is the caller's --------------------------------------------
 
+// Words from the given one on, where they lie or, made, in `room`.
+inline const u64 *words_of(const Octets &from, u64 *room, size_t at, size_t count) {
+    if (!from.made) return reinterpret_cast<const u64 *>(from.p) + at;
+    return reinterpret_cast<const u64 *>(from.made->read(reinterpret_cast<u8 *>(room), 8 * at, 8 * count));
+}
+
+// Masks' rows begin with `first`.
 void and_rows(u64 *__restrict out, const u64 *s0, const u64 *s1, const std::int64_t *a, const std::int64_t *b,
-              const u64 *plus, const u64 *minus, size_t rows, size_t length) {
-    parallel(rows * ((length + COLUMNS - 1) / COLUMNS), 8, [=](size_t piece, size_t end) {
-        const size_t pieces = (length + COLUMNS - 1) / COLUMNS;
+              Octets plus, Octets minus, size_t first, size_t rows, size_t length) {
+    constexpr size_t SOME = COLUMNS / 2;  // the rows and masks of a piece stay in the first-level cache
+    parallel(rows * ((length + SOME - 1) / SOME), 16, [=](size_t piece, size_t end) {
+        const size_t pieces = (length + SOME - 1) / SOME;
+        u64 room[SOME + StreamPart::SLACK / 8];
         for (; piece < end; ++piece) {
-            const size_t r = piece / pieces, low = piece % pieces * COLUMNS;
-            const size_t high = low + COLUMNS < length ? low + COLUMNS : length;
-            const u64 *x0 = s0 + a[r] * length, *x1 = s1 + a[r] * length, *y0 = s0 + b[r] * length,
-                      *y1 = s1 + b[r] * length, *p = plus + r * length;
-            u64 *__restrict to = out + r * length;
-            for (size_t i = low; i < high; ++i) to[i] = (x0[i] & (y0[i] ^ y1[i])) ^ (x1[i] & y0[i]) ^ p[i];
-            if (minus)
-                for (size_t i = low; i < high; ++i) to[i] ^= minus[r * length + i];
+            const size_t r = piece / pieces, low = piece % pieces * SOME, n = length - low < SOME ? length - low : SOME;
+            const u64 *x0 = s0 + a[r] * length + low, *x1 = s1 + a[r] * length + low, *y0 = s0 + b[r] * length + low,
+                      *y1 = s1 + b[r] * length + low;
+            u64 *__restrict to = out + r * length + low;
+            const size_t at = (first + r) * length + low;
+            const u64 *m = words_of(plus, room, at, n);
+            for (size_t i = 0; i < n; ++i) to[i] = (x0[i] & (y0[i] ^ y1[i])) ^ (x1[i] & y0[i]) ^ m[i];
+            m = words_of(minus, room, at, n);
+            for (size_t i = 0; i < n; ++i) to[i] ^= m[i];
         }
     });
 }

@@ -86,6 +86,13 @@ template <class T> struct Cut {
     unsigned shift, bits;
 };
 
+// Where a comparison's planes are kept: rows of masks, `step` words apart, and two top planes.
+struct Kept {
+    u64 *masks;
+    size_t step;
+    u64 *top_own, *top_table;
+};
+
 // The kernels on elements of type T. n counts elements; out never overlaps an input.
 template <class T> struct Ring {
     void (*add)(T *out, const T *a, const T *b, size_t n);
@@ -120,6 +127,11 @@ template <class T> struct Ring {
                                 const T *b, const T *t, bool lead, unsigned f, unsigned k, size_t n);
     void (*bits_first)(T *out, const u64 *bits0, const u64 *bits1, const T *rho, size_t rows, unsigned k, size_t n);
     void (*bits_second)(T *out, const T *m, const u64 *bits, const T *t, bool lead, size_t rows, unsigned k, size_t n);
+    // First steps of comparisons (signs.h).
+    void (*table_first)(u64 *out, u64 *kept, const T *x, const T *y, Octets mask, size_t bits, bool top, unsigned radix,
+                        size_t n);
+    void (*table_second)(u64 *out, const Kept &kept, const T *b, Octets table, Octets mask, size_t bits, bool top,
+                         unsigned radix, bool lead, size_t skip, size_t count, size_t n);
     // Rows that move (rows.h); all of `at` is below n, and nothing is written twice at a time.
     void (*moved)(T *words, u8 *packed, const T *x, const T *y, const u32 *at, const u8 *masks, unsigned sum, unsigned how,
                   unsigned k, size_t n);
@@ -158,8 +170,9 @@ struct Kernels {
     void (*block_table)(u64 *out, const u64 *a, const u64 *mask, size_t m, size_t length, unsigned radix);
     void (*block_select)(u64 *g, u64 *p, const u64 *t, const u64 *b, size_t m, size_t length, unsigned radix,
                          bool lead);
-    void (*and_rows)(u64 *out, const u64 *s0, const u64 *s1, const std::int64_t *a, const std::int64_t *b,
-                     const u64 *plus, const u64 *minus, size_t rows, size_t length);
+    void (*place_rows)(u64 *out, size_t step, Octets from, size_t rows, size_t length);
+    void (*and_rows)(u64 *out, const u64 *s0, const u64 *s1, const std::int64_t *a, const std::int64_t *b, Octets plus,
+                     Octets minus, size_t first, size_t rows, size_t length);
     void (*lambda_rows)(u64 *out, const u64 *s0, const u64 *s1, const std::int64_t *x, const std::int64_t *y,
                         const u64 *mask, size_t held, size_t rows, size_t length);
     void (*sum_rows)(u64 *out, const u64 *w, const u64 *share, const u64 *sets, const Terms &terms, const u64 *mask,

@@ -8,6 +8,7 @@
 #include "right.h"
 #include "rows.h"
 #include "seats.h"
+#include "signs.h"
 #include "sort.h"
 #if defined(__AVX2__) && !defined(__AVX512F__)
 #include "product_avx2.h"
@@ -42,7 +43,8 @@ template <class T> Ring<T> ring(decltype(Ring<T>::product) product, Prepared<T> 
     return {add<T>,        sub<T>,        neg<T>,         mul<T>,         shl<T>,          shr<T>,         product,
             prepared,      to_planes<T>,  from_planes<T>, pack_words<T>,  unpack_words<T>,
             rep3_products<T>, add_masks<T>, trunc_first<T>, trunc_second<T>, trunc_third<T>, select_first<T>, select_second<T>,
-            select_trunc_first<T>, select_trunc_second<T>, bits_first<T>, bits_second<T>, moved<T>, placed<T>, places<T>};
+            select_trunc_first<T>, select_trunc_second<T>, bits_first<T>, bits_second<T>,
+            table_first<T>, table_second<T>, moved<T>, placed<T>, places<T>};
 }
 
 #if !defined(__AVX2__)
@@ -67,6 +69,7 @@ Kernels kernels() {
             add_planes,
             block_table,
             block_select,
+            place_rows,
             and_rows,
             lambda_rows,
             sum_rows,

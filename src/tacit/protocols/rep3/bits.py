@@ -7,7 +7,7 @@ reshare what the block generates and propagates; trees of AND join the blocks (d
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -100,63 +100,78 @@ Blocks = tuple[Planes, Planes]
 
 def _joined_blocks(p: Rep3, x: Share, bits: int, top: bool = False, equal: bool = False) -> Blocks:
     parts = [np.ascontiguousarray(part).reshape(-1) for part in x.parts]
-    radix = block_bits(bits, x.size, p.party.network)
+    n = x.size
+    radix, nb = block_bits(bits, n, p.party.network), -(-bits // block_bits(bits, n, p.party.network))
+    # The lowest propagate is never needed for a carry and is left out; for equality only propagates are made.
+    some = (0, nb) if equal else (1, max(2 * nb - 1, 0))
+    how = Tables(bits, radix, top, equal, some)
+    tops, blocks = (Planes((_planes(rows, n), _planes(rows, n)), n) for rows in (int(top), some[1]))
 
-    def steps(q: Rep3, low: int, high: int) -> Steps[Blocks]:
-        return _blocks(q, [part[low:high] for part in parts], bits, radix, top, equal)
+    def steps(q: Rep3, low: int, high: int) -> Steps[None]:
+        return _blocks(q, [part[low:high] for part in parts], how, tops, blocks, low // 64)
 
-    tops, blocks = zip(*run(p, x.size, steps), strict=True)
-    if p.party.index == 0 and one_role(x.size, p.party.network):
-        p.take_along(2 if blocks[0].planes else 1)
-    return joined_planes(tops), joined_planes(blocks)
+    run(p, n, steps)
+    if p.party.index == 0 and one_role(n, p.party.network):
+        p.take_along(2 if blocks.planes else 1)
+    return tops, blocks
 
 
-def _blocks(q: Rep3, x: list[Array], bits: int, radix: int, top: bool, equal: bool) -> Steps[Blocks]:
-    """Return shared planes: a_m ⊕ b_m if `top`; propagate and generate of each block of `radix` bits of a + b.
+def _planes(rows: int, n: int) -> Array:
+    return np.empty((rows, -(-n // 64)), np.uint64)
 
-    The lowest propagate is never needed for a carry and is left out; for equality only propagates are made.
-    """
+
+class Tables(NamedTuple):
+    """What is made of the bits of a + b."""
+
+    bits: int
+    radix: int
+    """How many bits a block has."""
+    top: bool
+    """Whether a_m ⊕ b_m is wanted."""
+    equal: bool
+    """Whether b − 1 is added instead of b."""
+    some: tuple[int, int]
+    """Of all propagates, then all generates, which is the first that is wanted, and how many are."""
+
+
+def _blocks(q: Rep3, x: list[Array], how: Tables, tops: Planes, blocks: Planes, at: int) -> Steps[None]:
+    """Write shared planes from their word `at` on: a_m ⊕ b_m; propagates and generates of blocks of a + b."""
     party, n = q.party, x[0].size
-    lanes, nb, extra = -(-n // 64), -(-bits // radix), int(top)
-    rows = table_rows(bits, radix) + extra
-    skip, count = (0, nb) if equal else (1, max(2 * nb - 1, 0))
+    bits, radix, top, equal, some = how
+    lanes, count = -(-n // 64), some[1]
+    rows = table_rows(bits, radix) + top
+    here = slice(at, at + lanes)
     if party.index == 0:
-        a = kernels.to_planes(x[0], bits + extra, x[1])
         with2, with1 = q.common(+2, "rep3/blocks"), q.common(+1, "rep3/blocks")
-        rho = with2.planes(rows, n)
-        first = a[bits:] ^ rho[:extra]
-        party.send(party.peer(1), "rep3.table", first, kernels.block_table(a[:bits], radix, rho[extra:]))  # 1
+        rho = with2.plane_mask(rows, n)
+        sent = kernels.table_first(x[0], x[1], rho, bits, top, radix, tops.parts[0], at)
+        party.send(party.peer(1), "rep3.table", sent)  # 1
         party.flush()
-        drawn = (with2.planes(count, n), with1.planes(count, n))
-        return Planes((rho[:extra], first), n), Planes(drawn, n)
+        tops.parts[1][:, here] = sent[: int(top)]
+        for part, source in zip(blocks.parts, (with2, with1), strict=True):
+            kernels.place_rows(part, source.plane_mask(count, n), at, lanes)
+        return
     known = x[party.index % 2]
     if equal:
         known = q.ring.sub(known, q.ring.constant(1))
-    b = kernels.to_planes(known, bits + extra)
     if party.index == 1:
-        mask = q.common(-1, "rep3/blocks").planes(count, n)
+        mask = q.common(-1, "rep3/blocks").plane_mask(count, n)
         (got,) = yield ((party.peer(-1), "rep3.table", 8 * rows * lanes),)
-        table = got.view(np.uint64).reshape(rows, lanes)
-        mine = kernels.block_select(table[extra:], b[:bits], radix, True)[skip : skip + count]
-        mine ^= mask
-        if count:
-            party.send(party.peer(1), "rep3.blocks", mine)  # 2
-            (theirs,) = yield ((party.peer(1), "rep3.blocks", 8 * count * lanes),)
-            rest = mine ^ theirs.view(np.uint64).reshape(count, lanes)
-        else:
-            rest = mine
-        return Planes((table[:extra], b[bits:]), n), Planes((mask, rest), n)
-    with0 = q.common(+1, "rep3/blocks")
-    rho, mask = with0.planes(rows, n), with0.planes(count, n)
-    mine = kernels.block_select(rho[extra:], b[:bits], radix, False)[skip : skip + count]
-    mine ^= mask
-    yield ()
-    rest = mine
-    if count:
-        party.send(party.peer(-1), "rep3.blocks", mine)  # 2
-        (got,) = yield ((party.peer(-1), "rep3.blocks", 8 * count * lanes),)
-        rest = mine ^ got.view(np.uint64).reshape(count, lanes)
-    return Planes((b[bits:], rho[:extra]), n), Planes((rest, mask), n)
+        kept = (blocks.parts[0], tops.parts[1], tops.parts[0])
+        mine = kernels.table_second(known, got.view(np.uint64), mask, bits, top, radix, True, some, kept, at)
+        rest, offset = blocks.parts[1], +1
+    else:
+        with0 = q.common(+1, "rep3/blocks")
+        rho, mask = with0.plane_mask(rows, n), with0.plane_mask(count, n)
+        kept = (blocks.parts[1], tops.parts[0], tops.parts[1])
+        mine = kernels.table_second(known, rho, mask, bits, top, radix, False, some, kept, at)
+        rest, offset = blocks.parts[0], -1
+        yield ()
+    if not count:
+        return
+    party.send(party.peer(offset), "rep3.blocks", mine)  # 2
+    (theirs,) = yield ((party.peer(offset), "rep3.blocks", 8 * count * lanes),)
+    np.bitwise_xor(mine, theirs.view(np.uint64).reshape(count, lanes), out=rest[:, here])
 
 
 # -- all bits ------------------------------------------------------------------------------------------------

@@ -124,11 +124,11 @@ def climb_alike(p: Rep3, s: Planes, plans: tuple[Plan, ...]) -> Planes:
 def _alike(p: Rep3, parts: list[Array], n: int, plans: tuple[Plan, ...]) -> Steps[Planes]:
     party, (s0, s1) = p.party, parts
     total = sum(len(each.a) for each in plans)
-    own, previous = (p.common(offset, "rep3/tree").planes(total, n) for offset in (+1, -1))
+    own, previous = (p.common(offset, "rep3/tree").plane_mask(total, n) for offset in (+1, -1))
     behind, ahead, used = party.peer(-1), party.peer(+1), 0
     for a, b, old, new, _ in plans:
-        rows = slice(used, used := used + len(a))
-        z = kernels.and_rows(s0, s1, a, b, own[rows], previous[rows])
+        z = kernels.and_rows(s0, s1, a, b, own, previous, used)
+        used += len(a)
         party.send(behind, "rep3.and", z)
         (got,) = yield ((ahead, "rep3.and", z.nbytes),)
         theirs = got.view(np.uint64).reshape(z.shape)
