@@ -107,6 +107,8 @@ class LaneSource:
         out[...] = self.ring(ring, out.shape)
         return out
 
+    keep = fill
+
     def packed(self, bits: int, n: int, ring: Ring) -> Array:
         """Return packed elements; those of rows that move lie lane after lane."""
         rows = (self.world.lanes, n // self.world.lanes)

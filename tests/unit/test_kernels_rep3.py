@@ -15,7 +15,7 @@ from tacit import kernels
 from tacit.algebra.ring import Ring
 from tacit.errors import ShapeError
 from tacit.kernels import reference_rep3
-from tacit.kernels.shapes import Array, Cut, Masks, Packed, StreamPart
+from tacit.kernels.shapes import Array, Cut, Made, Masks, Packed, StreamPart
 
 HAS_NATIVE = importlib.util.find_spec("tacit.kernels._native") is not None
 needs_native = pytest.mark.skipif(not HAS_NATIVE, reason="the native kernels are not built")
@@ -196,6 +196,31 @@ def test_products_are_masked_and_cut(n: int, k: int, present: set[str], data: st
         if rows == 1:
             flat = (x0[0], x1[0], y0[0], y1[0])
             assert_same(expected, steps.rep3_products(*flat, masks, k, cut=cut))
+
+
+@needs_native
+@pytest.mark.parametrize("k", [3, 8, 41, 64, 100, 128])
+def test_words_that_are_taken_away_are_made_and_kept(k: int) -> None:
+    stream, ring = kernels.KeyStream(bytes(range(16))), Ring(k)
+    for n, block in ((0, 5), (1, 0), (257, 2**32 - 20), (2 * 64 * 256 + 77, 2**63)):
+        draw = Draw(n, k)
+        x, y, z = (draw.ring(ring, n) for _ in range(3))
+        masks, bits = [draw.octets((n * k + 7) // 8) for _ in range(2)], draw.words(-(-n // 64))
+        part = StreamPart(stream, block, n * ring.dtype.itemsize)
+        to = max(k - 1, 1) if k <= 64 else k
+        drawn = [Ring(b).reduce(kernels.expanded(part).view(ring.dtype).copy()) for b in (to, k)]
+        for steps in everywhere():
+            for call, held in (
+                (lambda t: steps.add_masks(x.copy(), Masks(), k, Cut(to, t, 3, 4, 1)), drawn[0]),  # noqa: B023
+                (lambda t: steps.rep3_products(x, y, z, x, Masks(), k, cut=Cut(to, t)), drawn[0]),  # noqa: B023
+                (lambda t: steps.select_second(*masks, bits, x, y, t, True, k), drawn[1]),  # noqa: B023
+            ):
+                kept = np.empty(n + 2, ring.dtype)
+                assert_same(call(held), call(Made(kept[1:-1], part)))
+                assert_same(kept[1:-1], held)
+        for wrong in (Made(kept, part), Made(kept[1:-1], part._replace(size=part.size + 1))):
+            with pytest.raises(ValueError, match="size"):
+                compiled_rep3.select_second(*masks, bits, x, y, wrong, True, k)
 
 
 @needs_native

@@ -65,7 +65,7 @@ def test_tables_and_what_is_selected_from_them(n: int, k: int, bits: int, radix:
     x, y, b = (elements(n, k, i) for i in range(3))
     lanes, rows, nb, at = -(-n // 64), table_rows(bits, radix) + top, -(-bits // radix), 5
     draw = Masks()
-    rho, table, mask = draw(rows, lanes), draw(rows, lanes), draw(2 * nb, lanes)
+    rho, table = draw(rows, lanes), draw(rows, lanes)
     # From the kernels that they are made of, whose own tests say what tables are.
     total, own = (reference.to_planes(a, bits + top) for a in (reference.add(x, y), b))
     expected = np.concatenate([total[bits:], reference.block_table(total[:bits], radix)]) ^ rho[1]
@@ -112,7 +112,7 @@ def test_masks_of_rows_are_made_where_they_are_read(lanes: int) -> None:
 def test_buffers_of_a_wrong_size_are_refused() -> None:
     x, part = np.zeros(130, np.uint64), Masks()
     good, short = part(8, 3)[0], part(7, 3)[0]
-    one = np.zeros((1, 4), np.uint64)
+    one, three, zeros = np.zeros((1, 4), np.uint64), np.zeros((1, 3), np.uint64), np.zeros(3, np.int64)
     wrong: list[Callable[[], object]] = [
         lambda: compiled_rep3.table_first(x, x, short, 3, True, 3, one),
         lambda: compiled_rep3.table_first(x, x, good, 3, True, 3, one, 2),
@@ -125,10 +125,7 @@ def test_buffers_of_a_wrong_size_are_refused() -> None:
         lambda: compiled_rep3.table_second(x, good, part(1, 3)[0], 3, True, 3, True, (0, 1), (one, one, one), 2),
         lambda: compiled_rep3.place_rows(np.zeros((8, 3), np.uint64), good, 1, 3),
         lambda: compiled_rep3.place_rows(np.zeros((8, 3), np.uint64), short, 0, 3),
-        lambda: compiled_rep3.and_rows(
-            np.zeros((1, 3), np.uint64), np.zeros((1, 3), np.uint64), np.zeros(3, np.int64), np.zeros(3, np.int64), good,
-            good, 6,
-        ),
+        lambda: compiled_rep3.and_rows(three, three, zeros, zeros, good, good, 6),
     ]  # fmt: skip
     for call in wrong:
         with pytest.raises((ValueError, ShapeError), match=r"size|bits|row|radix|shape"):

@@ -23,7 +23,7 @@ from tacit.algebra.ring import Ring
 from tacit.crypto.hashing import hkdf
 from tacit.errors import MaterialError
 from tacit.kernels.rows import permutation
-from tacit.kernels.shapes import ALL, Mask, StreamPart
+from tacit.kernels.shapes import ALL, Drawn, Made, Mask, StreamPart
 
 Array = npt.NDArray[Any]
 Entropy = Callable[[int], bytes]
@@ -45,6 +45,9 @@ class Source(Protocol):
 
     def fill(self, ring: Ring, out: Array) -> Array:
         """Write uniform ring elements to an array, and return it."""
+
+    def keep(self, ring: Ring, out: Array) -> Drawn:
+        """Return what `fill` would, for a kernel that takes it away and may make it, and write it to `out`, there."""
 
     def bits(self, bits: int, shape: tuple[int, ...], ring: Ring) -> Array:
         """Return uniform elements below 2^bits, in the representation of `ring`."""
@@ -141,6 +144,12 @@ class Stream:
             out[...] = self.ring(ring, out.shape)
         return out
 
+    def keep(self, ring: Ring, out: Array) -> Drawn:
+        """Return what `fill` would, for a kernel that takes it away and may make it, and write it to `out`, there."""
+        if isinstance(self._stream, _OpenSsl) or not out.flags.c_contiguous:
+            return self.fill(ring, out)
+        return Made(out, self._part(out.nbytes))
+
     def bits(self, bits: int, shape: tuple[int, ...], ring: Ring) -> Array:
         """Return uniform elements below 2^bits, in the representation of `ring`."""
         return ring.unpack(self.take(ring.wire_bytes(prod(shape), bits)), shape, bits)
@@ -209,6 +218,8 @@ class Tape:
         """Write the next elements of the tape to an array, and return it."""
         out[...] = self.ring(ring, out.shape)
         return out
+
+    keep = fill
 
     def bits(self, bits: int, shape: tuple[int, ...], ring: Ring) -> Array:
         """Return the next elements of the tape."""

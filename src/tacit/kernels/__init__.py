@@ -6,7 +6,20 @@
 from __future__ import annotations
 
 from tacit.kernels.choice import NATIVE, Info, info, notice, reuse_memory, set_threads
-from tacit.kernels.shapes import U128, Array, Cut, Mask, Masks, Packed, Places, Scales, StreamPart, Terms
+from tacit.kernels.shapes import (
+    U128,
+    Array,
+    Cut,
+    Drawn,
+    Made,
+    Mask,
+    Masks,
+    Packed,
+    Places,
+    Scales,
+    StreamPart,
+    Terms,
+)
 
 if NATIVE:
     from tacit.kernels.compiled import (
@@ -100,7 +113,8 @@ else:
     )
 
 __all__ = [
-    "NATIVE", "U128", "Array", "Cut", "Info", "KeyStream", "Mask", "Masks", "Packed", "Places", "Scales", "StreamPart",
+    "NATIVE", "U128", "Array", "Cut", "Drawn", "Info", "KeyStream", "Made", "Mask", "Masks", "Packed",
+    "Places", "Scales", "StreamPart",
     "Terms", "add", "add_masks", "add_planes", "and_rows",
     "bits_first", "bits_second",
     "block_select", "block_table", "expanded",
@@ -108,6 +122,6 @@ __all__ = [
     "neg", "notice", "pack_bool", "pack_words", "place_rows", "prg", "rep3_matmul",
     "rep3_matmul_rows", "rep3_products", "reuse_memory", "select_first", "select_second",
     "select_trunc_first", "select_trunc_second", "set_threads",
-    "shl", "shr", "sub", "sum_rows", "table_first", "table_second", "to_planes", "trunc_first", "trunc_second", "trunc_third", "unpack_bool",
-    "unpack_words",
+    "shl", "shr", "sub", "sum_rows", "table_first", "table_second", "to_planes",
+    "trunc_first", "trunc_second", "trunc_third", "unpack_bool", "unpack_words",
 ]  # fmt: skip

@@ -11,6 +11,7 @@ import numpy as np
 
 from tacit.kernels import _native, shapes
 from tacit.kernels.compiled import held
+from tacit.kernels.reference_rep3 import drawn_words
 from tacit.kernels.shapes import ABSENT, U64, Array, Mask
 
 U8 = np.uint8
@@ -44,13 +45,30 @@ def _masked(masks: shapes.Masks) -> tuple[Mask | tuple[()], Mask | tuple[()], Ma
     return _held(plus), _held(minus), _held(octets), bits, less
 
 
-def _cut(cut: shapes.Cut | None) -> tuple[Array | tuple[()], int, int, int, int, int, int]:
+def _drawn(t: shapes.Drawn | None, bits: int) -> tuple[Array | tuple[()], Mask | tuple[()]]:
+    """Return words, and of what they are made."""
+    if not isinstance(t, shapes.Made):
+        return _maybe(t), ABSENT
+    if isinstance(held(t.part), shapes.StreamPart):
+        return t.words, t.part
+    return drawn_words(t, bits), ABSENT
+
+
+def _cut(
+    cut: shapes.Cut | None,
+) -> tuple[Array | tuple[()], Mask | tuple[()], int, int, int, int, int, int]:
     if cut is None:
         return _NO_CUT
-    return (_maybe(cut.t), *shapes.halves(cut.add), *shapes.halves(cut.constant), cut.shift, cut.bits)
+    return (
+        *_drawn(cut.t, cut.bits),
+        *shapes.halves(cut.add),
+        *shapes.halves(cut.constant),
+        cut.shift,
+        cut.bits,
+    )
 
 
-_NO_CUT = (ABSENT, 0, 0, 0, 0, 0, 0)
+_NO_CUT = (ABSENT, ABSENT, 0, 0, 0, 0, 0, 0)
 
 
 def rep3_products(
@@ -137,11 +155,13 @@ def select_first(bits0: Array, bits1: Array, x: Array, y: Array, rho0: Mask, rho
     return out
 
 
-def select_second(m0: Mask, m1: Mask, bits: Array, x: Array, b: Array, t: Array, lead: bool, k: int) -> Array:
+def select_second(
+    m0: Mask, m1: Mask, bits: Array, x: Array, b: Array, t: shapes.Drawn, lead: bool, k: int
+) -> Array:
     """Return, packed, ``(1 - 2γ)(m0 + m1*b) + γ(x + lead*b) - t`` for the bits γ and packed m0 and m1."""
     out = np.empty((x.size * k + 7) // 8, U8)
     kernel = (_WIDE if shapes.is_wide(x) else _NARROW)["select_second"]
-    kernel(out, held(m0), held(m1), _c(bits), _c(x), _c(b), _c(t), lead, k)
+    kernel(out, held(m0), held(m1), _c(bits), _c(x), _c(b), *_drawn(t, k), lead, k)
     return out
 
 

@@ -22,7 +22,19 @@ from tacit.kernels.reference import (
     unpack_words,
 )
 from tacit.kernels.reference_aes import expanded
-from tacit.kernels.shapes import Array, Cut, Mask, Masks, Terms, flat, is_wide, shift_in, table_rows
+from tacit.kernels.shapes import (
+    Array,
+    Cut,
+    Drawn,
+    Made,
+    Mask,
+    Masks,
+    Terms,
+    flat,
+    is_wide,
+    shift_in,
+    table_rows,
+)
 from tacit.kernels.shapes import rows as check_rows
 
 _ONES = (1 << 64) - 1
@@ -103,7 +115,15 @@ def _masked(out: Array, masks: Masks, k: int) -> Array:
 def _cut(s: Array, cut: Cut, k: int) -> Array:
     s = s.reshape(-1)
     out = add(shr(_reduced(add(s, _constant(s, cut.add)), k), cut.shift), _constant(s, cut.constant))
-    return pack_words(out if cut.t is None else sub(out, cut.t), cut.bits)
+    return pack_words(out if cut.t is None else sub(out, drawn_words(cut.t, cut.bits)), cut.bits)
+
+
+def drawn_words(t: Drawn, bits: int) -> Array:
+    """Return words; those that are made are written where they are kept."""
+    if not isinstance(t, Made):
+        return t
+    t.words[...] = _reduced(expanded(t.part).view(t.words.dtype), bits)
+    return t.words
 
 
 def trunc_first(
@@ -182,10 +202,10 @@ def select_first(bits0: Array, bits1: Array, x: Array, y: Array, rho0: Mask, rho
     return np.concatenate([pack_words(sub(row, mask), k) for row, mask in zip(rows, masks, strict=True)])
 
 
-def select_second(m0: Mask, m1: Mask, bits: Array, x: Array, b: Array, t: Array, lead: bool, k: int) -> Array:
+def select_second(m0: Mask, m1: Mask, bits: Array, x: Array, b: Array, t: Drawn, lead: bool, k: int) -> Array:
     """Return, packed, ``(1 - 2γ)(m0 + m1*b) + γ(x + lead*b) - t`` for the bits γ and packed m0 and m1."""
     first, second = (unpack_words(expanded(m), k, x.size, is_wide(x)) for m in (m0, m1))
-    return pack_words(_chosen(add(first, mul(second, b)), bits, x, b, t, lead), k)
+    return pack_words(_chosen(add(first, mul(second, b)), bits, x, b, drawn_words(t, k), lead), k)
 
 
 def _chosen(w: Array, bits: Array, x: Array, b: Array, t: Array, lead: bool) -> Array:

@@ -87,11 +87,22 @@ class Masks(NamedTuple):
     moved: Packed | None = None
 
 
+class Made(NamedTuple):
+    """Words that a kernel makes, mod 2^bits of what it is told, where it takes them away, and writes to `words`."""
+
+    words: Array
+    part: StreamPart
+
+
+Drawn: TypeAlias = Array | Made
+"""Words in memory, or words that are made where they are taken away, and kept."""
+
+
 class Cut(NamedTuple):
     """What becomes of words s mod 2^k: (s + add mod 2^k >> shift) + constant − t, packed to `bits` bits each."""
 
     bits: int
-    t: Array | None = None
+    t: Drawn | None = None
     """Words of the type of s, flat."""
     add: int = 0
     constant: int = 0

@@ -465,26 +465,49 @@ Masks masks_of(const MaskIn &plus, const MaskIn &minus, const MaskIn &moved, uns
     return {plus.maybe(bytes), minus.maybe(bytes), moved.maybe((n * bits + 7) / 8), bits, less};
 }
 
+// Words that a kernel takes away, and writes where it makes them; or nothing.
+template <class T> class DrawnIn {
+  public:
+    DrawnIn(H words, H made) : part_(made) {
+        if (nothing(words)) return;
+        if (part_.absent())
+            in_.emplace(words);
+        else
+            out_.emplace(words);
+    }
+    Drawn<T> at(size_t n) const {
+        if (in_) return {const_cast<T *>(in_->template at<T>(n)), nullptr};  // read
+        if (!out_) throw std::invalid_argument("a buffer has the wrong size");
+        return {out_->template at<T>(n), part_.at(n * sizeof(T)).made};
+    }
+    Drawn<T> maybe(size_t n) const { return in_ || out_ ? at(n) : Drawn<T>{nullptr, nullptr}; }
+
+  private:
+    MaskIn part_;
+    std::optional<In> in_;
+    std::optional<Out> out_;
+};
+
 template <class T> T word(u128 x);
 template <> u64 word<u64>(u128 x) { return x.lo; }
 template <> u128 word<u128>(u128 x) { return x; }
 
 template <class T>
-Cut<T> cut_of(const Out &out, const MaybeIn &t, u128 add, u128 constant, unsigned shift, unsigned bits, size_t n) {
+Cut<T> cut_of(const Out &out, const DrawnIn<T> &t, u128 add, u128 constant, unsigned shift, unsigned bits, size_t n) {
     if (!bits) return {};
     if (shift >= 8 * sizeof(T)) throw std::invalid_argument("no such shift");
-    return {out.at<u8>(row_bytes<T>(bits, n)), t.at<T>(n), word<T>(add), word<T>(constant), shift, bits};
+    return {out.at<u8>(row_bytes<T>(bits, n)), t.maybe(n), word<T>(add), word<T>(constant), shift, bits};
 }
 
 // Numbers are given as their low and high 64 bits.
 template <class T> void bind_rep3(nb::module_ &m, const std::string &suffix) {
     const auto def = [&](const char *name, auto f) { m.def((name + suffix).c_str(), f); };
-    def("rep3_products", [](H out, H x0, H x1, H y0, H y1, H plus, H minus, H moved, unsigned bits, bool less, H t, u64 low,
+    def("rep3_products", [](H out, H x0, H x1, H y0, H y1, H plus, H minus, H moved, unsigned bits, bool less, H t, H made, u64 low,
                             u64 high, u64 low_after, u64 high_after, unsigned shift, unsigned to, size_t rows, unsigned k) {
         const Out o(out);
         const In a0(x0), a1(x1), b0(y0), b1(y1);
         const MaskIn p(plus), q(minus), e(moved);
-        const MaybeIn d(t);
+        const DrawnIn<T> d(t, made);
         if (!rows) throw std::invalid_argument("no rows to add");
         const size_t all = a0.size() / sizeof(T), n = all / rows;
         const Masks masks = masks_of<T>(p, q, e, bits, less, k, n);
@@ -496,11 +519,11 @@ template <class T> void bind_rep3(nb::module_ &m, const std::string &suffix) {
         ring<T>().rep3_products(words, p0, p1, q0, q1, masks, cut, rows, k, n);
     });
     // Where nothing is cut, into `into`, and `out` is empty.
-    def("add_masks", [](H into, H out, H plus, H minus, H moved, unsigned bits, bool less, H t, u64 low, u64 high,
+    def("add_masks", [](H into, H out, H plus, H minus, H moved, unsigned bits, bool less, H t, H made, u64 low, u64 high,
                         u64 low_after, u64 high_after, unsigned shift, unsigned to, unsigned k) {
         const Out i(into), o(out);
         const MaskIn p(plus), q(minus), e(moved);
-        const MaybeIn d(t);
+        const DrawnIn<T> d(t, made);
         const size_t n = i.size() / sizeof(T);
         const Masks masks = masks_of<T>(p, q, e, bits, less, k, n);
         const Cut<T> cut = cut_of<T>(o, d, {low, high}, {low_after, high_after}, shift, to, n);
@@ -552,14 +575,16 @@ template <class T> void bind_rep3(nb::module_ &m, const std::string &suffix) {
         const Unlocked free(a.size());
         ring<T>().select_first(to, p0, p1, pa, pb, pr, ps, k, n);
     });
-    def("select_second", [](H out, H m0, H m1, H bits, H x, H b, H t, bool lead, unsigned k) {
+    def("select_second", [](H out, H m0, H m1, H bits, H x, H b, H t, H made, bool lead, unsigned k) {
         const Out o(out);
         const MaskIn r(m0), s(m1);
-        const In w(bits), a(x), c(b), u(t);
+        const In w(bits), a(x), c(b);
+        const DrawnIn<T> u(t, made);
         const size_t n = a.size() / sizeof(T), bytes = row_bytes<T>(k, n);
         u8 *const to = o.at<u8>(bytes);
         const Octets pr = r.at(bytes), ps = s.at(bytes);
-        const T *const pa = a.at<T>(n), *const pc = c.at<T>(n), *const pu = u.at<T>(n);
+        const T *const pa = a.at<T>(n), *const pc = c.at<T>(n);
+        const Drawn<T> pu = u.at(n);
         const u64 *const pw = w.at<u64>((n + 63) / 64);
         const Unlocked free(a.size());
         ring<T>().select_second(to, pr, ps, pw, pa, pc, pu, lead, k, n);

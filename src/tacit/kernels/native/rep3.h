@@ -40,6 +40,17 @@ template <class T> inline void unpack_some(T *out, const Octets &from, size_t at
     unpack_run(out, from.made->read(room, at, (n * bits + 7) / 8), bits, n);
 }
 
+// Some of the words that are taken away.
+template <class T> inline const T *drawn_run(const Drawn<T> &from, unsigned bits, size_t at, size_t count) {
+    T *const to = from.words + at;
+    if (!from.made) return to;
+    alignas(64) u8 room[RUN * sizeof(T) + StreamPart::SLACK];
+    memcpy(to, from.made->read(room, at * sizeof(T), count * sizeof(T)), count * sizeof(T));
+    const T mask = ones<T>(bits);
+    for (size_t i = 0; i < count; ++i) to[i] = to[i] & mask;
+    return to;
+}
+
 // `count` words s from `at` on gain their masks; then they are written to `words`, or cut.
 template <class T>
 inline void finish_run(T *s, T *words, const Masks &masks, const Cut<T> &cut, unsigned k, size_t at, size_t count) {
@@ -65,8 +76,10 @@ inline void finish_run(T *s, T *words, const Masks &masks, const Cut<T> &cut, un
         return;
     }
     for (size_t i = 0; i < count; ++i) s[i] = (((s[i] + cut.add) & mask) >> cut.shift) + cut.constant;
-    if (cut.t)
-        for (size_t i = 0; i < count; ++i) s[i] = s[i] - cut.t[at + i];
+    if (cut.t.words) {
+        const T *const t = drawn_run(cut.t, cut.bits, at, count);
+        for (size_t i = 0; i < count; ++i) s[i] = s[i] - t[i];
+    }
     pack_run(cut.out + at / 8 * cut.bits, s, cut.bits, count);
 }
 
@@ -179,14 +192,15 @@ void select_first(u8 *__restrict out, const u64 *bits0, const u64 *bits1, const 
 }
 
 template <class T>
-void select_second(u8 *__restrict out, Octets m0, Octets m1, const u64 *bits, const T *x, const T *b, const T *t,
-                   bool lead, unsigned k, size_t n) {
+void select_second(u8 *__restrict out, Octets m0, Octets m1, const u64 *bits, const T *x, const T *b,
+                   const Drawn<T> &t, bool lead, unsigned k, size_t n) {
     const T given = lead ? ones<T>(8 * sizeof(T)) : T{};
     over_runs(n, [=](size_t at, size_t count) {
         T w[RUN], m[RUN];
         const size_t byte = at / 8 * k;
         unpack_some(w, m0, byte, k, count);
         unpack_some(m, m1, byte, k, count);
+        const T *const drawn = drawn_run(t, k, at, count);
         for (size_t low = 0; low < count; low += 64) {
             const u64 word = bits[(at + low) / 64];
             const size_t many = count - low < 64 ? count - low : 64;
@@ -194,7 +208,7 @@ void select_second(u8 *__restrict out, Octets m0, Octets m1, const u64 *bits, co
             for (size_t i = 0; i < many; ++i) w[low + i] = w[low + i] + m[low + i] * b[at + low + i];
             for (size_t i = 0; i < many; ++i) {
                 const T both = w[low + i], own = x[at + low + i] + (b[at + low + i] & given);
-                w[low + i] = (word >> i & 1 ? own - both : both) - t[at + low + i];
+                w[low + i] = (word >> i & 1 ? own - both : both) - drawn[low + i];
             }
         }
         pack_run(out + byte, w, k, count);

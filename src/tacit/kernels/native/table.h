@@ -77,11 +77,17 @@ struct Masks {
     bool less;
 };
 
-// What becomes of masked words s, packed to `bits` each: (s + add mod 2^k >> shift) + constant - t, where t may be null.
-// Without `out` the words stay as they are.
+// Words that are taken away: they lie in memory, or are made, mod 2^bits, and written there, too. Null: none.
+template <class T> struct Drawn {
+    T *words;
+    const StreamPart *made;
+};
+
+// What becomes of masked words s, packed to `bits` each: (s + add mod 2^k >> shift) + constant - t. Without `out` the
+// words stay as they are.
 template <class T> struct Cut {
     u8 *out;
-    const T *t;
+    Drawn<T> t;
     T add, constant;
     unsigned shift, bits;
 };
@@ -119,7 +125,7 @@ template <class T> struct Ring {
                         unsigned round_up, unsigned f, unsigned k, size_t n);
     void (*select_first)(u8 *out, const u64 *bits0, const u64 *bits1, const T *x, const T *y, Octets rho0,
                          Octets rho1, unsigned k, size_t n);
-    void (*select_second)(u8 *out, Octets m0, Octets m1, const u64 *bits, const T *x, const T *b, const T *t,
+    void (*select_second)(u8 *out, Octets m0, Octets m1, const u64 *bits, const T *x, const T *b, const Drawn<T> &t,
                           bool lead, unsigned k, size_t n);
     void (*select_trunc_first)(T *out, u8 *wraps, u8 *chosen, const u64 *bits0, const u64 *bits1, const T *x, const T *y,
                                const T *rho, const u8 *s0, const u8 *s1, unsigned f, unsigned k, size_t n);

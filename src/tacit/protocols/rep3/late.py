@@ -105,7 +105,7 @@ def _select_narrowed(q: Rep3, bits: list[Array], x: list[Array], into: Into) -> 
         party.send(party.peer(1), label, first[:size], first[size:], ring.pack(known))  # 1
         return twoparty._drawn(q, into, stream)
     if party.index == 1:
-        t = q.common(-1, stream).fill(ring, into[0])
+        t = q.common(-1, stream).keep(ring, into[0])
         (got,) = yield ((party.peer(-1), label, 3 * size),)
         held = ring.unpack(got[2 * size :], (n,))
         mine = kernels.select_second(got[:size], got[size : 2 * size], bits[1], held, x[1], t, False, k)
@@ -113,7 +113,7 @@ def _select_narrowed(q: Rep3, bits: list[Array], x: list[Array], into: Into) -> 
         return Share(into)
     with0 = q.common(+1, stream)
     rho, more, held = with0.mask(k, n, ring), with0.mask(k, n, ring), with0.ring(ring, (n,))
-    t = with0.fill(ring, into[1])
+    t = with0.keep(ring, into[1])
     mine = kernels.select_second(rho, more, bits[0], held, x[0], t, True, k)
     yield ()
     yield from added(q, -1, label + "-exchange", mine, into[0])  # 2

@@ -67,23 +67,21 @@ class Lift:
         ):
             object.__setattr__(self, name, value)
 
-    def cut(self, ring: Ring, m: Array, lead: bool) -> Array:
-        """Return a party's part where the wrap does not count, nor any bit above that."""
-        add, after = (self.add, self.after) if lead else (0, 0)
-        source = self.words  # bits above the width are cut, too
-        return ring.add(
-            ring.low(source.shr(source.add(m, source.constant(add)), self.shift)), ring.constant(after)
-        )
+    def shifted(self, ring: Ring, m: Array, out: Array) -> None:
+        """Write the part of a party that adds nothing, where the wrap does not count, nor any bit above that."""
+        if self.words.wide:
+            out[...] = ring.low(self.words.shr(m, self.shift))
+        else:
+            np.right_shift(m, np.uint64(self.shift), out=out)
+            np.bitwise_and(out, np.uint64((1 << ring.width) - 1), out=out)
 
-    def end(self, t: Array, lead: bool) -> Cut | None:
-        """Return what makes what a party exchanges of its product, less t: where the wrap does not count, else None."""
-        if self.bits:
-            return None
+    def end(self, with0: Source, ring: Ring, t: Array, lead: bool) -> Cut:
+        """Return what makes what a party exchanges of its product, less what it draws as t: the wrap does not count."""
         # In words of the parts, the low bits of which are packed.
-        t = t if (self.to > 64) == (self.width > 64) else self.words.from_words(t)
-        return (
-            Cut(self.to, t, self.add, self.after, self.shift) if lead else Cut(self.to, t, 0, 0, self.shift)
-        )
+        same = (self.to > 64) == (self.width > 64)
+        drawn = with0.keep(ring, t) if same else self.words.from_words(with0.fill(ring, t))
+        add, after = (self.add, self.after) if lead else (0, 0)
+        return Cut(self.to, drawn, add, after, self.shift)
 
     def message(self, n: int) -> int:
         """Return the bytes of P0's message."""
@@ -242,26 +240,30 @@ def product_into(p: Rep3, product: Product, shape: tuple[int, ...], how: Lift) -
 
 
 def _product(q: Rep3, product: Product, low: int, high: int, how: Lift, into: Into) -> Steps[Share]:
-    party, n, narrow, stream = q.party, high - low, how.narrow, how.stream
+    party, ring, n, narrow, stream = q.party, q.ring, high - low, how.narrow, how.stream
     if party.index == 0:
         with2, with1 = q.common(+2, stream), q.common(+1, stream)
         masks = Masks(None, with2.mask(how.width, n, narrow))
         return first(q, how, with1, with2, into, product(q, low, high, masks, Cut(how.width)))
     if party.index == 1:
         size = narrow.wire_bytes(n)
-        r, second = _moved(q, +1, narrow, n, how, True), Second.draw(q, how, q.common(-1, stream), into)
-        (buf,) = yield ((party.peer(-1), how.label, size + how.message(n)),)
-        masks, end = Masks(buf[:size], None, r), how.end(into[0], True)
-        if end is None:
+        r, with0 = _moved(q, +1, narrow, n, how, True), q.common(-1, stream)
+        sent = ((party.peer(-1), how.label, size + how.message(n)),)
+        if how.bits:
+            second = Second.draw(q, how, with0, into)
+            (buf,) = yield sent
+            masks = Masks(buf[:size], None, r)
             return (yield from second.run(q, product(q, low, high, masks), buf[size:], how))
-        yield from added(q, +1, how.label + "-part", product(q, low, high, masks, end), into[1])
+        end = how.end(with0, ring, into[0], True)
+        (buf,) = yield sent
+        yield from added(q, +1, how.label + "-part", product(q, low, high, Masks(buf, None, r), end), into[1])
         return Share(into)
     with0 = q.common(+1, stream)
     masks = Masks(with0.mask(how.width, n, narrow), None, _moved(q, -1, narrow, n, how, False))
-    third, end = Third.draw(q, n, how, with0, into), how.end(into[1], False)
-    if end is None:
+    if how.bits:
+        third = Third.draw(q, n, how, with0, into)
         return (yield from third.run(q, product(q, low, high, masks), how))
-    mine = product(q, low, high, masks, end)
+    mine = product(q, low, high, masks, how.end(with0, ring, into[1], False))
     yield ()
     yield from added(q, -1, how.label + "-part", mine, into[0])
     return Share(into)

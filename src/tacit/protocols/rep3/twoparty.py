@@ -20,7 +20,7 @@ from tacit import kernels
 from tacit.algebra.ring import Ring
 from tacit.core.share import Planes, Share
 from tacit.errors import RangeError
-from tacit.kernels import Cut, Masks
+from tacit.kernels import Cut, Masks, rows
 from tacit.protocols.rep3.lift import Into, Lift, Product, added, in_place, lift_of, product_into, room
 from tacit.protocols.rep3.turns import Running, Steps, alone, joined, leave, run
 
@@ -65,20 +65,21 @@ def trunc_into(p: Rep3, x: Share, f: int, ring: Ring) -> Share:
 
 
 def _trunc_into(q: Rep3, x0: Array, x1: Array, how: Lift, into: Into) -> Steps[Share]:
-    party, ring, stream, label = q.party, q.ring, how.stream, how.label
+    party, ring, n, stream, label = q.party, q.ring, x0.size, how.stream, how.label
     if party.index == 0:
-        mask = q.common(+2, stream).fill(ring, into[0])
-        into[1][...] = ring.sub(how.cut(ring, how.words.add(x0, x1), True), mask)
-        party.send(party.peer(1), label, ring.pack(into[1]))
+        less = how.end(q.common(+2, stream), ring, into[0], True)
+        sent = kernels.add_masks(how.words.add(x0, x1), Masks(), how.width, less)
+        party.send(party.peer(1), label, sent)
         party.flush()
+        rows.placed(sent, None, None, rows.ADD, ring.width, n, ring.wide, into[1])
         return Share(into)
     if party.index == 1:
-        (got,) = yield ((party.peer(-1), label, ring.wire_bytes(x0.size)),)
-        into[0][...] = ring.unpack(got, x0.shape)
-        into[1][...] = how.cut(ring, x1, False)
+        (got,) = yield ((party.peer(-1), label, ring.wire_bytes(n)),)
+        rows.placed(got, None, None, rows.ADD, ring.width, n, ring.wide, into[0])
+        how.shifted(ring, x1, into[1])
         return Share(into)
     q.common(+1, stream).fill(ring, into[1])
-    into[0][...] = how.cut(ring, x0, False)
+    how.shifted(ring, x0, into[0])
     yield ()
     return Share(into)
 
@@ -156,13 +157,13 @@ def _product_early(q: Rep3, product: Product, into: Into) -> Steps[Share]:
         party.send(party.peer(1), "rep3.mul-early", product(q, 0, n, Masks(None, rho), Cut(k)))  # 1
         return _drawn(q, into, "rep3/mul-early")
     if party.index == 1:
-        t = q.common(-1, "rep3/mul-early").fill(ring, into[0])
+        t = q.common(-1, "rep3/mul-early").keep(ring, into[0])
         (got,) = yield ((party.peer(-1), "rep3.mul-early", ring.wire_bytes(n)),)
         mine = product(q, 0, n, Masks(got), Cut(k, t))
         yield from added(q, +1, "rep3.mul-early-exchange", mine, into[1])  # 2
         return Share(into)
     with0 = q.common(+1, "rep3/mul-early")
-    rho, t = with0.mask(k, n, ring), with0.fill(ring, into[1])
+    rho, t = with0.mask(k, n, ring), with0.keep(ring, into[1])
     mine = product(q, 0, n, Masks(rho), Cut(k, t))
     yield ()
     yield from added(q, -1, "rep3.mul-early-exchange", mine, into[0])  # 2
@@ -242,13 +243,13 @@ def _select(q: Rep3, bits: list[Array], x: list[Array], into: Into) -> Steps[Sha
         party.send(party.peer(1), "rep3.select", first[:size], first[size:])  # 1
         return _drawn(q, into, "rep3/select")
     if party.index == 1:
-        t = q.common(-1, "rep3/select").fill(ring, into[0])
+        t = q.common(-1, "rep3/select").keep(ring, into[0])
         (got,) = yield ((party.peer(-1), "rep3.select", 2 * size),)
         mine = kernels.select_second(got[:size], got[size:], bits[1], x[0], x[1], t, False, k)
         yield from added(q, +1, "rep3.select-exchange", mine, into[1])  # 2
         return Share(into)
     with0 = q.common(+1, "rep3/select")
-    rho, more, t = with0.mask(k, n, ring), with0.mask(k, n, ring), with0.fill(ring, into[1])
+    rho, more, t = with0.mask(k, n, ring), with0.mask(k, n, ring), with0.keep(ring, into[1])
     mine = kernels.select_second(rho, more, bits[0], x[1], x[0], t, True, k)
     yield ()
     yield from added(q, -1, "rep3.select-exchange", mine, into[0])  # 2
