@@ -61,6 +61,25 @@ def test_a_mask_is_what_packed_draws(native: bool, monkeypatch: pytest.MonkeyPat
         assert np.array_equal(kernels.expanded(mask), second.packed(bits, n, Ring(64)))
 
 
+@pytest.mark.parametrize("native", [True, False])
+def test_planes_and_kept_words_that_a_kernel_makes_are_those_that_are_drawn(
+    native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if native and not prg._native_prg():
+        pytest.skip("the native kernels are not built")
+    monkeypatch.setattr(prg, "_native_prg", lambda: native)
+    first, second = Stream(KEY, "x"), Stream(KEY, "x")
+    for n, ring in ((70, Ring(64)), (1, Ring(3)), (0, Ring(40)), (65, Ring(100))):
+        planes = kernels.expanded(first.plane_mask(3, n))
+        assert planes.tobytes() == second.planes(3, n).tobytes()
+        words = np.empty(n, ring.dtype)
+        found = first.keep(ring, words)
+        if isinstance(found, kernels.Made):
+            kernels.add_masks(ring.zeros((n,)), kernels.Masks(), ring.width, kernels.Cut(ring.width, found))
+        assert np.array_equal(words, second.fill(ring, np.empty(n, ring.dtype)))
+    assert first.blocks == second.blocks
+
+
 def test_what_is_drawn_is_reduced_and_reproducible() -> None:
     for width in (1, 3, 63, 64, 65, 128):
         ring = Ring(width)
