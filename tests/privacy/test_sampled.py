@@ -44,7 +44,10 @@ class Silent(Stream):
         super().__init__(key, label)
         self._fill = self._nothing
 
-    mask = Stream.packed  # which fills an array
+    # Which fill arrays.
+    mask = Stream.packed
+    plane_mask = Stream.planes
+    keep = Stream.fill
 
     def _nothing(self, out: Array, keep_high: int = 0, keep_low: int = 0) -> None:
         out[...] = 0
@@ -260,6 +263,8 @@ class Biased(Stream):
     def fill(self, ring: Ring, out: Array) -> Array:
         out[...] = self.ring(ring, out.shape)
         return out
+
+    keep = fill
 
 
 @pytest.mark.parametrize(
