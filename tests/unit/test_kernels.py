@@ -161,11 +161,27 @@ def test_products_of_matrices_that_lie_anywhere(
     x, y = (tuple(draw((148,), wide) for _ in range(1 + two)) for _ in range(2))
     x_at, y_at = tables(batch, m, k), tables(batch, k, n)
     want = [reference.gathered_matmul(x, x_at, y, y_at, role) for role in range(3)]
+    # Each element to a place of its own, in runs or not, with room between them.
+    columns_first = (np.arange(m) // row * (n + 1) * row + np.arange(m) % row, row)
+    spread = (np.argsort(draw((m,), False)).astype(np.int64) * 2 * n, 2)
+    room = (-(-m // row) * (n + 1) * row, 2 * m * n)
+    placed = []
+    for (rows, step), size in zip((columns_first, spread), room, strict=True):
+        where = rows[:, None] + step * np.arange(n)
+        placed.append((rows, step, where, size))
     before = _native.target()
     for name in TARGETS:
         _native.set_target(name)
         for role in range(3):
             assert_same(want[role], compiled.gathered_matmul(x, x_at, y, y_at, role))
+            for rows, step, where, size in placed:
+                out = np.zeros((batch, size), x[0].dtype)
+                expected = out.copy()
+                expected[:, where] = want[role]
+                compiled.gathered_matmul(x, x_at, y, y_at, role, (out, rows, step))
+                assert_same(expected, out)
+                out[...] = np.zeros((), out.dtype)
+                assert_same(expected, reference.gathered_matmul(x, x_at, y, y_at, role, (out, rows, step)))
     _native.set_target(before)
 
 
@@ -476,6 +492,17 @@ def test_wrong_shapes_and_dtypes_are_refused(kernel_module: Implementation) -> N
         kernel_module.gathered_matmul((a,), at, (flat,), at)
     with pytest.raises(TypeError):
         kernel_module.gathered_matmul((flat,), at, (w[0],), at)
+    room = np.zeros((1, 3), np.uint64)
+    for rows, step in ((far, 1), (back, 1), (np.array([2]), 1), (zero, -1), (zero, 3)):
+        with pytest.raises(ValueError):
+            kernel_module.gathered_matmul(
+                (flat,), at, (flat,), (zero, zero, np.arange(2)), into=(room, rows, step)
+            )
+    for out, rows in ((room[:, ::2], zero), (room, np.arange(2)), (room.reshape(3, 1), zero)):
+        with pytest.raises(ShapeError):
+            kernel_module.gathered_matmul((flat,), at, (flat,), at, into=(out, rows, 1))
+    with pytest.raises(TypeError):
+        kernel_module.gathered_matmul((flat,), at, (flat,), at, into=(w[:1], zero, 1))
 
 
 @needs_native
@@ -485,7 +512,15 @@ def test_memory_safety_does_not_hang_on_the_wrapper() -> None:
         for place in range(6):
             tables = [bad if i == place else zero for i in range(6)]
             with pytest.raises(ValueError):
-                _native.gathered_matmul_64(np.zeros(1, np.uint64), 0, flat, none, flat, none, *tables)
+                _native.gathered_matmul_64(
+                    np.zeros(1, np.uint64), 0, flat, none, flat, none, *tables, zero, 1
+                )
+        with pytest.raises(ValueError):
+            _native.gathered_matmul_64(np.zeros(4, np.uint64), 0, flat, none, flat, none, *[zero] * 6, bad, 1)
+    two = [*[zero] * 5, np.array([0, 1])]
+    for step in (4, 2**63, 2**64 - 1):
+        with pytest.raises(ValueError):
+            _native.gathered_matmul_64(np.zeros(4, np.uint64), 0, flat, none, flat, none, *two, zero, step)
     right = np.zeros(_native.right_bytes_64(2, 2), np.uint8)
     with pytest.raises(ValueError):
         _native.pack_right_64(right[1:], flat, flat, 2, 2, False)
@@ -501,9 +536,9 @@ def test_memory_safety_does_not_hang_on_the_wrapper() -> None:
         with pytest.raises(ValueError):
             _native.rep3_rows_64(np.zeros(4, np.uint64), 0, flat, flat, packed, start, whole, 2, 2, False)
     with pytest.raises(ValueError):
-        _native.gathered_matmul_64(np.zeros(2, np.uint64), 0, flat, none, flat, none, *[zero] * 6)
+        _native.gathered_matmul_64(np.zeros(2, np.uint64), 0, flat, none, flat, none, *two, zero[:0], 1)
     with pytest.raises(ValueError):
-        _native.gathered_matmul_64(np.zeros(1, np.uint64), 3, flat, none, flat, none, *[zero] * 6)
+        _native.gathered_matmul_64(np.zeros(1, np.uint64), 3, flat, none, flat, none, *[zero] * 7, 1)
 
 
 def test_the_table_names_every_kernel() -> None:

@@ -173,12 +173,6 @@ class Ring:
         """Return a @ b for matrices (..., m, k) and (..., k, n)."""
         return self._batched(lambda x, y: kernels.matmul(x, y), a, b)
 
-    def gathered_matmul(
-        self, x: tuple[Array, ...], x_at: kernels.Places, y: tuple[Array, ...], y_at: kernels.Places
-    ) -> Array:
-        """Return a batch of products of matrices that lie anywhere in flat arrays."""
-        return self.reduce(kernels.gathered_matmul(x, x_at, y, y_at))
-
     def _batched(self, fn: Any, a: Array, b: Array) -> Array:
         batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
         if not batch:

@@ -33,7 +33,7 @@ Array = npt.NDArray[Any]
 MAX_COUNTED = 1 << 22
 LAID_OUT = 1 << 20
 """Elements of windows that are laid side by side at a time, where an owner computes in the clear."""
-KEPT_PLACES = 1 << 12
+KEPT_PLACES = 1 << 17
 """Tables of up to so many places are kept for the next convolution like it."""
 BLOCK = 1 << 18
 """Multiply-adds that take as long as one more product of matrices."""
@@ -131,7 +131,12 @@ class Sliding:
     @property
     def rows(self) -> int:
         """Windows of all of the batch."""
-        return self.batch * math.prod(a.windows for a in self.axes)
+        return self.batch * self.run
+
+    @property
+    def run(self) -> int:
+        """Windows of one image."""
+        return math.prod(a.windows for a in self.axes)
 
     def terms(self) -> tuple[int, int]:
         """Return the least and the greatest number of products with data in one result."""
@@ -149,22 +154,28 @@ class Sliding:
 
     def windows(self, x: Share) -> Gathered:
         """Return all windows of the first operand as matrices (groups, rows, inner)."""
-        if (axes := _split(self)) is not None:
-            return self._in_blocks(x, axes)
+        if _split(self) is not None:
+            return self._in_blocks(x)
         flat, steps = _flat(x.map(self.padded))
         windows = [(a.windows, a.stride * step) for a, step in zip(self.axes, steps[2:], strict=True)]
         taps = [(a.taps, a.dilation * step) for a, step in zip(self.axes, steps[2:], strict=True)]
         groups = _places((self.groups, self.features * steps[1]))
         at = (groups, _places((self.batch, steps[0]), *windows), _places((self.features, steps[1]), *taps))
-        return Gathered(flat, (self.groups, self.rows, self.inner), (Block(at),))
+        return Gathered(flat, (self.groups, self.rows, self.inner), (Block(at),), self.run)
 
-    def _in_blocks(self, x: Share, axes: Sequence[Blocks]) -> Gathered:
+    def _in_blocks(self, x: Share) -> Gathered:
         """Return the windows without padding, in blocks of those whose taps meet data alike.
 
         Images lie beside each other, element by element: so what a tap reads follows one another, whatever the windows.
         """
         order = (*range(1, 2 + len(self.axes)), 0)
         flat = x.map(lambda part: np.ascontiguousarray(part.transpose(order)).reshape(-1))
+        blocks = _kept_blocks(self) if self.rows <= KEPT_PLACES else self.in_blocks()
+        return Gathered(flat, (self.groups, self.rows, self.inner), blocks, self.run)
+
+    def in_blocks(self) -> tuple[Block, ...]:
+        """Return where windows lie in blocks of those whose taps meet data alike, and images beside each other."""
+        axes = _split(self) or ()
         steps = [
             self.batch * math.prod(a.size for a in self.axes[i + 1 :]) for i in range(-1, len(self.axes))
         ]
@@ -190,7 +201,7 @@ class Sliding:
                     columns[np.ix_(np.arange(self.features), *taps)].reshape(-1),
                 )
             )
-        return Gathered(flat, (self.groups, self.rows, self.inner), tuple(found))
+        return tuple(found)
 
     def multiplied(self, axes: Sequence[Blocks]) -> int:
         """Return about how many multiply-adds products in such blocks take, their own time included."""
@@ -228,11 +239,13 @@ class Sliding:
         return grouped.transpose(0, 2, 1).reshape(self.matrices(self.inner, self.results))
 
     def folded(self, out: Array) -> Array:
+        """Return products (groups, batch, results, windows of an image) in the result's shape."""
+        whole = out.reshape(self.groups, self.batch, self.results, self.run)
+        return whole.swapaxes(0, 1).reshape(self.shape)
+
+    def unfolded(self, out: Array) -> Array:
         """Return products (groups, rows, results) in the result's shape."""
-        spatial = [a.windows for a in self.axes]
-        whole = out.reshape(self.groups, self.batch, *spatial, self.results)
-        last = whole.ndim - 1
-        return whole.transpose(1, 0, last, *range(2, last)).reshape(self.shape)
+        return self.folded(out.reshape(self.groups, self.batch, self.run, self.results).swapaxes(2, 3))
 
     def matrices(self, rows: int, columns: int) -> tuple[int, ...]:
         """Return the shape of one matrix, or of one for each group."""
@@ -246,6 +259,9 @@ def _split(sizes: Sliding) -> tuple[Blocks, ...] | None:
         return None  # in blocks every axis is split: what reads them knows no padding
     whole, split = (tuple(f(a) for a in sizes.axes) for f in (Axis.whole, Axis.blocks))
     return split if sizes.rows and sizes.multiplied(split) < sizes.multiplied(whole) else None
+
+
+_kept_blocks = lru_cache(maxsize=32)(Sliding.in_blocks)
 
 
 def _sums(*tables: Array) -> Array:
@@ -277,7 +293,7 @@ def _all_places(axes: tuple[tuple[int, int], ...]) -> Array:
     return total
 
 
-_small_places = lru_cache(maxsize=256)(_all_places)
+_small_places = lru_cache(maxsize=128)(_all_places)
 
 
 def sliding(x: tuple[int, ...], w: tuple[int, ...], params: Params) -> Sliding:
@@ -318,7 +334,7 @@ def _clear(vals: list[Array], params: Params) -> list[Array]:
     pieces = []
     for at in range(0, max(1, sizes.batch), step):
         some = replace(sizes, batch=min(step, sizes.batch - at))
-        pieces.append(some.folded(np.matmul(some.columns(x[at : at + step]), kernel)))
+        pieces.append(some.unfolded(np.matmul(some.columns(x[at : at + step]), kernel)))
     return [np.concatenate(pieces) if len(pieces) > 1 else pieces[0]]
 
 

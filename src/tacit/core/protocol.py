@@ -401,8 +401,8 @@ class Protocol:
             first, second = (c, x) if left else (x, c)
 
             def product(a: Array, b: Array) -> Array:
-                out = first.times(second, lambda x, y: self.ring.gathered_matmul((a,), x, (b,), y))
-                return out[0] if len(out) == 1 else out
+                out = first.times(second, lambda x, y, to: kernels.gathered_matmul((a,), x, (b,), y, into=to))
+                return self.ring.reduce(out[0] if len(out) == 1 else out)
 
             return Share(tuple([product(a, b) for a in first.flat.parts for b in second.flat.parts]))
         assert isinstance(c, np.ndarray)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tacit.kernels import Places
+from tacit.kernels import Into, Places
 
 Array = npt.NDArray[Any]
 
@@ -76,6 +76,8 @@ class Gathered:
     sizes: tuple[int, int, int]
     """Matrices, rows and columns."""
     blocks: tuple[Block, ...]
+    run: int = 0
+    """Rows whose products with a column lie in a row in the result (`in_runs`), as an image's places do; or 0."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -87,16 +89,41 @@ class Gathered:
         """Number of elements of the matrices."""
         return math.prod(self.shape)
 
-    def times(self, y: Gathered, product: Callable[[Places, Places], Array]) -> Array:
-        """Return what `product` makes of the tables of blocks and of those of y, which is one block; three axes."""
-        batch, rows, columns = y.blocks[0].at
+    def times(self, y: Gathered, product: Callable[[Places, Places, Into], None]) -> Array:
+        """Return what `product` makes of the tables of blocks and of those of y, which is one block.
+
+        It puts the products where they belong: three axes, or four where rows lie in runs.
+        """
+        (batch, rows, columns), (matrices, height, _) = y.blocks[0].at, self.sizes
+        width, run = columns.size, self.run or 1
+        missed = any(not block.at[2].size for block in self.blocks)
+        room = np.zeros if missed else np.empty
+        dtype = self.flat.parts[0].dtype
         if self.blocks[0].rows is None:
-            return product(self.blocks[0].at, y.blocks[0].at)
-        out = np.zeros((*self.sizes[:2], columns.size), self.flat.parts[0].dtype)
+            out = room((matrices, height // run, width, run), dtype)
+            if not missed:
+                at = (np.arange(height // run)[:, None] * (width * run) + np.arange(run)).reshape(-1)
+                product(self.blocks[0].at, y.blocks[0].at, (out, at, run))
+            return out if self.run else out.reshape(matrices, height, width)
+        # Of each of its rows a block has all runs, one beside the other: they are turned at the end.
+        out = room((matrices, width, run, height // run), dtype)
+        at = (np.arange(height // run)[:, None] + np.arange(run) * (height // run)).reshape(-1)
         for block in self.blocks:
             if block.at[2].size:
-                out[:, block.rows] = product(block.at, (batch, rows[block.columns], columns))
-        return out
+                product(block.at, (batch, rows[block.columns], columns), (out, at[block.rows], height))
+        out = np.ascontiguousarray(out.transpose(0, 3, 1, 2))
+        return out if self.run else out.reshape(matrices, height, width)
+
+    def in_runs(self, product: Share) -> Share:
+        """Return the product of these matrices and others (matrices, rows, columns) as `times` lays it."""
+        if not self.run:
+            return product
+
+        def turned(part: Array) -> Array:
+            runs = part.reshape(*part.shape[:-2], part.shape[-2] // self.run, self.run, part.shape[-1])
+            return runs.swapaxes(-1, -2)
+
+        return product.map(turned)
 
     def laid_out(self) -> Share:
         """Return the matrices with a place for every element."""

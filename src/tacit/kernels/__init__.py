@@ -11,6 +11,7 @@ from tacit.kernels.shapes import (
     Array,
     Cut,
     Drawn,
+    Into,
     Made,
     Mask,
     Masks,
@@ -113,7 +114,7 @@ else:
     )
 
 __all__ = [
-    "NATIVE", "U128", "Array", "Cut", "Drawn", "Info", "KeyStream", "Made", "Mask", "Masks", "Packed",
+    "NATIVE", "U128", "Array", "Cut", "Drawn", "Info", "Into", "KeyStream", "Made", "Mask", "Masks", "Packed",
     "Places", "Scales", "StreamPart",
     "Terms", "add", "add_masks", "add_planes", "and_rows",
     "bits_first", "bits_second",

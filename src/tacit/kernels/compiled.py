@@ -138,15 +138,23 @@ def rep3_matmul_rows(x0: Array, x1: Array, y0: Array, y1: Array) -> shapes.Rows:
 
 
 def gathered_matmul(
-    x: tuple[Array, ...], x_at: shapes.Places, y: tuple[Array, ...], y_at: shapes.Places, role: int = 0
+    x: tuple[Array, ...],
+    x_at: shapes.Places,
+    y: tuple[Array, ...],
+    y_at: shapes.Places,
+    role: int = 0,
+    into: shapes.Into | None = None,
 ) -> Array:
     """Return ``x0@y0``, or `rep3_matmul` of two parts: batches of matrices that lie anywhere in flat parts."""
-    wide = shapes.gathered(x, x_at, y, y_at, role)
+    wide = shapes.gathered(x, x_at, y, y_at, role, into)
     kernel = _native.gathered_matmul_128 if wide else _native.gathered_matmul_64
-    out = np.empty((x_at[0].size, x_at[1].size, y_at[2].size), x[0].dtype)
+    out, rows, step = into or shapes.in_rows(x_at, y_at, x[0].dtype)
     a, b = [_c(p) for p in x], [_c(p) for p in y]
     second = (a[1], b[1]) if len(a) == 2 else (ABSENT, ABSENT)
-    kernel(out, role, a[0], second[0], b[0], second[1], *map(_c, x_at), *map(_c, y_at))
+    if x_at[2].size:
+        kernel(out, role, a[0], second[0], b[0], second[1], *map(_c, x_at), *map(_c, y_at), _c(rows), step)
+    else:
+        shapes.put(np.zeros((*map(len, x_at[:2]), y_at[2].size), out.dtype), (out, rows, step))
     return out
 
 

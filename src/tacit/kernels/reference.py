@@ -166,17 +166,26 @@ def rep3_matmul_rows(x0: Array, x1: Array, y0: Array, y1: Array) -> shapes.Rows:
 
 
 def gathered_matmul(
-    x: tuple[Array, ...], x_at: shapes.Places, y: tuple[Array, ...], y_at: shapes.Places, role: int = 0
+    x: tuple[Array, ...],
+    x_at: shapes.Places,
+    y: tuple[Array, ...],
+    y_at: shapes.Places,
+    role: int = 0,
+    into: shapes.Into | None = None,
 ) -> Array:
-    """Return ``x0@y0``, or `rep3_matmul` of two parts: batches of matrices that lie anywhere in flat parts."""
-    shapes.gathered(x, x_at, y, y_at, role)
+    """Return ``x0@y0``, or `rep3_matmul` of two parts: batches of matrices that lie anywhere in flat parts.
+
+    Or put the elements where `into` says, and return the whole of that.
+    """
+    shapes.gathered(x, x_at, y, y_at, role, into)
 
     def laid_out(parts: tuple[Array, ...], at: shapes.Places) -> list[Array]:
         where = at[0][:, None, None] + at[1][:, None] + at[2]
         return [part[where] for part in parts]
 
     a, b = laid_out(x, x_at), laid_out(y, y_at)
-    return rep3_matmul(role, *a, *b) if len(a) == 2 else matmul(*a, *b)
+    product = rep3_matmul(role, *a, *b) if len(a) == 2 else matmul(*a, *b)
+    return product if into is None else shapes.put(product, into)
 
 
 # --- bits and planes ----------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from tacit.errors import ShapeError
 
@@ -202,7 +203,31 @@ Places: TypeAlias = tuple[Array, Array, Array]
 """Where the elements of a batch of matrices lie in flat memory: (b, i, j) at batch[b] + first[i] + second[j]."""
 
 
-def gathered(x: tuple[Array, ...], x_at: Places, y: tuple[Array, ...], y_at: Places, role: int) -> bool:
+Into: TypeAlias = tuple[Array, Array, int]
+"""Where a batch of products is put, each element once: (b, i, j) at first[i] + j·step of array b of whole ones."""
+
+
+def in_rows(x_at: Places, y_at: Places, dtype: npt.DTypeLike) -> Into:
+    """Return new room for products, row by row."""
+    rows, columns = x_at[1].size, y_at[2].size
+    return np.empty((x_at[0].size, rows, columns), dtype), np.arange(rows) * columns, 1
+
+
+def put(product: Array, into: Into) -> Array:
+    """Put products (batch, rows, columns) where they belong; return the whole."""
+    out, first, step = into
+    out.reshape(len(product), -1)[:, first[:, None] + step * np.arange(product.shape[2])] = product
+    return out
+
+
+def gathered(
+    x: tuple[Array, ...],
+    x_at: Places,
+    y: tuple[Array, ...],
+    y_at: Places,
+    role: int,
+    into: Into | None = None,
+) -> bool:
     """Check the operands of ``gathered_matmul``; return whether they are wide."""
     wide = is_wide(x[0])
     one_of_three(role)
@@ -220,7 +245,26 @@ def gathered(x: tuple[Array, ...], x_at: Places, y: tuple[Array, ...], y_at: Pla
     if x_at[0].size != y_at[0].size or x_at[2].size != y_at[1].size:
         sizes = [tuple(table.size for table in at) for at in (x_at, y_at)]
         raise ShapeError(f"matrix product of shapes {sizes[0]} and {sizes[1]}")
+    if into is not None:
+        _room(into, x_at[0].size, x_at[1].size, y_at[2].size, wide)
     return wide
+
+
+def _room(into: Into, batch: int, rows: int, columns: int, wide: bool) -> None:
+    out, first, step = into
+    if is_wide(out) != wide:
+        raise TypeError("a kernel's operands mix uint64 and U128 elements")
+    if (
+        not out.flags.c_contiguous
+        or out.shape[0] != batch
+        or first.shape != (rows,)
+        or first.dtype != np.int64
+    ):
+        raise ShapeError(f"no room for {batch} products of {rows} rows in an array of shape {out.shape}")
+    if out.size and rows and columns:
+        most = int(first.max()) + (columns - 1) * step
+        if min(int(first.min()), step) < 0 or most >= out.size // batch:
+            raise ValueError(f"places must be 0 to {out.size // batch - 1}")
 
 
 def only_u64(*arrays: Array) -> None:

@@ -389,21 +389,27 @@ template <class T> void bind_ring(nb::module_ &m, const std::string &suffix) {
             throw std::bad_alloc();
     });
     def("gathered_matmul", [](H out, unsigned role, H x0, H x1, H y0, H y1, H x_batch, H x_first, H x_second, H y_batch,
-                              H y_first, H y_second) {
+                              H y_first, H y_second, H to_rows, size_t step) {
         const Out o(out);
+        const In rows(to_rows);
         const In a0(x0), b0(y0), xb(x_batch), xf(x_first), xs(x_second), yb(y_batch), yf(y_first), ys(y_second);
         const MaybeIn a1(x1), b1(y1);
         const size_t batch = xb.size() / 8, m = xf.size() / 8, k = xs.size() / 8, n = ys.size() / 8;
         const size_t na = a0.size() / sizeof(T), nb_ = b0.size() / sizeof(T);
         const Places x_at = places(xb, xf, xs, batch, m, k, na), y_at = places(yb, yf, ys, batch, k, n, nb_);
-        T *const to = o.at<T>(batch * m * n);
+        const size_t apart = batch ? o.size() / sizeof(T) / batch : 0;
+        T *const to = o.at<T>(batch * apart);
+        const std::int64_t *const rows_at = rows.at<std::int64_t>(m);
+        for (size_t i = 0; batch && n && i < m; ++i)
+            if (rows_at[i] < 0 || size_t(rows_at[i]) >= apart || (n - 1 && (apart - 1 - size_t(rows_at[i])) / (n - 1) < step))
+                throw std::invalid_argument("no such place");
         const T *const p0 = a0.at<T>(na), *const p1 = a1.at<T>(na), *const q0 = b0.at<T>(nb_), *const q1 = b1.at<T>(nb_);
         if (!p1 != !q1 && na && nb_) throw std::invalid_argument("one operand has two parts, the other one");
         const Term<T> plain = {p0, nullptr, q0, nullptr};
         const Part<T> part(role, false, p0, p1, q0, q1);
         const Unlocked free(o.size() * k);
-        memset(to, 0, o.size());
-        ring<T>().product(to, p1 ? part.terms : &plain, p1 ? part.count : 1, {batch, m, k, n, false, false, x_at, y_at});
+        ring<T>().product(to, p1 ? part.terms : &plain, p1 ? part.count : 1,
+                          {batch, m, k, n, false, false, x_at, y_at, rows_at, step, apart});
     });
     def("to_planes", [](H out, H words, H plus, size_t bits) {
         const Out o(out);

@@ -26,6 +26,9 @@ template <class T> struct Task {
     Steps a_step, b_step;
     size_t ldc;
     Places a_at, b_at;  // instead of steps, from `row` and `column` on
+    // With them: where rows of the result are written, from `row` on, and how far apart its columns are there.
+    const std::int64_t *to = nullptr;
+    size_t step = 0;
 
     T *out(size_t i, size_t j) const { return c + (row + i) * ldc + column + j; }
     const T *a(size_t t, size_t i, size_t l) const { return terms[t].a + at_a(i, l); }
@@ -358,6 +361,34 @@ template <class K> bool packed(const Task<typename K::type> &task) {
     return true;
 }
 
+// Write a part of a result, (columns, rows), from row `i` on, where it belongs: where places follow one another, as those of
+// windows in a row do, in runs.
+template <class T> void put(const Task<T> &task, const T *ct, size_t i, size_t rows) {
+    const std::int64_t *const to = task.to + i;
+    for (size_t r = 0; r < rows;) {
+        size_t run = 1;
+        while (r + run < rows && to[r + run] == to[r] + std::int64_t(run)) ++run;
+        T *c = task.c + to[r] + task.column * task.step;
+        for (size_t j = 0; j < task.n; ++j, c += task.step)
+            memcpy(static_cast<void *>(c), ct + j * rows + r, run * sizeof(T));
+        r += run;
+    }
+}
+
+// Gathered operands whose transposed product would fill more registers.
+template <class K> bool packed_apart(const Task<typename K::type> &task) {
+    using T = typename K::type;
+    const Buffer buffer(task.m * task.n * sizeof(T));
+    T *const own = buffer.as<T>();
+    if (!own) return false;
+    memset(static_cast<void *>(own), 0, task.m * task.n * sizeof(T));
+    if (!packed<K>({own, task.terms, task.count, task.m, task.k, task.n, 0, 0, {}, {}, task.n, task.a_at, task.b_at}))
+        return false;
+    for (size_t i = 0; i < task.m; ++i)
+        for (size_t j = 0; j < task.n; ++j) task.c[task.to[i] + (task.column + j) * task.step] = own[i * task.n + j];
+    return true;
+}
+
 // Gathered operands, some columns of the transposed product at a time: whole registers of windows, and few results
 // need not fill any.
 template <class K> bool packed_turned(const Task<typename K::type> &task) {
@@ -376,16 +407,18 @@ template <class K> bool packed_turned(const Task<typename K::type> &task) {
         const Places a = {nullptr, task.b_at.second, task.b_at.first}, b = {nullptr, task.a_at.second, task.a_at.first + i};
         memset(static_cast<void *>(ct), 0, task.n * rows * sizeof(T));
         if (!packed<K>({ct, terms, task.count, task.n, task.k, rows, 0, 0, {}, {}, rows, a, b})) return false;
-        for (size_t r = 0; r < rows; ++r) {
-            T *const c = task.out(i + r, 0);
-            for (size_t j = 0; j < task.n; ++j) c[j] = c[j] + ct[j * rows + r];
-        }
+        put(task, ct, i, rows);
     }
     return true;
 }
 
 // The definition, for want of memory.
 template <class T> void plain(const Task<T> &task) {
+    const auto out = [&](size_t i, size_t j) {
+        return task.to ? task.c + task.to[i] + (task.column + j) * task.step : task.out(i, j);
+    };
+    for (size_t i = 0; task.to && i < task.m; ++i)
+        for (size_t j = 0; j < task.n; ++j) *out(i, j) = T{};
     for (size_t t = 0; t < task.count; ++t)
         for (size_t i = 0; i < task.m; ++i)
             for (size_t j = 0; j < task.n; ++j)
@@ -394,7 +427,7 @@ template <class T> void plain(const Task<T> &task) {
                     const size_t p = task.place_a(i, l), q = task.place_b(l, j);
                     const T x = from.a2 ? from.a[p] + from.a2[p] : from.a[p];
                     const T y = from.b2 ? from.b[q] + from.b2[q] : from.b[q];
-                    *task.out(i, j) = *task.out(i, j) + x * y;
+                    *out(i, j) = *out(i, j) + x * y;
                 }
 }
 
@@ -410,8 +443,8 @@ template <class Big, class Small> void one(const Task<typename Big::type> &task)
     bool done = false;
     if (task.a_at.first) {
         const size_t whole = up(task.m, Big::MR) * up(task.n, Big::NR), turn = up(task.n, Big::MR) * up(task.m, Big::NR);
-        if (turn > whole || (turn == whole && task.m <= task.n))
-            done = blocks();
+        if (turn > whole)
+            done = fills(task.m, task.n) ? packed_apart<Big>(task) : packed_apart<Small>(task);
         else
             done = fills(task.n, task.m) ? packed_turned<Big>(task) : packed_turned<Small>(task);
     }
@@ -441,7 +474,9 @@ void product(T *c, const Term<T> *terms, size_t count, const Shape &shape) {
         }
         Places a_at = shape.a_at, b_at = shape.b_at;
         if (a_at.first) a_at.first += row, b_at.second += column;
-        one<Big, Small>({c + b * m * n, moved, count, rows, k, columns, row, column, a_step, b_step, n, a_at, b_at});
+        const std::int64_t *const to = shape.to ? shape.to + row : nullptr;
+        T *const own = c + b * (to ? shape.apart : m * n);
+        one<Big, Small>({own, moved, count, rows, k, columns, row, column, a_step, b_step, n, a_at, b_at, to, shape.step});
     };
     const size_t work = m * k * n, threads = size_t(get_threads());
     if (batch >= threads || work < 2 * WORTH) {

@@ -32,6 +32,10 @@ struct Shape {
     size_t batch, m, k, n;
     bool a_turned, b_turned;
     Places a_at, b_at;  // for both operands or for none
+    // Where elements (i, j) of products of such operands are written, not added: to[i] + j * step, `apart` from those of
+    // the next product.
+    const std::int64_t *to = nullptr;
+    size_t step = 0, apart = 0;
 };
 
 // Products of some rows at a time: the right operands b + b2 of the terms (k,n) are packed once.

@@ -57,7 +57,7 @@ def local_matmul(p: Rep3, x: Matrix, y: Matrix) -> Array:
     role = p.party.index
     if isinstance(x, Gathered) and isinstance(y, Gathered):
         a, b = x.flat.parts, y.flat.parts
-        out = x.times(y, lambda at, to: kernels.gathered_matmul(a, at, b, to, role))
+        out = x.times(y, lambda at, by, into: kernels.gathered_matmul(a, at, b, by, role, into))
         return out[0] if len(out) == 1 else out
     x, y = laid_out(x), laid_out(y)
     if len(x.shape) == len(y.shape) == 2:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tacit import kernels
-from tacit.core.share import Matrix, Planes, Share, laid_out
+from tacit.core.share import Gathered, Matrix, Planes, Share, laid_out
 
 if TYPE_CHECKING:
     from tacit.protocols.semi2k import Semi2k
@@ -163,7 +163,8 @@ def matmul(p: Semi2k, x: Matrix, y: Matrix) -> Share:
     d, e = open_masked(p, "semi2k.matmul", (ring.sub(mine, a), k), (ring.sub(other, b), k))  # 2
     if p.holds_constant(0):
         b = ring.add(b, e)  # d@(b + e) = d@b + d@e
-    return Share((ring.add(c, ring.add(ring.matmul(d, b), ring.matmul(a, e))),))  # 3
+    z = Share((ring.add(c, ring.add(ring.matmul(d, b), ring.matmul(a, e))),))  # 3
+    return x.in_runs(z) if isinstance(x, Gathered) else z
 
 
 # -- truncation ----------------------------------------------------------------------------------------------
