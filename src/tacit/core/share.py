@@ -89,7 +89,7 @@ class Gathered:
         """Number of elements of the matrices."""
         return math.prod(self.shape)
 
-    def times(self, y: Gathered, product: Callable[[Places, Places, Into], None]) -> Array:
+    def times(self, y: Gathered, product: Callable[[Places, Places, Into], object]) -> Array:
         """Return what `product` makes of the tables of blocks and of those of y, which is one block.
 
         It puts the products where they belong: three axes, or four where rows lie in runs.

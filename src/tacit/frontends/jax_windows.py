@@ -71,7 +71,7 @@ def _conv(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One round of a tournament along the first axis: which places meet, and which go on alone."""
+    """One round of a tournament along an axis: which places meet, and which go on alone."""
 
     left: Array
     right: Array
@@ -102,20 +102,31 @@ def rounds(slots: Array, size: int) -> tuple[list[Level], Array]:
     return levels, slots[:, 0]
 
 
-def _rows(x: SecretArray, at: Array) -> SecretArray:
-    """Return rows of the first axis."""
-    if np.array_equal(at, np.arange(x.shape[0])):
+def _rows(x: SecretArray, at: Array, axis: int) -> SecretArray:
+    """Return rows of an axis."""
+    if np.array_equal(at, np.arange(x.shape[axis])):
         return x
-    return xp.take(x, at)
+    return xp.take(x, at, axis)
 
 
-def _both(met: SecretArray | None, alone: SecretArray | None) -> SecretArray:
-    pieces = [p for p in (met, alone) if p is not None and p.shape[0]]
-    return xp.concat(pieces) if len(pieces) > 1 else pieces[0]
+def _both(met: SecretArray | None, alone: SecretArray | None, axis: int) -> SecretArray:
+    pieces = [p for p in (met, alone) if p is not None and p.shape[axis]]
+    return xp.concat(pieces, axis) if len(pieces) > 1 else pieces[0]
 
 
-def add_rows(g: SecretArray, at: Array, size: int) -> SecretArray:
-    """Return `size` rows: row j adds up the rows i of g with at[i] = j."""
+def _filled(x: SecretArray, value: Any, axis: int) -> SecretArray:
+    """Return x with one more row, of a public number."""
+    shape = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
+    return xp.concat([x, np.full(shape, value, kind_dtype(x.dtype))], axis)
+
+
+def _apart_in(x: SecretArray, sizes: tuple[int, int], axis: int) -> SecretArray:
+    """Return x with an axis taken apart in two."""
+    return xp.reshape(x, (*x.shape[:axis], *sizes, *x.shape[axis + 1 :]))
+
+
+def add_rows(g: SecretArray, at: Array, size: int, axis: int = 0) -> SecretArray:
+    """Return `size` rows of an axis: row j adds up the rows i of g with at[i] = j."""
     order = np.argsort(at, kind="stable")
     counts = np.bincount(at, minlength=size)
     depth = int(counts.max(initial=1))
@@ -123,9 +134,9 @@ def add_rows(g: SecretArray, at: Array, size: int) -> SecretArray:
     starts = np.cumsum(counts) - counts
     table[at[order], np.arange(len(at)) - starts[at[order]]] = order
     if np.any(table == len(at)):
-        g = xp.concat([g, np.zeros((1, *g.shape[1:]), kind_dtype(g.dtype))])
-    rows = _rows(g, table.reshape(-1))
-    return rows if depth == 1 else xp.sum(xp.reshape(rows, (size, depth, *g.shape[1:])), 1)
+        g = _filled(g, 0, axis)
+    rows = _rows(g, table.reshape(-1), axis)
+    return rows if depth == 1 else xp.sum(_apart_in(rows, (size, depth), axis), axis + 1)
 
 
 # -- pooling ----------------------------------------------------------------------------------------------
@@ -148,33 +159,22 @@ def _frame(step: Step, shape: Sequence[int]) -> tuple[Axis, ...]:
     )
 
 
-def _along(x: SecretArray, axis: int, fn: Callable[[SecretArray], SecretArray]) -> SecretArray:
-    """Apply a function of the first axis to another."""
-    order = [axis, *(i for i in range(x.ndim) if i != axis)]
-    return xp.permute_dims(fn(xp.permute_dims(x, order)), [int(i) for i in np.argsort(order)])
-
-
-def _placed(y: SecretArray, final: Array, empty: Any) -> SecretArray:
+def _placed(y: SecretArray, final: Array, empty: Any, axis: int) -> SecretArray:
     """Return each window's row; `empty` where it has none."""
     if np.all(final >= 0):
-        return _rows(y, final)
+        return _rows(y, final, axis)
     if not np.all(np.isfinite(empty)):
         raise NotRealised("a window meets padding alone, where JAX answers infinity; use less padding")
-    filler = np.full((1, *y.shape[1:]), empty, kind_dtype(y.dtype))
-    return _rows(xp.concat([y, filler]), np.where(final < 0, y.shape[0], final))
+    return _rows(_filled(y, empty, axis), np.where(final < 0, y.shape[axis], final), axis)
 
 
 def _reduced(x: SecretArray, frame: Axis, axis: int, join: Join, empty: Any) -> SecretArray:
     """Reduce the windows along one axis; `empty` stands where a window has no element."""
     levels, final = rounds(frame.slots(), frame.size)
-
-    def go(y: SecretArray) -> SecretArray:
-        for level in levels:
-            met = join(_rows(y, level.left), _rows(y, level.right)) if len(level.left) else None
-            y = _both(met, _rows(y, level.alone) if len(level.alone) else None)
-        return _placed(y, final, empty)
-
-    return _along(x, axis, go)
+    for level in levels:
+        met = join(_rows(x, level.left, axis), _rows(x, level.right, axis)) if len(level.left) else None
+        x = _both(met, _rows(x, level.alone, axis) if len(level.alone) else None, axis)
+    return _placed(x, final, empty, axis)
 
 
 def _summed(x: SecretArray, frame: Axis, axis: int) -> SecretArray:
@@ -182,14 +182,10 @@ def _summed(x: SecretArray, frame: Axis, axis: int) -> SecretArray:
     if x.size // max(frame.size, 1) * frame.windows * frame.taps > MAX_SPREAD:
         return _reduced(x, frame, axis, xp.add, 0)
     slots = frame.slots()
-
-    def go(y: SecretArray) -> SecretArray:
-        if np.any(slots < 0):
-            y = xp.concat([y, np.zeros((1, *y.shape[1:]), kind_dtype(y.dtype))])
-        spread = _rows(y, np.where(slots < 0, frame.size, slots).reshape(-1))
-        return xp.sum(xp.reshape(spread, (*slots.shape, *y.shape[1:])), 1)
-
-    return _along(x, axis, go)
+    if np.any(slots < 0):
+        x = _filled(x, 0, axis)
+    spread = _rows(x, np.where(slots < 0, frame.size, slots).reshape(-1), axis)
+    return xp.sum(_apart_in(spread, (frame.windows, frame.taps), axis), axis + 1)
 
 
 def _window_sum(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
@@ -276,19 +272,15 @@ def _contests(
             continue
         levels, final = rounds(frames[axis].slots(), frames[axis].size)
         bits: list[SecretArray | None] = []
-
-        def go(z: SecretArray, levels: Any = levels, final: Any = final, bits: Any = bits) -> SecretArray:
-            for level in levels:
-                met, bit = None, None
-                if len(level.left):
-                    a, b = _rows(z, level.left), _rows(z, level.right)
-                    bit = xp.less(b, a) if least else xp.less(a, b)
-                    met = xp.where(bit, b, a)
-                bits.append(bit)
-                z = _both(met, _rows(z, level.alone) if len(level.alone) else None)
-            return _placed(z, final, math.inf if least else -math.inf)
-
-        y = _along(y, axis, go)
+        for level in levels:
+            met, bit = None, None
+            if len(level.left):
+                a, b = _rows(y, level.left, axis), _rows(y, level.right, axis)
+                bit = xp.less(b, a) if least else xp.less(a, b)
+                met = xp.where(bit, b, a)
+            bits.append(bit)
+            y = _both(met, _rows(y, level.alone, axis) if len(level.alone) else None, axis)
+        y = _placed(y, final, math.inf if least else -math.inf, axis)
         held.append(Contest(axis, frames[axis].size, levels, final, bits))
     it.windows[key] = (y, held)
     return y, held
@@ -324,8 +316,7 @@ def _tournament(x: SecretArray, frames: tuple[Axis, ...], least: bool) -> Secret
         if frame.plain:
             shape.append(frame.size)
             continue
-        at = frame.slots().reshape(-1)
-        x = _along(x, axis, lambda y: _rows(y, at))  # noqa: B023
+        x = _rows(x, frame.slots().reshape(-1), axis)
         taps.append(len(shape) + 1)
         shape += [frame.windows, frame.taps]
     return (xp.min if least else xp.max)(xp.reshape(x, shape), tuple(taps))
@@ -342,14 +333,10 @@ def _gather_add(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     """Return, for each window, what stands beside its greatest or least element."""
     t, x = it.lift(ins[0]), it.lift(ins[1])
     for c in _contests(it, x, _frame(step, x.shape), _least(step))[1]:
-
-        def go(z: SecretArray, c: Contest = c) -> SecretArray:
-            for level, bit in zip(c.levels, c.bits, strict=True):
-                met = None if bit is None else xp.where(bit, _rows(z, level.right), _rows(z, level.left))
-                z = _both(met, _rows(z, level.alone) if len(level.alone) else None)
-            return _placed(z, c.final, 0)
-
-        t = _along(t, c.axis, go)
+        for level, bit in zip(c.levels, c.bits, strict=True):
+            left, right, alone = (_rows(t, at, c.axis) for at in (level.left, level.right, level.alone))
+            t = _both(None if bit is None else xp.where(bit, right, left), alone, c.axis)
+        t = _placed(t, c.final, 0, c.axis)
     return [t]
 
 
@@ -357,29 +344,40 @@ def _scatter_add(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     """Add each window's value to the place of its greatest or least element: every contest, backwards."""
     g, x = it.lift(ins[0]), it.lift(ins[1])
     for c in reversed(_contests(it, x, _frame(step, x.shape), _least(step))[1]):
-        g = _along(g, c.axis, lambda z, c=c: _back(z, c))  # type: ignore[misc]
+        g = _back(g, c)
     return [g]
 
 
 def _back(g: SecretArray, c: Contest) -> SecretArray:
     size = len(c.levels[-1].left) + len(c.levels[-1].alone) if c.levels else c.size
     held = np.flatnonzero(c.final >= 0)
-    g = add_rows(_rows(g, held), c.final[held], size)
+    g = add_rows(_rows(g, held, c.axis), c.final[held], size, c.axis)
     for level, bit in zip(reversed(c.levels), reversed(c.bits), strict=True):
-        n = len(level.left)
-        pieces, at = [g[n:]], [level.alone]
+        n, ahead = len(level.left), (slice(None),) * c.axis
+        pieces, at = [g[(*ahead, slice(n, None))]], [level.alone]
         if bit is not None:
-            met = g[:n]
+            met = g[(*ahead, slice(n))]
             won = xp.where(bit, met, 0)
             lost = xp.subtract(met, won)
             lo, hi = min(met.aval.lo, 0), max(met.aval.hi, 0)
             why = "a gradient goes to one side of a comparison"
             pieces = [won, xp._bind("assume", lost, lo=lo, hi=hi, why=why), *pieces]
             at = [level.right, level.left, *at]
-        both = [p for p in pieces if p.shape[0]]
-        joined = xp.concat(both) if len(both) > 1 else both[0]
-        g = add_rows(joined, np.concatenate(at), level.size)
+        g = _laid([(p, to) for p, to in zip(pieces, at, strict=True) if len(to)], level.size, c.axis)
     return g
+
+
+def _laid(pieces: list[tuple[SecretArray, Array]], size: int, axis: int) -> SecretArray:
+    """Return `size` rows of an axis, the sums of the rows of all pieces that go there."""
+    pieces.sort(key=lambda piece: int(piece[1][0]))
+    values, at = zip(*pieces, strict=True)
+    if len({len(to) for to in at}) == 1 and np.array_equal(np.stack(at, 1).reshape(-1), np.arange(size)):
+        # One of each in turn, as where windows are apart: they are written once.
+        columns = [_apart_in(p, (p.shape[axis], 1), axis) for p in values]
+        whole = xp.concat(columns, axis + 1)
+        return xp.reshape(whole, (*whole.shape[:axis], size, *whole.shape[axis + 2 :]))
+    joined = xp.concat(values, axis) if len(values) > 1 else values[0]
+    return add_rows(joined, np.concatenate(at), size, axis)
 
 
 def _unless_empty(rule: Rule) -> Rule:

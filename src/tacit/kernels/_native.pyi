@@ -45,6 +45,8 @@ def gathered_matmul_64(
     y_batch: Array,
     y_first: Array,
     y_second: Array,
+    to_rows: Array,
+    step: int,
 ) -> None: ...
 
 gathered_matmul_128 = gathered_matmul_64

@@ -152,7 +152,8 @@ def gathered_matmul(
     a, b = [_c(p) for p in x], [_c(p) for p in y]
     second = (a[1], b[1]) if len(a) == 2 else (ABSENT, ABSENT)
     if x_at[2].size:
-        kernel(out, role, a[0], second[0], b[0], second[1], *map(_c, x_at), *map(_c, y_at), _c(rows), step)
+        xb, xi, xj, yb, yi, yj = map(_c, (*x_at, *y_at))
+        kernel(out, role, a[0], second[0], b[0], second[1], xb, xi, xj, yb, yi, yj, _c(rows), step)
     else:
         shapes.put(np.zeros((*map(len, x_at[:2]), y_at[2].size), out.dtype), (out, rows, step))
     return out
