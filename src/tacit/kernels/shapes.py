@@ -216,7 +216,8 @@ def in_rows(x_at: Places, y_at: Places, dtype: npt.DTypeLike) -> Into:
 def put(product: Array, into: Into) -> Array:
     """Put products (batch, rows, columns) where they belong; return the whole."""
     out, first, step = into
-    out.reshape(len(product), -1)[:, first[:, None] + step * np.arange(product.shape[2])] = product
+    if product.size:
+        out.reshape(len(product), -1)[:, first[:, None] + step * np.arange(product.shape[2])] = product
     return out
 
 
