@@ -23,6 +23,8 @@ Array = npt.NDArray[Any]
 U128 = kernels.U128
 _U64 = np.dtype("<u8")
 _LOW32 = np.uint64(0xFFFFFFFF)
+_SHIFTS = [np.array(s, np.uint64) for s in range(64)]
+"""Arrays, which NumPy takes sooner than numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class Ring:
     """Whether elements need two 64-bit limbs."""
     keep: tuple[int, int] = field(init=False, compare=False, repr=False)
     """The bits that elements have of 128 uniform ones, high and low: two elements of up to 64 bits, or one."""
+    ones: Array = field(init=False, compare=False, repr=False)
+    """The bits of an element, of its high limb if there are two: an array, which NumPy takes sooner than a number."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.width <= 128:
@@ -44,6 +48,7 @@ class Ring:
         object.__setattr__(self, "dtype", U128 if wide else _U64)
         object.__setattr__(self, "wide", wide)
         object.__setattr__(self, "keep", (ones >> 64, ones & (1 << 64) - 1) if wide else (ones, ones))
+        object.__setattr__(self, "ones", np.array(ones >> 64 if wide else ones, np.uint64))
 
     # -- construction ------------------------------------------------------------------------------------
 
@@ -52,9 +57,9 @@ class Ring:
         if self.width in (64, 128):
             return a
         if self.wide:
-            a["hi"] &= np.uint64((1 << (self.width - 64)) - 1)
+            a["hi"] &= self.ones
             return a
-        return np.asarray(a & np.uint64((1 << self.width) - 1))
+        return np.asarray(a & self.ones)
 
     def reduce_fresh(self, a: Array) -> Array:
         """Reduce words that nobody else refers to, in place."""
@@ -64,7 +69,7 @@ class Ring:
             return self.reduce(a)
         if not isinstance(a, np.ndarray):  # NumPy makes scalars of arrays without axes
             return self.reduce(a)
-        return np.bitwise_and(a, np.uint64((1 << self.width) - 1), out=a)
+        return np.bitwise_and(a, self.ones, a)
 
     def zeros(self, shape: Sequence[int]) -> Array:
         """Return zeros of `shape`."""
@@ -199,13 +204,13 @@ class Ring:
         """Return a·2^s."""
         if self.wide:
             return self.reduce(kernels.shl(a, s))
-        return self.reduce_fresh(a << np.uint64(s)) if s < 64 else np.zeros_like(a)
+        return self.reduce_fresh(a << _SHIFTS[s]) if s < 64 else np.zeros_like(a)
 
     def shr(self, a: Array, s: int) -> Array:
         """Return the logical shift a >> s of the reduced representative."""
         if self.wide:
             return np.asarray(kernels.shr(a, s))
-        return np.asarray(a >> np.uint64(s)) if s < 64 else np.zeros_like(a)
+        return np.asarray(a >> _SHIFTS[s]) if s < 64 else np.zeros_like(a)
 
     def constant(self, value: int, shape: Sequence[int] = ()) -> Array:
         """Return an array filled with the integer `value` mod 2^width."""
@@ -221,7 +226,7 @@ class Ring:
         """Return the most significant bit of each element as uint64 0 or 1."""
         if self.wide:
             return np.asarray(a["hi"] >> np.uint64(self.width - 65))
-        return np.asarray(a >> np.uint64(self.width - 1))
+        return np.asarray(a >> _SHIFTS[self.width - 1])
 
     def low_bits(self, a: Array, bits: int) -> Array:
         """Return a mod 2^bits."""
@@ -242,7 +247,7 @@ class Ring:
         """Return elements of this ring or of a wider one mod 2^width."""
         if self.wide:
             return self.reduce(a.copy())
-        return np.asarray((a["lo"] if a.dtype.names else a) & np.uint64((1 << self.width) - 1))
+        return np.asarray((a["lo"] if a.dtype.names else a) & self.ones)
 
     def from_words(self, words: Array) -> Array:
         """Lift small uint64 values into the ring."""

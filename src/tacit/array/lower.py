@@ -11,7 +11,7 @@ from tacit.algebra.ring import low_words
 from tacit.array import constants
 from tacit.array.bounds import difference_bits, input_bits, least_bits, value_bits
 from tacit.array.ops import Params
-from tacit.array.program import PUBLIC, Aval
+from tacit.array.program import PUBLIC, SECRET, Aval
 from tacit.core.share import Share
 from tacit.gadgets import approximate as ap
 
@@ -34,6 +34,8 @@ def zero(v: Value) -> bool:
 def add(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
     """X + y."""
     x, y = v
+    if x.aval.where == y.aval.where == SECRET:
+        return [rt.p.add(rt.share(x), rt.share(y))]
     if _public(x):
         x, y = y, x
     if zero(y):
@@ -46,6 +48,8 @@ def add(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]
 def sub(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
     """X − y."""
     x, y = v
+    if x.aval.where == y.aval.where == SECRET:
+        return [rt.p.sub(rt.share(x), rt.share(y))]
     if zero(y):
         return [rt.share(x)]
     if _public(y):

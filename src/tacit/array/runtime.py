@@ -290,16 +290,18 @@ class Runtime:
         """As `step` does where nothing is to be shared or brought to other fractional bits before."""
         assert op.lower is not None
         self.p.pace()
-        shares = op.lower(self.words(step.rounding.word), ins, step.outs, step.eqn.params)
-        if step.rounding.lift:
+        rounding = step.rounding
+        shares = op.lower(self.words(True) if rounding.word else self, ins, step.outs, step.eqn.params)
+        if rounding.lift:
             shares = widened(self, shares, step.outs)
-        extra = step.rounding.extra
+        extra = rounding.extra
         return [Value(a, None, s, extra=extra) for a, s in zip(step.outs, shares, strict=True)]
 
     def local(self, op: Op, eqn: Eqn, ins: list[Value], outs: list[Aval]) -> list[Value]:
         """Run an equation that reads shares alone, of the usual fractional bits, and sends nothing."""
         assert op.lower is not None
-        shares = op.lower(self.words(self.rounding.word), ins, outs, eqn.params)
+        rt = self.words(True) if self.rounding.word else self
+        shares = op.lower(rt, ins, outs, eqn.params)
         return [Value(a, None, s) for a, s in zip(outs, shares, strict=True)]
 
     def step(self, eqn: Eqn, ins: list[Value], outs: list[Aval]) -> list[Value]:

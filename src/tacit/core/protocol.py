@@ -426,10 +426,8 @@ class Protocol:
 
     def xor_public(self, x: Planes, c: Array) -> Planes:
         """Return x XOR c for public planes c."""
-        return Planes(
-            tuple([p ^ c if self.holds_constant(j) else p for j, p in enumerate(x.parts)]),
-            x.n,
-        )
+        own = self.constant_parts()
+        return Planes(tuple([p ^ c if j in own else p for j, p in enumerate(x.parts)]), x.n)
 
     def invert(self, x: Planes) -> Planes:
         """Return NOT x."""

@@ -22,16 +22,11 @@ HAS_AES = _native.has_aes()
 KeyStream = _native.KeyStream if HAS_AES else reference.KeyStream
 
 
-def _c(a: Array) -> Array:
-    """Return ``a`` in C order, copied only if it must be."""
-    return a if a.flags.c_contiguous else np.ascontiguousarray(a)
-
-
 def add(a: Array, b: Array) -> Array:
     """Return ``a + b``."""
     kernel = _native.add_128 if shapes.element_wise(a, b) else _native.add_64
     out = np.empty(a.shape, a.dtype)
-    kernel(out, _c(a), _c(b))
+    kernel(out, a, b)
     return out
 
 
@@ -39,7 +34,7 @@ def sub(a: Array, b: Array) -> Array:
     """Return ``a - b``."""
     kernel = _native.sub_128 if shapes.element_wise(a, b) else _native.sub_64
     out = np.empty(a.shape, a.dtype)
-    kernel(out, _c(a), _c(b))
+    kernel(out, a, b)
     return out
 
 
@@ -47,7 +42,7 @@ def neg(a: Array) -> Array:
     """Return ``-a``."""
     kernel = _native.neg_128 if shapes.is_wide(a) else _native.neg_64
     out = np.empty(a.shape, a.dtype)
-    kernel(out, _c(a))
+    kernel(out, a)
     return out
 
 
@@ -55,7 +50,7 @@ def mul(a: Array, b: Array) -> Array:
     """Return ``a * b``."""
     kernel = _native.mul_128 if shapes.element_wise(a, b) else _native.mul_64
     out = np.empty(a.shape, a.dtype)
-    kernel(out, _c(a), _c(b))
+    kernel(out, a, b)
     return out
 
 
@@ -63,7 +58,7 @@ def shl(a: Array, s: int) -> Array:
     """Return ``a << s`` for ``0 <= s <= width``; the full width gives zero."""
     kernel = _native.shl_128 if shapes.shift(a, s) else _native.shl_64
     out = np.empty(a.shape, a.dtype)
-    kernel(out, _c(a), int(s))
+    kernel(out, a, int(s))
     return out
 
 
@@ -71,7 +66,7 @@ def shr(a: Array, s: int) -> Array:
     """Return the logical shift ``a >> s`` for ``0 <= s <= width``; the full width gives zero."""
     kernel = _native.shr_128 if shapes.shift(a, s) else _native.shr_64
     out = np.empty(a.shape, a.dtype)
-    kernel(out, _c(a), int(s))
+    kernel(out, a, int(s))
     return out
 
 
@@ -149,11 +144,9 @@ def gathered_matmul(
     wide = shapes.gathered(x, x_at, y, y_at, role, into)
     kernel = _native.gathered_matmul_128 if wide else _native.gathered_matmul_64
     out, rows, step = into or shapes.in_rows(x_at, y_at, x[0].dtype)
-    a, b = [_c(p) for p in x], [_c(p) for p in y]
-    second = (a[1], b[1]) if len(a) == 2 else (ABSENT, ABSENT)
+    second = (x[1], y[1]) if len(x) == 2 else (ABSENT, ABSENT)
     if x_at[2].size:
-        xb, xi, xj, yb, yi, yj = map(_c, (*x_at, *y_at))
-        kernel(out, role, a[0], second[0], b[0], second[1], xb, xi, xj, yb, yi, yj, _c(rows), step)
+        kernel(out, role, x[0], second[0], y[0], second[1], *x_at, *y_at, rows, step)
     else:
         shapes.put(np.zeros((*map(len, x_at[:2]), y_at[2].size), out.dtype), (out, rows, step))
     return out
@@ -163,7 +156,7 @@ def pack_bool(a: Array) -> Array:
     """Pack flat ``uint8`` zeros and ones into ``uint64[ceil(N/64)]``, low bit first; padding is zero."""
     shapes.flat_bytes(a)
     out = np.empty((a.size + 63) // 64, U64)
-    _native.pack_bool(out, _c(a))
+    _native.pack_bool(out, a)
     return out
 
 
@@ -173,7 +166,7 @@ def unpack_bool(words: Array, n: int) -> Array:
     shapes.flat(words, 64)
     shapes.lanes(n, words.size)
     out = np.empty(n, np.uint8)
-    _native.unpack_bool(out, _c(words))
+    _native.unpack_bool(out, words)
     return out
 
 
@@ -183,7 +176,7 @@ def to_planes(words: Array, bits: int, plus: Array | None = None) -> Array:
         shapes.element_wise(words, plus)
     kernel = _native.to_planes_128 if shapes.flat(words, bits) else _native.to_planes_64
     out = np.empty((bits, (words.size + 63) // 64), U64)
-    kernel(out, _c(words), ABSENT if plus is None else _c(plus), bits)
+    kernel(out, words, ABSENT if plus is None else plus, bits)
     return out
 
 
@@ -194,7 +187,7 @@ def from_planes(planes: Array, n: int, wide: bool = False) -> Array:
     shapes.lanes(n, length)
     out = np.empty(n, U128 if wide else U64)
     kernel = _native.from_planes_128 if wide else _native.from_planes_64
-    kernel(out, _c(planes), m, length)
+    kernel(out, planes, m, length)
     return out
 
 
@@ -202,7 +195,7 @@ def pack_words(words: Array, bits: int) -> Array:
     """Return ``uint8[ceil(N*bits/8)]``: the low bits of flat elements, concatenated low bit first."""
     kernel = _native.pack_words_128 if shapes.flat(words, bits) else _native.pack_words_64
     out = np.empty((words.size * bits + 7) // 8, np.uint8)
-    kernel(out, _c(words), bits)
+    kernel(out, words, bits)
     return out
 
 
@@ -211,7 +204,7 @@ def unpack_words(buf: Array, bits: int, n: int, wide: bool = False) -> Array:
     shapes.packed(buf, bits, n, wide)
     out = np.empty(n, U128 if wide else U64)
     kernel = _native.unpack_words_128 if wide else _native.unpack_words_64
-    kernel(out, _c(buf), bits)
+    kernel(out, buf, bits)
     return out
 
 
@@ -219,7 +212,7 @@ def add_planes(a: Array, b: Array) -> Array:
     """Return the planes of ``A + B mod 2^m`` for planes ``uint64[m, L]``: a ripple adder in the clear."""
     m, length = shapes.planes(a, b)
     out = np.empty((m, length), U64)
-    _native.add_planes(out, _c(a), _c(b), m, length)
+    _native.add_planes(out, a, b, m, length)
     return out
 
 
@@ -227,7 +220,7 @@ def block_table(a_planes: Array, radix: int, mask: Array | None = None) -> Array
     """Return ``uint64[T, L]``: for each block of ``radix`` planes with value A, the planes ``[A >= j]``, ^ mask."""
     m, length = shapes.planes(a_planes)
     out = np.empty((shapes.table_rows(m, radix), length), U64)
-    _native.block_table(out, _c(a_planes), ABSENT if mask is None else _c(mask), m, length, radix)
+    _native.block_table(out, a_planes, ABSENT if mask is None else mask, m, length, radix)
     return out
 
 
@@ -236,7 +229,7 @@ def block_select(t: Array, b_planes: Array, radix: int, lead: bool) -> Array:
     count = len(shapes.select(t, b_planes, radix))
     m, length = b_planes.shape
     out = np.empty((2 * count, length), U64)
-    _native.block_select(out[count:], out[:count], _c(t), _c(b_planes), m, length, radix, lead)
+    _native.block_select(out[count:], out[:count], t, b_planes, m, length, radix, lead)
     return out
 
 
@@ -260,6 +253,6 @@ def prg(key: bytes, block: int, nbytes: int, out: Array | None = None, keep: int
 
 def held(mask: shapes.Mask) -> shapes.Mask:
     """Return a mask as the native kernels take it: in memory where this CPU cannot make it."""
-    if isinstance(mask, shapes.StreamPart):
-        return mask if isinstance(mask.stream, _native.KeyStream) else expanded(mask)
-    return _c(mask)
+    if isinstance(mask, shapes.StreamPart) and not isinstance(mask.stream, _native.KeyStream):
+        return expanded(mask)
+    return mask

@@ -27,13 +27,8 @@ _UNWRITTEN = np.empty(0, U8)
 _WIDE = {name: getattr(_native, f"{name}_128") for name in _NARROW}
 
 
-def _c(a: Array) -> Array:
-    """Return ``a`` in C order, copied only if it must be."""
-    return a if a.flags.c_contiguous else np.ascontiguousarray(a)
-
-
 def _maybe(a: Array | None) -> Array | tuple[()]:
-    return ABSENT if a is None else _c(a)
+    return ABSENT if a is None else a
 
 
 def _held(mask: Mask | None) -> Mask | tuple[()]:
@@ -86,7 +81,7 @@ def rep3_products(
     rows = x0.shape[0] if summed else 1
     shape = x0.shape[1:] if summed else x0.shape
     out = np.empty(shape, x0.dtype) if cut is None else np.empty(-(-prod(shape) * cut.bits // 8), U8)
-    kernel(out, _c(x0), _c(x1), _c(y0), _c(y1), *_masked(masks), *_cut(cut), rows, k)
+    kernel(out, x0, x1, y0, y1, *_masked(masks), *_cut(cut), rows, k)
     return out
 
 
@@ -116,7 +111,7 @@ def trunc_first(
     out0, out1 = into or (np.empty(x.size, x.dtype), np.empty(x.size, x.dtype))
     message = np.empty((x.size * f + 7) // 8, U8)
     kernel = (_WIDE if shapes.is_wide(x) else _NARROW)["trunc_first"]
-    kernel(c1, message, out0, out1, _c(x), _c(y), c0, s0, t02, t01, round_up, f, k)
+    kernel(c1, message, out0, out1, x, y, c0, s0, t02, t01, round_up, f, k)
     return c1, message, out0, out1
 
 
@@ -124,7 +119,7 @@ def trunc_second(s: Array, b: Array, t: Array, f: int, k: int) -> Array:
     """Return, packed, ``s*(1 - msb(b)) - t`` mod 2^f for packed s and t."""
     shapes.shift_in(f, k, b)
     out = np.empty((b.size * f + 7) // 8, U8)
-    (_WIDE if shapes.is_wide(b) else _NARROW)["trunc_second"](out, s, _c(b), t, f, k)
+    (_WIDE if shapes.is_wide(b) else _NARROW)["trunc_second"](out, s, b, t, f, k)
     return out
 
 
@@ -143,7 +138,7 @@ def trunc_third(
     shapes.shift_in(f, k, b)
     edge, last = into or (np.empty(b.size, b.dtype), np.empty(b.size, b.dtype))
     kernel = (_WIDE if shapes.is_wide(b) else _NARROW)["trunc_third"]
-    kernel(edge, last, _c(c), t, _c(b), mine, theirs, round_up, f, k)
+    kernel(edge, last, c, t, b, mine, theirs, round_up, f, k)
     return edge, last
 
 
@@ -151,7 +146,7 @@ def select_first(bits0: Array, bits1: Array, x: Array, y: Array, rho0: Mask, rho
     """Return, packed one after the other, ``β(x+y) - rho0`` and ``β - rho1`` for the bits β of ``bits0 ^ bits1``."""
     out = np.empty(2 * ((x.size * k + 7) // 8), U8)
     kernel = (_WIDE if shapes.is_wide(x) else _NARROW)["select_first"]
-    kernel(out, _c(bits0), _c(bits1), _c(x), _c(y), held(rho0), held(rho1), k)
+    kernel(out, bits0, bits1, x, y, held(rho0), held(rho1), k)
     return out
 
 
@@ -161,7 +156,7 @@ def select_second(
     """Return, packed, ``(1 - 2γ)(m0 + m1*b) + γ(x + lead*b) - t`` for the bits γ and packed m0 and m1."""
     out = np.empty((x.size * k + 7) // 8, U8)
     kernel = (_WIDE if shapes.is_wide(x) else _NARROW)["select_second"]
-    kernel(out, held(m0), held(m1), _c(bits), _c(x), _c(b), *_drawn(t, k), lead, k)
+    kernel(out, held(m0), held(m1), bits, x, b, *_drawn(t, k), lead, k)
     return out
 
 
@@ -181,7 +176,7 @@ def select_trunc_first(
     out = np.empty((3, x.size), x.dtype)
     wraps = [np.empty((x.size * f + 7) // 8, U8) for _ in range(2)]
     (_WIDE if shapes.is_wide(x) else _NARROW)["select_trunc_first"](
-        out, *wraps, _c(bits0), _c(bits1), _c(x), _c(y), _c(rho), s0, s1, f, k
+        out, *wraps, bits0, bits1, x, y, rho, s0, s1, f, k
     )
     return out, wraps[0], wraps[1]
 
@@ -203,7 +198,7 @@ def select_trunc_second(
     shapes.shift_in(f, k, b)
     out = np.empty(b.size, b.dtype)
     (_WIDE if shapes.is_wide(b) else _NARROW)["select_trunc_second"](
-        out, _c(m0), _c(m1), _c(x), s, r, _c(bits), _c(b), _c(t), lead, f, k
+        out, m0, m1, x, s, r, bits, b, t, lead, f, k
     )
     return out
 
@@ -212,7 +207,7 @@ def bits_first(bits0: Array, bits1: Array, rho: Array, k: int) -> Array:
     """Return ``β - rho``, shape (planes, n), for the planes β of ``bits0 ^ bits1``."""
     out = np.empty(rho.shape, rho.dtype)
     kernel = (_WIDE if shapes.is_wide(rho) else _NARROW)["bits_first"]
-    kernel(out, _c(bits0), _c(bits1), _c(rho), rho.shape[0], k)
+    kernel(out, bits0, bits1, rho, rho.shape[0], k)
     return out
 
 
@@ -220,7 +215,7 @@ def bits_second(m: Array, bits: Array, t: Array, lead: bool, k: int) -> Array:
     """Return ``(1 - 2γ)m + lead*γ - t``, shape (planes, n), for the planes γ."""
     out = np.empty(m.shape, m.dtype)
     kernel = (_WIDE if shapes.is_wide(m) else _NARROW)["bits_second"]
-    kernel(out, _c(m), _c(bits), _c(t), lead, m.shape[0], k)
+    kernel(out, m, bits, t, lead, m.shape[0], k)
     return out
 
 
@@ -231,7 +226,7 @@ def table_first(
     shapes.flat(x, bits + top)
     out = np.empty((shapes.table_rows(bits, radix) + top, -(-x.size // 64)), U64)
     kernel = (_WIDE if shapes.element_wise(x, y) else _NARROW)["table_first"]
-    kernel(out, kept, _c(x), _c(y), held(mask), bits, top, radix, at)
+    kernel(out, kept, x, y, held(mask), bits, top, radix, at)
     return out
 
 
@@ -251,7 +246,7 @@ def table_second(
     wide = shapes.flat(b, bits + top)
     out = np.empty((some[1], -(-b.size // 64)), U64)
     kernel = (_WIDE if wide else _NARROW)["table_second"]
-    kernel(out, *kept, _c(b), held(table), held(mask), bits, top, radix, lead, *some, at)
+    kernel(out, *kept, b, held(table), held(mask), bits, top, radix, lead, *some, at)
     return out
 
 
@@ -263,26 +258,26 @@ def place_rows(out: Array, words: Mask, at: int, length: int) -> None:
 def and_rows(s0: Array, s1: Array, a: Array, b: Array, plus: Mask, minus: Mask, first: int = 0) -> Array:
     """Return a party's part of the AND of rows a and b of shared planes s, masked by ``plus ^ minus`` from a row on."""
     out = np.empty((a.size, s0.shape[1]), U64)
-    _native.and_rows(out, _c(s0), _c(s1), a, b, held(plus), held(minus), first, s0.shape[1])
+    _native.and_rows(out, s0, s1, a, b, held(plus), held(minus), first, s0.shape[1])
     return out
 
 
 def lambda_rows(s0: Array, s1: Array, x: Array, y: Array, mask: Array) -> Array:
     """Return products of rows of ``s0 ^ s1``, masked: rows ``x[r]`` and ``y[r]``, or products before (`sum_rows`)."""
     out = np.empty(mask.shape, U64)
-    _native.lambda_rows(out, _c(s0), _c(s1), x, y, _c(mask), mask.shape[1])
+    _native.lambda_rows(out, s0, s1, x, y, mask, mask.shape[1])
     return out
 
 
 def sum_rows(w: Array, share: Array, sets: Array, terms: shapes.Terms, mask: Array, lead: bool) -> Array:
     """Return sums of terms, masked; the reference says what numbers mean."""
     out = np.empty(mask.shape, U64)
-    _native.sum_rows(out, _c(w), _c(share), _c(sets), *terms, _c(mask), lead, mask.shape[1])
+    _native.sum_rows(out, w, share, sets, *terms, mask, lead, mask.shape[1])
     return out
 
 
 def mix_rows(s: Array, z: Array, a: Array, b: Array) -> Array:
     """Return the rows ``s[a] ^ z[b]``; a row number of -1 stands for zero, in one of the two at most."""
     out = np.empty((a.size, s.shape[1]), U64)
-    _native.mix_rows(out, _c(s), _c(z), a, b, s.shape[1])
+    _native.mix_rows(out, s, z, a, b, s.shape[1])
     return out

@@ -13,11 +13,6 @@ from tacit.kernels.shapes import ABSENT, U64, U128, Array
 U8 = np.uint8
 
 
-def _c(a: Array) -> Array:
-    """Return ``a`` in C order, copied only if it must be."""
-    return a if a.flags.c_contiguous else np.ascontiguousarray(a)
-
-
 def _maybe(a: Array | None) -> Array | tuple[()]:
     return ABSENT if a is None else a
 
@@ -25,14 +20,14 @@ def _maybe(a: Array | None) -> Array | tuple[()]:
 def hot_first(bits0: Array, bits1: Array, rho: Array, k: int) -> Array:
     """Return planes of ``[A = v] − rho`` for the digits A of ``bits0 ^ bits1``."""
     out = np.empty(rho.shape, U64)
-    _native.hot_first(out, _c(bits0), _c(bits1), rho, bits0.shape[0], k)
+    _native.hot_first(out, bits0, bits1, rho, bits0.shape[0], k)
     return out
 
 
 def hot_second(held: Array, bits: Array, t: Array, lead: bool, k: int) -> Array:
     """Return planes of ``h[v ^ B] − t`` for the digits B of ``bits`` and the numbers h, ``h[0] = lead − Σ h``."""
     out = np.empty(t.shape, U64)
-    _native.hot_second(out, held, _c(bits), t, lead, bits.shape[0], k)
+    _native.hot_second(out, held, bits, t, lead, bits.shape[0], k)
     return out
 
 

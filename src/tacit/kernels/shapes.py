@@ -276,10 +276,12 @@ def only_u64(*arrays: Array) -> None:
 
 def planes(*arrays: Array) -> tuple[int, int]:
     """Check that all arrays are ``uint64[m, L]`` of one shape; return (m, L)."""
-    only_u64(*arrays)
-    if arrays[0].ndim != 2:
-        raise ShapeError(f"bit planes have shape (bits, words), not {arrays[0].shape}")
-    return int(arrays[0].shape[0]), int(arrays[0].shape[1])
+    if len(arrays) > 1 or arrays[0].dtype is not U64:
+        only_u64(*arrays)
+    shape = arrays[0].shape
+    if len(shape) != 2:
+        raise ShapeError(f"bit planes have shape (bits, words), not {shape}")
+    return shape
 
 
 def flat(words: Array, bits: int) -> bool:

@@ -111,8 +111,13 @@ nb::list targets() {
 class Bytes {
   public:
     Bytes(nb::handle object, bool writable) {
-        if (PyObject_GetBuffer(object.ptr(), &view_, writable ? PyBUF_WRITABLE : PyBUF_SIMPLE))
-            throw nb::python_error();
+        if (PyObject_GetBuffer(object.ptr(), &view_, writable ? PyBUF_WRITABLE : PyBUF_SIMPLE)) {
+            // An array in another order than C's is a ValueError: an input is copied then.
+            if (writable || !PyErr_ExceptionMatches(PyExc_ValueError)) throw nb::python_error();
+            PyErr_Clear();
+            const nb::object turned = nb::module_::import_("numpy").attr("ascontiguousarray")(object);
+            if (PyObject_GetBuffer(turned.ptr(), &view_, PyBUF_SIMPLE)) throw nb::python_error();
+        }
         p_ = view_.buf;
         const bool loose = reinterpret_cast<std::uintptr_t>(p_) % 8 != 0 && view_.len > 0;
         if (loose && view_.itemsize != 1) {

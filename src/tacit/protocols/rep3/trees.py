@@ -46,11 +46,8 @@ class Level(NamedTuple):
     old: Array
     made: Array
     """A new row is an old row plus a sum (−1: without)."""
-
-    @property
-    def counts(self) -> tuple[int, int]:
-        """How many products of λ's P0 shares, and how many sums are reshared."""
-        return self.sets[0].size, self.terms.begins.size - 1
+    counts: tuple[int, int]
+    """How many products of λ's P0 shares, and how many sums are reshared."""
 
 
 Ways = tuple[tuple[Level, ...], ...]
@@ -190,8 +187,11 @@ def _placed(levels: Iterable[Level]) -> Iterator[tuple[Level, slice, slice]]:
 
 def sizes(levels: Iterable[Level]) -> tuple[int, int]:
     """Return how many products of λ's P0 shares, and how many sums are reshared."""
-    counts = [level.counts for level in levels]
-    return sum([c for c, _ in counts]), sum([c for _, c in counts])
+    products = sums = 0
+    for level in levels:
+        products += level.counts[0]
+        sums += level.counts[1]
+    return products, sums
 
 
 # -- prefixes --------------------------------------------------------------------------------------------------
@@ -377,7 +377,7 @@ def _level(sums: Sequence[Sum], old: list[int], made: list[int]) -> Level:
 
     starts, kept, new = (np.array(each, np.int64) for each in (begins, old, made))
     found = Terms(*columns(product_pairs), starts, *columns(terms))
-    return Level(columns(set_pairs), found, kept, new)
+    return Level(columns(set_pairs), found, kept, new, (len(set_pairs), len(sums)))
 
 
 def _numbered(rows: frozenset[int], known: dict[frozenset[int], int], pairs: list[tuple[int, int]]) -> int:
