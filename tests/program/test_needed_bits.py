@@ -508,6 +508,20 @@ def test_a_false_assumption_shows() -> None:
     assert "tacit.assume" in got["carol"]
 
 
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda n: n.name)
+@pytest.mark.parametrize("shape", [(64, 3), (8, 1000)])
+def test_a_tournament_in_words_gives_what_needs_more(shape: tuple[int, int], network: Network) -> None:
+    """In formats of 128 bits it may read words where its greatest, lifted, takes two: it is held in two, then."""
+    trace, fmt = Trace(), Format(128, 16)
+    x, y = (trace.input(v, o, shape, "fixed", -2, 2) for v, o in (("x", "alice"), ("y", "bob")))
+    reveal(fn.exp(fn.max(x * y, axis=0)), why="a test", name="r")
+    program, rng = parse(optimise(trace.program()).text()), np.random.default_rng(9)
+    data = {"alice": {"x": rng.uniform(-2, 2, shape)}, "bob": {"y": rng.uniform(-2, 2, shape)}, "carol": {}}
+    got, meters = run_in(fmt, program, data, network, 5)
+    assert_as_predicted(meters, predict(program, "rep3", fmt, OWNERS, OWNERS, network=network))
+    assert close(got["carol"]["r"], run_clear(program, fmt, data)["r"], fmt)
+
+
 def test_what_was_shared_for_another_program_is_refused() -> None:
     """It has fewer bits than this one needs."""
     short, long = Trace(), Trace()

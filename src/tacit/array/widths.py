@@ -459,8 +459,10 @@ class _Finder:
         bits = min(max(bits, least + ROOM), self.k)
         made = self._in(usual, bits)
         if eqn.op == "extreme":
-            price, bits = self._pooled(eqn, bits)
+            price, read = self._pooled(eqn, bits)
             self.price += price
+            self.read(eqn.ins[0], read)
+            return self._word(made, max(bits, read))
         self.read(eqn.ins[0], bits)
         return self._word(made, bits)
 
