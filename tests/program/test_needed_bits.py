@@ -508,6 +508,36 @@ def test_a_false_assumption_shows() -> None:
     assert "tacit.assume" in got["carol"]
 
 
+@pytest.mark.parametrize(
+    ("fmt", "fn_of", "low", "high", "value"),
+    [
+        (FMT, fn.exp, -10, -3, 0.5),
+        (FMT, fn.log, 0.5, 2, 7.0),
+        (FMT, fn.log, 0.5, 2, 14.0),
+        (Format(128, 40), fn.log, 0.9, 1.1, 13.1),
+        (Format(128, 40), fn.sqrt, 0.25, 0.5, 40.5),
+        (Format(128, 40), fn.rsqrt, 0.25, 4, 304.0),
+        (Format(128, 40), fn.tanh, -2, 2, 42.0),
+    ],
+)
+def test_a_false_assumption_of_an_operand_shows(
+    fmt: Format, fn_of: Callable[[Any], Any], low: float, high: float, value: float
+) -> None:
+    """As far as what a function makes of it lies outside the range of its results, and there is room for that."""
+    trace = Trace()
+    x, y = (trace.input(v, o, (1,), "fixed", -1000, 1000) for v, o in (("x", "alice"), ("y", "bob")))
+    reveal(fn_of(tacit.assume(x + y, low, high, why="a test")), why="a test", name="r", to=["carol"])
+    half = np.full(1, value / 2)
+    with pytest.raises(RangeError, match="no result of this run"):
+        run_in(
+            fmt,
+            parse(optimise(trace.program()).text()),
+            {"alice": {"x": half}, "bob": {"y": half}},
+            LOOPBACK,
+            3,
+        )
+
+
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda n: n.name)
 @pytest.mark.parametrize("shape", [(64, 3), (8, 1000)])
 def test_a_tournament_in_words_gives_what_needs_more(shape: tuple[int, int], network: Network) -> None:

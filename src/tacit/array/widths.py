@@ -51,7 +51,7 @@ SPARE = 8
 SELECTING = COMPARED | {"select", "extreme"}
 """Operations that make numbers of any width, as products do."""
 SHOWN = 1
-"""Such bits of a function's result: what it makes of an operand out of its range wraps not far beyond that result's."""
+"""Such bits of a function's result that wraps not far beyond its range, whatever the operand: others say no more."""
 FUNCTIONS = frozenset({"div", "sqrt", "rsqrt", "exp", "log", *smooth.NAMES})
 """Operations whose last step makes numbers of any width, whatever they read."""
 WORK = 100_000_000
@@ -396,7 +396,9 @@ class _Finder:
     def opening(self, v: int) -> int:
         """Return the bits that are needed of a value that is opened."""
         a, made = self.avals[v], self.maker.get(v)
-        wraps = made is not None and made.op in FUNCTIONS and made.op != "div" and a.where == SECRET
+        of = made.op if made is not None and a.where == SECRET and self.k <= WORD else ""
+        # A quotient, and the whole part of a logarithm, have no such end; sums have room to 2, and more is seen (`outside`).
+        wraps = of in FUNCTIONS and of not in ("div", "log") and 2 * a.magnitude + 1 >= 2
         return iv.rounded_bits(a.magnitude, scale_of(a, self.f)) + 1 + (SHOWN if wraps else SPARE)
 
     def _shift(self, eqn: Eqn, usual: Rounding) -> int | None:
