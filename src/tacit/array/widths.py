@@ -397,7 +397,7 @@ class _Finder:
         """Return the bits that are needed of a value that is opened."""
         a, made = self.avals[v], self.maker.get(v)
         of = made.op if made is not None and a.where == SECRET and self.k <= WORD else ""
-        # A quotient, and the whole part of a logarithm, have no such end; sums have room to 2, and more is seen (`outside`).
+        # Quotients and the whole part of a logarithm have no such end; sums have room up to 2.
         wraps = of in FUNCTIONS and of not in ("div", "log") and 2 * a.magnitude + 1 >= 2
         return iv.rounded_bits(a.magnitude, scale_of(a, self.f)) + 1 + (SHOWN if wraps else SPARE)
 
