@@ -130,3 +130,36 @@ def test_buffers_of_a_wrong_size_are_refused() -> None:
     for call in wrong:
         with pytest.raises((ValueError, ShapeError), match=r"size|bits|row|radix|shape"):
             call()
+
+
+@needs_native
+@pytest.mark.parametrize("steps", [reference_rep3, compiled_rep3] if HAS_NATIVE else [])
+def test_rows_without_masks_and_words_without_draws_are_refused(steps: Any) -> None:
+    """Also where one row, or one word, could stand for all."""
+    x, part = np.zeros(130, np.uint64), Masks()
+    words, bits, rows = np.zeros((1, 3), np.uint64), np.zeros(3, np.uint64), np.zeros(3, np.int64)
+    table, masks = part(7, 3)[0], [part(r, 3)[0] for r in range(10)]
+    drawn, short = StreamPart(part.stream, 0, 8 * 130), StreamPart(part.stream, 0, 8)
+    none: Any = np.zeros((0, 3), np.uint64)
+
+    def selected(first: int, count: int) -> object:
+        kept = (np.zeros((count, 3), np.uint64), none, none)
+        return steps.table_second(x, table, masks[count], 3, False, 3, True, (first, count), kept)
+
+    def cut(words: Any, part: StreamPart) -> object:
+        return steps.add_masks(x.copy(), kernels.Masks(), 64, kernels.Cut(64, kernels.Made(words, part)))
+
+    def chosen(words: Any, part: StreamPart) -> object:
+        return steps.select_second(drawn, drawn, bits, x, x, kernels.Made(words, part), True, 64)
+
+    selected(0, 2), selected(1, 1), selected(2, 0), cut(x.copy(), drawn), chosen(x.copy(), drawn)
+    wrong: list[Callable[[], object]] = [
+        lambda: selected(0, 9), lambda: selected(1, 2), lambda: selected(3, 0), lambda: selected(7, 1),
+        lambda: steps.and_rows(words, words, rows, rows, masks[1], masks[1]),
+        lambda: steps.and_rows(words, words, rows, rows, masks[3], masks[3], 2),
+        lambda: cut(x.copy(), short), lambda: chosen(x.copy(), short),
+        lambda: cut((), drawn), lambda: chosen((), drawn),
+    ]  # fmt: skip
+    for call in wrong:
+        with pytest.raises((ValueError, ShapeError, AttributeError)):
+            call()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tacit.errors import ShapeError
 from tacit.kernels.reference import (
     add,
     block_select,
@@ -122,7 +123,10 @@ def drawn_words(t: Drawn, bits: int) -> Array:
     """Return words; those that are made are written where they are kept."""
     if not isinstance(t, Made):
         return t
-    t.words[...] = _reduced(expanded(t.part).view(t.words.dtype), bits)
+    made = expanded(t.part).view(t.words.dtype)
+    if made.shape != t.words.shape:  # a word alone would be written to all places
+        raise ShapeError(f"{made.size} words are made for {t.words.size} places")
+    t.words[...] = _reduced(made, bits)
     return t.words
 
 
@@ -313,6 +317,8 @@ def table_second(
     for to, row in zip(kept, (masks, planes[bits:], rows[: int(top)]), strict=True):
         to[:, at : at + length] = row
     found = block_select(rows[int(top) :], planes[:bits], radix, lead)
+    if not 0 <= some[0] <= sum(some) <= len(found):
+        raise ShapeError(f"{some[1]} rows from {some[0]} on, of {len(found)}")
     return np.asarray(found[some[0] : sum(some)] ^ masks)
 
 
@@ -332,6 +338,8 @@ def and_rows(s0: Array, s1: Array, a: Array, b: Array, plus: Mask, minus: Mask, 
     check_rows(b, s0.shape[0])
     rows, length = slice(first, first + len(a)), s0.shape[1]
     masks = [_rows_of(mask, -1 if length else rows.stop, length)[rows] for mask in (plus, minus)]
+    if any(len(mask) != len(a) for mask in masks):  # one row alone would mask all
+        raise ShapeError(f"no masks for {len(a)} rows from row {first} on")
     return np.asarray((s0[a] & (s0[b] ^ s1[b])) ^ (s1[a] & s0[b]) ^ masks[0] ^ masks[1])
 
 

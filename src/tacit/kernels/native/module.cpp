@@ -480,7 +480,10 @@ Masks masks_of(const MaskIn &plus, const MaskIn &minus, const MaskIn &moved, uns
 template <class T> class DrawnIn {
   public:
     DrawnIn(H words, H made) : part_(made) {
-        if (nothing(words)) return;
+        if (nothing(words)) {
+            if (!part_.absent()) throw std::invalid_argument("what is made has no place");
+            return;
+        }
         if (part_.absent())
             in_.emplace(words);
         else

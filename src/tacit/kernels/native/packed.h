@@ -16,7 +16,7 @@ inline __mmask8 first_words(size_t n) { return n >= 8 ? 0xFF : __mmask8((1u << n
 
 // The n words from bit `bit` of p on; `bytes` from p on may be read.
 inline void unpack_eights(u64 *out, const u8 *p, size_t bytes, unsigned bit, unsigned width, size_t n) {
-    const __m512i lane = _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0), keep = _mm512_set1_epi64((1ll << width) - 1);
+    const __m512i lane = _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0), keep = _mm512_set1_epi64((long long)((1ull << width) - 1));
     const __m512i at = _mm512_add_epi64(_mm512_mul_epu32(lane, _mm512_set1_epi64(width)), _mm512_set1_epi64(bit));
     const __m512i shift = _mm512_and_si512(at, _mm512_set1_epi64(15));
     const __m512i back = _mm512_sub_epi64(_mm512_set1_epi64(64), shift);
@@ -38,7 +38,7 @@ inline void unpack_eights(u64 *out, const u8 *p, size_t bytes, unsigned bit, uns
 // those that follow it what has room: all of it is moved by a table, and shifts of 64 or more leave nothing.
 inline void pack_eights(u8 *out, const u64 *words, unsigned width, size_t n) {
     constexpr size_t MOST = 9;
-    const __m512i keep = _mm512_set1_epi64((1ll << width) - 1), wide = _mm512_set1_epi64(width);
+    const __m512i keep = _mm512_set1_epi64((long long)((1ull << width) - 1)), wide = _mm512_set1_epi64(width);
     const __m512i start = _mm512_set_epi64(448, 384, 320, 256, 192, 128, 64, 0);
     // start / width: exact, as 448 * width < 2^16.
     __m512i from = _mm512_srli_epi64(_mm512_mul_epu32(start, _mm512_set1_epi64((1 << 16) / width + 1)), 16);
