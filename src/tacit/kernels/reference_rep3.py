@@ -317,7 +317,7 @@ def table_second(
     for to, row in zip(kept, (masks, planes[bits:], rows[: int(top)]), strict=True):
         to[:, at : at + length] = row
     found = block_select(rows[int(top) :], planes[:bits], radix, lead)
-    if not 0 <= some[0] <= sum(some) <= len(found):
+    if some[1] and not 0 <= some[0] <= sum(some) <= len(found):
         raise ShapeError(f"{some[1]} rows from {some[0]} on, of {len(found)}")
     return np.asarray(found[some[0] : sum(some)] ^ masks)
 

@@ -26,6 +26,13 @@ template <> inline u128 lift<u128>(u64 x) { return {x, 0}; }
 
 inline u64 bit_of(u64 a, unsigned at) { return a >> at & 1; }
 inline u64 bit_of(u128 a, unsigned at) { return u64(num(a) >> at) & 1; }
+// All ones for a one: bits are secret, and of a `?:` compilers make branches.
+template <class T> inline T every(u64 bit) { return T{} - lift<T>(bit); }
+// own - x for a one, else x.
+template <class T> inline T turned_by(u64 bit, T own, T x) {
+    const T chosen = every<T>(bit);
+    return (own & chosen) + (x ^ chosen) - chosen;
+}
 
 template <class F> void over_runs(size_t n, F body) {
     parallel((n + RUN - 1) / RUN, MANY_RUNS, [=](size_t run, size_t end) {
@@ -136,7 +143,7 @@ void trunc_second(u8 *__restrict message, const u8 *s, const T *b, const u8 *t, 
         const size_t byte = at / 8 * f;
         unpack_run(u, s + byte, f, count);
         unpack_run(v, t + byte, f, count);
-        for (size_t i = 0; i < count; ++i) u[i] = (bit_of(b[at + i], k - 1) ? T{} : u[i]) - v[i];
+        for (size_t i = 0; i < count; ++i) u[i] = (u[i] & every<T>(1 ^ bit_of(b[at + i], k - 1))) - v[i];
         pack_run(message + byte, u, f, count);
     });
 }
@@ -182,7 +189,7 @@ void select_first(u8 *__restrict out, const u64 *bits0, const u64 *bits1, const 
             for (size_t i = 0; i < many; ++i) {
                 const u64 bit = word >> i & 1;
                 const T sum = x[at + low + i] + y[at + low + i];
-                a[low + i] = (bit ? sum : T{}) - a[low + i];
+                a[low + i] = (sum & every<T>(bit)) - a[low + i];
                 b[low + i] = lift<T>(bit) - b[low + i];
             }
         }
@@ -208,7 +215,7 @@ void select_second(u8 *__restrict out, Octets m0, Octets m1, const u64 *bits, co
             for (size_t i = 0; i < many; ++i) w[low + i] = w[low + i] + m[low + i] * b[at + low + i];
             for (size_t i = 0; i < many; ++i) {
                 const T both = w[low + i], own = x[at + low + i] + (b[at + low + i] & given);
-                w[low + i] = (word >> i & 1 ? own - both : both) - drawn[low + i];
+                w[low + i] = turned_by(word >> i & 1, own, both) - drawn[low + i];
             }
         }
         pack_run(out + byte, w, k, count);
@@ -230,11 +237,11 @@ void select_trunc_first(T *__restrict out, u8 *__restrict wraps, u8 *__restrict 
         for (size_t i = 0; i < count; ++i) {
             const u64 bit = word >> i & 1;
             const T a = (x[at + i] + y[at + i] + offset) & mask, upper = (a >> f) + after, u = one - (a >> (k - 1));
-            out[at + i] = ((bit ? upper : T{}) - rho[at + i]) & mask;
+            out[at + i] = ((upper & every<T>(bit)) - rho[at + i]) & mask;
             out[n + at + i] = (lift<T>(bit) - rho[n + at + i]) & mask;
             out[2 * n + at + i] = (upper - rho[2 * n + at + i]) & mask;
             s[i] = u - s[i];
-            r[i] = (bit ? u : T{}) - r[i];
+            r[i] = (u & every<T>(bit)) - r[i];
         }
         pack_run(wraps + byte, s, f, count);
         pack_run(chosen + byte, r, f, count);
@@ -253,14 +260,10 @@ void select_trunc_second(T *__restrict out, const T *m0, const T *m1, const T *x
         unpack_run(v, r + byte, f, count);
         for (size_t i = 0; i < count; ++i) {
             const u64 bit = word >> i & 1;
-            const bool top = bit_of(b[at + i], k - 1);
-            const T low = b[at + i] >> f;
-            T w = m0[at + i] + m1[at + i] * low, own = lead ? x[at + i] + low : x[at + i];
-            if (!top) {
-                w = w + (v[i] << (k - f));
-                own = own + (u[i] << (k - f));
-            }
-            out[at + i] = ((bit ? own - w : w) - t[at + i]) & mask;
+            const T below = every<T>(1 ^ bit_of(b[at + i], k - 1)), low = b[at + i] >> f;
+            const T w = m0[at + i] + m1[at + i] * low + ((v[i] << (k - f)) & below);
+            const T own = (lead ? x[at + i] + low : x[at + i]) + ((u[i] << (k - f)) & below);
+            out[at + i] = (turned_by(bit, own, w) - t[at + i]) & mask;
         }
     });
 }
@@ -287,7 +290,7 @@ void bits_second(T *__restrict out, const T *m, const u64 *bits, const T *t, boo
             const u64 word = bits[group];
             const T own = lift<T>(lead);
             for (size_t i = 0; i < count; ++i)
-                out[at + i] = ((word >> i & 1 ? own - m[at + i] : m[at + i]) - t[at + i]) & mask;
+                out[at + i] = (turned_by(word >> i & 1, own, m[at + i]) - t[at + i]) & mask;
         });
 }
 

@@ -40,7 +40,7 @@ template <class T> void bind_signs(nb::module_ &m, const std::string &suffix) {
         const size_t n = x.size() / sizeof(T), length = (n + 63) / 64, rows = table_rows(bits, radix) + top;
         if (bits + top > 8 * sizeof(T)) throw std::invalid_argument("more bits than elements have");
         const size_t made = 2 * ((bits + radix - 1) / radix);
-        if (skip > made || count > made - skip) throw std::invalid_argument("no such row");
+        if (count && (skip > made || count > made - skip)) throw std::invalid_argument("no such row");
         const RowsOut k(kept, count, at, length), own(top_own, top, at, length), other(top_table, top, at, length);
         u64 *const to = o.at<u64>(count * length);
         const T *const px = x.at<T>(n);
