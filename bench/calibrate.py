@@ -37,13 +37,24 @@ from tacit.array import functions, order
 from tacit.array.analyse import equation_kind, predict
 from tacit.array.interpret import Trace
 from tacit.array.loop import infer
-from tacit.array.program import PUBLIC, Aval, Program
+from tacit.array.program import PUBLIC, Aval, Program, owned
 from tacit.array.runtime import Format, Runtime, Value
 from tacit.core.factors import Factors
 from tacit.core.party import handshake
 from tacit.core.rows import Column, index_ring
 from tacit.core.share import Share
-from tacit.core.timing import LOOPBACK, PRESETS, PRODUCTS, Curve, Machine, Network, load_machine, work
+from tacit.core.timing import (
+    EXCHANGED,
+    FIRST,
+    LOOPBACK,
+    PRESETS,
+    PRODUCTS,
+    Curve,
+    Machine,
+    Network,
+    load_machine,
+    work,
+)
 from tacit.gadgets import separable, smooth
 from tacit.kernels import reuse_memory
 from tacit.net import stream
@@ -55,6 +66,9 @@ from tacit.protocols.rep3.arithmetic import local_matmul
 
 NAMES = ("alice", "bob", "carol")
 SIZES = (64, 1 << 10, 1 << 13, 1 << 14, 1 << 16, 1 << 18)
+PAUSE_S = 1e-3
+TOGETHER = 8
+"""Kinds of calls that take turns: about as many as a program has."""
 TWICE_FROM = 1 << 13
 """On so many elements it is data that caches hold or do not, on fewer it is code."""
 MOST_PASSES, LEAST_PASSES, WORTH = 100, 7, 1 << 19
@@ -111,7 +125,10 @@ def cases(p: Any, n: int) -> dict[str, tuple[Call, dict[str, Any]]]:
         "matmul": (lambda: p.matmul(tall, wide), {}),
         "matmul_early": (lambda: p.matmul_early(tall, wide), {}),
         "matmul_trunc": (lambda: p.matmul_trunc(tall, wide, 16), {"f": 16}),
-        "mul_into": (lambda: p.over(Ring(40)).mul_into(narrower, narrower, 20, ring), {"f": 20, "into": 64}),
+        "mul_into": (
+            lambda: p.over(Ring(40)).mul_into(narrower, narrower, 20, ring),
+            {"over": 40, "f": 20, "into": 64},
+        ),
         "matmul_into": (lambda: p.matmul_into(tall, wide, 16, Ring(20)), {"f": 16, "into": 20}),
         "trunc_into": (lambda: p.trunc_into(x, 16, Ring(20)), {"f": 16, "into": 20}),
         "below": (lambda: p.below(x, 27, PLACES), {"bits": 27, "at": PLACES}),
@@ -138,7 +155,7 @@ def cases(p: Any, n: int) -> dict[str, tuple[Call, dict[str, Any]]]:
         "agree": (lambda: p.agree(ring.zeros((n,))), {}),
         "linear": (lambda: runtime.block(chain, [Value(shape, None, x)]), {}),
         "own": (lambda: p.add(x, x), {}),
-        "clear": (lambda: _clear(8 * n), {}),
+        "clear": (_owners_work(runtime, 8 * n), {}),
     }
     return found
 
@@ -152,13 +169,21 @@ def _chain(of: Aval) -> Program:
     return trace.program([x])
 
 
-def _clear(n: int) -> None:
-    a = np.full(n, 0.5)
-    ((a * a) + a).sum()
+def _owners_work(runtime: Runtime, n: int) -> Call:
+    """Return a call in which every party adds up products of its own columns of n rows."""
+    trace, columns = Trace(), []
+    for name in NAMES:
+        columns += [trace.parameter(Aval((n,), "fixed", -1, 1, owned(name))) for _ in range(2)]
+    pairs = zip(columns[::2], columns[1::2], strict=True)
+    program = trace.program([functions.sum(of) for x, y in pairs for of in (x * y, functions.square(x))])
+    given = [
+        Value(i.aval, np.linspace(-1, 1, n) if i.aval.owner == runtime.me else None) for i in program.inputs
+    ]
+    return lambda: runtime.block(program, given)
 
 
 def _sizes(how: Factors) -> dict[str, int]:
-    return {"terms": how.terms, "width": how.width}
+    return {"terms": how.terms, "width": how.width, "shift": how.shift}
 
 
 def equations(n: int, wide: bool = False) -> dict[str, tuple[Program, int]]:
@@ -252,19 +277,25 @@ def by_target(p: Any) -> dict[str, Points]:
     return found
 
 
-def _times(p: Any, calls: dict[str, Call], passes: int, twice: bool) -> dict[str, float]:
+def _times(
+    p: Any, calls: dict[str, Call], passes: int, twice: bool = False, pause_s: float = 0.0
+) -> dict[str, float]:
     """Return processor seconds of each call, the median of some passes.
 
-    They take turns, as in programs, where none finds a warm cache; or, if `twice`, each runs twice in a row and the
-    mean counts: a program's operands are partly in the cache, where what made them left them.
+    Some take turns, as in loops, and may follow a pause, as what a program does once finds no warm cache; or, if
+    `twice`, each runs twice in a row and the mean counts: a program's operands are partly in the cache, where what
+    made them left them.
     """
     found: dict[str, list[float]] = {what: [] for what in calls}
-    for _ in range(passes + 1):
-        for what, call in calls.items():
+    left = list(calls)
+    while left:
+        some, left = left[:TOGETHER], left[TOGETHER:]
+        for what in some * (passes + 1):
             p.party.flush()
+            time.sleep(pause_s)
             start = time.process_time()
             for _ in range(1 + twice):
-                call()
+                calls[what]()
                 p.party.flush()
             found[what].append((time.process_time() - start) / (1 + twice))
     return {what: statistics.median(times[1:]) for what, times in found.items()}
@@ -276,16 +307,27 @@ def _curves(p: Any) -> dict[str, Points]:
     for n in SIZES:
         some = cases(p, n)
         passes = max(LEAST_PASSES, min(MOST_PASSES, WORTH // n))
-        took = _times(p, {what: call for what, (call, _) in some.items()}, passes, n >= TWICE_FROM)
+        calls = {what: call for what, (call, _) in some.items()}
+        took = _times(p, calls, passes, n >= TWICE_FROM)
+        first = took if n >= TWICE_FROM else _times(p, calls, passes, pause_s=PAUSE_S)
         for what, (_, sizes) in some.items():
             each = PARTS_OF.get(what, 1)
             # A call that takes several planes counts the bits of all.
             rows = sizes["planes"] if what == "combine" else 1
             width = index_ring(n).width if what == "digit_ranks" else 64
-            units = work(what.split(" ")[0], n * rows, sizes, width)
+            name = what.split(" ")[0]
+            over = Ring(sizes.pop("over", 64))
+            sent = 0
+            if name in EXCHANGED:
+                waves = p.card(name).pattern(over, n, parties=len(NAMES), network=LOOPBACK, **sizes)
+                sent = sum(size for wave in waves for _, _, size in wave)
+            units = work(name, n * rows, sizes, width, sent)
             found.setdefault(what, []).append((units, took[what] / each))
-    found["factored"] = found["factored Waves"]  # other kinds
-    found["select_narrowed"] = found["select_trunc"]  # which is not for many, as its roles are not turned
+            found.setdefault(what + FIRST, []).append((units, first[what] / each))
+    for once in ("", FIRST):
+        found["factored" + once] = found["factored Waves" + once]  # other kinds
+        # Which is not for many, as its roles are not turned.
+        found["select_narrowed" + once] = found["select_trunc" + once]
     for side in SIDES:
         some = products(p, side)
         passes = max(LEAST_PASSES, min(MOST_PASSES, WORTH // side**2))
@@ -302,7 +344,8 @@ def _curves(p: Any) -> dict[str, Points]:
 
 def _glue(p: Any, curves: dict[str, Points]) -> dict[str, Points]:
     """Return what equations of some kinds take besides the calls that they make."""
-    machine = Machine({what: tuple(points) for what, points in curves.items()})
+    first = Machine({what: tuple(points) for what, points in curves.items()})
+    again = Machine({what: points for what, points in first.curves.items() if not what.endswith(FIRST)})
     found: dict[str, Points] = {}
     for n, fmt in [*((n, Format(64, 16)) for n in EQUATION_SIZES), (SIZES[0], Format(128, 44))]:
         over = p.over(Ring(fmt.width))
@@ -312,11 +355,13 @@ def _glue(p: Any, curves: dict[str, Points]) -> dict[str, Points]:
             what: partial(runtime.block, of, [Value(of.inputs[0].aval, None, share)])
             for what, (of, _) in programs.items()
         }
-        for what, took in _times(p, calls, max(LEAST_PASSES, min(MOST_PASSES, WORTH // n)), False).items():
-            program, units = programs[what]
-            cost = predict(program, "rep3", fmt, NAMES, NAMES, machine=machine)
-            rest = max(0.0, took - statistics.mean(cost.working.values())) / LIKE
-            found.setdefault(what, []).append((units, rest))
+        passes = max(LEAST_PASSES, min(MOST_PASSES, WORTH // n))
+        for once, known, pause_s in (("", again, 0.0), (FIRST, first, PAUSE_S)):
+            for what, took in _times(p, calls, passes, pause_s=pause_s).items():
+                program, units = programs[what]
+                cost = predict(program, "rep3", fmt, NAMES, NAMES, machine=known)
+                rest = max(0.0, took - statistics.mean(cost.working.values())) / LIKE
+                found.setdefault(what + once, []).append((units, rest))
     for points in found.values():
         if len(points) == 1:  # measured on few elements, and as long on any
             points.append((2 * points[0][0], points[0][1]))

@@ -187,6 +187,39 @@ def test_the_packages_calibration_has_a_time_for_every_functionality() -> None:
         assert all(machine.processor(name, 1000) > 0 for name in protocols.load(protocol).cards)
 
 
+def test_the_first_time_takes_longer_than_the_next_where_that_is_measured() -> None:
+    """Kind by kind, whatever comes between; a loop's first iteration is the first time, too."""
+    party = nowhere(("a", "b", "c"), network=WAN)
+    curves = {"mul": taking(1.0), "mul first": taking(10.0), "sign": taking(2.0), "trunc first": taking(40.0)}
+    machine = Machine(curves | {"trunc": taking(3.0)})
+    model = CostModel("rep3", protocols.load("rep3").cards, party, Ring(64), machine=machine)
+    taken = []
+    for call in (
+        model.mul,
+        model.mul,
+        lambda x, _: model.sign(x, 9),
+        model.mul,
+        lambda x, _: model.trunc(x, 3),
+    ):
+        before = model.cost.working.get("a", 0.0)
+        call(ghost((100,)), ghost((100,)))
+        taken.append(model.cost.working["a"] - before)
+    assert taken == [10.0, 1.0, 2.0, 1.0, 40.0]
+
+
+def test_a_narrower_result_takes_less() -> None:
+    """Curves of products are by what passes, of which their results' bits are a part."""
+    party, curve = nowhere(("a", "b", "c")), ((0.0, 0.0), (1e6, 1.0))
+    seconds = []
+    for into in (24, 64):
+        machine = Machine({"mul": curve, "mul_into": curve})
+        model = CostModel("rep3", protocols.load("rep3").cards, party, Ring(64), machine=machine)
+        model.mul_into(ghost((100,)), ghost((100,)), 16, Ring(into))
+        seconds.append(model.cost.working["a"])
+        assert seconds[-1] == pytest.approx(model.cost.total_bytes / 1e6)
+    assert seconds[0] < seconds[1]
+
+
 def test_products_count_by_the_instruction_set_that_multiplies() -> None:
     curves = {
         "mul": taking(0.5),
@@ -234,7 +267,9 @@ def test_a_calibration_file(tmp_path: Path) -> None:
 
 def test_work_grows_with_what_a_functionality_does() -> None:
     sizes = {"planes": 3, "bits": 40, "terms": 22, "width": 41, "inner": 7, "widths": (64, 3), "f": 16}
-    kinds = ("and_", "sign", "factored", "dot", "place", "trunc_exact", "mul", "combine")
-    assert [work(name, 10, sizes) for name in kinds] == [30, 400, 9020, 70, 20, 160, 10, 670]
+    kinds = ("and_", "sign", "dot", "place", "trunc_exact", "to_arith", "combine")
+    assert [work(name, 10, sizes) for name in kinds] == [30, 400, 70, 20, 160, 10, 670]
+    # What exchanges numbers takes as long as these are, whatever else it is given.
+    assert {work(name, 10, sizes, sent=1234) for name in ("mul", "matmul_into", "factored")} == {1234}
     # Elements of a wider ring are more words to pass; bits are bits in every ring.
-    assert [work(name, 10, sizes, 128) for name in ("mul", "dot", "sign")] == [15, 105, 400]
+    assert [work(name, 10, sizes, 128) for name in ("to_arith", "dot", "sign")] == [15, 105, 400]

@@ -126,6 +126,8 @@ class CostModel(Ghost):
         self.machine = machine or default_machine()
         self.clock = Clock.of(party.network, self.machine, party.n)
         self.cost = Cost(clock=self.clock)
+        self._done: set[str] = set()
+        """Kinds of work that were done before."""
         self._seeded: set[str] = set()
         self._left: Left[tuple[Begun, Callable[[int], str], int]] = Left()
         self._uncounted: list[_Call] = []
@@ -197,10 +199,11 @@ class CostModel(Ghost):
 
         local = _product_units(n, *sizes["shapes"]) if "shapes" in sizes else {}
         product = sum(self.machine.processor(k, units) for k, units in local.items())
+        sent = sum(size for wave in waves for _, _, size in wave)
         ahead = [product * wave.product if isinstance(wave, Pieces) else 0.0 for wave in waves]
         call = _Call(
             [[(name(a), name(b), size) for a, b, size in wave] for wave in waves],
-            self.machine.processor(kind, work(functionality, n, sizes, self.ring.width)),
+            self._seconds(kind, work(functionality, n, sizes, self.ring.width, sent)),
             [wave.blocks if isinstance(wave, Pieces) else 1 for wave in waves],
             ahead,
         )
@@ -269,10 +272,15 @@ class CostModel(Ghost):
     def spend(self, kind: str, units: int, party: str = "") -> None:
         """Count work of a kind, at a party or at every compute party."""
         self.cost.units[kind] += units
-        seconds, working = self.machine.processor(kind, units), self.cost.working
+        seconds, working = self._seconds(kind, units), self.cost.working
         for name in [party] if party else self.party.compute:
             self.clock.work(name, seconds)
             working[name] = working.get(name, 0.0) + seconds
+
+    def _seconds(self, kind: str, units: float) -> float:
+        first = kind not in self._done
+        self._done.add(kind)
+        return self.machine.processor(kind, units, first)
 
     def again(self, begin: Mark, end: Mark, worked: dict[str, float]) -> None:
         """Count once more what lies between two marks of the clock, and the work."""

@@ -102,6 +102,8 @@ def load_network(path: str | Path) -> Network:
 
 PRODUCTS = ("products", "public products")
 """Curves that a calibration has for each instruction set of the kernels too, the name of which follows."""
+FIRST = " first"
+"""What a curve's name ends with that holds for the first time a program comes by."""
 Curve = tuple[tuple[float, float], ...]
 """Units of work and the processor seconds of one call on so many: pairs in ascending order, straight lines between."""
 
@@ -126,13 +128,17 @@ class Machine:
     source: str = ""
     """Where and when the numbers were taken."""
 
-    def processor(self, functionality: str, units: float) -> float:
-        """Return about how many processor seconds a call takes; one that was not measured counts as `mul`."""
-        known = next((k for k in (functionality, functionality.split(" ")[0]) if k in self.curves), "mul")
-        curve = self.curves[known]
+    def processor(self, functionality: str, units: float, first: bool = False) -> float:
+        """Return about how many processor seconds a call takes; one that was not measured counts as `mul`.
+
+        The first time that a program comes by is longer than the next where it is measured: its code is in no cache.
+        """
+        names = (functionality, functionality.split(" ")[0], "mul")
+        known = next(k for k in names if k in self.curves)
+        curve = self.curves.get(known + FIRST, self.curves[known]) if first else self.curves[known]
         at = max(1, min(bisect_left(curve, (units,)), len(curve) - 1))
-        (low, first), (high, last) = curve[at - 1], curve[at]
-        return first + max(0.0, units - low) * (last - first) / (high - low)
+        (low, least), (high, most) = curve[at - 1], curve[at]
+        return least + max(0.0, units - low) * (most - least) / (high - low)
 
     def with_target(self, target: str) -> Machine:
         """Return the machine with the products of an instruction set, where they are known: these differ most."""
@@ -148,16 +154,27 @@ class Machine:
         return head | {"curves": curves}
 
 
-def work(functionality: str, n: int, sizes: Mapping[str, Any], width: int = 64) -> float:
-    """Return the units of work of one call on n elements of so many bits: what a party's processor time grows with."""
+EXCHANGED = frozenset(
+    f"{what}{how}"
+    for what in ("mul", "matmul", "select")
+    for how in ("", "_early", "_trunc", "_into", "_narrowed")
+) | {"trunc", "trunc_into", "factored"}
+"""Functionalities that take as long as what they exchange, whatever the ring of their result."""
+
+
+def work(functionality: str, n: int, sizes: Mapping[str, Any], width: int = 64, sent: int = 0) -> float:
+    """Return the units of work of one call on n elements of so many bits: what a party's processor time grows with.
+
+    The parties have `sent` so many bytes together.
+    """
+    if functionality in EXCHANGED:
+        return sent
     if functionality in ("and_", "and_all"):
         return n * int(sizes.get("planes", 1))
     if functionality in ("sign", "is_zero", "decompose", "below"):
         return n * int(sizes["bits"])
     if functionality == "trunc_exact":
         return n * int(sizes["f"])
-    if functionality == "factored":
-        return n * int(sizes["terms"]) * int(sizes["width"])
     if functionality == "combine":
         return n * sum(sizes["widths"])
     if functionality == "digit_ranks":
