@@ -136,7 +136,7 @@ def test_blocks_of_thirds_carry_the_same_bytes_in_order() -> None:
 
 def test_work_beside_blocks_on_their_way_takes_little_time_of_its_own() -> None:
     n, work = 10**6, 0.03  # seconds of a party, much less than its bytes take
-    machine = Machine({"mul_trunc": ((1, 0.0), (n, work))}, cores=1.0)
+    machine = Machine({"mul_trunc": ((1, work), (2, work))}, cores=1.0)
 
     def seconds(network: Network, machine: Machine) -> tuple[float, float]:
         cards = load("rep3").cards
@@ -147,7 +147,7 @@ def test_work_beside_blocks_on_their_way_takes_little_time_of_its_own() -> None:
     took, bytes_alone = seconds(LAN, machine)
     assert bytes_alone < took < bytes_alone + work / 3
     fast = Network("fast", 80, LOOPBACK.bytes_per_s)
-    idle = replace(machine, curves={"mul_trunc": ((1, 0.0), (n, 0.0))})
+    idle = replace(machine, curves={"mul_trunc": ((1, 0.0), (2, 0.0))})
     assert seconds(fast, machine)[0] > seconds(fast, idle)[0] + 0.99 * work
 
 
