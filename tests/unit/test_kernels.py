@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from targets import each_target
 
 from tacit import kernels
 from tacit.errors import ShapeError, UsageError
@@ -122,15 +123,12 @@ def test_products_of_any_shape(batch: int, m: int, k: int, n: int, wide: bool, t
     x = [matrix(m, k, turned & 1) for _ in range(2)]
     y = [matrix(k, n, turned & 2) for _ in range(2)]
     plain, parts = reference.matmul(x[0], y[0]), [reference.rep3_matmul(role, *x, *y) for role in range(3)]
-    before = _native.target()
-    for name in TARGETS:
-        _native.set_target(name)
+    for _ in each_target():
         assert_same(plain, compiled.matmul(x[0], y[0]))
         for role, part in enumerate(parts):
             assert_same(part, compiled.rep3_matmul(role, *x, *y))
             if not batch:
                 assert_same(part, in_rows(compiled, [*x, *y], role))
-    _native.set_target(before)
 
 
 @needs_native
@@ -172,9 +170,7 @@ def test_products_of_matrices_that_lie_anywhere(
         out = np.zeros((batch, size), x[0].dtype)
         reference.gathered_matmul(x, x_at, y, y_at, 1, (out, rows, step))
         assert_same(want[1], out[:, where])
-    before = _native.target()
-    for name in TARGETS:
-        _native.set_target(name)
+    for _ in each_target():
         for role in range(3):
             assert_same(want[role], compiled.gathered_matmul(x, x_at, y, y_at, role))
             for rows, step, where, size in placed:
@@ -183,7 +179,6 @@ def test_products_of_matrices_that_lie_anywhere(
                 expected[:, where] = want[role]
                 compiled.gathered_matmul(x, x_at, y, y_at, role, (out, rows, step))
                 assert_same(expected, out)
-    _native.set_target(before)
 
 
 @needs_native
@@ -193,9 +188,7 @@ def test_bits_of_any_width(n: int, bits: int, wide: bool, radix: int) -> None:
     bits = bits if wide else min(bits, 64)
     draw = drawer(n, bits, wide, radix)
     words, more = draw((n,), wide), draw((n,), wide)
-    before = _native.target()
-    for name in TARGETS:
-        _native.set_target(name)
+    for _ in each_target():
         planes = compiled.to_planes(words, bits)
         assert_same(reference.to_planes(words, bits), planes)
         assert_same(reference.to_planes(words, bits, more), compiled.to_planes(words, bits, more))
@@ -212,7 +205,6 @@ def test_bits_of_any_width(n: int, bits: int, wide: bool, radix: int) -> None:
                 reference.block_select(table, planes, radix, lead),
                 compiled.block_select(table, planes, radix, lead),
             )
-    _native.set_target(before)
 
 
 @needs_native

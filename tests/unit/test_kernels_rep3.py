@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from targets import each_target, everywhere
 
 from tacit import kernels
 from tacit.algebra.ring import Ring
@@ -20,7 +21,7 @@ from tacit.kernels.shapes import Array, Cut, Made, Masks, Packed, StreamPart
 HAS_NATIVE = importlib.util.find_spec("tacit.kernels._native") is not None
 needs_native = pytest.mark.skipif(not HAS_NATIVE, reason="the native kernels are not built")
 if HAS_NATIVE:
-    from tacit.kernels import _native, compiled_rep3
+    from tacit.kernels import compiled, compiled_rep3, compiled_rows
 
 RUNS = [0, 1, 63, 64, 65, 255, 256, 257, 1000]
 
@@ -107,11 +108,8 @@ def test_native_equals_reference(name: str, n: int, k: int, data: st.DataObject)
     )
     given_to = arguments(Draw(n, k, f), name, n, k, f)
     expected = getattr(reference_rep3, name)(*given_to)
-    before = _native.target()
-    for target in _native.targets():
-        _native.set_target(target)
+    for _ in each_target():
         assert_same(expected, getattr(compiled_rep3, name)(*given_to))
-    _native.set_target(before)
 
 
 MASKED = (
@@ -152,16 +150,6 @@ def by_hand(ring: Ring, z: Array, masks: Masks, cut: Cut | None) -> Array:
     return ring.pack(z if cut.t is None else ring.sub(z, cut.t), cut.bits)
 
 
-def everywhere() -> Iterator[Any]:
-    """Yield the reference and, on every target, the native kernels."""
-    yield reference_rep3
-    before = _native.target()
-    for target in _native.targets():
-        _native.set_target(target)
-        yield compiled_rep3
-    _native.set_target(before)
-
-
 @needs_native
 @settings(max_examples=80, deadline=None, derandomize=True)
 @given(*MASKED)
@@ -172,7 +160,7 @@ def test_masks_are_added_in_place_or_the_sums_are_cut(
     masks, cut = masked(draw, n, k, present, data)
     z = draw.ring(ring, n)
     expected = by_hand(ring, z, masks, cut)
-    for steps in everywhere():
+    for steps in everywhere(reference_rep3, compiled_rep3):
         beside = np.concatenate([z, z])
         into = beside[:n]
         got = steps.add_masks(into, masks, k, cut)
@@ -191,7 +179,7 @@ def test_products_are_masked_and_cut(n: int, k: int, present: set[str], data: st
     x0, x1, y0, y1 = (draw.ring(ring, rows, n) for _ in range(4))
     each = ring.add(ring.mul(x0, ring.add(y0, y1)), ring.mul(x1, y0))
     expected = by_hand(ring, ring.sum(each, (0,)), masks, cut)
-    for steps in everywhere():
+    for steps in everywhere(reference_rep3, compiled_rep3):
         assert_same(expected, steps.rep3_products(x0, x1, y0, y1, masks, k, summed=True, cut=cut))
         if rows == 1:
             flat = (x0[0], x1[0], y0[0], y1[0])
@@ -209,7 +197,7 @@ def test_words_that_are_taken_away_are_made_and_kept(k: int) -> None:
         part = StreamPart(stream, block, n * ring.dtype.itemsize)
         to = max(k - 1, 1) if k <= 64 else k
         drawn = [Ring(b).reduce(kernels.expanded(part).view(ring.dtype).copy()) for b in (to, k)]
-        for steps in everywhere():
+        for steps in everywhere(reference_rep3, compiled_rep3):
             for call, held in (
                 (lambda t: steps.add_masks(x.copy(), Masks(), k, Cut(to, t, 3, 4, 1)), drawn[0]),  # noqa: B023
                 (lambda t: steps.rep3_products(x, y, z, x, Masks(), k, cut=Cut(to, t)), drawn[0]),  # noqa: B023
@@ -244,7 +232,7 @@ def test_masks_of_a_key_stream_are_those_in_memory(k: int) -> None:
             lambda steps, m: steps.select_first(*bits, x, y, *m[:2], k),  # noqa: B023
             lambda steps, m: steps.select_second(*m[:2], bits[0], x, y, t, True, k),  # noqa: B023
         ]
-        for steps in everywhere():
+        for steps in everywhere(reference_rep3, compiled_rep3):
             for call in calls if steps is compiled_rep3 or n < 1000 else ():
                 assert_same(call(compiled_rep3, held), call(steps, made))
 
@@ -270,6 +258,26 @@ def test_masks_of_another_size_are_refused() -> None:
             compiled_rep3.rep3_products(z, z, z, z, Masks(), 64, cut=cut)
     with pytest.raises(ShapeError):
         compiled_rep3.add_masks(z.reshape(7, 10), Masks(), 64)
+
+
+@needs_native
+def test_what_stands_for_no_array_is_refused_where_one_is_given() -> None:
+    """Natively an empty tuple says that there is no mask: nobody else may say so."""
+    z, none, bits = np.zeros(70, np.uint64), cast(Any, ()), np.zeros(2, np.uint64)
+    packed = np.zeros(560, np.uint8)
+    calls: list[Callable[[], object]] = [
+        lambda: compiled_rep3.add_masks(z.copy(), Masks(none), 64),
+        lambda: compiled_rep3.add_masks(z.copy(), Masks(None, none), 64),
+        lambda: compiled_rep3.add_masks(z.copy(), Masks(None, None, Packed(none, 16, False)), 64),
+        lambda: compiled_rep3.add_masks(z.copy(), Masks(), 64, Cut(64, none)),
+        lambda: compiled_rep3.rep3_products(z, z, z, z, Masks(none), 64),
+        lambda: compiled_rep3.select_first(bits, bits, z, z, none, packed, 64),
+        lambda: compiled.block_table(np.zeros((3, 2), np.uint64), 3, none),
+        lambda: compiled_rows.placed(packed, none, None, compiled_rows.ADD, 64, 70, False),
+    ]
+    for call in calls:
+        with pytest.raises(TypeError, match="tuple"):
+            call()
 
 
 @needs_native

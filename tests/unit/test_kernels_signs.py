@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from targets import everywhere
 
 from tacit import kernels
 from tacit.algebra.ring import Ring
@@ -18,19 +19,9 @@ from tacit.kernels.shapes import Array, StreamPart, table_rows
 HAS_NATIVE = importlib.util.find_spec("tacit.kernels._native") is not None
 needs_native = pytest.mark.skipif(not HAS_NATIVE, reason="the native kernels are not built")
 if HAS_NATIVE:
-    from tacit.kernels import _native, compiled_rep3
+    from tacit.kernels import compiled_rep3
 
 SIZES = [0, 1, 63, 65, 511, 513, 64 * 128, 64 * 128 + 1, 3 * 64 * 128 + 700]
-
-
-def everywhere() -> Iterator[Any]:
-    """Yield the reference and, on every instruction set of this machine, the compiled steps."""
-    yield reference_rep3
-    before = _native.target()
-    for target in _native.targets():
-        _native.set_target(target)
-        yield compiled_rep3
-    _native.set_target(before)
 
 
 class Masks:
@@ -70,7 +61,7 @@ def test_tables_and_what_is_selected_from_them(n: int, k: int, bits: int, radix:
     total, own = (reference.to_planes(a, bits + top) for a in (reference.add(x, y), b))
     expected = np.concatenate([total[bits:], reference.block_table(total[:bits], radix)]) ^ rho[1]
     chosen = [reference.block_select(table[1][int(top) :], own[:bits], radix, lead) for lead in (True, False)]
-    for steps in everywhere():
+    for steps in everywhere(reference_rep3, compiled_rep3):
         for which in (0, 1):
             whole = np.zeros((int(top), lanes + 9), np.uint64)
             assert np.array_equal(steps.table_first(x, y, rho[which], bits, top, radix, whole, at), expected)
@@ -100,7 +91,7 @@ def test_masks_of_rows_are_made_where_they_are_read(lanes: int) -> None:
     own, previous = draw(7, lanes), draw(7, lanes)
     a, b, first = np.array([0, 8, 3, 3]), np.array([8, 0, 3, 4]), 2
     expected = (s0[a] & (s0[b] ^ s1[b])) ^ (s1[a] & s0[b]) ^ own[1][2:6] ^ previous[1][2:6]
-    for steps in everywhere():
+    for steps in everywhere(reference_rep3, compiled_rep3):
         for which in (0, 1):
             assert np.array_equal(steps.and_rows(s0, s1, a, b, own[which], previous[which], first), expected)
             whole = np.zeros((7, lanes + 3), np.uint64)

@@ -11,7 +11,7 @@ from tacit.algebra.ring import low_words
 from tacit.array import constants
 from tacit.array.bounds import difference_bits, input_bits, least_bits, value_bits
 from tacit.array.ops import Params
-from tacit.array.program import PUBLIC, SECRET, Aval
+from tacit.array.program import PUBLIC, Aval
 from tacit.core.share import Share
 from tacit.gadgets import approximate as ap
 
@@ -34,31 +34,24 @@ def zero(v: Value) -> bool:
 def add(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
     """X + y."""
     x, y = v
-    if x.aval.where == y.aval.where == SECRET:
-        return [rt.p.add(rt.share(x), rt.share(y))]
     if _public(x):
         x, y = y, x
-    if zero(y):
-        return [rt.share(x)]
-    if _public(y):
-        return [rt.p.add_public(rt.share(x), rt.encode(constants.once(y)))]
-    return [rt.p.add(rt.share(x), rt.share(y))]
+    if not _public(y):
+        return [rt.p.add(rt.share(x), rt.share(y))]
+    return [rt.share(x) if zero(y) else rt.p.add_public(rt.share(x), rt.encode(constants.once(y)))]
 
 
 def sub(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
     """X − y."""
     x, y = v
-    if x.aval.where == y.aval.where == SECRET:
+    if not (_public(x) or _public(y)):
         return [rt.p.sub(rt.share(x), rt.share(y))]
     if zero(y):
         return [rt.share(x)]
     if _public(y):
         return [rt.p.add_public(rt.share(x), rt.ring.neg(rt.encode(constants.once(y))))]
-    if zero(x):
-        return [rt.p.neg(rt.share(y))]
-    if _public(x):
-        return [rt.p.add_public(rt.p.neg(rt.share(y)), rt.encode(constants.once(x)))]
-    return [rt.p.sub(rt.share(x), rt.share(y))]
+    rest = rt.p.neg(rt.share(y))
+    return [rest if zero(x) else rt.p.add_public(rest, rt.encode(constants.once(x)))]
 
 
 def neg(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:

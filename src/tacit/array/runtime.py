@@ -291,7 +291,7 @@ class Runtime:
         assert op.lower is not None
         self.p.pace()
         rounding = step.rounding
-        shares = op.lower(self.words(True) if rounding.word else self, ins, step.outs, step.eqn.params)
+        shares = op.lower(self.words(rounding.word), ins, step.outs, step.eqn.params)
         if rounding.lift:
             shares = widened(self, shares, step.outs)
         extra = rounding.extra
@@ -300,8 +300,7 @@ class Runtime:
     def local(self, op: Op, eqn: Eqn, ins: list[Value], outs: list[Aval]) -> list[Value]:
         """Run an equation that reads shares alone, of the usual fractional bits, and sends nothing."""
         assert op.lower is not None
-        rt = self.words(True) if self.rounding.word else self
-        shares = op.lower(rt, ins, outs, eqn.params)
+        shares = op.lower(self.words(self.rounding.word), ins, outs, eqn.params)
         return [Value(a, None, s) for a, s in zip(outs, shares, strict=True)]
 
     def step(self, eqn: Eqn, ins: list[Value], outs: list[Aval]) -> list[Value]:

@@ -175,7 +175,8 @@ class Sliding:
 
     def in_blocks(self) -> tuple[Block, ...]:
         """Return where windows lie in blocks of those whose taps meet data alike, and images beside each other."""
-        axes = _split(self) or ()
+        axes = _split(self)
+        assert axes is not None
         steps = [
             self.batch * math.prod(a.size for a in self.axes[i + 1 :]) for i in range(-1, len(self.axes))
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
@@ -65,6 +66,12 @@ class Block:
     columns: Array | None = None
 
 
+@lru_cache(maxsize=16)
+def _rows_at(runs: int, apart: int, run: int, step: int) -> Array:
+    """Return where rows begin that lie in runs, `apart` from one to the next, a run's rows by `step`; read only."""
+    return (np.arange(runs)[:, None] * apart + np.arange(run) * step).reshape(-1)
+
+
 @dataclass(frozen=True, slots=True)
 class Gathered:
     """One party's parts of a secret matrix, or of several, whose elements lie anywhere in `flat`, some more than once.
@@ -102,12 +109,12 @@ class Gathered:
         if self.blocks[0].rows is None:
             out = room((matrices, height // run, width, run), dtype)
             if not missed:
-                at = (np.arange(height // run)[:, None] * (width * run) + np.arange(run)).reshape(-1)
+                at = _rows_at(height // run, width * run, run, 1)
                 product(self.blocks[0].at, y.blocks[0].at, (out, at, run))
             return out if self.run else out.reshape(matrices, height, width)
         # Of each of its rows a block has all runs, one beside the other: they are turned at the end.
         out = room((matrices, width, run, height // run), dtype)
-        at = (np.arange(height // run)[:, None] + np.arange(run) * (height // run)).reshape(-1)
+        at = _rows_at(height // run, 1, run, height // run)
         for block in self.blocks:
             if block.at[2].size:
                 product(block.at, (batch, rows[block.columns], columns), (out, at[block.rows], height))

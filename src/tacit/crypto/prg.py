@@ -174,11 +174,9 @@ class Stream:
 
     def plane_mask(self, planes: int, n: int) -> Mask:
         """Return what `planes` would, for a kernel that may make it where it reads it."""
-        return (
-            self.planes(planes, n)
-            if isinstance(self._stream, _OpenSsl)
-            else self._part(8 * planes * -(-n // 64))
-        )
+        if isinstance(self._stream, _OpenSsl):
+            return self.planes(planes, n)
+        return self._part(8 * planes * -(-n // 64))
 
     def _part(self, nbytes: int) -> StreamPart:
         return StreamPart(self._stream, self._stream.skip(nbytes), nbytes)

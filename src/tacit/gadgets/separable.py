@@ -58,10 +58,8 @@ def uncounted(how: S, into: Ring) -> S | None:
 
 def cheaper(p: Protocol, how: S, n: int) -> S:
     """Return how n sums are worth least over p's ring."""
-    ways = [each for each in (how, uncounted(how, p.ring)) if each is not None]
-    if len(ways) == 1:
-        return how
-    return min(ways, key=lambda each: p.price(sized(each, n)))
+    wide = uncounted(how, p.ring)
+    return how if wide is None else min(how, wide, key=lambda each: p.price(sized(each, n)))
 
 
 def sized(how: Waves | Powers, n: int) -> Call:

@@ -22,6 +22,18 @@ HAS_AES = _native.has_aes()
 KeyStream = _native.KeyStream if HAS_AES else reference.KeyStream
 
 
+def _an_array(a: Array) -> Array:
+    """Return an array; TypeError for a tuple, which the native kernels would take for no array: for no mask."""
+    if isinstance(a, tuple):
+        raise TypeError("an array is due, not a tuple")
+    return a
+
+
+def given(a: Array | None) -> Array | tuple[()]:
+    """Return an array, or for None what stands for it at the native kernels."""
+    return ABSENT if a is None else _an_array(a)
+
+
 def add(a: Array, b: Array) -> Array:
     """Return ``a + b``."""
     kernel = _native.add_128 if shapes.element_wise(a, b) else _native.add_64
@@ -176,7 +188,7 @@ def to_planes(words: Array, bits: int, plus: Array | None = None) -> Array:
         shapes.element_wise(words, plus)
     kernel = _native.to_planes_128 if shapes.flat(words, bits) else _native.to_planes_64
     out = np.empty((bits, (words.size + 63) // 64), U64)
-    kernel(out, words, ABSENT if plus is None else plus, bits)
+    kernel(out, words, given(plus), bits)
     return out
 
 
@@ -220,7 +232,7 @@ def block_table(a_planes: Array, radix: int, mask: Array | None = None) -> Array
     """Return ``uint64[T, L]``: for each block of ``radix`` planes with value A, the planes ``[A >= j]``, ^ mask."""
     m, length = shapes.planes(a_planes)
     out = np.empty((shapes.table_rows(m, radix), length), U64)
-    _native.block_table(out, a_planes, ABSENT if mask is None else mask, m, length, radix)
+    _native.block_table(out, a_planes, given(mask), m, length, radix)
     return out
 
 
@@ -253,6 +265,6 @@ def prg(key: bytes, block: int, nbytes: int, out: Array | None = None, keep: int
 
 def held(mask: shapes.Mask) -> shapes.Mask:
     """Return a mask as the native kernels take it: in memory where this CPU cannot make it."""
-    if isinstance(mask, shapes.StreamPart) and not isinstance(mask.stream, _native.KeyStream):
-        return expanded(mask)
-    return mask
+    if isinstance(mask, shapes.StreamPart):
+        return mask if isinstance(mask.stream, _native.KeyStream) else expanded(mask)
+    return _an_array(mask)

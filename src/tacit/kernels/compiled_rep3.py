@@ -10,7 +10,7 @@ from math import prod
 import numpy as np
 
 from tacit.kernels import _native, shapes
-from tacit.kernels.compiled import held
+from tacit.kernels.compiled import given, held
 from tacit.kernels.reference_rep3 import drawn_words
 from tacit.kernels.shapes import ABSENT, U64, Array, Mask
 
@@ -27,10 +27,6 @@ _UNWRITTEN = np.empty(0, U8)
 _WIDE = {name: getattr(_native, f"{name}_128") for name in _NARROW}
 
 
-def _maybe(a: Array | None) -> Array | tuple[()]:
-    return ABSENT if a is None else a
-
-
 def _held(mask: Mask | None) -> Mask | tuple[()]:
     return ABSENT if mask is None else held(mask)
 
@@ -43,7 +39,7 @@ def _masked(masks: shapes.Masks) -> tuple[Mask | tuple[()], Mask | tuple[()], Ma
 def _drawn(t: shapes.Drawn | None, bits: int) -> tuple[Array | tuple[()], Mask | tuple[()]]:
     """Return words, and of what they are made."""
     if not isinstance(t, shapes.Made):
-        return _maybe(t), ABSENT
+        return given(t), ABSENT
     if isinstance(held(t.part), shapes.StreamPart):
         return t.words, t.part
     return drawn_words(t, bits), ABSENT

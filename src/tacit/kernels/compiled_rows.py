@@ -7,14 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from tacit.kernels import _native, shapes
+from tacit.kernels.compiled import given
 from tacit.kernels.reference_rows import ADD, U32, XOR
-from tacit.kernels.shapes import ABSENT, U64, U128, Array
+from tacit.kernels.shapes import U64, U128, Array
 
 U8 = np.uint8
-
-
-def _maybe(a: Array | None) -> Array | tuple[()]:
-    return ABSENT if a is None else a
 
 
 def hot_first(bits0: Array, bits1: Array, rho: Array, k: int) -> Array:
@@ -65,7 +62,7 @@ def moved(x: Array, y: Array | None, at: Array, masks: Array | None, how: int, k
     wide = shapes.is_wide(x)
     out = np.empty((x.size * k + 7) // 8, U8) if pack else np.empty(x.size, x.dtype)
     kernel = _native.moved_128 if wide else _native.moved_64
-    kernel(out, pack, x, _maybe(y), at, _maybe(masks), XOR if how == XOR else ADD, how, k)
+    kernel(out, pack, x, given(y), at, given(masks), XOR if how == XOR else ADD, how, k)
     return out
 
 
@@ -81,7 +78,7 @@ def placed(
 ) -> Array:
     """Return ``out[at] = a + b`` (or XOR) of n packed elements, flat, in `out` if given; ``at`` is a permutation."""
     out = np.empty(n, U128 if wide else U64) if out is None else out
-    (_native.placed_128 if wide else _native.placed_64)(out, a, _maybe(b), _maybe(at), how, k)
+    (_native.placed_128 if wide else _native.placed_64)(out, a, given(b), given(at), how, k)
     return out
 
 

@@ -112,15 +112,19 @@ class TlsStream:
         while done < size:
             if self.at == self.end:
                 if size - done >= RECORD_BYTES:  # decrypt in place
-                    done += self.read_record(out[done:])
+                    done += self._read_record(out[done:])
                     continue
-                self.at, self.end = 0, self.read_record(self.record_bytes)
+                self.next_record()
             some = min(self.end - self.at, size - done)
             out[done : done + some] = self.record_bytes[self.at : self.at + some]
             self.at += some
             done += some
 
-    def read_record(self, out: memoryview) -> int:
+    def next_record(self) -> None:
+        """Wait for the next record, when the last has been taken."""
+        self.at, self.end = 0, self._read_record(self.record_bytes)
+
+    def _read_record(self, out: memoryview) -> int:
         """Wait for one whole record and decrypt it, so that TLS never holds plaintext back; return its length."""
         if not self._incoming.pending:
             self._fill()

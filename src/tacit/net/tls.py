@@ -217,7 +217,7 @@ class TlsMesh(Mesh):
             if (self._queued or self._over) and not (held and stream.has(form.size + nbytes)):
                 self.flush()
             if stream.at == stream.end:
-                stream.at, stream.end = 0, stream.read_record(stream.record_bytes)
+                stream.next_record()
             at, traffic, meter = stream.at, stream.traffic, self.meter
             body = at + form.size
             end = body + nbytes

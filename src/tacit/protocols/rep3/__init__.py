@@ -104,8 +104,7 @@ class Rep3(Protocol):
 
     def common(self, offset: int, label: str) -> Source:
         """Return the stream shared with the compute party `offset` places after this one."""
-        party = self.party
-        return party.keys.common(party.peer(offset), label + self._turn)
+        return self.party.common(offset, label + self._turn)
 
     def seeds_from(self, owner: str) -> tuple[Source, Source]:
         """Return the streams of a client's components 0 and 1; P1 lacks the first, P2 the second."""

@@ -73,7 +73,7 @@ class Lift:
             out[...] = ring.low(self.words.shr(m, self.shift))
         else:
             np.right_shift(m, np.uint64(self.shift), out=out)
-            np.bitwise_and(out, np.uint64((1 << ring.width) - 1), out=out)
+            np.bitwise_and(out, ring.ones, out=out)
 
     def end(self, with0: Source, ring: Ring, t: Array, lead: bool) -> Cut:
         """Return what makes what a party exchanges of its product, less what it draws as t: the wrap does not count."""
