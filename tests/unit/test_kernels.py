@@ -236,6 +236,33 @@ def test_results_do_not_depend_on_threads(kernel: Kernel, wide: bool) -> None:
         _native.set_threads(before)
 
 
+@needs_native
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize(("m", "k", "n"), [(3, 400, 700), (700, 400, 3), (40, 60, 200)])
+def test_threads_write_their_part_of_a_product_where_it_belongs(m: int, k: int, n: int, wide: bool) -> None:
+    """Of few rows each thread has some columns; each element has a place of its own."""
+    draw = drawer("placed", m, n, wide)
+    x, y = ((draw((500,), wide),) for _ in range(2))
+    x_at, y_at = (
+        tuple((draw((size,), False) % np.uint64(160)).astype(np.int64) for size in (1, *sides))
+        for sides in ((m, k), (k, n))
+    )
+    rows, step = np.argsort(draw((m,), False)).astype(np.int64) * 2 * n, 2
+    before, parts = _native.get_threads(), []
+    try:
+        for threads in (1, 2, 5):
+            _native.set_threads(threads)
+            out = np.zeros((1, 2 * m * n), x[0].dtype)
+            compiled.gathered_matmul(x, x_at, y, y_at, 0, (out, rows, step))
+            parts.append(out)
+    finally:
+        _native.set_threads(before)
+    out = np.zeros_like(parts[0])
+    reference.gathered_matmul(x, x_at, y, y_at, 0, (out, rows, step))
+    for part in parts:
+        assert_same(out, part)
+
+
 def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     env = {k: v for k, v in os.environ.items() if not k.startswith("TACIT_")} | environment
     return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60)
