@@ -11,7 +11,7 @@ import pytest
 
 from tacit.core.clock import FRAME_BYTES, TURNS, Clock
 from tacit.core.cost import Cost
-from tacit.core.timing import SLICE_S, Machine, Network
+from tacit.core.timing import IDLE_S, SLICE_S, Machine, Network
 
 NAMES = ("a", "b", "c")
 S = SLICE_S
@@ -107,12 +107,31 @@ def test_a_core_that_stays_free_takes_over_who_waits_for_another() -> None:
     made = clock(2)
     for name, seconds in (("a", 10 * S), ("b", S / 2), ("c", 10 * S)):
         made.work(name, seconds)
-    # At 1 c has its turn; at 3/2 a, who waits with 9 to go, moves to the other core.
-    assert made.ends() == pytest.approx({"a": 10.5 * S, "b": S / 2, "c": 11 * S})
+    # At 1 c has its turn; before 3/2 a, who waits with 9 to go, moves to the other core.
+    assert made.ends() == pytest.approx({"a": 9.5 * S + IDLE_S, "b": S / 2, "c": 11 * S})
     short = clock(2)
     for name in ("a", "b", "c"):
         short.work(name, S / 2)
     assert short.ends() == pytest.approx({"a": S / 2, "b": S / 2, "c": S})
+
+
+def test_who_waits_for_a_long_turn_moves_before_that_ends() -> None:
+    """a, on c's core, works on and tells b and c, who answer each other: soon these have the other core to themselves.
+
+    A free core that waited for as long as a turn would find, each time, that c has just had its own: 19.9 for b and c.
+    """
+    made = clock(2)
+    for _ in range(500):
+        made.work("a", S / 50)
+        for one, other in (("b", "c"), ("c", "b")):
+            made.work(one, S / 100)
+            made.send(one, other, 1)
+            made.receive(one, other)
+            made.send("a", one, 1)
+            made.receive("a", other)
+    ends = made.ends()
+    assert ends["a"] == pytest.approx(10 * S, rel=0.01)
+    assert max(ends["b"], ends["c"]) < 11 * S
 
 
 def test_long_work_is_shared() -> None:

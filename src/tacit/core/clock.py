@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
 
-from tacit.core.timing import SLICE_S, Machine, Network
+from tacit.core.timing import IDLE_S, SLICE_S, Machine, Network
 
 FRAME_BYTES = 80
 """About what a message adds to its payload: its frame, a record of TLS, a packet."""
@@ -104,7 +104,7 @@ class Clock:
     """What every party does, and when it has finished.
 
     Where parties share cores, each core works for one of its parties at a time. It goes on to the next when that one
-    waits for a message, or has had its turn; a core that has been free for as long as a turn takes over a party that
+    waits for a message, or has had its turn; a core that has been free for nearly as long as a turn takes over a party that
     waits for another core. A party that has waited for a message works `cold_s` longer.
     """
 
@@ -232,14 +232,14 @@ class _Run:
             if self.coming:
                 events.append(self.coming[0][0])
             if any(len(core.queue) > 1 for core in busy):
-                events += [max(now, core.free + SLICE_S) for core in self.cores if not core.queue]
+                events += [max(now, core.free + IDLE_S) for core in self.cores if not core.queue]
             worked, now = (min(events) - now) * rate, min(events)
             for core in busy:
                 self._worked(core, worked, now)
             while self.coming and self.coming[0][0] <= now:
                 self._want(heappop(self.coming)[2], now)
             for core in self.cores:
-                if not core.queue and core.free + SLICE_S <= now:
+                if not core.queue and core.free + IDLE_S <= now:
                     self._take_over(core, now)
 
     def _worked(self, core: _Core, seconds: float, now: float) -> None:

@@ -22,7 +22,9 @@ MOST_US = 60_000_000
 MOST_BYTES = 10**12
 NAME_CHARACTERS = 40
 SLICE_S = 1.5e-3
-"""About how long a process keeps its core while others want it, and how long a free core leaves them to theirs."""
+"""About how long a process keeps its core while others want it."""
+IDLE_S = 1.25e-3
+"""About how long a free core leaves others to theirs: not as long as a slice, or their turn always came just before."""
 
 
 @dataclass(frozen=True, slots=True)
