@@ -104,7 +104,7 @@ class Clock:
     """What every party does, and when it has finished.
 
     Where parties share cores, each core works for one of its parties at a time. It goes on to the next when that one
-    waits for a message, or has had its turn; a core that has been free for nearly as long as a turn takes over a party that
+    waits for a message, or has had its turn; a core that has been free for nearly as long takes over a party that
     waits for another core. A party that has waited for a message works `cold_s` longer.
     """
 
