@@ -400,7 +400,8 @@ def _party(meeting: Meeting, out: multiprocessing.queues.Queue[Any]) -> None:
     with _met(meeting, LOOPBACK) as p:
         elapsed = _small(p, RUNS, time.monotonic)
         stream.LOOK_S = 0.0  # to look for a message is to wait, not to work
-        out.put((_curves(p), elapsed))
+        near = _small(p, FAR_RUNS, time.process_time)
+        out.put((_curves(p), elapsed, near))
 
 
 def _far(meeting: Meeting, out: multiprocessing.queues.Queue[Any]) -> None:
@@ -455,12 +456,14 @@ def _of_parties(party: Callable[..., None], relays: Relays | None = None) -> lis
 def measure() -> tuple[dict[str, Points], float, float]:
     """Run three parties, near and far from one another.
 
-    Return curves, the mean of the parties; seconds of the small program; processor seconds of it, of all, far away.
+    Return curves, the mean of the parties; seconds of the small program; how many processor seconds more it takes all
+    parties far away.
     """
     tables = _of_parties(_party)
     curves = {
         what: [
-            (units, float(np.mean([t[what][i][1] for t, _ in tables]))) for i, (units, _) in enumerate(points)
+            (units, float(np.mean([t[what][i][1] for t, _, _ in tables])))
+            for i, (units, _) in enumerate(points)
         ]
         for what, points in tables[0][0].items()
     }
@@ -469,7 +472,7 @@ def measure() -> tuple[dict[str, Points], float, float]:
         far = sum(_of_parties(_far, relays))
     finally:
         relays.stop()
-    return curves, max(seconds for _, seconds in tables), far
+    return curves, max(seconds for _, seconds, _ in tables), far - sum(near for _, _, near in tables)
 
 
 def combined(every: list[dict[str, Points]]) -> dict[str, Curve]:
@@ -491,10 +494,10 @@ def waking(machine: Machine, seconds: float) -> float:
     return max(0.0, seconds - found.seconds) / found.rounds
 
 
-def cooling(machine: Machine, far: float) -> float:
-    """Return what work takes longer after each wait, for the small program to take all processors so long far away."""
+def cooling(machine: Machine, longer: float) -> float:
+    """Return what work takes longer after each wait, for the small program to take all processors so much longer."""
     found = predict(small_program(), "rep3", Format(64, 16), NAMES, NAMES, network=LAN, machine=machine)
-    return max(0.0, far - sum(found.working.values())) / found.clock.sleeps
+    return max(0.0, longer) / found.clock.sleeps
 
 
 def main() -> int:
@@ -514,7 +517,7 @@ def main() -> int:
     others = {what: curve for what, curve in known.items() if what.startswith(PRODUCTS) and what not in found}
     made = Machine(found | others, source=source)
     wake_s = waking(made, statistics.median(seconds for _, seconds, _ in every))
-    cold_s = cooling(made, statistics.median(far for _, _, far in every))
+    cold_s = cooling(made, statistics.median(longer for _, _, longer in every))
     made = replace(made, wake_s=float(f"{wake_s:.2g}"), cold_s=float(f"{cold_s:.2g}"))
     content = made.content()
     curves = ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in content.pop("curves").items())

@@ -14,6 +14,7 @@ import numpy as np
 from bench.rig.floor import drawn, products
 from bench.rig.live import live_shares
 from bench.rig.party import Array, Engine
+from bench.rig.relay import relay_seconds
 
 from tacit import kernels, protocols
 from tacit.algebra.ring import Ring
@@ -85,11 +86,18 @@ def secret_from_the_start(program: Program, inputs: dict[str, dict[str, Any]]) -
 
 def cost(program: Program, network: Network = LOOPBACK) -> Cost:
     """Return what the cost model predicts; what is secret from the start is shared already."""
-    # All parties share the cores of this machine with the relay, if there is one.
-    near = network == LOOPBACK
-    cores = len(os.sched_getaffinity(0)) / (len(NAMES) + (not near))
-    here = replace(default_machine(), cores=cores, together=near)
-    return predict(program, "rep3", FORMAT, NAMES, NAMES, network=network, machine=here, opened=True)
+    near, cores = network == LOOPBACK, len(os.sched_getaffinity(0))
+
+    def with_cores(cores: float) -> Cost:
+        here = replace(default_machine(), cores=cores / len(NAMES), together=near)
+        return predict(program, "rep3", FORMAT, NAMES, NAMES, network=network, machine=here, opened=True)
+
+    found = with_cores(cores)
+    if near:
+        return found
+    # All parties share the cores of this machine with the relay; of what they exchange a round is a message of each.
+    passing = relay_seconds(found.rounds * len(NAMES), found.total_bytes)
+    return with_cores(cores - min(1.0, passing / max(found.seconds, passing)))
 
 
 def secret_inputs(runtime: Runtime, program: Program, arrays: dict[str, Array]) -> list[Value]:

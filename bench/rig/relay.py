@@ -34,6 +34,8 @@ SLICE_NS = 100_000
 PIPE_BYTES = 1 << 20
 _PR_SET_TIMERSLACK, _SCHED_SETATTR = 29, {"x86_64": 314, "aarch64": 274}
 _SPLICE = getattr(os, "SPLICE_F_MOVE", 0) | getattr(os, "SPLICE_F_NONBLOCK", 0)
+MESSAGE_S, BYTE_S = 60e-6, 1e-9
+"""About what a message and a byte that pass take this process, measured on two 2.3 GHz cores."""
 WINDOW_S = 2.0
 """How much a direction may hold back, in seconds of its bandwidth, before its sender has to wait."""
 
@@ -88,6 +90,11 @@ class Relays:
             self._process.wait()
         assert self._process.stdout is not None
         self._process.stdout.close()
+
+
+def relay_seconds(messages: int, nbytes: int) -> float:
+    """Return about how long a relay works to pass so much."""
+    return messages * MESSAGE_S + nbytes * BYTE_S
 
 
 def ask(control: int, caller: int, callee: int, port: int, below: int = 0) -> int:
