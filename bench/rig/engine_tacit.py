@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench.rig.floor import drawn, products
+from bench.rig.floor import drawn, passed, products
 from bench.rig.live import live_shares
 from bench.rig.party import Array, Engine
 from bench.rig.relay import relay_seconds
@@ -172,7 +172,7 @@ class Tacit(Engine):
         self.results: list[Value] = []
 
     def facts(self) -> dict[str, Any]:
-        """Return what the cost model predicts, and what products multiply and read."""
+        """Return what the cost model predicts, what products multiply and read, and what else is read and written."""
         model = cost(self.program, self.network)
         return {
             "network": self.network.content(),
@@ -182,6 +182,7 @@ class Tacit(Engine):
             "predicted_rounds": model.rounds,
             "predicted_bytes": [model.sent_by(n) for n in NAMES],
             "factors": products(self.program, FORMAT),
+            "passed": passed(self.program, FORMAT),
             "live": live_shares(self.program, FORMAT),
         }
 

@@ -1,5 +1,5 @@
 """What no implementation of these protocols could beat here: bytes over the link, products and the generator over the
-cores, and the memory from which large factors are read."""
+cores, and the memory from which large inputs and factors are read, and to which large results are written."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ READ = 1 << 24
 """Bytes of an array that is read from memory: more than a core's own caches hold."""
 CACHED = 1 << 21
 """What a core's own cache may hold from one product to the next: to read that again takes no time."""
-BLOCK = 16
+BLOCK, WORD = 16, 8
 REPEAT_S = 0.5
 PRODUCTS = 5 / 3
 """Ring products that a party of replicated sharing computes for each product of the program: five by three parties."""
@@ -52,7 +52,7 @@ def products(program: Program, fmt: Format) -> list[tuple[int, int, int]]:
         else:
             return
         factors = dict(zip(eqn.ins, ins, strict=True)).values()  # a square reads its factor once
-        found[id(eqn)] = macs, sum(n for n in (nbytes(a, fmt) for a in factors) if n > CACHED)
+        found[id(eqn)] = macs, sum(_large(nbytes(a, fmt)) for a in factors)
 
     walk(program.eqns, 1)
     infer(program, visit=visit)
@@ -60,6 +60,29 @@ def products(program: Program, fmt: Format) -> list[tuple[int, int, int]]:
     for key, each in found.items():
         every[each] += times.get(key, 1)
     return [(n, *each) for each, n in every.items()]
+
+
+def passed(program: Program, fmt: Format) -> int:
+    """Return the bytes of inputs and results that no cache holds: a party reads or writes each of them at least once.
+
+    Shares, and the columns of the owner who has most. Where there are products, reading is counted with them.
+    """
+    avals, own, through = infer(program), Counter[str](), 0
+    for i in () if products(program, fmt) else program.inputs:
+        if i.aval.secret:
+            through += _large(nbytes(i.aval, fmt))
+        else:
+            own[i.aval.owner] += _large(WORD * i.aval.size)
+    return (
+        through
+        + max(own.values(), default=0)
+        + sum(_large(nbytes(avals[v], fmt)) for v in {*program.outputs})
+    )
+
+
+def _large(nbytes: int) -> int:
+    """Return the bytes of what no cache holds."""
+    return nbytes if nbytes > CACHED else 0
 
 
 def drawn(party: Party) -> int:
@@ -165,22 +188,28 @@ class Floor(NamedTuple):
     link: float
     products: float | None
     generator: float | None
+    memory: float | None
 
     @property
     def whole(self) -> float | None:
-        """The sum of all three."""
-        if self.products is None or self.generator is None:
+        """The sum of all."""
+        if self.products is None or self.generator is None or self.memory is None:
             return None
-        return self.link + self.products + self.generator
+        return self.link + self.products + self.generator + self.memory
 
 
 def near(
-    measured: dict[str, float], sent: float, every: list[tuple[int, int, int]] | None, draws: float | None
+    measured: dict[str, float],
+    sent: float,
+    every: list[tuple[int, int, int]] | None,
+    draws: float | None,
+    through: float | None,
 ) -> dict[str, Floor]:
     """Return the floors on loopback, alone and shared.
 
-    `sent` are the bytes of the busiest party, `draws` those that the party draws that draws most. Each party computes
-    the products of `products`: each takes its multiply-adds or the reading of its factors, whichever is longer.
+    `sent` are the bytes of the busiest party, `draws` those that the party draws that draws most, `through` those of
+    `passed`. Each party computes the products of `products`: each takes its multiply-adds or the reading of its
+    factors, whichever is longer.
     """
     links = {"alone": measured["tls_alone"]}
     links["shared"] = max(measured["tls_shared_one"], measured["tls_shared_both"])
@@ -196,6 +225,7 @@ def near(
                 for count, macs, read in every
             ),
             None if drawing is None or draws is None else draws / drawing,
+            None if reading is None or through is None else through / reading,
         )
     return found
 

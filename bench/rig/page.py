@@ -180,7 +180,7 @@ def floors(found: dict[str, Record], network: Network, measured: dict[str, float
     if network.rtt_s:
         head += ["floor, s", "Tacit / floor"]
     else:
-        head += [f"{part} shared, s" for part in ("link", "products", "generator")]
+        head += [f"{part} shared, s" for part in ("link", "products", "generator", "memory")]
         head += [f"floor {k}, s" for k in kinds] + [f"Tacit / floor {k}" for k in kinds]
     head += [
         "µs a round",
@@ -201,7 +201,9 @@ def floors(found: dict[str, Record], network: Network, measured: dict[str, float
             least = floor.far(network, e["predicted_rounds"], busiest)
             row += [number(least), over(e, least)]
         else:
-            near = floor.near(measured, busiest, e.get("factors"), e.get("drawn") and max(e["drawn"]))
+            near = floor.near(
+                measured, busiest, e.get("factors"), e.get("drawn") and max(e["drawn"]), e.get("passed")
+            )
             row += [known(s) for s in near["shared"]]
             row += [known(near[k].whole) for k in kinds] + [over(e, near[k].whole) for k in kinds]
         same = e["predicted_bytes"] == e["payload"] and e["predicted_rounds"] == e["rounds"]
@@ -314,8 +316,9 @@ def floor_in_words(m: dict[str, float]) -> str:
 
     return (
         "The floor on loopback is bytes of the busiest party over the bandwidth of its links, plus the products, plus "
-        "the bytes that the party draws which draws most, in whole blocks of AES-CTR, over the generator's peak; "
-        "rounds, bit operations and what else reads and writes memory are left out. A matrix product or convolution "
+        "the bytes that the party draws which draws most, in whole blocks of AES-CTR, over the generator's peak, plus "
+        "memory: the Program's inputs and results, those that no core's own cache holds, read or written once; "
+        "rounds, bit operations and all other memory are left out. A matrix product or convolution "
         "takes five thirds of its multiply-adds over the kernels' peak, or the reading of those factors that no core's "
         "own cache holds, whichever is longer. Shared: all three parties at once on the same cores, as in a workload, "
         "which gives each "

@@ -314,6 +314,7 @@ def beside_the_floor(more: dict[str, Any], measured: dict[str, float]) -> dict[s
     ours = result(
         2.0,
         factors=[[3, 1e8, 0], [1, 3e8, 10]],
+        passed=4e9,
         predicted_bytes=[4e8, 1, 1],
         payload=[4e8, 1, 1],
         predicted_rounds=4,
@@ -341,27 +342,29 @@ def test_a_round_has_elapsed_and_processor_time() -> None:
         assert beside_the_floor({}, MEASURED)[what] == "", "results from before have no such figure"
 
 
-def test_the_floor_is_link_products_and_generator() -> None:
+def test_the_floor_is_link_products_generator_and_memory() -> None:
     rates = MEASURED | {"generator_alone": 8e9, "generator_shared": 2e9}
     row = beside_the_floor({"drawn": [1e9, 2e9, 1e9]}, rates)
     names = (
         "link shared, s",
         "products shared, s",
         "generator shared, s",
+        "memory shared, s",
         "floor shared, s",
         "floor alone, s",
     )
-    assert [row[n] for n in names] == ["1.00", "1.00", "1.00", "3.00", "1.00"]
-    assert (row["Tacit / floor shared"], row["Tacit / floor alone"]) == ("0.67", "2.00")
+    assert [row[n] for n in names] == ["1.00", "1.00", "1.00", "2.00", "5.00", "2.00"]
+    assert (row["Tacit / floor shared"], row["Tacit / floor alone"]) == ("0.40", "1.00")
     read = beside_the_floor({"drawn": [0, 0, 0], "factors": [[2, 3e8, 2e9], [1, 6e8, 1e9]]}, rates)
     assert read["products shared, s"] == "3.00", "twice a second of reading, once one of multiplying"
     for old in (
         beside_the_floor({}, rates),
         beside_the_floor({"drawn": [1, 1, 1]}, MEASURED),
         beside_the_floor({"drawn": [1, 1, 1], "factors": None}, rates),
+        beside_the_floor({"drawn": [1, 1, 1], "passed": None}, rates),
     ):
         assert (old["floor shared, s"], old["Tacit / floor alone"]) == ("", "")
-        assert "" in (old["generator shared, s"], old["products shared, s"])
+        assert "" in (old["generator shared, s"], old["products shared, s"], old["memory shared, s"])
 
 
 def test_a_product_reads_what_no_cache_holds() -> None:
@@ -370,6 +373,22 @@ def test_a_product_reads_what_no_cache_holds() -> None:
     n, m = w.params["rows"], w.params["cols"]
     # Ten times X w and X' e: two parts of 8 bytes for each element of X, none for what is short.
     assert floor.products(program, engine_tacit.FORMAT) == [(20, n * m, 16 * n * m)]
+
+
+@pytest.mark.parametrize(
+    ("name", "nbytes"),
+    [
+        ("multiply 10^6", 3 * 16 * 10**6),
+        ("x < 0 10^6", 16 * 10**6),  # a truth value is a byte, two parts of which a cache holds
+        ("exp 10^5", 0),
+        ("statistics 3 x 10^6 rows", 16 * 10**6),  # two columns of each owner
+        ("matrix product 1000^3", 16 * 10**6),  # its factors are counted with the product
+    ],
+)
+def test_inputs_and_results_pass_once_where_no_cache_holds_them(name: str, nbytes: int) -> None:
+    w = next(w for w in all_workloads() if w.name == name)
+    program = engine_tacit.trace(w.program, w.params, described(w.data()))
+    assert floor.passed(program, engine_tacit.FORMAT) == nbytes
 
 
 def test_every_byte_of_the_generator_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
