@@ -7,6 +7,10 @@
 #include "packed.h"
 #include "pool.h"
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 namespace tacit::TACIT_TARGET {
 namespace {
 
@@ -36,33 +40,46 @@ template <size_t N> inline double series(double z, const double (&c)[N]) {
     return out + 1.0;
 }
 
+inline u64 bits_of(double v) {
+    u64 bits;
+    memcpy(&bits, &v, 8);
+    return bits;
+}
+
+inline double of_bits(u64 bits) {
+    double v;
+    memcpy(&v, &bits, 8);
+    return v;
+}
+
 // rint as a word: the sum with 3·2^51 rounds to a whole number. |v| < 2^51.
 inline u64 whole(double v) {
     constexpr double MAGIC = 6755399441055744.0;
-    const double moved = v + MAGIC;
-    u64 bits, base;
-    memcpy(&bits, &moved, 8);
-    memcpy(&base, &MAGIC, 8);
-    return bits - base;
+    return bits_of(v + MAGIC) - bits_of(MAGIC);
+}
+
+// The same of |v| < 2^63. Without an instruction that rounds to a double, compilers make a branch of std::rint, and v is
+// secret; one that rounds to a word is as old as SSE2.
+inline u64 whole_of_any(double v) {
+#if defined(__x86_64__) && !defined(__AVX512DQ__)
+    return u64(_mm_cvtsd_si64(_mm_set_sd(v)));
+#else
+    return u64(std::int64_t(std::rint(v)));
+#endif
 }
 
 constexpr std::int64_t LEAST_POWER = -1022;  // of a normal number; what is multiplied by it rounds to zero
 
-inline double power_of_two(u64 e) {
-    const u64 bits = (e + 1023) << 52;
-    double out;
-    memcpy(&out, &bits, 8);
-    return out;
-}
+inline double power_of_two(u64 e) { return of_bits((e + 1023) << 52); }
 
 void turn(double *cos, double *sin, const u64 *x, u64 rate, size_t n) {
     for (size_t i = 0; i < n; ++i) {
         const u64 angle = x[i] * rate, quarter = (angle + (u64(1) << 61)) >> 62;
         const double theta = double(std::int64_t(angle - (quarter << 62))) * TURN, z = theta * theta;
-        const double s = series(z, SIN) * theta, c = series(z, COS);
-        const double sine = quarter & 1 ? c : s, cosine = quarter & 1 ? s : c;
-        cos[i] = quarter == 1 || quarter == 2 ? -cosine : cosine;
-        sin[i] = quarter >= 2 ? -sine : sine;
+        // A quarter turn takes (cos, sin) to (−sin, cos). Angles are secret: of a `?:` compilers make branches.
+        const u64 s = bits_of(series(z, SIN) * theta), c = bits_of(series(z, COS)), swap = (s ^ c) & (0 - (quarter & 1));
+        cos[i] = of_bits(c ^ swap ^ (quarter + 1) >> 1 << 63);
+        sin[i] = of_bits(s ^ swap ^ quarter >> 1 << 63);
     }
 }
 
@@ -245,7 +262,7 @@ void powers_left(u8 *out, const u64 *x, Rows masks, u64 rate, u64 offset, unsign
                 std::int64_t e = std::int64_t((digit[i] + j) & last) * slope + base;
                 e = e < most ? e : most;
                 e = e > LEAST_POWER ? e : LEAST_POWER;
-                words[i] = u64(std::int64_t(std::rint(value[i] * power_of_two(u64(e)))));
+                words[i] = whole_of_any(value[i] * power_of_two(u64(e)));
             }
             to.row(j, words, first, count);
         }
