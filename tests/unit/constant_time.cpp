@@ -1,4 +1,7 @@
 // Requests to valgrind, for constant_time.py, and mistakes that it must report.
+#if !__has_include(<valgrind/memcheck.h>)
+#error "no headers of valgrind"
+#endif
 #include <valgrind/memcheck.h>
 
 #include <cstddef>
