@@ -149,7 +149,8 @@ def compute(
     entropy: Entropy = system_entropy,
 ) -> Outcome:
     """Run the job over links that exist: handshake, program, account."""
-    party = handshake(mesh, job.compute, job.digest(), roster, entropy, job.network)
+    digest = job.digest()
+    party = handshake(mesh, job.compute, digest, roster, entropy, job.network)
     started = time.monotonic()
     before = mesh.meter.snapshot()
     role = "dealer" if party.name == job.dealer else "compute" if party.index >= 0 else "client"
@@ -169,7 +170,7 @@ def compute(
         {p: t.payload_sent for p, t in traffic.peers.items()},
         {p: t.wire_sent for p, t in traffic.peers.items()},
         time.monotonic() - started,
-        job.digest().hex(),
+        digest.hex(),
         party.sid.hex(),
     )
 
