@@ -145,15 +145,8 @@ def elements(c: Watch, w: int) -> None:
 
 Shapes = Sequence[tuple[int, int, int, int]]
 """Batch, rows, inner, columns."""
-THIN = [
-    (2, 1, 9, 21),
-    (3, 2, 5, 21),
-    (1, 3, 6, 40),
-    (1, 4, 3, 9),
-    (1, 7, 3, 19),
-    (2, 9, 70, 5),
-    (1, 5, 10, 9),
-]
+THIN = [(2, 1, 9, 21), (3, 2, 5, 37), (1, 3, 6, 40), (1, 4, 5, 37), (1, 7, 3, 37), (2, 9, 70, 5), (1, 5, 10, 9),
+        (1, 2, 3, 9)]  # fmt: skip
 THICK = [(1, 13, 300, 19), (1, 70, 64, 65), (1, 33, 64, 130), (3, 40, 64, 60)]
 """Shared among threads, but the first."""
 
@@ -292,7 +285,7 @@ def rings(w: int) -> Iterator[tuple[int, int, int, int]]:
 def shifts(w: int) -> Iterator[tuple[int, int, int]]:
     """Return numbers of elements, bits of the ring, and of them those that are cut off."""
     yield from ((SOME, 8 * w, f) for f in widths(w) if f <= 8 * w - 2)
-    yield from ((1, 20, 9), (SOME, 4, 2), (MANY, 33, 9))
+    yield from ((1, 20, 9), (SOME, 4, 2), (MANY, 33, 9), (MANY, 8 * w, 16), (MANY, 8 * w, 8 * w - 6))
 
 
 def masks_and_cut(c: Watch, w: int, n: int, k: int, how: tuple[bool, str, int, bool, int]) -> tuple[Any, ...]:
@@ -535,7 +528,8 @@ def series(c: Watch) -> None:
 
 LIFTS = [(64, 16, 64), (34, 10, 32), (8, 3, 63), (41, 16, 25), (20, 0, 16), (9, 1, 8), (30, 22, 57), (33, 1, 64),
          (128, 44, 128), (24, 4, 128), (100, 40, 64), (110, 40, 70), (65, 1, 65), (100, 84, 32), (100, 92, 16),
-         (30, 8, 16), (100, 36, 96), (40, 8, 65)]  # fmt: skip
+         (30, 8, 16), (100, 36, 96), (40, 8, 65), (64, 2, 70), (64, 8, 72), (64, 24, 72), (64, 0, 128), (100, 8, 100),
+         (100, 16, 100), (100, 32, 100), (100, 64, 100), (100, 92, 40), (100, 99, 8)]  # fmt: skip
 """Bits before, shift, and bits after, each of one word or two; where those left are enough, no wrap counts."""
 
 
