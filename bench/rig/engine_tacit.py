@@ -97,7 +97,7 @@ def cost(program: Program, network: Network = LOOPBACK) -> Cost:
         return found
     # All parties share the cores of this machine with the relay; of what they exchange a round is a message of each.
     passing = relay_seconds(found.rounds * len(NAMES), found.total_bytes)
-    return with_cores(cores - min(1.0, passing / max(found.seconds, passing)))
+    return with_cores(cores - min(cores / 2, passing / found.seconds if found.seconds else 0.0))
 
 
 def secret_inputs(runtime: Runtime, program: Program, arrays: dict[str, Array]) -> list[Value]:

@@ -4,13 +4,14 @@ cores, and the memory from which large inputs and factors are read, and to which
 from __future__ import annotations
 
 import multiprocessing
+import os
 import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from bench.rig.live import nbytes
+from bench.rig.live import VIEWS, nbytes
 from bench.rig.relay import Network
 
 from tacit.array.loop import infer
@@ -27,7 +28,7 @@ READ = 1 << 24
 """Bytes of an array that is read from memory: more than a core's own caches hold."""
 CACHED = 1 << 21
 """What a core's own cache may hold from one product to the next: to read that again takes no time."""
-BLOCK, WORD = 16, 8
+BLOCK, WORD, BITS = 16, 8, 8
 REPEAT_S = 0.5
 PRODUCTS = 5 / 3
 """Ring products that a party of replicated sharing computes for each product of the program: five by three parties."""
@@ -65,9 +66,11 @@ def products(program: Program, fmt: Format) -> list[tuple[int, int, int]]:
 def passed(program: Program, fmt: Format) -> int:
     """Return the bytes of inputs and results that no cache holds: a party reads or writes each of them at least once.
 
-    Shares, and the columns of the owner who has most. Where there are products, reading is counted with them.
+    Shares, and the columns of the owner who has most; results that are more than views. Where there are products,
+    reading is counted with them.
     """
     avals, own, through = infer(program), Counter[str](), 0
+    seen = {*(i.var for i in program.inputs), *(v for e in program.eqns if e.op in VIEWS for v in e.outs)}
     for i in () if products(program, fmt) else program.inputs:
         if i.aval.secret:
             through += _large(nbytes(i.aval, fmt))
@@ -76,8 +79,13 @@ def passed(program: Program, fmt: Format) -> int:
     return (
         through
         + max(own.values(), default=0)
-        + sum(_large(nbytes(avals[v], fmt)) for v in {*program.outputs})
+        + sum(_large(_packed(avals[v], fmt)) for v in {*program.outputs} - seen)
     )
+
+
+def _packed(aval: Aval, fmt: Format) -> int:
+    """Return the bytes of a value's shares, truth values as bits."""
+    return nbytes(aval, fmt) // (BITS if aval.kind == "bool" else 1)
 
 
 def _large(nbytes: int) -> int:
@@ -165,7 +173,7 @@ def measure() -> dict[str, float]:
     ]
     tls = net.measure_tls(jobs)
     raw = net.measure_raw(ROUNDS, MEGABYTES)
-    nbytes = MEGABYTES // 8 * 8e6
+    nbytes, cores = MEGABYTES // 8 * 8e6, len(os.sched_getaffinity(0))
     return {
         "tls_alone": nbytes / tls["alone"],
         "tls_shared_one": nbytes / tls["exchange"],
@@ -175,7 +183,7 @@ def measure() -> dict[str, float]:
         "tcp_round_trip_s": raw["ping"] / ROUNDS,
         "products_alone": per_s(1, _multiplying, SIDES),
         "products_shared": per_s(3, _multiplying, SIDES),
-        "reading_alone": per_s(1, _reading, (READ,)),
+        "reading_alone": per_s(cores, _reading, (READ,)) * cores,  # a pass is the work of one core
         "reading_shared": per_s(3, _reading, (READ,)),
         "generator_alone": per_s(1, _drawing, DRAWS),
         "generator_shared": per_s(3, _drawing, DRAWS),

@@ -86,7 +86,14 @@ class Watch:
 
     def mask(self, nbytes: int, made: bool) -> Mask:
         """Return a mask in memory, or one that the kernel makes of a secret key."""
-        return (self.native.KeyStream(self.key()), 5, nbytes) if made else self.secret(nbytes)
+        return (self.stream(), 5, nbytes) if made else self.secret(nbytes)
+
+    def stream(self) -> Any:
+        """Return a key stream of a secret key."""
+        before, made = self.marks.reports(), self.native.KeyStream(self.key())
+        if self.marks.reports() > before:
+            self.found.setdefault("KeyStream", []).append("KeyStream()")
+        return made
 
     # -- calls -------------------------------------------------------------------------------------------------
 
@@ -557,7 +564,7 @@ def streams(c: Watch) -> None:
     ones = 2**64 - 1
     for n in (1, 16, 300, 300_000) if c.native.has_aes() else ():
         c("prg", c.out(n), c.key(), 0, ones, ones, ones)
-        stream = c.native.KeyStream(c.key())
+        stream = c.stream()
         c.watch("KeyStream", stream.fill, c.out(n))
         c.watch("KeyStream", stream.fill, c.out(n), ones, 0xFFFF)
         c.watch("KeyStream", stream.part, c.out(n), 7)

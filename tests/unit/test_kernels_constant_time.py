@@ -2,7 +2,8 @@
 
 Checked with valgrind on the module as it was built (after A. Langley's ctgrind): secrets are marked as undefined, and
 memcheck reports each jump and each address that they decide. Which are secret, ``constant_time.py`` says. What is not
-seen: what is compiled for AVX-512, which valgrind does not know, and instructions whose time depends on operands.
+seen: what is compiled for AVX-512 and AMX, which valgrind does not know, and for other processors; and
+instructions whose time depends on operands.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -41,6 +43,8 @@ def missing() -> str:
     """Return what this test needs and is not here."""
     if not HAS_NATIVE:
         return "the native kernels are not built"
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return f"not tried on {platform.machine()}"
     return ", ".join(f"no {tool}" for tool in ("valgrind", "g++") if shutil.which(tool) is None)
 
 
@@ -52,10 +56,11 @@ def watched(tmp: Path, target: str) -> Told:
     if "no headers of valgrind" in built.stderr:
         pytest.skip("no headers of valgrind")
     assert built.returncode == 0, built.stderr
-    run = ["valgrind", "--error-limit=no", "--num-callers=6", f"--log-file={report}", sys.executable, "-s", "-S",
-           str(HERE / "constant_time.py"), _native.__file__, str(marks), target]  # fmt: skip
-    environment = {**os.environ, "PYTHONMALLOC": "malloc"}
-    done = subprocess.run(run, capture_output=True, text=True, check=False, timeout=300, env=environment)
+    run = ["valgrind", "--tool=memcheck", "--vgdb=no", "--error-limit=no", "--num-callers=6",
+           f"--log-file={report}", sys.executable, "-s", "-S", str(HERE / "constant_time.py"), _native.__file__,
+           str(marks), target]  # fmt: skip
+    environment = {**os.environ, "PYTHONMALLOC": "malloc", "VALGRIND_OPTS": ""}
+    done = subprocess.run(run, capture_output=True, text=True, check=False, timeout=900, env=environment)
     report_text = report.read_text() if report.exists() else ""
     assert done.returncode == 0, done.stderr + report_text[-5000:]
     return {**json.loads(done.stdout), "report": report_text}

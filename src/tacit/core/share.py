@@ -66,10 +66,20 @@ class Block:
     columns: Array | None = None
 
 
-@lru_cache(maxsize=16)
+KEPT_ROWS = 1 << 17
+
+
 def _rows_at(runs: int, apart: int, run: int, step: int) -> Array:
     """Return where rows begin that lie in runs, `apart` from one to the next, a run's rows by `step`; read only."""
-    return (np.arange(runs)[:, None] * apart + np.arange(run) * step).reshape(-1)
+    of = _kept_rows_at if runs * run <= KEPT_ROWS else _kept_rows_at.__wrapped__
+    return of(runs, apart, run, step)
+
+
+@lru_cache(maxsize=16)
+def _kept_rows_at(runs: int, apart: int, run: int, step: int) -> Array:
+    at = (np.arange(runs)[:, None] * apart + np.arange(run) * step).reshape(-1)
+    at.flags.writeable = False
+    return at
 
 
 @dataclass(frozen=True, slots=True)

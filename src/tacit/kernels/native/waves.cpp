@@ -78,8 +78,8 @@ void turn(double *cos, double *sin, const u64 *x, u64 rate, size_t n) {
         const double theta = double(std::int64_t(angle - (quarter << 62))) * TURN, z = theta * theta;
         // A quarter turn takes (cos, sin) to (−sin, cos). Angles are secret: of a `?:` compilers make branches.
         const u64 s = bits_of(series(z, SIN) * theta), c = bits_of(series(z, COS)), swap = (s ^ c) & (0 - (quarter & 1));
-        cos[i] = of_bits(c ^ swap ^ (quarter + 1) >> 1 << 63);
-        sin[i] = of_bits(s ^ swap ^ quarter >> 1 << 63);
+        cos[i] = of_bits(c ^ swap ^ ((quarter + 1) >> 1 << 63));
+        sin[i] = of_bits(s ^ swap ^ (quarter >> 1 << 63));
     }
 }
 
