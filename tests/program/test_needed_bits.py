@@ -509,33 +509,32 @@ def test_a_false_assumption_shows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fmt", "fn_of", "low", "high", "value"),
+    ("fmt", "fn_of", "low", "high", "value", "always"),
     [
-        (FMT, fn.exp, -10, -3, 0.5),
-        (FMT, fn.log, 0.5, 2, 7.0),
-        (FMT, fn.log, 0.5, 2, 14.0),
-        (Format(128, 40), fn.log, 0.9, 1.1, 13.1),
-        (Format(128, 40), fn.sqrt, 0.25, 0.5, 40.5),
-        (Format(128, 40), fn.rsqrt, 0.25, 4, 304.0),
-        (Format(128, 40), fn.tanh, -2, 2, 42.0),
+        (FMT, fn.exp, -10, -3, 0.25, False),
+        (FMT, fn.log, 0.5, 2, 7.0, True),
+        (FMT, fn.log, 0.5, 2, 14.0, True),
+        (Format(128, 40), fn.log, 0.9, 1.1, 13.1, True),
+        (Format(128, 40), fn.sqrt, 0.25, 0.5, 40.5, True),
+        (Format(128, 40), fn.rsqrt, 0.25, 4, 304.0, True),
+        (Format(128, 40), fn.tanh, -2, 2, 42.0, False),
     ],
 )
 def test_a_false_assumption_of_an_operand_shows(
-    fmt: Format, fn_of: Callable[[Any], Any], low: float, high: float, value: float
+    fmt: Format, fn_of: Callable[[Any], Any], low: float, high: float, value: float, always: bool
 ) -> None:
-    """As far as what a function makes of it lies outside the range of its results, and there is room for that."""
+    """As far as what a function makes of it lies outside the range of its results: powers, sines by chance alone."""
     trace = Trace()
     x, y = (trace.input(v, o, (1,), "fixed", -1000, 1000) for v, o in (("x", "alice"), ("y", "bob")))
     reveal(fn_of(tacit.assume(x + y, low, high, why="a test")), why="a test", name="r", to=["carol"])
-    half = np.full(1, value / 2)
-    with pytest.raises(RangeError, match="no result of this run"):
-        run_in(
-            fmt,
-            parse(optimise(trace.program()).text()),
-            {"alice": {"x": half}, "bob": {"y": half}},
-            LOOPBACK,
-            3,
-        )
+    made, half = parse(optimise(trace.program()).text()), np.full(1, value / 2)
+    refused = []
+    for seed in range(3 if always else 12):
+        try:
+            run_in(fmt, made, {"alice": {"x": half}, "bob": {"y": half}}, LOOPBACK, seed)
+        except RangeError as error:
+            refused.append("no result of this run" in str(error))
+    assert all(refused) and (len(refused) == 3 if always else refused)
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda n: n.name)

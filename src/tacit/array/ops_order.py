@@ -24,6 +24,7 @@ from tacit.core.ghost import Ghost, ghost
 from tacit.core.rows import Column, flat_places, index_ring, take_rows
 from tacit.core.share import Planes, Share, stack_planes
 from tacit.errors import NotRealised, ScaleError, ShapeError, UsageError
+from tacit.gadgets import pairs
 from tacit.gadgets import sort as gs
 from tacit.gadgets.places import greatest_place
 from tacit.gadgets.tournament import greatest, running
@@ -119,13 +120,16 @@ def _key_planes(rt: Runtime, v: Value, down: bool) -> Planes | None:
             rt.ring.sub(rt.ring.constant(high), units) if down else rt.ring.sub(units, rt.ring.constant(low))
         )
         return ghost_or_constant(rt, units, bits)
-    x = rt.share(v)
-    x = (
-        rt.p.add_public(rt.p.neg(x), rt.ring.constant(high))
-        if down
-        else rt.p.add_public(x, rt.ring.constant(-low))
-    )
+    x = _from_end(rt, v, down)
     return rt.p.decompose(x.reshape(x.size), bits)
+
+
+def _from_end(rt: Runtime, v: Value, down: bool) -> Share:
+    """Return how far a secret key is from its range's end: bigger means later in the order."""
+    (low, bits), x = key_span(v.aval, rt.f), rt.share(v)
+    if down:
+        return rt.p.add_public(rt.p.neg(x), rt.ring.constant(low + (1 << bits) - 1))
+    return rt.p.add_public(x, rt.ring.constant(-low))
 
 
 def ghost_or_constant(rt: Runtime, units: Array, bits: int) -> Planes:
@@ -136,8 +140,13 @@ def ghost_or_constant(rt: Runtime, units: Array, bits: int) -> Planes:
 
 
 def _order_lower(rt: Runtime, vals: list[Value], outs: list[Aval], params: Params) -> list[Share]:
-    at = gs.order(rt.p, _all_planes(rt, vals, params["descending"]), *_blocks(outs[0]))
-    return [at.share.reshape(*outs[0].shape)]
+    blocks, (v, *more) = _blocks(outs[0]), vals
+    if not more and v.aval.kind != "bool" and v.aval.where != PUBLIC and (bits := key_span(v.aval, rt.f)[1]):
+        x = _from_end(rt, v, bool(params["descending"][0]))
+        at = pairs.order(rt.p, x, bits, *blocks)
+    else:
+        at = gs.order(rt.p, _all_planes(rt, vals, params["descending"]), *blocks).share
+    return [at.reshape(*outs[0].shape)]
 
 
 def _all_planes(rt: Runtime, vals: list[Value], descending: list[bool]) -> Planes | None:
@@ -197,7 +206,7 @@ def _perm_column(rt: Runtime, v: Value) -> Column:
             rows_of = [rt.p.pack(held[i * v.aval.size : (i + 1) * v.aval.size]) for i in range(bits)]
             planes = stack_planes(rows_of)
         v.share = rt.p.words(planes).reshape(*v.aval.shape)
-    return Column(v.share.reshape(blocks, rows), ring, True)
+    return Column(v.share.reshape(blocks, rows), ring, not isinstance(v.share, pairs.Ranks))
 
 
 def columns_of(rt: Runtime, vals: list[Value]) -> list[Column]:
@@ -254,8 +263,9 @@ def _mover(back: bool) -> Any:
                 columns = [c.with_parts(*(take_rows(a, at) for a in c.share.parts)) for c in columns]
             return values_of(rt, columns, outs)
         column = _perm_column(rt, perm)
-        moved = gs.place(rt.p, column, columns) if back else gs.fetch(rt.p, column, columns)
-        return values_of(rt, moved, outs)
+        # Ranks are the inverse of an order.
+        move = gs.place if back is column.xor else gs.fetch
+        return values_of(rt, move(rt.p, column, columns), outs)
 
     return lower
 

@@ -522,7 +522,7 @@ class Protocol:
         return x
 
     def sign(self, x: Share, bits: int) -> Planes:
-        """F_sign: one plane [x < 0], for −2^bits ≤ x < 2^bits (flattened)."""
+        """F_sign: one plane, bit `bits` of x (flattened): [x < 0] for −2^bits ≤ x < 2^bits."""
         raise self._missing("sign")
 
     def is_zero(self, x: Share, bits: int) -> Planes:

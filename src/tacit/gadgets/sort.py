@@ -33,14 +33,16 @@ STEPS = (3, 4, 2, 1)
 """Key bits that one pass may take; the first of equal price is chosen."""
 
 
-def radix(p: Protocol, bits: int, blocks: int, rows: int) -> int:
-    """Return how many key bits one pass takes: three are fewest bytes, more are fewer rounds for more of them."""
+def radix(p: Protocol, bits: int, blocks: int, rows: int) -> tuple[int, int]:
+    """Return how many key bits one pass takes, and the price of all: three are fewest bytes, more are fewer rounds."""
     cards = tuple(p.card(name) for name in ("digit_ranks", "place"))
     return _cheapest(cards, p.party.n, p.party.network, bits, blocks * rows, index_ring(rows))
 
 
 @lru_cache(maxsize=1 << 10)
-def _cheapest(cards: tuple[Card, ...], parties: int, network: Network, bits: int, n: int, ring: Ring) -> int:
+def _cheapest(
+    cards: tuple[Card, ...], parties: int, network: Network, bits: int, n: int, ring: Ring
+) -> tuple[int, int]:
     def worth(step: int) -> int:
         waves: list[Wave] = []
         for done in range(0, bits, step):
@@ -51,7 +53,9 @@ def _cheapest(cards: tuple[Card, ...], parties: int, network: Network, bits: int
                 waves += card.pattern(ring, n, parties=parties, network=network, **sizes)
         return price(network, parties, waves)
 
-    return min(STEPS, key=worth)
+    prices = {step: worth(step) for step in STEPS}
+    best = min(STEPS, key=prices.__getitem__)
+    return best, prices[best]
 
 
 def order(p: Protocol, keys: Planes | None, blocks: int, rows: int, step: int = 0) -> Column:
@@ -66,7 +70,7 @@ def order(p: Protocol, keys: Planes | None, blocks: int, rows: int, step: int = 
     bits = 0 if keys is None else keys.planes
     columns = _rows_of(p, keys, bits, blocks, rows)
     del keys  # what is no longer needed is let go: here by name, below by having none
-    step = step or (radix(p, bits, blocks, rows) if bits else 1)
+    step = step or (radix(p, bits, blocks, rows)[0] if bits else 1)
     while bits:
         width = min(step, bits, columns[0].ring.width)
         digit = p.low_planes(columns[0].share, width)

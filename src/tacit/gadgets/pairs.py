@@ -1,0 +1,127 @@
+"""Where a few rows go that are sorted: every one is compared with every other, in the rounds of one comparison.
+
+Comparison counting (Knuth, TAOCP vol. 3, 5.2, Algorithm C), stable: of two equal rows the first comes first. A pass of
+radix sort takes some rounds for every few bits of a key, all pairs some bytes for every pair; the price of the network
+says which (docs/decisions/0083).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.stride_tricks import as_strided, sliding_window_view
+
+from tacit.algebra.ring import Ring, ring_of
+from tacit.core.ghost import Ghost, ghost
+from tacit.core.protocol import Protocol
+from tacit.core.rows import index_ring
+from tacit.core.share import Share
+from tacit.gadgets import sort
+
+Array = npt.NDArray[Any]
+MOST = 1 << 21
+"""Pairs at a time: what is computed of so many is some 100 MB."""
+WORTH = 3, 2
+"""Pairs have to cost less by so much, as processor time is in no price: on loopback both take as long there."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Ranks(Share):
+    """Where each row goes, a permutation of each block as elements of `index_ring`: the inverse of an order."""
+
+    def reshape(self, *shape: int) -> Ranks:
+        """Return the ranks in another shape."""
+        return Ranks(tuple([part.reshape(shape) for part in self.parts]))
+
+
+def order(p: Protocol, x: Share, bits: int, blocks: int, rows: int) -> Share:
+    """Return the stable order of keys 0 ≤ x < 2^bits in every block, XOR-shared places or `Ranks`; (blocks, rows).
+
+    It is a permutation whatever x is: of other keys the low bits count, or they count as the least (`ranks`).
+    """
+    x = x.reshape(x.size)
+    if cheaper(p, bits, blocks, rows):
+        return ranks(p, x, bits, blocks, rows)
+    return sort.order(p, p.decompose(x, bits), blocks, rows).share
+
+
+def cheaper(p: Protocol, bits: int, blocks: int, rows: int) -> bool:
+    """Return whether all pairs are compared: they are few enough, and cost less than radix sort with the first move."""
+    n, pairs = blocks * rows, blocks * (rows * (rows - 1) // 2)
+    if not (p.offers("place") and 0 < pairs <= MOST and 0 < bits < p.ring.width):
+        return False
+    index, narrow = index_ring(rows), p.over(ring_of(bits + 1))
+    move = {"widths": (p.ring.width,), "index": index.width}
+    bitwise = p.price(("decompose", n, {"bits": bits})) + p.price(("fetch", n, move))
+    compared = p.price(("sign", n, {"bits": bits})) + p.price(("place", n, move))
+    compared += narrow.price(("select", n, {}), ("sign", pairs, {"bits": bits}))
+    compared += p.over(index).price(("to_arith", pairs, {"planes": 1}))
+    return WORTH[0] * compared < WORTH[1] * (bitwise + sort.radix(p, bits, blocks, rows)[1])
+
+
+def ranks(p: Protocol, x: Share, bits: int, blocks: int, rows: int) -> Ranks:
+    """Return where each row goes; x is flat.
+
+    1. x modulo 2^(bits + 1), or 0 if its highest bit is set: so all differences lie within bits + 1 bits, their signs
+    order the rows, and what moves rows opens a permutation, even of an x that was said to be smaller than it is.
+    2. Row i against row i + r, for all r up to half of the rows: [x_(i+r) < x_i], or ≤ if that row comes before row i.
+    3. A row's rank is how many of those it comes after, as row i, and how many come before it, as row i + r.
+    """
+    narrow, index = p.over(ring_of(bits + 1)), p.over(index_ring(rows))
+    x = narrow.select(p.invert(p.sign(x, bits)), _low(p, x, narrow.ring)).reshape(blocks, rows)  # 1
+    steps, each = rows // 2, rows * (rows - 1) // 2
+    apart = narrow.add_public(_apart(narrow, x, steps), _round(narrow.ring, steps, rows))  # 2
+    # Of an even number, the last step has half of the pairs.
+    apart = apart.reshape(blocks, steps * rows)[:, :each].reshape(blocks * each)
+    after = index.to_arith(narrow.sign(apart, bits)).reshape(blocks, each)  # 3
+    if isinstance(p, Ghost):
+        return Ranks(
+            index.sub(after, after).map(lambda part: np.broadcast_to(part[:1, :1], (blocks, rows))).parts
+        )
+    parts = (_counted(index.ring, part, steps, rows) for part in after.parts)
+    before = steps - (rows % 2 == 0) * (np.arange(rows) < steps)
+    return Ranks(index.add_public(Share(tuple(parts)), before.astype(np.uint64)).parts)
+
+
+def _low(p: Protocol, x: Share, ring: Ring) -> Share:
+    """Return x modulo a narrower ring, in its words."""
+    return x.map(ring.low) if p.ring.wide and not (ring.wide or isinstance(p, Ghost)) else x
+
+
+def _apart(p: Protocol, x: Share, steps: int) -> Share:
+    """Return row i + r less row i, round the end: (blocks, steps, rows)."""
+    blocks, rows = x.shape
+    if isinstance(p, Ghost):
+        return p.sub(ghost((blocks, steps, rows)), ghost((blocks, steps, rows)))
+
+    def windows(part: Array) -> Array:
+        return sliding_window_view(np.concatenate([part, part[:, :steps]], axis=1)[:, 1:], rows, axis=1)
+
+    return p.sub(x.map(windows), x.map(lambda part: part[:, None]))
+
+
+def _round(ring: Ring, steps: int, rows: int) -> Array:
+    """Return −1 where row i + r is before row i, round the end, else 0."""
+    past = np.add.outer(np.arange(1, steps + 1), np.arange(rows)) >= rows
+    return np.where(past, ring.constant(-1), ring.constant(0))
+
+
+def _counted(ring: Ring, after: Array, steps: int, rows: int) -> Array:
+    """Return how many of the rows on its right each comes after, less how many of those on its left come after it."""
+    blocks, each = after.shape
+    table = np.zeros(
+        (blocks, steps, 2 * rows), np.uint64
+    )  # twice side by side, to be read from any column on
+    flat = np.zeros((blocks, steps * rows), np.uint64)
+    flat[:, :each] = after
+    table[:, :, :rows] = table[:, :, rows:] = flat.reshape(blocks, steps, rows)
+    size = table.itemsize
+    left = as_strided(
+        table.reshape(blocks, -1)[:, rows - 1 :],
+        (blocks, steps, rows),
+        (table.strides[0], (2 * rows - 1) * size, size),
+    )
+    return ring.reduce(table[:, :, :rows].sum(1) - left.sum(1))
