@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from tacit.array import runtime, widths
-from tacit.array.loop import infer_once
 from tacit.array.program import Program
 from tacit.array.scales import USUAL
 from tacit.array.session import Session
+from tacit.array.steps import Prepared, prepared
 from tacit.array.widths import Widths
 from tacit.core.cost import Cost
 from tacit.net.meter import Snapshot
@@ -42,11 +42,13 @@ def with_all_bits(monkeypatch: pytest.MonkeyPatch) -> None:
         return Widths([how.get(group[0].outs[0], USUAL) for group in groups], {})
 
     monkeypatch.setattr(widths, "widths", whole)
-    # What was chosen before is not what would be chosen now.
-    monkeypatch.setattr(
-        runtime,
-        "ways",
-        lambda program, ins, p, fmt, opened: widths._way(
-            program, infer_once(program, ins, fmt), p, fmt, opened
-        ),
-    )
+    # What was chosen before is not what is chosen now, nor what will be.
+    monkeypatch.setattr(runtime, "prepared", _from_nothing)
+
+
+def _from_nothing(program: Program, *how: Any) -> Prepared:
+    program.memo.clear()
+    try:
+        return prepared(program, *how)
+    finally:
+        program.memo.clear()

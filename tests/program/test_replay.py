@@ -126,3 +126,29 @@ def program_input_aval(program: Program) -> Aval:
     """Return what is known of a program's only input."""
     (spec,) = program.inputs
     return spec.aval
+
+
+def test_what_is_prepared_is_kept_with_the_program_and_results_with_the_session() -> None:
+    trace = Trace()
+    x = trace.input("x", "alice", (3,), "fixed", -4, 4)
+    weights = -trace.const(np.array([1.0, 2.0, 3.0]))  # follows from the text: made once in a session
+    tacit.reveal(x * weights, why="test", name="r")
+    program = trace.program()
+
+    def body(p: Any) -> Runtime:
+        rt = Runtime(p, Format(), ("alice", "bob", "carol"))
+        found = rt.run(program, {"x": X} if rt.me == "alice" else {})["r"]
+        assert np.allclose(found, -X * [1, 2, 3], atol=1e-4)
+        return rt
+
+    runs = [rt for seed in (1, 2) for rt in testing.run("rep3", 64, body, seed=seed).values()]
+    plans = [next(iter(rt._plans.values())).steps for rt in runs]
+    for same in zip(*plans, strict=True):
+        own = same[0].fixed
+        assert len({id(step) for step in same}) == (len(runs) if own else 1)
+        assert all((step.kept is not None) == own for step in same)
+    assert any(step.fixed for step in plans[0]) and not all(step.fixed for step in plans[0])
+    again = Runtime(runs[0].p, Format(), ("alice", "bob", "carol"))._plan(
+        program, [program.inputs[0].aval], False
+    )
+    assert all(step.kept is None for step in again.steps)

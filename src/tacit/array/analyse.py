@@ -13,8 +13,8 @@ from tacit.array.loop import infer
 from tacit.array.ops import Op
 from tacit.array.program import PUBLIC, Aval, Eqn, Input, Program
 from tacit.array.ranges import Format, check, noise, rough, secret_steps, tightest
-from tacit.array.runtime import KEPT_ELEMENTS, Runtime, Value
-from tacit.array.steps import Prepared
+from tacit.array.runtime import Runtime, Value
+from tacit.array.steps import KEPT_ELEMENTS, Prepared
 from tacit.core.cost import Cost, CostModel
 from tacit.core.ghost import ghost
 from tacit.core.party import Party
@@ -301,8 +301,8 @@ class _Pricing(Runtime):
     def _plan(self, program: Program, ins: list[Aval], opened: bool) -> Prepared:
         """Let every equation that does not follow from the text go through `local` or `step`, which count its work."""
         plan = Runtime._plan(self, program, ins, opened)
-        for step in plan.steps:
-            step.move = step.rule = None
+        if any(step.move or step.rule for step in plan.steps):
+            plan.steps[:] = [replace(step, move=None, rule=None) for step in plan.steps]
         return plan
 
     def local(self, op: Op, eqn: Eqn, ins: list[Value], outs: list[Aval]) -> list[Value]:

@@ -12,14 +12,14 @@ import numpy.typing as npt
 from tacit.algebra.ring import Ring, low_words, ring_of
 from tacit.array import beside, compare, constants, streams
 from tacit.array.bounds import scale_of
-from tacit.array.loop import infer_once, scan_types, split
+from tacit.array.loop import scan_types, split
 from tacit.array.ops import Op, join_where, kind_dtype, table
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Input, Program, owned
 from tacit.array.scales import SUMS, USUAL, Rounding
-from tacit.array.steps import Prepared, Step
+from tacit.array.steps import Prepared, Step, prepared
 from tacit.array.streams import Rows
-from tacit.array.together import SHARING, Waiting, is_shared_at_once, shared_ahead
-from tacit.array.widths import outside, refuse, ways, widened
+from tacit.array.together import SHARING, is_shared_at_once
+from tacit.array.widths import outside, refuse, widened
 from tacit.core.protocol import Protocol
 from tacit.core.share import Matrix, Share, apart, join
 from tacit.errors import UndeclaredDisclosure, UsageError
@@ -65,11 +65,9 @@ class Value:
     """Bits that an owner's value is shared with, as far as they are needed; 0 for all."""
 
 
-# Constants of up to so many elements are kept from one run of a program to the next, and plans of so many programs.
-KEPT_ELEMENTS = 1 << 12
 KEPT_PLANS = 64
+"""Programs of which a runtime keeps what all runs have in common."""
 WORD = Ring(64)
-PLAIN = USUAL, replace(USUAL, word=True)
 
 
 @dataclass(slots=True)
@@ -213,54 +211,9 @@ class Runtime:
         found = self._plans.get(id(program))
         if found is not None and found.program is program and (found.ins, found.opened) == (ins, opened):
             return found
-        avals, dead = infer_once(program, ins, self.fmt), program.last_uses()
-        steps = []
-        waiting = Waiting()
-        known: set[int] = set()  # of the text alone
-        ahead = shared_ahead(program, avals)
-        extra, groups, held = ways(program, ins, self.p, self.fmt, opened)
-        at = 0
-        for group, rounding in zip(groups, held.roundings, strict=True):
-            fixed = group[0].op not in ("reveal", "scan") and known.issuperset(group[0].ins)
-            if fixed:
-                known.update(group[0].outs)
-            # What is worked on side by side sends messages, and is not left: the first of it ends all that waits.
-            first, made = ([avals[v] for v in vs] for vs in (group[0].ins, group[0].outs))
-            ends, left = waiting.take(group[0], first, made, rounding.quiet, rounding.done, rounding.lift > 0)
-            eqn, row = beside.as_one(group, avals) if len(group) > 1 else (group[0], [])
-            outs = [avals[v] for v in eqn.outs]
-            here = slice(at, at + len(group))
-            places = enumerate(zip(*(e.ins for e in group), strict=False)) if row else ()
-            usual = len(group) == 1 and rounding in PLAIN and extra.keys().isdisjoint(eqn.ins)
-            op = table()[eqn.op] if usual and eqn.ins else None
-            op = op if op and op.local and all(avals[v].secret for v in eqn.ins) else None
-            prepare = op.prepare if op and not any(ahead[here]) else None
-            added = eqn.op in SUMS and (rounding.extra or not extra.keys().isdisjoint(eqn.ins))
-            ready = not (added or rounding.done or any(is_shared_at_once(avals[v]) for v in eqn.ins))
-            secret = len(group) == 1 and eqn.op not in ("reveal", "scan") and outs[0].where == SECRET
-            steps.append(
-                Step(
-                    at,
-                    group,
-                    eqn,
-                    row,
-                    outs,
-                    dead=tuple(v for last in dead[here] for v in last),
-                    fixed=fixed and sum(a.size for a in outs) <= KEPT_ELEMENTS,
-                    ends=ends,
-                    left=left,
-                    rounding=rounding,
-                    shared=tuple(v for values in ahead[here] for v in values),
-                    op=op,
-                    rule=table()[eqn.op] if ready and secret else None,
-                    move=prepare(avals[eqn.ins[0]].shape, eqn.params) if prepare else None,
-                    text=frozenset(i for i, column in places if known.issuperset(column)),
-                )
-            )
-            at += len(group)
         if len(self._plans) >= KEPT_PLANS:
             self._plans.clear()
-        plan = self._plans[id(program)] = Prepared(program, ins, opened, avals, steps, held.needed)
+        plan = self._plans[id(program)] = prepared(program, ins, self.p, self.fmt, opened)
         return plan
 
     def _results(self, step: Step, ins: list[Value], summed: Array | None) -> list[Value]:

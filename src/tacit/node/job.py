@@ -104,14 +104,16 @@ class Job:
         owners = {*self.compute, *self.program.owners(), *self.tables}
         return tuple(p for p in self.parties if p != self.dealer or p in owners)
 
-    def check_approval(self, approved: str) -> None:
-        """Raise NotApproved unless `approved` is this job's digest in hex."""
-        mine = self.digest().hex()
+    def check_approval(self, approved: str) -> bytes:
+        """Return this job's digest; NotApproved unless `approved` is it, in hex."""
+        found = self.digest()
+        mine = found.hex()
         if approved.lower() != mine:
             raise NotApproved(
                 f"this job's digest is {mine[:16]}…, approved was {approved[:16] or 'nothing'}…; read the plan "
                 f"with `tacit job show` and approve it with --approve {mine}"
             )
+        return found
 
     def plan(self, machine: Machine | None = None) -> Plan:
         """Analyse the job: cost, disclosures, ranges; `machine` is what its time is estimated with."""

@@ -103,7 +103,7 @@ def run_member(
     failure: TacitError | None = None
     own: dict[str, Array] = {}
     try:
-        job.check_approval(approved)
+        digest = job.check_approval(approved)
         if me not in job.parties:
             raise PeerIncompatible(
                 f"{me} is not a party of this job; its parties are {', '.join(job.parties)}", me
@@ -137,7 +137,7 @@ def run_member(
         raise failure
     mesh = meet(connect_timeout_s)
     with mesh:
-        return compute(job, mesh, roster.hash(), own, progress)
+        return compute(job, mesh, roster.hash(), own, progress, digest=digest)
 
 
 def compute(
@@ -147,9 +147,10 @@ def compute(
     inputs: Mapping[str, Array],
     progress: Progress | None = None,
     entropy: Entropy = system_entropy,
+    digest: bytes = b"",
 ) -> Outcome:
-    """Run the job over links that exist: handshake, program, account."""
-    digest = job.digest()
+    """Run the job over links that exist: handshake, program, account. `digest` is the job's, if at hand."""
+    digest = digest or job.digest()
     party = handshake(mesh, job.compute, digest, roster, entropy, job.network)
     started = time.monotonic()
     before = mesh.meter.snapshot()
