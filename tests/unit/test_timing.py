@@ -72,13 +72,13 @@ def test_names_and_files_of_networks(tmp_path: Path) -> None:
 
 
 def test_a_round_is_worth_what_passes_in_its_time() -> None:
-    assert WAN.round_bytes == 250_000 and LOOPBACK.round_bytes == 24_000
+    assert WAN.round_bytes == 253_750 and LOOPBACK.round_bytes == 24_000
     assert str(WAN) == "wan: 40 ms round trip, 100 Mbit/s"
     waves = [[(0, 1, 100), (0, 2, 50), (2, 1, 120)], [(1, 2, 10)], [(-1, 0, 40)]]
     # Of one time after another: the last message waits for nobody, nor does who sends it.
-    assert price(WAN, 3, waves) == 2 * 250_000 + 150
-    assert price(Network("x", 2, 10**6), 3, waves) == 2 + 150
-    assert price(Network("x", 2, 10**6), 3, [[(-1, 0, 400)], *waves]) == 2 + 440
+    assert price(WAN, 3, waves) == 2 * 253_750 + 150
+    assert price(Network("x", 2, 10**6), 3, waves) == 2 * 301 + 150
+    assert price(Network("x", 2, 10**6), 3, [[(-1, 0, 400)], *waves]) == 2 * 301 + 440
 
 
 def test_a_price_of_what_is_not_realised_names_it() -> None:

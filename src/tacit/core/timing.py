@@ -27,6 +27,12 @@ IDLE_S = 1.25e-3
 """About how long a free core leaves others to theirs: not as long as a slice, or their turn always came just before."""
 
 
+FAST = 600_000_000
+"""Bytes a second between processes of one machine, TLS and all (`bench/net.py`)."""
+ROUND_US = 300
+"""What parties take for a round themselves, from message to message: on links of 1 Gbit/s 200 to 400."""
+
+
 @dataclass(frozen=True, slots=True)
 class Network:
     """The links between any two compute parties: whole numbers, so that every machine computes alike with them."""
@@ -55,8 +61,13 @@ class Network:
 
     @property
     def round_bytes(self) -> int:
-        """Bytes that could be sent in the time of one more round: what it may cost to save one."""
-        return self.round_trip_us * self.bytes_per_s // 2_000_000
+        """Bytes that could be sent in the time of one more round: what it may cost to save one.
+
+        A round is a message's way and what parties take for it meanwhile. Where links are as fast as loopback, bytes
+        are the processors' work as well: there these are as much dearer as rounds are.
+        """
+        own = ROUND_US if self.bytes_per_s < FAST else 0
+        return (self.round_trip_us + 2 * own) * self.bytes_per_s // 2_000_000
 
     def __str__(self) -> str:
         return f"{self.name}: {self.round_trip_us / 1e3:g} ms round trip, {self.bytes_per_s / 125e3:g} Mbit/s"
@@ -66,7 +77,7 @@ class Network:
         return {"name": self.name, "round_trip_us": self.round_trip_us, "bytes_per_s": self.bytes_per_s}
 
 
-LOOPBACK = Network("loopback", 80, 600_000_000)
+LOOPBACK = Network("loopback", 80, FAST)
 """Processes of one machine over TLS, as `bench/net.py` finds them: a round is the waking of a process."""
 PRESETS = {
     n.name: n for n in (LOOPBACK, Network("lan", 200, 125_000_000), Network("wan", 40_000, 12_500_000))
