@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -47,8 +48,4 @@ def with_all_bits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _from_nothing(program: Program, *how: Any) -> Prepared:
-    program.memo.clear()
-    try:
-        return prepared(program, *how)
-    finally:
-        program.memo.clear()
+    return replace(prepared(program.replace(), *how), program=program)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,13 @@ import tacit
 from tacit import testing
 from tacit.array import functions as fn
 from tacit.array import ops
+from tacit.array.analyse import predict
 from tacit.array.interpret import Trace
-from tacit.array.program import Aval, Program
+from tacit.array.program import Aval, Program, parse
 from tacit.array.repeat import repeat
 from tacit.array.runtime import Format, Runtime, Value
+from tacit.array.steps import prepared
+from tacit.core.timing import PRESETS, Network
 from tacit.study import run_clear
 
 X = np.array([0.5, -1.25, 2.0])
@@ -128,27 +132,78 @@ def program_input_aval(program: Program) -> Aval:
     return spec.aval
 
 
-def test_what_is_prepared_is_kept_with_the_program_and_results_with_the_session() -> None:
+OWNERS = ("alice", "bob", "carol")
+
+
+def kinds_of_steps() -> Program:
+    """Return a Program of constants of the text, alone and in a row beside others, and of secret steps."""
     trace = Trace()
-    x = trace.input("x", "alice", (3,), "fixed", -4, 4)
-    weights = -trace.const(np.array([1.0, 2.0, 3.0]))  # follows from the text: made once in a session
-    tacit.reveal(x * weights, why="test", name="r")
-    program = trace.program()
+    x, y = (trace.input(v, o, (3,), "fixed", -4, 4) for v, o in (("x", "alice"), ("y", "bob")))
+    z = x + y
+    sides = z, -z
+    ends = [-trace.const(np.array(end)) for end in ([-1.5, 2.0, 3.0], [-1.0, 0.0, 6.0])]
+    a, b = [fn.equal(*each) for each in zip(sides, ends, strict=True)]  # side by side
+    tacit.reveal(fn.logical_or(a, b), why="test", name="r")
+    tacit.reveal(z * ends[0], why="test", name="q")
+    return parse(trace.program().text())
+
+
+def plan_of(program: Program, p: Any, fmt: Format, opened: bool = False) -> Any:
+    """Return what can be compared of what is prepared."""
+    found = prepared(program, [spec.aval for spec in program.inputs], p, fmt, opened)
+    steps = [
+        ([e.outs for e in s.eqns], s.ends, s.left, s.rounding, s.shared, s.fixed, s.text, s.outs)
+        for s in found.steps
+    ]
+    return steps, found.needed, [(s.op is None, s.rule is None, s.move is None) for s in found.steps]
+
+
+def test_what_is_prepared_is_kept_with_the_program_and_results_with_the_session() -> None:
+    program = kinds_of_steps()
+    inputs = {"alice": {"x": X}, "bob": {"y": 2 * X}}
 
     def body(p: Any) -> Runtime:
-        rt = Runtime(p, Format(), ("alice", "bob", "carol"))
-        found = rt.run(program, {"x": X} if rt.me == "alice" else {})["r"]
-        assert np.allclose(found, -X * [1, 2, 3], atol=1e-4)
+        rt = Runtime(p, Format(), OWNERS)
+        found = rt.run(program, inputs.get(rt.me, {}))
+        assert found["r"].tolist() == [True, False, True]
+        assert np.allclose(found["q"], 3 * X * [1.5, -2, -3], atol=1e-3)
         return rt
 
     runs = [rt for seed in (1, 2) for rt in testing.run("rep3", 64, body, seed=seed).values()]
     plans = [next(iter(rt._plans.values())).steps for rt in runs]
     for same in zip(*plans, strict=True):
-        own = same[0].fixed
+        own = same[0].fixed or bool(same[0].text)
         assert len({id(step) for step in same}) == (len(runs) if own else 1)
-        assert all((step.kept is not None) == own for step in same)
-    assert any(step.fixed for step in plans[0]) and not all(step.fixed for step in plans[0])
-    again = Runtime(runs[0].p, Format(), ("alice", "bob", "carol"))._plan(
-        program, [program.inputs[0].aval], False
-    )
-    assert all(step.kept is None for step in again.steps)
+        assert all((step.kept is not None) == step.fixed for step in same)
+        assert all(bool(step.joined) == bool(step.text) for step in same)
+    for what in ("fixed", "text"):
+        assert {bool(getattr(step, what)) for step in plans[0]} == {False, True}, what
+    (kept,) = (known for key, known in program.memo.items() if key[0] == "steps")
+    assert all(step.kept is None and not step.joined for step in kept[1])
+
+
+def test_what_is_kept_of_a_program_is_of_its_network_format_and_openings() -> None:
+    """What was prepared for one is never taken for another; nor what the cost model makes of it."""
+    trace = Trace()
+    x, z = (trace.input(v, o, (8, 1), "fixed", -1, 1) for v, o in (("x", "alice"), ("z", "carol")))
+    y = trace.input("y", "bob", (1, 64), "fixed", -1, 1)
+    both = x * z
+    tacit.reveal(both @ y, why="test", name="r")  # when it is rounded is a matter of the network
+    program = parse(trace.program([both * both]).text())
+    formats = Format(64, 16), Format(128, 40), Format(64, 12)
+    networks = *PRESETS.values(), Network("narrow", 1000, 20_000)
+    found: dict[Any, Any] = {}
+    for turn in range(2):
+        for network, fmt, opened in product(networks, formats, (False, True)):
+            predict(program, "rep3", fmt, OWNERS, OWNERS, network=network)
+
+            def body(p: Any, fmt: Format = fmt, opened: bool = opened) -> Any:
+                return plan_of(program, p, fmt, opened), plan_of(parse(program.text()), p, fmt, opened)
+
+            for kept, fresh in testing.run("rep3", fmt.width, body, network=network).values():
+                assert kept == fresh, (turn, network, fmt, opened)
+                found[network.name, fmt, opened] = fresh
+    usual = found["loopback", formats[0], False]
+    assert any(usual != found[network.name, formats[0], False] for network in networks)
+    assert usual != found["loopback", formats[1], False]
+    assert usual != found["loopback", formats[0], True]

@@ -13,7 +13,6 @@ from tacit.algebra.ring import Ring
 from tacit.core.cost import CostModel
 from tacit.core.protocol import Protocol
 from tacit.core.rows import Column, index_ring
-from tacit.core.share import Share
 from tacit.core.timing import LOOPBACK, PRESETS, Network
 from tacit.errors import PeerMisbehaved
 from tacit.gadgets import pairs
@@ -53,7 +52,7 @@ def sorted_by_ranks(p: Any, values: list[int], bits: int, blocks: int, rows: int
     index = index_ring(rows)
     (moved,) = p.place(Column(at, index), [Column(x.reshape(blocks, rows), p.ring)])
     everyone = p.party.compute
-    return p.over(index).reveal(Share(at.parts), everyone), p.reveal(moved.share, everyone)
+    return p.over(index).reveal(at, everyone), p.reveal(moved.share, everyone)
 
 
 @pytest.mark.parametrize("loose", [False, True], ids=["in range", "out of it"])
@@ -102,6 +101,7 @@ def test_it_costs_what_was_predicted(blocks: int, rows: int, width: int, network
     def body(p: Any) -> None:
         x = testing.scatter(p, p.ring.encode_ints(np.arange(blocks * rows)))
         pairs.ranks(p, x, 20, blocks, rows)
+        pairs.order(p, x, 20, blocks, rows)
 
     hub = Hub(testing.NAMES[:3])
     testing.run("rep3", width, body, hub=hub, network=network)
@@ -125,9 +125,9 @@ def test_pairs_are_compared_where_that_is_cheaper() -> None:
 
     near, far = on(LOOPBACK), on(WIDE)
     assert [chosen(near, n) for n in (1, 2, 100, 1000)] == [False, True, True, False]
-    assert [chosen(far, n) for n in (100, 1000, 3000)] == [True, True, False]
+    assert [chosen(far, n) for n in (100, 600, 3000)] == [True, True, False]
     assert not chosen(near, 100, blocks=1000), "bytes count when there are many blocks"
-    assert not chosen(far, 1000, blocks=5), "at most so many pairs at a time"
+    assert not chosen(far, 600, blocks=20), "at most so many pairs at a time"
     assert not chosen(near, 100, bits=64) and not chosen(near, 100, bits=0), "no bit is left for the sign"
     assert not chosen(on(LOOPBACK, protocol="semi2k"), 100), "nothing moves by ranks there"
 
@@ -153,3 +153,44 @@ def test_orders_of_both_kinds_arrange_and_restore(monkeypatch: pytest.MonkeyPatc
                 assert np.array_equal(seen[-1], np.take_along_axis(other, want, axis=1)), cheaper
                 assert np.array_equal(np.asarray(tacit.reveal(back, why="test")), other), cheaper
     assert np.array_equal(seen[0], seen[2]) and np.array_equal(seen[1], seen[3])
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_orders_that_a_loop_makes_arrange_what_is_outside(traced: bool) -> None:
+    """An order is one kind of share however it was found: a loop puts its turns' orders in a row."""
+    import tacit
+    from tacit.array import order as od
+    from tacit.array.interpret import Trace
+    from tacit.array.repeat import repeat
+
+    rng = np.random.default_rng(SEED)
+    x, y, table = rng.integers(0, 101, 6), rng.integers(0, 101, 6), rng.integers(0, 99, (4, 6))
+    signs = np.array([1, -1, 1, -1])
+
+    def arranged(x: Any, y: Any, table: Any) -> Any:
+        def turn(consts: list[Any], carry: list[Any], row: list[Any]) -> tuple[list[Any], list[Any]]:
+            return [carry[0] + row[0]], [od.order((consts[0] + carry[0]) * row[0])]
+
+        both = x + y
+        orders = repeat(turn, [both], [both - both], [(-50, 50)], [signs])[1]
+        return od.arrange(orders[0], table)[0]
+
+    sums = np.cumsum(signs) - signs
+    keys = ((x + y + s) * sign for s, sign in zip(sums, signs, strict=True))
+    want = [row[np.argsort(key, kind="stable")] for row, key in zip(table, keys, strict=True)]
+    with tacit.simulate("rep3", seed=SEED) as s:
+        assert pairs.cheaper(on(LOOPBACK), 10, 1, 6)
+        if traced:
+            trace = Trace()
+            names = zip("xyz", ("alice", "bob", "carol"), ((6,), (6,), (4, 6)), strict=True)
+            given = [trace.input(v, o, shape, "int", 0, 100) for v, o, shape in names]
+            tacit.reveal(arranged(*given), why="test", name="r")
+            data = {"alice": {"x": x}, "bob": {"y": y}, "carol": {"z": table}}
+            found = s.run(trace.program(), data)["carol"]["r"]
+        else:
+            held = (
+                s.input(v, o, bound=(0, 100))
+                for v, o in zip((x, y, table), ("alice", "bob", "carol"), strict=True)
+            )
+            found = tacit.reveal(arranged(*held), why="test")
+    assert np.array_equal(np.asarray(found), want)

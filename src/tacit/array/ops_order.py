@@ -206,7 +206,7 @@ def _perm_column(rt: Runtime, v: Value) -> Column:
             rows_of = [rt.p.pack(held[i * v.aval.size : (i + 1) * v.aval.size]) for i in range(bits)]
             planes = stack_planes(rows_of)
         v.share = rt.p.words(planes).reshape(*v.aval.shape)
-    return Column(v.share.reshape(blocks, rows), ring, not isinstance(v.share, pairs.Ranks))
+    return Column(v.share.reshape(blocks, rows), ring, True)
 
 
 def columns_of(rt: Runtime, vals: list[Value]) -> list[Column]:
@@ -263,9 +263,8 @@ def _mover(back: bool) -> Any:
                 columns = [c.with_parts(*(take_rows(a, at) for a in c.share.parts)) for c in columns]
             return values_of(rt, columns, outs)
         column = _perm_column(rt, perm)
-        # Ranks are the inverse of an order.
-        move = gs.place if back is column.xor else gs.fetch
-        return values_of(rt, move(rt.p, column, columns), outs)
+        moved = gs.place(rt.p, column, columns) if back else gs.fetch(rt.p, column, columns)
+        return values_of(rt, moved, outs)
 
     return lower
 

@@ -7,7 +7,6 @@ says which (docs/decisions/0083).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,53 +16,46 @@ from numpy.lib.stride_tricks import as_strided, sliding_window_view
 from tacit.algebra.ring import Ring, ring_of
 from tacit.core.ghost import Ghost, ghost
 from tacit.core.protocol import Protocol
-from tacit.core.rows import index_ring
+from tacit.core.rows import Column, index_ring
 from tacit.core.share import Share
 from tacit.gadgets import sort
 
 Array = npt.NDArray[Any]
 MOST = 1 << 21
 """Pairs at a time: what is computed of so many is some 100 MB."""
-WORTH = 3, 2
-"""Pairs have to cost less by so much, as processor time is in no price: on loopback both take as long there."""
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Ranks(Share):
-    """Where each row goes, a permutation of each block as elements of `index_ring`: the inverse of an order."""
-
-    def reshape(self, *shape: int) -> Ranks:
-        """Return the ranks in another shape."""
-        return Ranks(tuple([part.reshape(shape) for part in self.parts]))
+WORTH = 2
+"""Pairs have to cost so many times less, as processor time is in no price: on loopback both take as long there."""
 
 
 def order(p: Protocol, x: Share, bits: int, blocks: int, rows: int) -> Share:
-    """Return the stable order of keys 0 ≤ x < 2^bits in every block, XOR-shared places or `Ranks`; (blocks, rows).
+    """Return the stable order of keys 0 ≤ x < 2^bits in every block, as XOR-shared places (blocks, rows).
 
     It is a permutation whatever x is: of other keys the low bits count, or they count as the least (`ranks`).
     """
     x = x.reshape(x.size)
-    if cheaper(p, bits, blocks, rows):
-        return ranks(p, x, bits, blocks, rows)
-    return sort.order(p, p.decompose(x, bits), blocks, rows).share
+    if not cheaper(p, bits, blocks, rows):
+        return sort.order(p, p.decompose(x, bits), blocks, rows).share
+    at = Column(ranks(p, x, bits, blocks, rows), index_ring(rows))
+    (found,) = p.place(at, sort.places(p, blocks, rows))
+    return found.share
 
 
 def cheaper(p: Protocol, bits: int, blocks: int, rows: int) -> bool:
-    """Return whether all pairs are compared: they are few enough, and cost less than radix sort with the first move."""
+    """Return whether all pairs are compared: they are few enough, and cost less than radix sort."""
     n, pairs = blocks * rows, blocks * (rows * (rows - 1) // 2)
     if not (p.offers("place") and 0 < pairs <= MOST and 0 < bits < p.ring.width):
         return False
     index, narrow = index_ring(rows), p.over(ring_of(bits + 1))
-    move = {"widths": (p.ring.width,), "index": index.width}
-    bitwise = p.price(("decompose", n, {"bits": bits})) + p.price(("fetch", n, move))
-    compared = p.price(("sign", n, {"bits": bits})) + p.price(("place", n, move))
+    compared = p.price(("sign", n, {"bits": bits}))
     compared += narrow.price(("select", n, {}), ("sign", pairs, {"bits": bits}))
-    compared += p.over(index).price(("to_arith", pairs, {"planes": 1}))
-    return WORTH[0] * compared < WORTH[1] * (bitwise + sort.radix(p, bits, blocks, rows)[1])
+    moved = ("place", n, {"widths": (index.width,), "index": index.width})
+    compared += p.over(index).price(("to_arith", pairs, {"planes": 1}), moved)
+    radix = p.price(("decompose", n, {"bits": bits})) + sort.radix(p, bits, blocks, rows)[1]
+    return WORTH * compared < radix
 
 
-def ranks(p: Protocol, x: Share, bits: int, blocks: int, rows: int) -> Ranks:
-    """Return where each row goes; x is flat.
+def ranks(p: Protocol, x: Share, bits: int, blocks: int, rows: int) -> Share:
+    """Return where each row goes, a permutation of every block as elements of `index_ring`; x is flat.
 
     1. x modulo 2^(bits + 1), or 0 if its highest bit is set: so all differences lie within bits + 1 bits, their signs
     order the rows, and what moves rows opens a permutation, even of an x that was said to be smaller than it is.
@@ -78,12 +70,10 @@ def ranks(p: Protocol, x: Share, bits: int, blocks: int, rows: int) -> Ranks:
     apart = apart.reshape(blocks, steps * rows)[:, :each].reshape(blocks * each)
     after = index.to_arith(narrow.sign(apart, bits)).reshape(blocks, each)  # 3
     if isinstance(p, Ghost):
-        return Ranks(
-            index.sub(after, after).map(lambda part: np.broadcast_to(part[:1, :1], (blocks, rows))).parts
-        )
+        return index.sub(ghost((blocks, rows)), after[:, :1])
     parts = (_counted(index.ring, part, steps, rows) for part in after.parts)
     before = steps - (rows % 2 == 0) * (np.arange(rows) < steps)
-    return Ranks(index.add_public(Share(tuple(parts)), before.astype(np.uint64)).parts)
+    return index.add_public(Share(tuple(parts)), before.astype(np.uint64))
 
 
 def _low(p: Protocol, x: Share, ring: Ring) -> Share:

@@ -137,7 +137,7 @@ def run_member(
         raise failure
     mesh = meet(connect_timeout_s)
     with mesh:
-        return compute(job, mesh, roster.hash(), own, progress, digest=digest)
+        return _compute(job, digest, mesh, roster.hash(), own, progress, system_entropy)
 
 
 def compute(
@@ -147,10 +147,20 @@ def compute(
     inputs: Mapping[str, Array],
     progress: Progress | None = None,
     entropy: Entropy = system_entropy,
-    digest: bytes = b"",
 ) -> Outcome:
-    """Run the job over links that exist: handshake, program, account. `digest` is the job's, if at hand."""
-    digest = digest or job.digest()
+    """Run the job over links that exist: handshake, program, account."""
+    return _compute(job, job.digest(), mesh, roster, inputs, progress, entropy)
+
+
+def _compute(
+    job: Job,
+    digest: bytes,
+    mesh: Mesh,
+    roster: bytes,
+    inputs: Mapping[str, Array],
+    progress: Progress | None,
+    entropy: Entropy,
+) -> Outcome:
     party = handshake(mesh, job.compute, digest, roster, entropy, job.network)
     started = time.monotonic()
     before = mesh.meter.snapshot()
