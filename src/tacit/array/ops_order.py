@@ -140,13 +140,13 @@ def ghost_or_constant(rt: Runtime, units: Array, bits: int) -> Planes:
 
 
 def _order_lower(rt: Runtime, vals: list[Value], outs: list[Aval], params: Params) -> list[Share]:
-    blocks, (v, *more) = _blocks(outs[0]), vals
-    if not more and v.aval.kind != "bool" and v.aval.where != PUBLIC and (bits := key_span(v.aval, rt.f)[1]):
-        x = _from_end(rt, v, bool(params["descending"][0]))
-        at = pairs.order(rt.p, x, bits, *blocks)
+    blocks, down, v = _blocks(outs[0]), params["descending"], vals[0]
+    number = len(vals) == 1 and v.aval.kind != "bool" and v.aval.where != PUBLIC
+    if number and pairs.cheaper(rt.p, bits := key_span(v.aval, rt.f)[1], *blocks):
+        at = pairs.order(rt.p, _from_end(rt, v, bool(down[0])), bits, *blocks)
     else:
-        at = gs.order(rt.p, _all_planes(rt, vals, params["descending"]), *blocks).share
-    return [at.reshape(*outs[0].shape)]
+        at = gs.order(rt.p, _all_planes(rt, vals, down), *blocks)
+    return [at.share.reshape(*outs[0].shape)]
 
 
 def _all_planes(rt: Runtime, vals: list[Value], descending: list[bool]) -> Planes | None:

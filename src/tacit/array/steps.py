@@ -84,10 +84,10 @@ def prepared(program: Program, ins: list[Aval], p: Protocol, fmt: Format, opened
     """
     of = p.party
     key = "steps", id(p.cards), of.network, of.n, fmt, opened, *ins
-    known: tuple[object, list[Step]] | None = program.memo.get(key)
-    if known is None:  # parties of one process, threads, all take what the first has stored
-        known = program.memo.setdefault(key, (p.cards, _steps(program, ins, p, fmt, opened)))
-        assert known is not None
+    # Parties of one process, threads, all take what the first has stored.
+    known: tuple[object, list[Step]] = program.memo.get(key) or program.memo.setdefault(
+        key, (p.cards, _steps(program, ins, p, fmt, opened))
+    )
     steps = [replace(step, kept=None, joined={}) if step.fixed or step.text else step for step in known[1]]
     needed = ways(program, ins, p, fmt, opened)[2].needed
     return Prepared(program, ins, opened, infer_once(program, ins, fmt), steps, needed)

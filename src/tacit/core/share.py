@@ -67,6 +67,7 @@ class Block:
 
 
 KEPT_ROWS = 1 << 17
+"""Rows of a matrix of which places are kept; more are found again each time."""
 
 
 def _rows_at(runs: int, apart: int, run: int, step: int) -> Array:

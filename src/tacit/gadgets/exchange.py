@@ -91,7 +91,7 @@ def sort(p: Protocol, keys: Sequence[Column]) -> tuple[list[Column], Moves]:
 def order(p: Protocol, keys: Planes | None, blocks: int, rows: int) -> Column:
     """Return the stable sorting permutation of each block: row i of the sorted block is row at[i]."""
     shape, ring = (blocks, rows), index_ring(rows)
-    columns = [_places(p, shape, ring)]
+    columns = [places(p, shape, ring)]
     for start in range(0, 0 if keys is None else keys.planes, WORD):
         assert keys is not None
         some = keys[start : start + WORD]
@@ -103,7 +103,7 @@ def flagged(p: Protocol, flags: Planes, blocks: int, rows: int) -> Moves:
     """Return the moves that bring flagged rows to the front of each block, all in their order."""
     shape = (blocks, rows)
     last = Column(p.words(p.invert(flags)).reshape(*shape), Ring(1), True)
-    return sort(p, [_places(p, shape, index_ring(rows)), last])[1]
+    return sort(p, [places(p, shape, index_ring(rows)), last])[1]
 
 
 def moves(p: Protocol, at: Column) -> Moves:
@@ -111,7 +111,7 @@ def moves(p: Protocol, at: Column) -> Moves:
     return sort(p, [at])[1]
 
 
-def _places(p: Protocol, shape: tuple[int, int], ring: Ring) -> Column:
+def places(p: Protocol, shape: tuple[int, int], ring: Ring) -> Column:
     """Return every row's own place, shared trivially."""
     if isinstance(p, Ghost):
         return Column(ghost(shape), ring, True)

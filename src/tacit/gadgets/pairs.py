@@ -18,7 +18,7 @@ from tacit.core.ghost import Ghost, ghost
 from tacit.core.protocol import Protocol
 from tacit.core.rows import Column, index_ring
 from tacit.core.share import Share
-from tacit.gadgets import sort
+from tacit.gadgets import exchange, sort
 
 Array = npt.NDArray[Any]
 MOST = 1 << 21
@@ -27,17 +27,15 @@ WORTH = 2
 """Pairs have to cost so many times less, as processor time is in no price: on loopback both take as long there."""
 
 
-def order(p: Protocol, x: Share, bits: int, blocks: int, rows: int) -> Share:
-    """Return the stable order of keys 0 ≤ x < 2^bits in every block, as XOR-shared places (blocks, rows).
+def order(p: Protocol, x: Share, bits: int, blocks: int, rows: int) -> Column:
+    """Return the stable sorting permutation of keys 0 ≤ x < 2^bits in every block: row i of it sorted is row at[i].
 
-    It is a permutation whatever x is: of other keys the low bits count, or they count as the least (`ranks`).
+    It is a permutation whatever x is: other keys count as `ranks` says.
     """
-    x = x.reshape(x.size)
-    if not cheaper(p, bits, blocks, rows):
-        return sort.order(p, p.decompose(x, bits), blocks, rows).share
-    at = Column(ranks(p, x, bits, blocks, rows), index_ring(rows))
-    (found,) = p.place(at, sort.places(p, blocks, rows))
-    return found.share
+    index = index_ring(rows)
+    at = Column(ranks(p, x.reshape(x.size), bits, blocks, rows), index)
+    (found,) = p.place(at, [exchange.places(p, (blocks, rows), index)])
+    return found
 
 
 def cheaper(p: Protocol, bits: int, blocks: int, rows: int) -> bool:
@@ -102,16 +100,14 @@ def _round(ring: Ring, steps: int, rows: int) -> Array:
 def _counted(ring: Ring, after: Array, steps: int, rows: int) -> Array:
     """Return how many of the rows on its right each comes after, less how many of those on its left come after it."""
     blocks, each = after.shape
-    table = np.zeros(
-        (blocks, steps, 2 * rows), np.uint64
-    )  # twice side by side, to be read from any column on
     flat = np.zeros((blocks, steps * rows), np.uint64)
     flat[:, :each] = after
-    table[:, :, :rows] = table[:, :, rows:] = flat.reshape(blocks, steps, rows)
+    right = flat.reshape(blocks, steps, rows)
+    table = np.concatenate([right, right], axis=2)  # to be read from any column on
     size = table.itemsize
     left = as_strided(
         table.reshape(blocks, -1)[:, rows - 1 :],
         (blocks, steps, rows),
         (table.strides[0], (2 * rows - 1) * size, size),
     )
-    return ring.reduce(table[:, :, :rows].sum(1) - left.sum(1))
+    return ring.reduce(right.sum(1) - left.sum(1))

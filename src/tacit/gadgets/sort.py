@@ -89,11 +89,6 @@ def _without(p: Protocol, c: Column, bits: int) -> list[Column]:
     return [Column(c.share, Ring(c.ring.width - bits), True)] if bits < c.ring.width else []
 
 
-def places(p: Protocol, blocks: int, rows: int) -> list[Column]:
-    """Return every row's own place, XOR-shared, as the one column of a list."""
-    return _rows_of(p, None, 0, blocks, rows)
-
-
 def _rows_of(p: Protocol, keys: Planes | None, bits: int, blocks: int, rows: int) -> list[Column]:
     """Pack the key bits, then the row's own place above them, into words; the last word is full if possible."""
     ring = index_ring(rows)
