@@ -197,7 +197,14 @@ def test_refused_by_name() -> None:
 
 
 SCORES = rng.uniform(-4, 4, (4, 4))
+SCORES[:, 3] = -3.5  # a column of which x > 0 leaves nothing
 LOWER = np.tri(4, 4) > 0
+
+
+def masked(x: Any, far: float) -> Any:
+    return jnp.where(x > 0, x, far)
+
+
 MASKED: dict[str, Callable[[Any], Any]] = {
     "infinite": lambda x: jax.nn.softmax(jnp.where(LOWER, x, -jnp.inf)),
     "along columns": lambda x: jax.nn.softmax(jnp.where(LOWER, x, -jnp.inf), axis=0),
@@ -206,6 +213,34 @@ MASKED: dict[str, Callable[[Any], Any]] = {
     "all masked": lambda x: jax.nn.softmax(jnp.where(x > 9, x, -1e300)),
     "causal attention": lambda x: jax.nn.dot_product_attention(*[x[None, :, None]] * 3, is_causal=True),
     "a maximum of some": lambda x: jnp.max(x, where=x > 0, initial=-9.0, axis=0),
+    "a minimum of some": lambda x: jnp.min(x, where=x > 0, initial=9.0, axis=0),
+    "from far": lambda x: [
+        jnp.max(x, where=x > 0, initial=-1e6, axis=0),
+        jnp.min(x, where=x > 0, initial=1e6, axis=0),
+    ],
+    "against an infinity": lambda x: jnp.maximum(jnp.max(x, where=x > 0, initial=-jnp.inf, axis=0), 0.0),
+    "against numbers on both sides": lambda x: [
+        jnp.maximum(masked(x, -jnp.inf), jnp.array([-1e5, -68.0, 1.0, -67.0])),
+        jnp.minimum(masked(x, jnp.inf).min(0), jnp.array([1e5, 2.0, 1.0, 68.5])),
+    ],
+    "against a secret": lambda x: [
+        jnp.maximum(masked(x, -jnp.inf).max(0), x[0]),
+        jnp.minimum(x[0], masked(x, 1e300).min(0)),
+    ],
+    "where it is": lambda x: [
+        jnp.argmax(masked(x, -jnp.inf), axis=0),
+        jnp.argmin(masked(x, jnp.inf).T, axis=1),
+        jnp.argmin(masked(x, jnp.inf).min(0)),
+    ],
+    "of what is known to be left": lambda x: [
+        jnp.where(LOWER, x, -jnp.inf).max(0),
+        jnp.where(LOWER, x, 1e300).T.min(0) + 1,
+        jnp.min(x, where=LOWER, initial=jnp.inf, axis=1) * x[0],
+    ],
+    "the nearest of the others": lambda x: [
+        f(jnp.where(jnp.eye(4, dtype=bool), jnp.inf, jnp.abs(x[:, :1] - x[:, 0])))
+        for f in (jnp.min, jnp.argmin)
+    ],
     "in a loop": lambda x: lax.scan(
         lambda c, r: (c, jax.nn.softmax(jnp.where(LOWER[2], r, -jnp.inf))), 0.0, x
     )[1],
@@ -213,7 +248,7 @@ MASKED: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("name", MASKED)
-def test_masked_scores_on_their_way_to_a_softmax(name: str) -> None:
+def test_masked_places_on_their_way_to_where_they_do_not_count(name: str) -> None:
     same(MASKED[name], [SCORES])
 
 
@@ -224,14 +259,28 @@ LOOKED_AT: dict[str, Callable[[Any], Any]] = {
     "less another maximum": lambda x: jnp.exp(
         jnp.where(LOWER, x, -1e300) - jnp.max(jnp.where(LOWER, x, -1e300), 0)[:, None]
     ),
-    "perhaps all of them": lambda x: jax.nn.softmax(jnp.where(x > 0, x, -jnp.inf)),
-    "the maximum alone": lambda x: jnp.max(jnp.where(LOWER, x, -jnp.inf), 0),
+    "perhaps all of them": lambda x: jax.nn.softmax(masked(x, -jnp.inf)),
+    "the maximum alone": lambda x: jnp.max(masked(x, -jnp.inf), 0),
+    "the maxima of columns, one masked": lambda x: jnp.max(jnp.where(np.arange(4) < 3, x, -jnp.inf), 0),
+    "the minimum alone": lambda x: masked(x, jnp.inf).min(),
+    "the other extreme": lambda x: jnp.max(masked(x, jnp.inf), initial=9.0),
+    "where the other is": lambda x: jnp.argmin(masked(x, -jnp.inf), 0),
+    "against a secret as far": lambda x: jnp.maximum(masked(x, -jnp.inf), x * 30),
+    "against a mask": lambda x: jnp.maximum(masked(x, -jnp.inf), jnp.where(LOWER, x, -1e300)),
+    "against infinity and numbers": lambda x: jnp.maximum(
+        masked(x, -jnp.inf), jnp.array([-jnp.inf, 1.0, 1.0, 1.0])
+    ),
+    "less its maximum, cut": lambda x: jnp.maximum(
+        (m := masked(x, -1e300)) - jnp.max(m, 0, keepdims=True), -66.0
+    ),
+    "the exponential of infinity": lambda x: jnp.exp(masked(x, jnp.inf)),
+    "less its minimum": lambda x: (m := masked(x, 1e300)) - jnp.min(m, 0, keepdims=True),
 }
 
 
 @pytest.mark.parametrize("name", LOOKED_AT)
-def test_masked_scores_are_for_a_softmax_only(name: str) -> None:
-    with pytest.raises(RangeError, match=r"a mask makes .* finite"):
+def test_masked_places_that_would_count_are_refused(name: str) -> None:
+    with pytest.raises(RangeError, match=r"(a mask makes|meets a constant) .* finite"):
         shared(LOOKED_AT[name], [SCORES])
 
 

@@ -1,13 +1,16 @@
-"""Scores that a mask sends to minus infinity, or to the end of a float's range, on their way to a softmax.
+"""Places that a mask sends to an infinity, or to an end of a float's range, on their way to where they do not count.
 
-No secret can be infinite, but what becomes of such a score is certain: its exponential is zero, less the maximum or
-not. So it is set well below every other score instead. That is right only where nothing else looks at it: arrays that
-hold such places may move, be reduced to their maxima, have these subtracted, be exponentiated; all else is refused.
+No secret can be infinite, but what becomes of such a place is certain: the exponential of minus infinity is zero, less
+the maximum or not; no maximum is minus infinity, and no minimum infinity, of which anything is left. So it is set well
+beyond every other value instead. That is right only where nothing else looks at it: arrays that hold such places may
+move, be reduced to their maxima or minima or to where these are, have maxima subtracted, be exponentiated; all else is
+refused.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +25,12 @@ if TYPE_CHECKING:
     from tacit.frontends.jax import Interpreter
     from tacit.frontends.jax_rules import Rule
 
-FAR = -1e30
-"""From here down a score is none: no 128-bit format holds it."""
-BELOW = 64.0
-"""How far below the least other score, and below zero: e^−64 is below 2^−92, zero in every format."""
+FAR = 1e30
+"""A number of this size, or larger, is none: no 128-bit format holds it."""
+APART = 64.0
+"""How far beyond every other value, and zero: e^−64 is below 2^−92, zero in every format."""
+EXTREMES = {-1: "max", 1: "min"}
+"""The operation that leaves out what is far down, or up."""
 MOVES = frozenset(
     [
         "transpose",
@@ -45,26 +50,45 @@ MOVES = frozenset(
 class Masked:
     """Which array holds such places, and what they are."""
 
-    floor: float
+    held: float
+    """What the array has there."""
     value: float
-    """What JAX has there: minus infinity, or a finite number far below."""
+    """What JAX has there: an infinity, or a finite number far below or above."""
     kept: Any
-    """Where the mask is known: true where there is a score; else None."""
-    stage: str = "scores"
-    """What the array holds: "scores", their "maxima", or scores "less" their maxima."""
-    sure: bool = True
-    """Of maxima: whether JAX's are finite for certain."""
+    """Where the mask is known: true where there is a value; else None."""
+    stage: str = "values"
+    """What the array holds: "values", their "extremes", or values "less" their maxima."""
+
+    @property
+    def side(self) -> int:
+        """−1 if such places lie far down, 1 if far up."""
+        return 1 if self.value > 0 else -1
+
+    def leaves_out(self, name: str) -> bool:
+        """Whether no such place is what a primitive finds, or where."""
+        extreme = EXTREMES[self.side]
+        return self.stage != "less" and name in (f"reduce_{extreme}", f"arg{extreme}")
+
+    def meets(self, name: str) -> bool:
+        """Whether a primitive takes what lies farther from such places, of two, where they are what `held` says."""
+        return self.stage != "less" and name == EXTREMES[self.side]
 
 
 def _far(v: Value) -> float | None:
     a = np.asarray(v) if known(v) else None
-    if a is None or a.dtype.kind != "f" or not a.size or not np.all(a == a.flat[0]) or not a.flat[0] <= FAR:
+    if (
+        a is None
+        or a.dtype.kind != "f"
+        or not a.size
+        or not np.all(a == a.flat[0])
+        or not abs(a.flat[0]) >= FAR
+    ):
         return None
     return float(a.flat[0])
 
 
 def _select(it: Interpreter, step: Step, ins: list[Value]) -> list[Value] | None:
-    """Return scores with masked places set low, or None if this is no such mask."""
+    """Return values with masked places set apart, or None if this is no such mask."""
     if len(ins) != 3 or all(known(v) for v in ins[1:]):
         return None
     which, first, second = ins
@@ -83,12 +107,12 @@ def _select(it: Interpreter, step: Step, ins: list[Value]) -> list[Value] | None
     if known(which):
         kept = np.broadcast_to(np.asarray(which).astype(bool) == known(first), x.shape)
     x = xp.astype(x, "fixed")
-    floor = min(x.aval.lo, 0.0) - BELOW
-    sides = (x, floor) if known(first) else (floor, x)
+    apart = max(x.aval.hi, 0.0) + APART if far > 0 else min(x.aval.lo, 0.0) - APART
+    sides = (x, apart) if known(first) else (apart, x)
     out = xp.where(
         which if not known(which) else np.broadcast_to(np.asarray(which).astype(bool), x.shape), *sides
     )
-    it.masked[out.ref] = Masked(floor, far, kept)
+    it.masked[out.ref] = Masked(apart, far, kept)
     return [out]
 
 
@@ -96,26 +120,30 @@ def check(it: Interpreter, step: Step, ins: list[Value]) -> None:
     """Refuse an operation that would look at masked places."""
     for v in ins:
         held = None if known(v) else it.masked.get(v.ref)
-        if held is None or step.name in MOVES or _converts(step):
+        if held is None or step.name in MOVES or _converts(step) or held.leaves_out(step.name):
             continue
-        if step.name == "reduce_max" and held.stage == "scores":
+        if held.meets(step.name) and all(v is w or _meets(it, w, held) for w in ins):
             continue
-        if step.name == "max" and all(v is w or _above(w, held) for w in ins):
+        less = step.name == "sub" and _less(it, ins)
+        if less and v is ins[0]:
             continue
-        if step.name == "sub" and v is ins[0] and _less(it, ins):
-            continue
-        if step.name == "sub" and v is ins[1] and held.stage == "maxima" and _less(it, ins):
-            if held.sure:
+        if less and held.stage == "extremes":
+            if math.isfinite(held.value):
                 continue
             raise RangeError(
                 f"a mask makes scores {held.value:g}, and where all are masked JAX answers NaN; mask with a finite "
                 "number such as -1e9"
             )
-        if step.name == "exp" and held.stage != "maxima":
+        if step.name == "exp" and held.side < 0 and held.stage != "extremes":
             continue
+        never = (
+            "only exp makes these zero, and maxima leave them out"
+            if held.side < 0
+            else "only minima leave these out"
+        )
         raise RangeError(
             f"jax primitive {step.name!r} looks at places that a mask makes {held.value:g}; no secret is NaN or "
-            "infinite, or beyond 1e30, and only exp makes these zero; use a finite number in its place, such as -1e9 "
+            f"infinite, or beyond 1e30, and {never}; use a finite number in its place, such as {held.side}e9 "
             "or the end of the value's range"
         )
 
@@ -124,9 +152,31 @@ def _converts(step: Step) -> bool:
     return step.name == "convert_element_type" and np.dtype(step.params["new_dtype"]).kind == "f"
 
 
-def _above(v: Value, held: Masked) -> bool:
-    """Whether a known operand of a maximum is above the masked places, or minus infinity."""
-    return known(v) and bool(np.all((np.asarray(v) > held.floor) | (np.asarray(v) == -np.inf)))
+def _nearer(v: Value, held: Masked) -> Any:
+    """Whether a value, or each element of a known one, is on the near side of the masked places."""
+    if known(v):
+        return (np.asarray(v, float) - held.held) * held.side < 0
+    return v.aval.hi < held.held if held.side > 0 else v.aval.lo > held.held
+
+
+def _meets(it: Interpreter, v: Value, held: Masked) -> bool:
+    """Whether the greater of v and an array (the lesser, if masked places are far up) is certain where these are."""
+    if known(v):
+        return bool(np.all(np.isfinite(np.asarray(v))) or np.all(np.asarray(v) == held.side * math.inf))
+    return v.ref not in it.masked and bool(_nearer(v, held))
+
+
+def _met(it: Interpreter, step: Step, ins: list[Value]) -> list[Value] | None:
+    """Return the greater, or lesser, of an array and a known number that is beyond its masked places; else None."""
+    for v, w in (ins, ins[::-1]):
+        held = None if known(v) else it.masked.get(v.ref)
+        if held is None or not known(w) or not np.all(np.isfinite(np.asarray(w))) or np.all(_nearer(w, held)):
+            continue
+        edge = held.held - held.side * APART / 2  # no value is as far
+        masked, other = v > edge if held.side > 0 else v < edge, np.asarray(w, float)
+        nearest = np.maximum(other, edge) if held.side < 0 else np.minimum(other, edge)
+        return [xp.where(masked, other, (xp.maximum if held.side < 0 else xp.minimum)(v, nearest))]
+    return None
 
 
 def _less(it: Interpreter, ins: list[Value]) -> bool:
@@ -135,22 +185,25 @@ def _less(it: Interpreter, ins: list[Value]) -> bool:
 
 def carry(it: Interpreter, step: Step, ins: list[Value], outs: list[Value]) -> None:
     """Note which results hold masked places."""
-    held = [None if known(v) else it.masked.get(v.ref) for v in ins]
-    found = next((h for h in held if h is not None), None)
-    if found is None or known(outs[0]) or step.name == "exp":
+    found = next((h for v in ins if not known(v) and (h := it.masked.get(v.ref)) is not None), None)
+    if found is None or known(outs[0]) or step.name == "exp" or step.name.startswith("arg"):
         return
-    if step.name == "max" and any(known(v) and not np.any(np.isneginf(v)) for v in ins):
-        return  # the known operand is above every masked place
-    stage = {"reduce_max": "maxima", "sub": "less"}.get(step.name, found.stage)
-    kept, sure = found.kept, found.sure
-    if step.name == "reduce_max":
-        rows = kept is not None and bool(np.all(np.any(kept, axis=tuple(step.params["axes"]))))
-        sure = math.isfinite(found.value) or rows
-    if kept is not None and step.name in MOVES and step.name not in ("stop_gradient", "copy"):
+    if step.name in ("max", "min") and any(_is_finite(it, v) for v in ins):
+        return
+    kept, stage = found.kept, found.stage
+    if step.name.startswith("reduce"):
+        if kept is not None and np.all(np.any(kept, axis=tuple(step.params["axes"]))):
+            return
+        kept, stage = None, "extremes"
+    elif step.name == "sub":
+        kept, stage = None, "less"
+    elif kept is not None and step.name in MOVES and step.name not in ("stop_gradient", "copy"):
         kept = np.asarray(fold(step, [kept])[0]).astype(bool)
-    elif step.name in ("reduce_max", "sub"):
-        kept = None
-    it.masked[outs[0].ref] = replace(found, kept=kept, stage=stage, sure=sure)
+    it.masked[outs[0].ref] = replace(found, kept=kept, stage=stage)
+
+
+def _is_finite(it: Interpreter, v: Value) -> bool:
+    return bool(np.all(np.isfinite(np.asarray(v)))) if known(v) else v.ref not in it.masked
 
 
 def outputs(it: Interpreter, outs: list[Value]) -> None:
@@ -165,6 +218,11 @@ def outputs(it: Interpreter, outs: list[Value]) -> None:
 
 
 def masking(rules: dict[str, Rule]) -> dict[str, Rule]:
-    """Return the rules, the selection by a mask among them."""
-    plain = rules["select_n"]
-    return {**rules, "select_n": lambda it, step, ins: _select(it, step, ins) or plain(it, step, ins)}
+    """Return the rules, the selection by a mask and what meets masked places among them."""
+
+    def first(special: Callable[[Interpreter, Step, list[Value]], list[Value] | None], plain: Rule) -> Rule:
+        return lambda it, step, ins: special(it, step, ins) or plain(it, step, ins)
+
+    return {**rules, "select_n": first(_select, rules["select_n"])} | {
+        name: first(_met, rules[name]) for name in EXTREMES.values()
+    }
