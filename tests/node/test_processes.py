@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from jobs import OWNERS, members, visits_job, write_tables
 
+from tacit.errors import UsageError
 from tacit.node.launch import JobFailed, Parties, run_local
 
 TIMES = {"connect_timeout_s": 8.0, "silence_timeout_s": 5.0}
@@ -143,3 +144,22 @@ def test_the_launcher_leaves_no_process_behind(tmp_path: Path) -> None:
         started.append(parties)
         raise KeyboardInterrupt
     assert not alive(started[0])
+
+
+def test_processes_that_start_in_the_meantime_are_those_of_the_job(tmp_path: Path) -> None:
+    started = Parties(members(tmp_path, write_tables(tmp_path)))
+    with started.starting() as parties:
+        before = {name: process.pid for name, process in parties.processes.items()}
+        assert set(before) == set(OWNERS) and not parties.cards
+        outcomes = run_local(visits_job(), parties, tmp_path, **TIMES)
+        assert {name: process.pid for name, process in parties.processes.items()} == before
+    assert set(outcomes) == set(OWNERS)
+    assert not alive(started)
+
+
+def test_processes_that_have_not_started_yet_are_left_behind_neither(tmp_path: Path) -> None:
+    started = Parties(members(tmp_path, write_tables(tmp_path)))
+    with pytest.raises(UsageError, match="a table is wrong"), started.starting():
+        raise UsageError("a table is wrong")
+    assert len(started.processes) == len(OWNERS)
+    assert not alive(started)

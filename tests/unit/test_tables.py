@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib
+import importlib.util
 import subprocess
 import sys
 import time
@@ -175,11 +176,12 @@ def test_a_missing_dependency_is_named(tmp_path: Path, monkeypatch: pytest.Monke
     real = importlib.import_module
 
     def refuse(name: str, package: str | None = None) -> object:
-        if name.split(".")[0] in ("duckdb", "sklearn"):
+        if name == "duckdb":
             raise ImportError(name)
         return real(name, package)
 
     monkeypatch.setattr(importlib, "import_module", refuse)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"tacit\[data\]"):
         read_table(put(tmp_path, "x,y\n1,2\n"), [X])
     with pytest.raises(UsageError, match=r"tacit\[demo\]"):
@@ -215,9 +217,21 @@ def test_a_late_bad_row_is_found(tmp_path: Path) -> None:
         read_table(put(tmp_path, "\n".join(lines)), [X, Y])
 
 
-def test_demo_tables_hold_the_source_rows(tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["its files", "no files"])
+def test_demo_tables_hold_the_source_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
     datasets = pytest.importorskip("sklearn.datasets")
-    files = demo_data.hospital_tables(tmp_path / "demo")
+    found = importlib.util.find_spec("sklearn")
+    assert found is not None
+    if where == "no files":
+        found.submodule_search_locations = [str(tmp_path)]
+    else:
+        monkeypatch.setattr(datasets, "load_diabetes", None)
+    with monkeypatch.context() as patch:
+        patch.setattr(importlib.util, "find_spec", lambda name: found)
+        files = demo_data.hospital_tables(tmp_path / "demo")
+    monkeypatch.undo()
     rows = []
     for file in files.values():
         with file.open(newline="") as stream:

@@ -10,8 +10,8 @@ import numpy as np
 
 from tacit.cli.show import console, number, progress, rows_table, statement_lines
 from tacit.node.demo_data import hospital_tables
-from tacit.node.joint_study import compare, logistic_results, pooled_answer, read_owners, study_job
-from tacit.node.launch import Member, run_local
+from tacit.node.joint_study import compare, logistic_results, owners_of, pooled_answer, read_owners, study_job
+from tacit.node.launch import Member, Parties, run_local
 from tacit.node.statement import statement
 from tacit.node.study_spec import StudySpec, detect
 from tacit.stats import LogitResults
@@ -27,13 +27,15 @@ def run_study(data: Path | None, home: Path, scratch: Path) -> int:
         folder = scratch / "data"
         hospital_tables(folder)
     spec = detect(folder)
-    owners = read_owners(folder, spec)
-    job = study_job(spec, owners.rows)
-    members = [Member(name, home / name, owners.paths[name]) for name in job.parties]
-    listed = ", ".join(f"{name} ({n} rows)" for name, n in owners.rows.items())
-    console().print(f"[bold]{spec.title}[/bold]: {listed}", highlight=False)
-    with progress() as bars:
-        outcomes = run_local(job, members, scratch, bars)
+    members = [Member(name, home / name, path) for name, path in owners_of(folder).items()]
+    with Parties(members).starting() as parties:
+        owners = read_owners(folder, spec)
+        job = study_job(spec, owners.rows)
+        listed = ", ".join(f"{name} ({n} rows)" for name, n in owners.rows.items())
+        console().print(f"[bold]{spec.title}[/bold]: {listed}", highlight=False)
+        plan = job.plan()
+        with progress() as bars:
+            outcomes = run_local(job, parties, scratch, bars)
     results = outcomes[job.parties[0]].results
     expected = pooled_answer(spec, list(owners.tables.values()))
     show_results(spec, results, expected)
@@ -41,7 +43,7 @@ def run_study(data: Path | None, home: Path, scratch: Path) -> int:
         show_logistic(logistic_results(spec, results, sum(owners.rows.values())))
     show_comparison(results, expected)
     how = f"{len(members)} processes, mutual TLS 1.3 with pinned identities in {home}"
-    statement_lines(statement(job.plan(), outcomes, how))
+    statement_lines(statement(plan, outcomes, how))
     return 0
 
 

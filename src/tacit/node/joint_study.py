@@ -216,8 +216,8 @@ class Owners:
         return {name: t.rows for name, t in self.tables.items()}
 
 
-def read_owners(folder: Path, spec: StudySpec) -> Owners:
-    """Read every table of a folder as its owner would."""
+def owners_of(folder: Path) -> dict[str, Path]:
+    """Return every owner's table by its name; DataError for a name that cannot be an owner's."""
     paths: dict[str, Path] = {}
     for path in find_tables(folder):
         try:
@@ -227,6 +227,12 @@ def read_owners(folder: Path, spec: StudySpec) -> Owners:
         twin = paths.setdefault(path.stem, path)
         if twin != path:
             raise DataError(f"{twin.name} and {path.name} name one owner; keep one of them, or rename it")
+    return paths
+
+
+def read_owners(folder: Path, spec: StudySpec) -> Owners:
+    """Read every table of a folder as its owner would."""
+    paths = owners_of(folder)
     return Owners(paths, {name: read_table(path, spec.columns) for name, path in paths.items()})
 
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ class JobFailed(TacitError):
 
 
 class Parties:
-    """The running processes of one job; a context manager that leaves none behind."""
+    """The running processes of one job; a context manager that waits until all have started, and leaves none behind."""
 
     def __init__(self, members: Sequence[Member], verb: str = "party") -> None:
         self.members = list(members)
@@ -57,10 +57,21 @@ class Parties:
         self.cards: dict[str, dict[str, Any]] = {}
         self._readers: list[threading.Thread] = []
 
-    def __enter__(self) -> Parties:
+    @contextlib.contextmanager
+    def starting(self) -> Iterator[Parties]:
+        """Start the processes without waiting for them: what is done until `with parties` costs no time of theirs."""
         try:
             for member in self.members:
                 self._start(member)
+            yield self
+        finally:
+            self.stop()
+
+    def __enter__(self) -> Parties:
+        try:
+            for member in self.members:
+                if member.name not in self.processes:
+                    self._start(member)
             deadline = time.monotonic() + START_S
             while len(self.cards) < len(self.members):
                 name, event = self._next(deadline)
@@ -254,20 +265,21 @@ def _outcome(event: dict[str, Any]) -> Outcome:
 
 def run_local(
     job: Job,
-    members: Sequence[Member],
+    members: Sequence[Member] | Parties,
     folder: Path,
     progress: Callable[[str, int, int], None] | None = None,
     approve: dict[str, str] | None = None,
     **timeouts: float,
 ) -> dict[str, Outcome]:
-    """Run `job` with one process per member on this machine; `folder` receives the job's file."""
-    missing = set(job.parties) - {m.name for m in members}
+    """Run `job` with one process per member on this machine, started or not; `folder` receives the job's file."""
+    started = members if isinstance(members, Parties) else Parties(members)
+    missing = set(job.parties) - {m.name for m in started.members}
     if missing:
         raise UsageError(f"no process is planned for {', '.join(sorted(missing))}")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / "job.json"
     job.save(path)
-    agreed = {m.name: job.digest().hex() for m in members} if approve is None else approve
-    with Parties(members) as parties:
+    agreed = {m.name: job.digest().hex() for m in started.members} if approve is None else approve
+    with started as parties:
         parties.order(job, path, agreed, **timeouts)
         return parties.collect(progress)
