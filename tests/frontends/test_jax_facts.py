@@ -12,7 +12,8 @@ import pytest
 from jax import lax
 from jax_shared import same, shared
 
-from tacit.array.interpret import Trace
+from tacit.array.interpret import Trace, reveal
+from tacit.array.ranges import fit
 from tacit.errors import NotRealised, RangeError
 from tacit.frontends.jax import trace_jax
 
@@ -282,6 +283,52 @@ LOOKED_AT: dict[str, Callable[[Any], Any]] = {
 def test_masked_places_that_would_count_are_refused(name: str) -> None:
     with pytest.raises(RangeError, match=r"(a mask makes|meets a constant) .* finite"):
         shared(LOOKED_AT[name], [SCORES])
+
+
+COUNTS = rng.integers(-9, 9, (4, 4))
+COUNTS[:, 3] = -3
+INT = np.iinfo(np.int64)
+IN_A_WORD: dict[str, Callable[[Any], Any]] = {
+    "extremes": lambda k: [
+        jnp.min(k, where=k > 0, initial=500, axis=0),
+        jnp.max(k, where=k > 0, initial=-1, axis=1),
+    ],
+    "where they are": lambda k: [
+        jnp.argmin(masked(k, INT.max), axis=0),
+        jnp.argmax(masked(k, INT.min).T, 1),
+    ],
+    "of what is known to be left": lambda k: jnp.where(LOWER, k, INT.max).min(1) * k[0],
+    "against a secret": lambda k: jnp.minimum(masked(k, INT.max).min(0), k[1]),
+    "numbers on both sides": lambda k: jnp.minimum(masked(k, INT.max), jnp.array([0, 5, 71, 2**40])),
+}
+AS_JAX: dict[str, Callable[[Any], Any]] = {
+    "returned": lambda k: [masked(k, INT.max), masked(k, INT.min).max(0)],
+    "counted": lambda k: (masked(k, INT.max) - 1, masked(k, INT.max) < 100, masked(k, INT.min) == INT.min),
+    "sorted": lambda k: jnp.sort(masked(k, INT.max), axis=0),
+    "the other extreme": lambda k: jnp.max(masked(k, INT.max), initial=9),
+    "in a loop": lambda k: lax.scan(lambda c, r: (jnp.minimum(c, r), None), k[0], masked(k, INT.max))[0],
+    "as a float": lambda k: masked(k, INT.max).min(0).astype(float) / 2**60,
+    "against another mask": lambda k: jnp.minimum(masked(k, INT.max), jnp.where(LOWER, k, INT.max)),
+}
+
+
+def width_of(function: Callable[[Any], Any]) -> int:
+    trace = Trace()
+    k = trace.input("x", "alice", (4, 4), "int", -9, 9) + trace.input("y", "bob", (4, 4), "int", 0, 0)
+    for i, r in enumerate(jax.tree_util.tree_leaves(trace_jax(function, [k]))):
+        reveal(r, why="test", name=f"r{i}")
+    return fit(trace.program()).width
+
+
+@pytest.mark.parametrize("name", IN_A_WORD)
+def test_whole_numbers_that_a_mask_sends_to_the_end_of_their_type(name: str) -> None:
+    same(IN_A_WORD[name], [COUNTS])
+    assert width_of(IN_A_WORD[name]) == 64
+
+
+@pytest.mark.parametrize("name", AS_JAX)
+def test_whole_numbers_at_the_end_of_their_type_are_seen(name: str) -> None:
+    same(AS_JAX[name], [COUNTS])
 
 
 def test_a_histogram_whose_edges_would_be_rounded_is_refused() -> None:

@@ -4,7 +4,8 @@ No secret can be infinite, but what becomes of such a place is certain: the expo
 the maximum or not; no maximum is minus infinity, and no minimum infinity, of which anything is left. So it is set well
 beyond every other value instead. That is right only where nothing else looks at it: arrays that hold such places may
 move, be reduced to their maxima or minima or to where these are, have maxima subtracted, be exponentiated; all else is
-refused.
+refused. Whole numbers have no infinity: JAX takes the end of their type, which would need a ring of two words. They are
+treated alike, but given that end where something looks.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ from tacit.frontends.jax_extremes import beside
 from tacit.frontends.jax_flat import Step, Value, fold, known
 
 if TYPE_CHECKING:
+    from tacit.array.secret import SecretArray
     from tacit.frontends.jax import Interpreter
     from tacit.frontends.jax_rules import Rule
 
 FAR = 1e30
 """A number of this size, or larger, is none: no 128-bit format holds it."""
-APART = 64.0
+APART = 64
 """How far beyond every other value, and zero: e^−64 is below 2^−92, zero in every format."""
 EXTREMES = {-1: "max", 1: "min"}
 """The operation that leaves out what is far down, or up."""
@@ -53,7 +55,7 @@ class Masked:
     held: float
     """What the array has there."""
     value: float
-    """What JAX has there: an infinity, or a finite number far below or above."""
+    """What JAX has there: an infinity, a finite number far below or above, or an int, the end of its type."""
     kept: Any
     """Where the mask is known: true where there is a value; else None."""
     stage: str = "values"
@@ -63,6 +65,11 @@ class Masked:
     def side(self) -> int:
         """−1 if such places lie far down, 1 if far up."""
         return 1 if self.value > 0 else -1
+
+    @property
+    def whole(self) -> bool:
+        """Whether the array holds whole numbers, which can have JAX's value."""
+        return isinstance(self.value, int)
 
     def leaves_out(self, name: str) -> bool:
         """Whether no such place is what a primitive finds, or where."""
@@ -75,16 +82,14 @@ class Masked:
 
 
 def _far(v: Value) -> float | None:
+    """Return what a mask puts in a place so that it counts for nothing, an int for whole numbers; None if it is not."""
     a = np.asarray(v) if known(v) else None
-    if (
-        a is None
-        or a.dtype.kind != "f"
-        or not a.size
-        or not np.all(a == a.flat[0])
-        or not abs(a.flat[0]) >= FAR
-    ):
+    if a is None or not a.size or not np.all(a == a.flat[0]):
         return None
-    return float(a.flat[0])
+    if a.dtype.kind == "i" and a.itemsize >= 4:
+        ends = np.iinfo(a.dtype)
+        return int(a.flat[0]) if a.flat[0] in (ends.min, ends.max) else None
+    return float(a.flat[0]) if a.dtype.kind == "f" and abs(a.flat[0]) >= FAR else None
 
 
 def _select(it: Interpreter, step: Step, ins: list[Value]) -> list[Value] | None:
@@ -106,8 +111,11 @@ def _select(it: Interpreter, step: Step, ins: list[Value]) -> list[Value] | None
     kept = None
     if known(which):
         kept = np.broadcast_to(np.asarray(which).astype(bool) == known(first), x.shape)
-    x = xp.astype(x, "fixed")
-    apart = max(x.aval.hi, 0.0) + APART if far > 0 else min(x.aval.lo, 0.0) - APART
+    apart = max(x.aval.hi, 0) + APART if far > 0 else min(x.aval.lo, 0) - APART
+    if not isinstance(far, int):
+        x = xp.astype(x, "fixed")
+    elif x.dtype != "int" or not abs(apart := int(apart)) < abs(far):
+        return None
     sides = (x, apart) if known(first) else (apart, x)
     out = xp.where(
         which if not known(which) else np.broadcast_to(np.asarray(which).astype(bool), x.shape), *sides
@@ -117,25 +125,19 @@ def _select(it: Interpreter, step: Step, ins: list[Value]) -> list[Value] | None
 
 
 def check(it: Interpreter, step: Step, ins: list[Value]) -> None:
-    """Refuse an operation that would look at masked places."""
-    for v in ins:
+    """Refuse an operation that would look at masked places; if they are whole numbers, show it those of JAX."""
+    for i, v in enumerate(ins):
         held = None if known(v) else it.masked.get(v.ref)
-        if held is None or step.name in MOVES or _converts(step) or held.leaves_out(step.name):
+        if held is None or _unseen(it, step, ins, v, held):
             continue
-        if held.meets(step.name) and all(v is w or _meets(it, w, held) for w in ins):
+        if held.whole:
+            ins[i] = _shown(v, held)
             continue
-        less = step.name == "sub" and _less(it, ins)
-        if less and v is ins[0]:
-            continue
-        if less and held.stage == "extremes":
-            if math.isfinite(held.value):
-                continue
+        if held.stage == "extremes" and step.name == "sub" and _less(it, ins):
             raise RangeError(
                 f"a mask makes scores {held.value:g}, and where all are masked JAX answers NaN; mask with a finite "
                 "number such as -1e9"
             )
-        if step.name == "exp" and held.side < 0 and held.stage != "extremes":
-            continue
         never = (
             "only exp makes these zero, and maxima leave them out"
             if held.side < 0
@@ -148,6 +150,24 @@ def check(it: Interpreter, step: Step, ins: list[Value]) -> None:
         )
 
 
+def _unseen(it: Interpreter, step: Step, ins: list[Value], v: Value, held: Masked) -> bool:
+    """Whether what a step makes of an array is the same whatever lies in its masked places, or they stay masked."""
+    if step.name in MOVES or held.leaves_out(step.name):
+        return True
+    if held.meets(step.name) and all(v is w or _meets(it, w, held) for w in ins):
+        return True
+    if held.whole:
+        return False
+    if step.name == "sub" and _less(it, ins):
+        return v is ins[0] or (held.stage == "extremes" and math.isfinite(held.value))
+    return _converts(step) or (step.name == "exp" and held.side < 0 and held.stage != "extremes")
+
+
+def _shown(v: SecretArray, held: Masked) -> SecretArray:
+    """Return whole numbers with JAX's in masked places."""
+    return xp.where(v == held.held, held.value, v)
+
+
 def _converts(step: Step) -> bool:
     return step.name == "convert_element_type" and np.dtype(step.params["new_dtype"]).kind == "f"
 
@@ -155,7 +175,7 @@ def _converts(step: Step) -> bool:
 def _nearer(v: Value, held: Masked) -> Any:
     """Whether a value, or each element of a known one, is on the near side of the masked places."""
     if known(v):
-        return (np.asarray(v, float) - held.held) * held.side < 0
+        return np.asarray(v) < held.held if held.side > 0 else np.asarray(v) > held.held
     return v.aval.hi < held.held if held.side > 0 else v.aval.lo > held.held
 
 
@@ -172,8 +192,8 @@ def _met(it: Interpreter, step: Step, ins: list[Value]) -> list[Value] | None:
         held = None if known(v) else it.masked.get(v.ref)
         if held is None or not known(w) or not np.all(np.isfinite(np.asarray(w))) or np.all(_nearer(w, held)):
             continue
-        edge = held.held - held.side * APART / 2  # no value is as far
-        masked, other = v > edge if held.side > 0 else v < edge, np.asarray(w, float)
+        edge = held.held - held.side * (APART // 2)  # no value is as far
+        masked, other = v > edge if held.side > 0 else v < edge, np.asarray(w)
         nearest = np.maximum(other, edge) if held.side < 0 else np.minimum(other, edge)
         return [xp.where(masked, other, (xp.maximum if held.side < 0 else xp.minimum)(v, nearest))]
     return None
@@ -207,10 +227,12 @@ def _is_finite(it: Interpreter, v: Value) -> bool:
 
 
 def outputs(it: Interpreter, outs: list[Value]) -> None:
-    """Refuse to return masked places."""
-    for v in outs:
+    """Refuse to return masked places, or show those of whole numbers."""
+    for i, v in enumerate(outs):
         held = None if known(v) else it.masked.get(v.ref)
-        if held is not None:
+        if held is not None and held.whole:
+            outs[i] = _shown(v, held)
+        elif held is not None:
             raise RangeError(
                 f"a result holds places that a mask makes {held.value:g}; no secret is NaN or infinite, or beyond "
                 "1e30; use a finite number in its place"
