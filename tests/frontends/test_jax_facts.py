@@ -306,7 +306,7 @@ AS_JAX: dict[str, Callable[[Any], Any]] = {
     "counted": lambda k: (masked(k, INT.max) - 1, masked(k, INT.max) < 100, masked(k, INT.min) == INT.min),
     "sorted": lambda k: jnp.sort(masked(k, INT.max), axis=0),
     "the other extreme": lambda k: jnp.max(masked(k, INT.max), initial=9),
-    "in a loop": lambda k: lax.scan(lambda c, r: (jnp.minimum(c, r), None), k[0], masked(k, INT.max))[0],
+    "in a loop": lambda k: lax.scan(lambda c, r: (c + (r > 100), None), k[0], masked(k, INT.max))[0],
     "as a float": lambda k: masked(k, INT.max).min(0).astype(float) / 2**60,
     "against another mask": lambda k: jnp.minimum(masked(k, INT.max), jnp.where(LOWER, k, INT.max)),
 }
