@@ -14,6 +14,7 @@ from tacit import testing
 from tacit.array import functions as fn
 from tacit.array.analyse import plan, predict
 from tacit.array.interpret import Trace, reveal
+from tacit.array.order import argmax, argmin
 from tacit.array.passes import localise, once, prune
 from tacit.array.program import Program, parse
 from tacit.array.ranges import fit
@@ -52,6 +53,31 @@ BODIES: dict[str, Body] = {
         "d": fn.stack([x[:, 0], x[:, 2] * 2.0, fn.astype(p, "fixed")], axis=1).sum(axis=0)
     },
     "maximum": lambda x, p: {"h": fn.max(x, axis=0)},
+    "minimum": lambda x, p: {"h": fn.min(x), "k": fn.min(x, axis=1).sum(), "m": fn.min(x, axis=(0, 1))},
+    # Two rows are alike in whole tens, so that the first of them is asked for.
+    "place": lambda x, p: {
+        "i": argmax(fn.floor(x * 0.1), axis=0),
+        "j": argmin(fn.floor(x * 0.1), axis=0),
+        "k": (argmax(x, axis=1) * np.arange(19)).sum(),
+    },
+    "every": lambda x, p: {
+        "a": fn.all(x > -9.5, axis=0),
+        "b": fn.any(x > 9.5),
+        "c": fn.astype(fn.any(x > 9, axis=1), "int").sum(),
+        "d": fn.all(p, keepdims=True),
+    },
+    "spread": lambda x, p: {
+        "s": x.context.bind(
+            "spread",
+            [fn.reshape(x, (1, 19, 3)), fn.reshape(fn.astype(fn.floor(fn.abs(x[:, 0])), "int"), (1, 19))],
+            {"size": 11, "last": False},
+        )[0],
+        "t": x.context.bind(
+            "spread",
+            [fn.reshape(x, (19, 3, 1)), fn.reshape(fn.astype(fn.floor(fn.abs(x)), "int"), (19, 3))],
+            {"size": 11, "last": False},
+        )[0].sum(axis=0),
+    },
     "turned": lambda x, p: {"f": (x[::-1] * 2.0).sum(axis=0), "k": x[:, [2, 0]].sum(axis=0)},
 }
 
@@ -88,6 +114,42 @@ def test_local_computation_keeps_the_answer_and_lowers_the_cost(name: str) -> No
         )
     before, after = (predict(p, "rep3", fmt, COMPUTE, tuple(OWNERS)).total_bytes for p in (whole, local))
     assert after <= before
+
+
+MIXED: dict[str, Callable[[Any], Any]] = {
+    "greatest": lambda x: fn.max(x, axis=0),
+    "least of columns": lambda x: fn.min(x, axis=1),
+    "where": lambda x: argmax(fn.floor(x), axis=0),
+    "any": lambda x: fn.any(x > 2, axis=0),
+    "sums": lambda x: x.context.bind(
+        "spread",
+        [fn.reshape(x, (1, 8, 2)), fn.reshape(fn.astype(fn.floor(fn.abs(x[:, 1])), "int"), (1, 8))],
+        {"size": 17, "last": False},
+    )[0],
+}
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_rows_of_which_nobody_knows_some_and_everybody_others(name: str) -> None:
+    trace = Trace()
+    a, b = (trace.input("x", owner, (2, 2), "fixed", -4, 4) for owner in ("alice", "bob"))
+    rows = [a, a * b, trace.const(np.array([[3.5, -3.5], [1.0, 4.0]])), b]
+    reveal(MIXED[name](fn.concat(rows)), why="test", name="r")
+    whole = prune(trace.program())
+    local = localise(whole)
+    rng = np.random.default_rng(5)
+    data = {o: {"x": np.round(rng.uniform(-4, 4, (2, 2)), 2)} for o in ("alice", "bob")} | {"carol": {}}
+    fmt, found = fit(whole), []
+    for program in (whole, local):
+
+        def body(p: Any, program: Program = program) -> Any:
+            return Runtime(p, fmt, COMPUTE).run(program, data[p.party.name])
+
+        ran = testing.run("rep3", fmt.width, body, seed=4)
+        found.append(np.asarray(ran["carol"]["r"], float))
+    np.testing.assert_allclose(found[0], found[1], atol=8 * 2.0**-fmt.frac_bits)
+    shared = "\n".join(plan(local, "rep3", fmt, COMPUTE, COMPUTE).shared)
+    assert ("extreme of" in shared) == (name in ("greatest", "least of columns")), shared
 
 
 def test_a_pooled_mean_shares_totals_only() -> None:

@@ -161,7 +161,8 @@ class Origins:
             untouched = eqn.op in MOVES and any(v in found.rows for v in eqn.ins)
             for v in eqn.outs:
                 found.inputs[v] = parts
-                found.made[v] = eqn
+                moved = eqn.op in MOVES and len(eqn.ins) == 1
+                found.made[v] = found.made.get(eqn.ins[0], eqn) if moved else eqn
                 if untouched:
                     found.rows.add(v)
         return found

@@ -483,12 +483,18 @@ def prod(x: SecretArray, axis: Axis = None, keepdims: builtins.bool = False) -> 
 
 def all(x: SecretArray, axis: Axis = None, keepdims: builtins.bool = False) -> SecretArray:
     """Whether all are true."""
-    return _fold(astype(x, "bool"), axis, keepdims, logical_and, True)
+    axes, truths = _axes(x, axis), astype(x, "bool")
+    rows = _rows(truths, axes)
+    if rows.shape[0] > 1:
+        rows = expand_dims(_bind("every", rows), 0)
+    elif not rows.shape[0]:
+        rows = _lift(x.context, np.ones((1, *rows.shape[1:]), np.bool_), "bool")
+    return reshape(rows, _keep(x, axes) if keepdims else rows.shape[1:])
 
 
 def any(x: SecretArray, axis: Axis = None, keepdims: builtins.bool = False) -> SecretArray:
     """Whether any is true."""
-    return _fold(astype(x, "bool"), axis, keepdims, logical_or, False)
+    return logical_not(all(logical_not(astype(x, "bool")), axis, keepdims))
 
 
 def cumulative_sum(x: SecretArray, axis: int | None = None) -> SecretArray:

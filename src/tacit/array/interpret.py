@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tacit.array.loop import infer_eqn
-from tacit.array.program import Aval, Eqn, Input, Program, owned
+from tacit.array.program import LISTED, Aval, Eqn, Input, Program, owned
 from tacit.array.schema import check_input
 from tacit.array.secret import SecretArray
 from tacit.errors import UsageError
@@ -88,7 +88,11 @@ class Context:
             a = a.astype(np.int64)
         elif a.dtype.kind != "b":
             raise UsageError(f"a constant of type {a.dtype} is not a number; convert it first")
-        return self.bind("const", [], {"value": a})[0]
+        if a.size <= LISTED or not np.all(a == a.flat[0]):
+            return self.bind("const", [], {"value": a})[0]
+        # As many ones as there are rows would be most of a Program's text.
+        one = self.bind("const", [], {"value": np.asarray(a.flat[0])})
+        return self.bind("broadcast", one, {"shape": list(a.shape), "dims": []})[0]
 
     def record(self, eqn: Eqn, ins: list[Aval], outs: list[Aval]) -> None:
         """Take one equation."""

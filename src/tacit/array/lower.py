@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,11 +13,13 @@ from tacit.array import constants
 from tacit.array.bounds import difference_bits, input_bits, least_bits, value_bits
 from tacit.array.ops import Params
 from tacit.array.program import PUBLIC, Aval
-from tacit.core.share import Share
+from tacit.core.ghost import Ghost, ghost_planes
+from tacit.core.share import Planes, Share, join, stack_planes
 from tacit.gadgets import approximate as ap
 
 if TYPE_CHECKING:
     from tacit.array.runtime import Runtime, Value
+    from tacit.core.protocol import Protocol
 
 Array = npt.NDArray[Any]
 Values = list["Value"]
@@ -131,6 +134,29 @@ def and_(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share
 def or_(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
     """X OR y = x ⊕ y ⊕ xy."""
     return [rt.xor(xor(rt, v, outs, params)[0], and_(rt, v, outs, params)[0])]
+
+
+def every(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
+    """AND of all rows: they are planes one above another, of whole words of lanes while there are many."""
+    rows, columns = v[0].aval.shape[0], math.prod(v[0].aval.shape[1:])
+    x = rt.share(v[0]).reshape(rows * columns)
+    each = 64 // math.gcd(64, columns) if columns else 1
+    while rows > 1 and columns:
+        some = each if rows >= 2 * each else 1
+        count, n = rows // some, some * columns
+        planes = _rows_as_planes(rt.p, x[: count * n], count, n)
+        met = rt.p.unpack(rt.p.and_all(planes), (n,))
+        x, rows = join([met, x[count * n :]]) if rows % some else met, some + rows % some
+    return [x.reshape(*outs[0].shape)]
+
+
+def _rows_as_planes(p: Protocol, x: Share, rows: int, columns: int) -> Planes:
+    """Return every row of truth values as a plane."""
+    if isinstance(p, Ghost):
+        return ghost_planes(rows, columns)
+    if columns % 64:
+        return stack_planes([p.pack(x[i * columns : (i + 1) * columns]) for i in range(rows)])
+    return Planes(tuple([a.reshape(rows, -1) for a in p.pack(x).parts]), columns)
 
 
 def select(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:

@@ -202,6 +202,13 @@ def _logic(name: str) -> Any:
     return abstract
 
 
+def _every(ins: list[Aval], params: Params) -> list[Aval]:
+    need_kind(ins, "every", "bool")
+    if not ins[0].shape or not ins[0].shape[0]:
+        raise ShapeError("every needs at least one row")
+    return [Aval(ins[0].shape[1:], "bool", 0, 1)]
+
+
 def _select(ins: list[Aval], params: Params) -> list[Aval]:
     c, a, b = ins
     need_kind([c], "select's condition", "bool")
@@ -400,6 +407,7 @@ def _table() -> dict[str, Op]:
         Op("or", _logic("or"), one(np.logical_or), lw.or_, local=False),
         Op("xor", _logic("xor"), one(np.logical_xor), lw.xor),
         Op("not", _logic("not"), one(np.logical_not), lw.not_),
+        Op("every", _every, lambda v, p: [np.asarray(v[0].all(0))], lw.every, local=False),
         Op("select", _select, one(np.where), lw.select, bd.select_need, local=False),
         Op(
             "convert",

@@ -1,8 +1,8 @@
 """Program transformations. None is needed for correctness; each changes the cost, not the answer.
 
-`localise` moves sums and Gram products through the concatenation of owners' rows: a pooled mean of three
-hospitals then shares three sums instead of every row. `around` does so for variances. `prune` drops what no result
-needs, `once` what has been computed. `merge.py` holds one more, and all of them in order.
+`localise` moves sums, extremes, counts by an index and Gram products through the concatenation of owners' rows: a
+pooled mean of three hospitals then shares three sums instead of every row. `around` does so for variances. `prune`
+drops what no result needs, `once` what has been computed. `merge.py` holds one more, and all of them in order.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 
 from tacit.array.around import Around
 from tacit.array.loop import infer, infer_eqn
+from tacit.array.ops import join_where
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program, params_text
 
 ELEMENTWISE = frozenset(
@@ -51,6 +52,12 @@ ELEMENTWISE = frozenset(
         "assume",
     ]
 )
+
+
+AT_ONCE = ELEMENTWISE | {"broadcast", "const", "flip", "lookup", "reshape", "slice", "take", "transpose"}
+"""What a loop may hold whose steps are written out, so that owners take them on their own rows."""
+MOST_STEPS = 32
+MOST_EQUATIONS = 4096
 
 
 def prune(program: Program) -> Program:
@@ -118,6 +125,8 @@ class _Localiser:
         self.whole: dict[int, int] = {}
         self.parts: dict[int, tuple[int, list[int]]] = {}
         self.next = 0
+        self.unnamed = -1
+        """The next name of a variable that the program does not have."""
         self.source = ""
         self.around = Around(self)
 
@@ -236,6 +245,133 @@ class _Localiser:
         else:
             self.parts[eqn.outs[0]] = (axis - sum(a < axis for a in axes), sums)
         return True
+
+    def _is_local(self, *vs: int) -> bool:
+        """Whether somebody computes with these alone: all are public, or some are and one owner has the others."""
+        return join_where([self.avals[v] for v in vs]) != SECRET
+
+    def _rule_extreme(self, eqn: Eqn) -> bool:
+        axis, parts = self.parts[eqn.ins[0]]
+        if axis:
+            return self._each(eqn, axis - 1, [eqn.params] * len(parts))
+        if eqn.params["place"]:
+            return self._place(eqn, parts)
+        if not any(self._is_local(p) for p in parts):
+            return False
+        alone = {**eqn.params, "place": False}
+        rows: dict[str, list[int]] = {}
+        for p in parts:
+            rows.setdefault(self.avals[p].where, []).append(p)
+        found: list[int] = []
+        for where, held in rows.items():
+            if where == SECRET:
+                found += held
+                continue
+            (mine,) = self._emit("extreme", self._joined(held), alone)
+            found += self._emit("reshape", [mine], {"shape": [1, *self.avals[mine].shape]})
+        self.whole[eqn.outs[0]] = self._emit("extreme", self._joined(found), alone)[0]
+        return True
+
+    def _joined(self, rows: list[int]) -> list[int]:
+        return self._emit("concat", rows, {"axis": 0}) if len(rows) > 1 else rows
+
+    def _place(self, eqn: Eqn, parts: list[int]) -> bool:
+        """Find where the extreme is among those of the parts, the first of equal ones, by halves of these."""
+        if not all(self._is_local(p) for p in parts):
+            return False
+        held, start = [], 0
+        for p in parts:
+            (value,) = self._emit("extreme", [p], {**eqn.params, "place": False})
+            (place,) = self._emit("extreme", [p], eqn.params)
+            offset = self._emit("const", [], {"value": np.full(self.avals[place].shape, start, np.int64)})
+            held.append((value, self._emit("add", [place, *offset], {})[0]))
+            start += self.avals[p].shape[0]
+        while len(held) > 1:
+            met: list[tuple[int, int]] = []
+            for (x, i), (y, j) in zip(held[::2], held[1::2], strict=False):
+                (later,) = self._emit("lt", [y, x] if eqn.params["least"] else [x, y], {})
+                value, place = (self._emit("select", [later, *two], {})[0] for two in ((y, x), (j, i)))
+                met.append((value, place))
+            held = met + held[len(held) // 2 * 2 :]
+        self.whole[eqn.outs[0]] = held[0][1]
+        return True
+
+    def _rule_every(self, eqn: Eqn) -> bool:
+        axis, parts = self.parts[eqn.ins[0]]
+        found = [self._emit("every", [p], eqn.params)[0] for p in parts]
+        if axis:
+            self.parts[eqn.outs[0]] = (axis - 1, found)
+            return True
+        if not any(self._is_local(p) for p in parts):
+            return False
+        rows = [self._emit("reshape", [v], {"shape": [1, *self.avals[v].shape]})[0] for v in found]
+        self.whole[eqn.outs[0]] = self._emit("every", self._joined(rows), eqn.params)[0]
+        return True
+
+    def _rule_lookup(self, eqn: Eqn) -> bool:
+        at, held = eqn.ins[0], self.parts.get(eqn.ins[1])
+        if held is None or held[0] != 1 or self.old[at].where != PUBLIC:
+            return False
+        table = self._get(at)
+        self.parts[eqn.outs[0]] = (1, [self._emit("lookup", [table, p], {})[0] for p in held[1]])
+        return True
+
+    def _rule_spread(self, eqn: Eqn) -> bool:
+        axis, parts = next(self.parts[v] for v in eqn.ins if v in self.parts)
+        cuts = [self._cut(v, axis, self._sizes(axis, parts)) for v in eqn.ins] if axis < 2 else [None]
+        if None in cuts:
+            return False
+        pairs = list(zip(*(c for c in cuts if c is not None), strict=True))
+        if not any(self._is_local(*pair) for pair in pairs):
+            return False
+        sums = [self._emit("spread", pair, eqn.params)[0] for pair in pairs]
+        if axis:
+            self.whole[eqn.outs[0]] = self._add_up(sums)
+        else:
+            self.parts[eqn.outs[0]] = (axis, sums)
+        return True
+
+    def _rule_scan(self, eqn: Eqn) -> bool:
+        """Write a short loop of steps on rows out, if every owner can take all of them on its own."""
+        n, body = eqn.params["n_consts"] + eqn.params["n_carry"], eqn.params["body"]
+        length = eqn.params["length"]
+        if len(eqn.ins) != n or len(body.outputs) != eqn.params["n_carry"] or not 0 < length <= MOST_STEPS:
+            return False
+        if any(q.op not in AT_ONCE for q in body.eqns) or length * len(body.eqns) > MOST_EQUATIONS:
+            return False
+        before = (len(self.eqns), dict(self.whole), dict(self.parts), self.source)
+        carry = list(eqn.ins[eqn.params["n_consts"] :])
+        for _ in range(length):
+            now = dict(
+                zip((i.var for i in body.inputs), [*eqn.ins[: eqn.params["n_consts"]], *carry], strict=True)
+            )
+            if not all(self._step(q, now) for q in body.eqns):
+                del self.eqns[before[0] :]
+                self.whole, self.parts, self.source = before[1:]
+                return False
+            carry = [now[v] for v in body.outputs]
+        for v, last in zip(eqn.outs, carry, strict=True):
+            if last in self.parts:
+                self.parts[v] = self.parts[last]
+            else:
+                self.whole[v] = self._get(last)
+        self.source = before[3]
+        return True
+
+    def _step(self, eqn: Eqn, now: dict[int, int]) -> bool:
+        """Take one equation of a loop on rows that owners hold; say whether they could. `now` names its variables."""
+        ins = tuple(now[v] for v in eqn.ins)
+        self.source = eqn.source
+        found = infer_eqn(Eqn(eqn.op, ins, (), eqn.params, eqn.source), [self.old[v] for v in ins])
+        outs = tuple(range(self.unnamed, self.unnamed - len(found), -1))
+        self.unnamed -= len(found)
+        now.update(zip(eqn.outs, outs, strict=True))
+        self.old.update(zip(outs, found, strict=True))
+        if any(v in self.parts for v in ins):
+            return self._split(Eqn(eqn.op, ins, outs, eqn.params, eqn.source))
+        made = self._emit(eqn.op, [self._get(v) for v in ins], eqn.params)
+        self.whole.update(zip(outs, made, strict=True))
+        return all(self._is_local(v) for v in made)
 
     def _rule_matmul(self, eqn: Eqn) -> bool:
         x, y = eqn.ins

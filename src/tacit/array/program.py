@@ -143,6 +143,10 @@ class Program:
 # -- text -------------------------------------------------------------------------------------------------
 
 
+LISTED = 16
+"""An array of no more elements is written as a list of them."""
+
+
 def _lines(program: Program, indent: str) -> Iterator[str]:
     for i in program.inputs:
         a = i.aval
@@ -172,7 +176,7 @@ def _encode_param(value: Any) -> Any:
         a = np.asarray(value, order="C")  # ascontiguousarray would give a scalar an axis
         kind = {"f": "<f8", "i": "<i8", "b": "|b1"}[a.dtype.kind]
         a = a.astype(kind)
-        if a.size <= 16:
+        if a.size <= LISTED:
             return {"shape": list(a.shape), "dtype": kind, "values": a.reshape(-1).tolist()}
         return {"shape": list(a.shape), "dtype": kind, "b64": base64.b64encode(a.tobytes()).decode()}
     if isinstance(value, np.generic):

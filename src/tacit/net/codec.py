@@ -25,18 +25,18 @@ _U32 = struct.Struct("<I")
 _F64 = struct.Struct("<d")
 
 
-def encode(value: Value) -> bytes:
-    """Return the canonical bytes; UsageError when the value is of another type, too deep or too large."""
+def encode(value: Value, most: int | None = MAX_BYTES) -> bytes:
+    """Return the canonical bytes; UsageError when the value is of another type, too deep or larger than `most`."""
     out = bytearray()
     _encode(value, out, 0)
-    if len(out) > MAX_BYTES:
-        raise UsageError(f"a control message of {len(out)} bytes exceeds {MAX_BYTES}")
+    if most is not None and len(out) > most:
+        raise UsageError(f"a control message of {len(out)} bytes exceeds {most}")
     return bytes(out)
 
 
 def digest(domain: str, value: Value) -> bytes:
-    """Return SHA-256 of the canonical bytes, separated by purpose."""
-    return hashlib.sha256(encode([domain, value])).digest()
+    """Return SHA-256 of the canonical bytes, of any length, separated by purpose."""
+    return hashlib.sha256(encode([domain, value], None)).digest()
 
 
 def decode(data: bytes, max_bytes: int = MAX_BYTES) -> Value:

@@ -96,7 +96,7 @@ class Job:
 
     def digest(self) -> bytes:
         """Return the 32 bytes that owners approve."""
-        return digest("job", codec.encode(self.content()))
+        return digest("job", codec.encode(self.content(), None))
 
     @property
     def readers(self) -> tuple[str, ...]:
@@ -136,8 +136,14 @@ class Job:
         return pairs + [(p, c) for p in self.parties if p not in core for c in self.compute]
 
     def save(self, path: str | Path) -> None:
-        """Write the job as JSON; it holds no secret."""
-        Path(path).write_text(json.dumps(self.content(), indent=1) + "\n", encoding="utf-8")
+        """Write the job as JSON; it holds no secret. DataError if it is larger than anybody would read."""
+        text = json.dumps(self.content(), indent=1) + "\n"
+        if len(text.encode()) > MAX_BYTES:
+            raise DataError(
+                f"the job is larger than {MAX_BYTES >> 20} MiB: its program holds too many public numbers; give them "
+                "as columns of an owner's table"
+            )
+        Path(path).write_text(text, encoding="utf-8")
 
 
 def _column(c: Column) -> dict[str, Any]:
