@@ -14,6 +14,7 @@ import tacit
 from tacit.array import functions as fn
 from tacit.array import streams
 from tacit.array.interpret import Trace, reveal
+from tacit.array.order import argmax
 from tacit.array.passes import localise
 from tacit.array.program import Program
 from tacit.array.streams import Rows, check_input
@@ -29,7 +30,31 @@ def _variance(x: Any, p: Any) -> dict[str, Any]:
     return {"variance": (away * away).sum(axis=0)}
 
 
+def _counts(x: Any, p: Any) -> dict[str, Any]:
+    """Counts and sums by an index, and by what a table says of it."""
+    n = sum(OWNERS.values())
+    index = fn.reshape(fn.astype(fn.floor(fn.abs(x[:, 0])), "int"), (1, n))
+    table = x.context.const(np.arange(11.0).reshape(1, 11, 1) % 4)
+    ones = x.context.const(np.ones((1, n, 1), np.int64))
+    again = fn.reshape(fn.astype(x.context.bind("lookup", [table, index], {})[0], "int"), (1, n))
+    by = {
+        "n": ones,
+        "s": fn.reshape(x[:, 1:], (1, n, 2)),
+    }
+    found = {k: x.context.bind("spread", [v, index], {"size": 11, "last": False})[0] for k, v in by.items()}
+    found["a"] = x.context.bind("spread", [by["s"], again], {"size": 4, "last": False})[0]
+    return found
+
+
 BODIES: dict[str, Body] = {
+    "counts": _counts,
+    "every": lambda x, p: {
+        "a": fn.all(x > -9.9, axis=0),
+        "b": fn.any(x[:, 1] > 9.9),
+        "c": fn.astype(fn.all(x > -5, axis=1), "int").sum(),
+    },
+    "extremes of rows": lambda x, p: {"h": fn.max(x, axis=1).sum(), "l": fn.min(x)},
+    "where": lambda x, p: {"w": argmax(x, axis=0)},
     "sums": lambda x, p: {"s": x.sum(axis=0), "t": (x * x).sum(), "n": p.sum(), "c": x[:, 1].sum()},
     "gram": lambda x, p: {"g": (x * 0.1).T @ (x * 0.1)},
     "masked gram": lambda x, p: {"m": (x.T * fn.astype(p, "fixed")) @ x},
@@ -92,7 +117,15 @@ def test_the_same_answers_in_blocks(name: str, block: int, monkeypatch: pytest.M
 
 def test_sums_that_need_no_other_share_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "BLOCK", 10)
-    for name, passes in (("sums", 1), ("gram", 1), ("two passes", 2), ("histogram", 1)):
+    for name, passes in (
+        ("sums", 1),
+        ("gram", 1),
+        ("two passes", 2),
+        ("histogram", 1),
+        ("maximum", 1),
+        ("every", 1),
+        ("counts", 1),
+    ):
         reads: list[tuple[int, int]] = []
         arrays = data()
         inputs: dict[str, dict[str, Any]] = {o: dict(c) for o, c in arrays.items()}

@@ -1,13 +1,14 @@
 """Large arrays of one owner, read and computed in blocks of rows, so that a table need not fit into memory.
 
 `Rows` takes an array's place at its owner. What keeps rows apart (sums of columns, products, comparisons) stays
-unread; what adds rows up (sums, Gram products) reads every block once and computes all such results of a Program
-that it can in the same pass. Any other operation reads the whole array. Nothing here changes an answer beyond the
-order in which float64 numbers are added.
+unread; what takes rows together (sums, Gram products, extremes, counts by an index) reads every block once and
+computes all such results of a Program that it can in the same pass. Any other operation reads the whole array.
+Nothing here changes an answer beyond the order in which float64 numbers are added.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -133,13 +134,14 @@ def _run(eqn: Eqn, data: list[Any], outs: list[Aval], params: Mapping[str, Any] 
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """A result that adds up what its operation makes of every block."""
+    """A result that takes together, by adding up or by `join`, what its operation makes of every block."""
 
     eqn: Eqn
     data: list[Any]
     axes: list[int]
     rows: int
     out: Aval
+    join: Callable[[Any, Any], Any] = operator.add
 
     def of(self, start: int, stop: int, memo: Memo) -> Array:
         """Return the part of one block."""
@@ -157,6 +159,10 @@ def plan(eqn: Eqn, data: list[Any], out: Aval) -> Rows | Fold | None:
         return _each(eqn, data, [axis] * len(data), out, axis)
     if eqn.op == "matmul":
         return _matmul(eqn, data, out)
+    if eqn.op == "spread" and axis == 1 and all(d.axis == 1 for d in streams):
+        return Fold(eqn, data, [1, 1], rows, out)
+    if eqn.op == "lookup" and axis == 1 and not isinstance(data[0], Rows):
+        return _each(eqn, [_every(data[0]), data[1]], [1, 1], out, 1)
     if len(data) != 1:
         return None
     if eqn.op == "sum":
@@ -164,6 +170,11 @@ def plan(eqn: Eqn, data: list[Any], out: Aval) -> Rows | Fold | None:
         if axis in axes:
             return Fold(eqn, data, [axis], rows, out)
         return _each(eqn, data, [axis], out, axis - sum(a < axis for a in axes))
+    if eqn.op == "every" or (eqn.op == "extreme" and not eqn.params["place"]):
+        if axis:
+            return _each(eqn, data, [axis], out, axis - 1)
+        join = np.logical_and if eqn.op == "every" else np.minimum if eqn.params["least"] else np.maximum
+        return Fold(eqn, data, [0], rows, out, join)
     rule = _MOVES.get(eqn.op)
     return None if rule is None else rule(eqn, streams[0], out)
 
@@ -262,7 +273,7 @@ def fold(folds: Mapping[int, Fold]) -> dict[int, Array]:
             memo: Memo = {}
             for var, f in folds.items():
                 part = f.of(start, min(start + BLOCK, rows), memo)
-                out[var] = out[var] + part if var in out else part
+                out[var] = f.join(out[var], part) if var in out else part
     return out
 
 
