@@ -50,6 +50,13 @@ LOCAL: dict[str, Callable[[Any], Any]] = {
     "places in a table": lambda t: jnp.searchsorted(EDGES, t["cost"]).sum(),
     "prices of wards": lambda t: (jnp.array([1.0, 2.5, 4.0, 0.5, 8.0])[t["ward"]] * t["age"]).sum(),
     "a loop over rows": newton,
+    "a polynomial": lambda t: jnp.polyval(jnp.array([0.5, -1.0, 0.25, 2.0]), t["age"] / 64).sum(),
+    "a loop over numbers, from the last": lambda t: lax.scan(
+        lambda r, c: (r * c[0] + c[1], None),
+        t["age"] / 64,
+        jnp.array([[0.5, 1.0], [0.25, 3.0]]),
+        reverse=True,
+    )[0].sum(),
 }
 FEW_ROUNDS: dict[str, Callable[[Any], Any]] = {
     "greatest": lambda t: jnp.max(t["cost"]),

@@ -21,7 +21,7 @@ from tacit.frontends.jax import trace_jax
 from tacit.frontends.jax_flat import x64
 
 OWNERS = ("alice", "bob", "carol")
-ROWS = {"alice": 70, "bob": 0, "carol": 55}
+ROWS = {"alice": 70, "bob": 0, "carol": 55}  # bob has none
 Body = Callable[..., Any]
 
 
@@ -32,7 +32,30 @@ def masked(x: Any, b: Any) -> Any:
     return jnp.square(jnp.where(b, x[:, 0] - middle, 0.0)).sum() / (n - 1)
 
 
+def correlated(x: Any, b: Any) -> Any:
+    """Products of two columns about their means, of all rows and of what masks leave."""
+    u, v = x[:, 0] - x[:, 0].mean(), x[:, 1] - x[:, 1].mean()
+    w = x[:, 2] - 7.0 * (x[:, 2].mean() / 40)  # about no mean of its own
+    some = jnp.where(b, u, 0.0)
+    return (
+        (u * v).mean(),
+        (u * w).sum(),
+        (some * v).sum(),
+        (w * some).sum(),
+        (some * jnp.where(b, w, 0.0)).sum(),
+    )
+
+
+def other_masks(x: Any, b: Any) -> Any:
+    """A row counts in a product if it does in both factors."""
+    u, v = x[:, 0] - x[:, 0].mean(), x[:, 1] - x[:, 1].mean()
+    return (jnp.where(b, u, 0.0) * jnp.where(x[:, 2] > 9, v, 0.0)).sum() / 100
+
+
 BODIES: dict[str, Body] = {
+    "products": correlated,
+    "products under two masks": other_masks,
+    "extremes": lambda x, b: (jnp.max(x, axis=0), jnp.argmin(x[:, 1]), jnp.any(b), jnp.all(x > -19, axis=0)),
     "var": lambda x, b: (jnp.var(x), jnp.var(x, axis=0, ddof=1), jnp.var(x, axis=0, keepdims=True)),
     "var of columns": lambda x, b: jnp.var(x.T, axis=1),
     "std": lambda x, b: jnp.std(x[:, 1]),
@@ -41,7 +64,7 @@ BODIES: dict[str, Body] = {
     "masked": masked,
     "used twice": lambda x, b: (x - x.mean(0))[:3] + jnp.var(x, axis=0),
 }
-SHARES_ROWS = ("used twice",)
+SHARES_ROWS = ("used twice", "products under two masks")
 
 
 def pooled(body: Body, rows: dict[str, int]) -> Program:

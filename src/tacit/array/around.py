@@ -8,7 +8,7 @@ shared. Rows left out by a mask count in no mean and no n.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,7 +46,7 @@ class Around:
         self.to = to
         self.made = {v: eqn for eqn in to.program.eqns for v in eqn.outs}
         self.held: dict[int, Shifted] = {}
-        self.squares: dict[int, Shifted] = {}
+        self.products: dict[int, tuple[Shifted, Shifted]] = {}
         self.local: dict[Shifted, Local] = {}
 
     def take(self, eqn: Eqn) -> bool:
@@ -105,24 +105,36 @@ class Around:
         self.held[eqn.outs[0]] = Shifted(perm.index(held.axis), parts, turned(held.centre), masks)
 
     def _on_square(self, eqn: Eqn) -> None:
-        if eqn.ins[0] in self.held:
-            self.squares[eqn.outs[0]] = self.held[eqn.ins[0]]
+        x = self.held.get(eqn.ins[0])
+        if x is not None:
+            self.products[eqn.outs[0]] = x, x
 
     def _on_mul(self, eqn: Eqn) -> None:
-        if eqn.ins[0] == eqn.ins[1]:
-            self._on_square(eqn)
+        x, y = (self.held.get(v) for v in eqn.ins)
+        if x is None or y is None or x.axis != y.axis:
+            return
+        if [self._rows(p, x.axis) for p in x.parts] != [self._rows(p, y.axis) for p in y.parts]:
+            return
+        # Where one factor is zero, rows of the other count no more than its own.
+        masks = x.masks or y.masks
+        if (y.masks or masks) == masks:
+            self.products[eqn.outs[0]] = replace(x, masks=masks), replace(y, masks=masks)
 
     # -- what is computed where the rows are -------------------------------------------------------------------
 
     def _on_sum(self, eqn: Eqn) -> bool:
-        held = self.squares.get(eqn.ins[0])
-        if held is None or held.axis not in eqn.params["axes"]:
+        pair = self.products.get(eqn.ins[0])
+        if pair is None or pair[0].axis not in eqn.params["axes"]:
             return False
-        local, axes = self._locally(held), {"axes": list(eqn.params["axes"])}
-        sums = [self._emit("sum", [self._emit("square", [v], {})], axes) for v in local.centred]
-        weighted = self._emit("mul", [self._emit("square", [local.gaps], {}), local.counts], {})
+        (x, y), axes = (self._locally(held) for held in pair), {"axes": list(eqn.params["axes"])}
+        rows = [self._product(v, w) for v, w in zip(x.centred, y.centred, strict=True)]
+        sums = [self._emit("sum", [v], axes) for v in rows]
+        weighted = self._emit("mul", [self._product(x.gaps, y.gaps), x.counts], {})
         self.to.whole[eqn.outs[0]] = self.to._add_up([*sums, self._emit("sum", [weighted], axes)])
         return True
+
+    def _product(self, v: int, w: int) -> int:
+        return self._emit("square", [v], {}) if v == w else self._emit("mul", [v, w], {})
 
     def _on_matmul(self, eqn: Eqn) -> bool:
         left, right = (self.held.get(v) for v in eqn.ins)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tacit.array.around import Around
-from tacit.array.loop import infer, infer_eqn
+from tacit.array.loop import infer, infer_eqn, split
 from tacit.array.ops import join_where
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program, params_text
 
@@ -125,8 +125,8 @@ class _Localiser:
         self.whole: dict[int, int] = {}
         self.parts: dict[int, tuple[int, list[int]]] = {}
         self.next = 0
-        self.unnamed = -1
-        """The next name of a variable that the program does not have."""
+        self.unnamed = 0
+        """The last name of a variable that the program does not have: they count down."""
         self.source = ""
         self.around = Around(self)
 
@@ -254,6 +254,7 @@ class _Localiser:
         axis, parts = self.parts[eqn.ins[0]]
         if axis:
             return self._each(eqn, axis - 1, [eqn.params] * len(parts))
+        parts = self._filled(parts)
         if eqn.params["place"]:
             return self._place(eqn, parts)
         if not any(self._is_local(p) for p in parts):
@@ -271,6 +272,10 @@ class _Localiser:
             found += self._emit("reshape", [mine], {"shape": [1, *self.avals[mine].shape]})
         self.whole[eqn.outs[0]] = self._emit("extreme", self._joined(found), alone)[0]
         return True
+
+    def _filled(self, parts: list[int]) -> list[int]:
+        """Return the parts that have rows."""
+        return [p for p in parts if self.avals[p].shape[0]]
 
     def _joined(self, rows: list[int]) -> list[int]:
         return self._emit("concat", rows, {"axis": 0}) if len(rows) > 1 else rows
@@ -298,7 +303,7 @@ class _Localiser:
 
     def _rule_every(self, eqn: Eqn) -> bool:
         axis, parts = self.parts[eqn.ins[0]]
-        found = [self._emit("every", [p], eqn.params)[0] for p in parts]
+        found = [self._emit("every", [p], eqn.params)[0] for p in (parts if axis else self._filled(parts))]
         if axis:
             self.parts[eqn.outs[0]] = (axis - 1, found)
             return True
@@ -333,18 +338,18 @@ class _Localiser:
 
     def _rule_scan(self, eqn: Eqn) -> bool:
         """Write a short loop of steps on rows out, if every owner can take all of them on its own."""
-        n, body = eqn.params["n_consts"] + eqn.params["n_carry"], eqn.params["body"]
+        (consts, carry, xs), body = split(eqn.params, eqn.ins), eqn.params["body"]
         length = eqn.params["length"]
-        if len(eqn.ins) != n or len(body.outputs) != eqn.params["n_carry"] or not 0 < length <= MOST_STEPS:
+        if len(body.outputs) != len(carry) or not 0 < length <= MOST_STEPS:
+            return False
+        if any(self.old[v].where != PUBLIC for v in xs):
             return False
         if any(q.op not in AT_ONCE for q in body.eqns) or length * len(body.eqns) > MOST_EQUATIONS:
             return False
         before = (len(self.eqns), dict(self.whole), dict(self.parts), self.source)
-        carry = list(eqn.ins[eqn.params["n_consts"] :])
-        for _ in range(length):
-            now = dict(
-                zip((i.var for i in body.inputs), [*eqn.ins[: eqn.params["n_consts"]], *carry], strict=True)
-            )
+        for i in range(length)[:: -1 if eqn.params["reverse"] else 1]:
+            rows = [self._row(v, i) for v in xs]
+            now = dict(zip((spec.var for spec in body.inputs), [*consts, *carry, *rows], strict=True))
             if not all(self._step(q, now) for q in body.eqns):
                 del self.eqns[before[0] :]
                 self.whole, self.parts, self.source = before[1:]
@@ -358,12 +363,22 @@ class _Localiser:
         self.source = before[3]
         return True
 
+    def _row(self, v: int, i: int) -> int:
+        """Return a new name for row i of a public variable."""
+        shape = self.old[v].shape
+        ends = {"start": [i, *[0] * len(shape[1:])], "stop": [i + 1, *shape[1:]], "steps": [1] * len(shape)}
+        (part,) = self._emit("slice", [self._get(v)], ends)
+        (row,) = self._emit("reshape", [part], {"shape": list(shape[1:])})
+        self.unnamed -= 1
+        self.old[self.unnamed], self.whole[self.unnamed] = self.avals[row], row
+        return self.unnamed
+
     def _step(self, eqn: Eqn, now: dict[int, int]) -> bool:
         """Take one equation of a loop on rows that owners hold; say whether they could. `now` names its variables."""
         ins = tuple(now[v] for v in eqn.ins)
         self.source = eqn.source
         found = infer_eqn(Eqn(eqn.op, ins, (), eqn.params, eqn.source), [self.old[v] for v in ins])
-        outs = tuple(range(self.unnamed, self.unnamed - len(found), -1))
+        outs = tuple(range(self.unnamed - 1, self.unnamed - 1 - len(found), -1))
         self.unnamed -= len(found)
         now.update(zip(eqn.outs, outs, strict=True))
         self.old.update(zip(outs, found, strict=True))
