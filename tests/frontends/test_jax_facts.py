@@ -263,6 +263,7 @@ LOOKED_AT: dict[str, Callable[[Any], Any]] = {
     "perhaps all of them": lambda x: jax.nn.softmax(masked(x, -jnp.inf)),
     "the maximum alone": lambda x: jnp.max(masked(x, -jnp.inf), 0),
     "the maxima of columns, one masked": lambda x: jnp.max(jnp.where(np.arange(4) < 3, x, -jnp.inf), 0),
+    "the maxima of rows, one masked": lambda x: jnp.max(jnp.where(np.arange(4) < 3, x, -jnp.inf).T, 1),
     "the minimum alone": lambda x: masked(x, jnp.inf).min(),
     "the other extreme": lambda x: jnp.max(masked(x, jnp.inf), initial=9.0),
     "where the other is": lambda x: jnp.argmin(masked(x, -jnp.inf), 0),

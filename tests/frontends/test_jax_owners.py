@@ -122,8 +122,15 @@ def test_loops_that_owners_cannot_take_alone_stay_loops() -> None:
         scale = tacit.assume(jnp.mean(t["age"]) / 100, 0.2, 0.9)
         return lax.fori_loop(0, 4, lambda _, r: r * scale + 1.0, t["age"] / 90).sum()
 
+    def beside(t: Any) -> Any:
+        """A number that nobody knows, carried beside rows that owners have."""
+        scale = tacit.assume(jnp.mean(t["age"]) / 100, 0.2, 0.9)
+        step = lambda _, c: (0.5 * c[0] + t["age"] / 90, c[1] * c[1])  # noqa: E731
+        rows, power = lax.fori_loop(0, 3, step, (t["age"] / 90, scale))
+        return rows.sum() * power
+
     long = lambda t: lax.fori_loop(0, 100, lambda _, r: 0.5 * r + 1.0, t["age"] / 90).sum()  # noqa: E731
-    for function in (descent, beyond, long):
+    for function in (descent, beyond, beside, long):
         made = study(function, ROWS)
         assert "scan" in [eqn.op for eqn in made.job().program.eqns]
         found = made.simulate(DATA, seed=3)["west"]["r"]

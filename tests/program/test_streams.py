@@ -42,6 +42,10 @@ def _counts(x: Any, p: Any) -> dict[str, Any]:
         "s": fn.reshape(x[:, 1:], (1, n, 2)),
     }
     found = {k: x.context.bind("spread", [v, index], {"size": 11, "last": False})[0] for k, v in by.items()}
+    each = fn.astype(fn.floor(fn.abs(x)), "int")  # sums of every row's own
+    found["e"] = x.context.bind("spread", [fn.reshape(x, (n, 3, 1)), each], {"size": 11, "last": False})[
+        0
+    ].sum(0)
     found["a"] = x.context.bind("spread", [by["s"], again], {"size": 4, "last": False})[0]
     return found
 

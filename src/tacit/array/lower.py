@@ -13,7 +13,7 @@ from tacit.array import constants
 from tacit.array.bounds import difference_bits, input_bits, least_bits, value_bits
 from tacit.array.ops import Params
 from tacit.array.program import PUBLIC, Aval
-from tacit.core.ghost import Ghost, ghost_planes
+from tacit.core.ghost import Ghost, ghost, ghost_planes
 from tacit.core.share import Planes, Share, join, stack_planes
 from tacit.gadgets import approximate as ap
 
@@ -136,17 +136,24 @@ def or_(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]
     return [rt.xor(xor(rt, v, outs, params)[0], and_(rt, v, outs, params)[0])]
 
 
+MOST_PLANES = 64
+"""Planes that meet at once: how they do is planned plane by plane."""
+
+
 def every(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
     """AND of all rows: they are planes one above another, of whole words of lanes while there are many."""
     rows, columns = v[0].aval.shape[0], math.prod(v[0].aval.shape[1:])
     x = rt.share(v[0]).reshape(rows * columns)
-    each = 64 // math.gcd(64, columns) if columns else 1
+    word = 64 // math.gcd(64, columns) if columns else 1
     while rows > 1 and columns:
-        some = each if rows >= 2 * each else 1
-        count, n = rows // some, some * columns
-        planes = _rows_as_planes(rt.p, x[: count * n], count, n)
-        met = rt.p.unpack(rt.p.and_all(planes), (n,))
-        x, rows = join([met, x[count * n :]]) if rows % some else met, some + rows % some
+        count = min(rows // word, MOST_PLANES)
+        some = rows // count // word * word if count > 1 else -(-rows // MOST_PLANES)
+        count = rows // some
+        planes = _rows_as_planes(rt.p, x[: count * some * columns], count, some * columns)
+        met = rt.p.unpack(rt.p.and_all(planes), (some * columns,))
+        left = x[count * some * columns :]
+        rows = some + rows - count * some
+        x = ghost((rows * columns,)) if isinstance(rt.p, Ghost) else join([met, left]) if left.size else met
     return [x.reshape(*outs[0].shape)]
 
 

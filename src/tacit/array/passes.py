@@ -252,37 +252,26 @@ class _Localiser:
 
     def _rule_extreme(self, eqn: Eqn) -> bool:
         axis, parts = self.parts[eqn.ins[0]]
-        if axis:
-            return self._each(eqn, axis - 1, [eqn.params] * len(parts))
-        parts = self._filled(parts)
-        if eqn.params["place"]:
-            return self._place(eqn, parts)
-        if not any(self._is_local(p) for p in parts):
-            return False
-        alone = {**eqn.params, "place": False}
-        rows: dict[str, list[int]] = {}
-        for p in parts:
-            rows.setdefault(self.avals[p].where, []).append(p)
-        found: list[int] = []
-        for where, held in rows.items():
-            if where == SECRET:
-                found += held
-                continue
-            (mine,) = self._emit("extreme", self._joined(held), alone)
-            found += self._emit("reshape", [mine], {"shape": [1, *self.avals[mine].shape]})
-        self.whole[eqn.outs[0]] = self._emit("extreme", self._joined(found), alone)[0]
-        return True
+        if eqn.params["place"] and not axis:
+            return self._place(eqn, self._filled(parts))
+        return self._reduced(eqn)
+
+    def _rule_every(self, eqn: Eqn) -> bool:
+        return self._reduced(eqn)
+
+    def _all_local(self, parts: Sequence[int]) -> bool:
+        return all(self._is_local(p) for p in parts)
 
     def _filled(self, parts: list[int]) -> list[int]:
         """Return the parts that have rows."""
         return [p for p in parts if self.avals[p].shape[0]]
 
-    def _joined(self, rows: list[int]) -> list[int]:
-        return self._emit("concat", rows, {"axis": 0}) if len(rows) > 1 else rows
+    def _joined(self, rows: Sequence[int], axis: int = 0) -> list[int]:
+        return self._emit("concat", rows, {"axis": axis}) if len(rows) > 1 else list(rows)
 
     def _place(self, eqn: Eqn, parts: list[int]) -> bool:
         """Find where the extreme is among those of the parts, the first of equal ones, by halves of these."""
-        if not all(self._is_local(p) for p in parts):
+        if not self._all_local(parts):
             return False
         held, start = [], 0
         for p in parts:
@@ -301,21 +290,29 @@ class _Localiser:
         self.whole[eqn.outs[0]] = held[0][1]
         return True
 
-    def _rule_every(self, eqn: Eqn) -> bool:
+    def _reduced(self, eqn: Eqn) -> bool:
+        """Reduce the rows that somebody has alone, each its own; what is left is reduced with those that nobody has."""
         axis, parts = self.parts[eqn.ins[0]]
-        found = [self._emit("every", [p], eqn.params)[0] for p in (parts if axis else self._filled(parts))]
         if axis:
-            self.parts[eqn.outs[0]] = (axis - 1, found)
-            return True
-        if not any(self._is_local(p) for p in parts):
+            return self._all_local(parts) and self._each(eqn, axis - 1, [eqn.params] * len(parts))
+        rows: dict[str, list[int]] = {}
+        for p in self._filled(parts):
+            rows.setdefault(self.avals[p].where, []).append(p)
+        if rows.keys() <= {SECRET}:
             return False
-        rows = [self._emit("reshape", [v], {"shape": [1, *self.avals[v].shape]})[0] for v in found]
-        self.whole[eqn.outs[0]] = self._emit("every", self._joined(rows), eqn.params)[0]
+        found: list[int] = []
+        for where, held in rows.items():
+            if where == SECRET:
+                found += held
+                continue
+            (mine,) = self._emit(eqn.op, self._joined(held), eqn.params)
+            found += self._emit("reshape", [mine], {"shape": [1, *self.avals[mine].shape]})
+        self.whole[eqn.outs[0]] = self._emit(eqn.op, self._joined(found), eqn.params)[0]
         return True
 
     def _rule_lookup(self, eqn: Eqn) -> bool:
         at, held = eqn.ins[0], self.parts.get(eqn.ins[1])
-        if held is None or held[0] != 1 or self.old[at].where != PUBLIC:
+        if held is None or held[0] != 1 or self.old[at].where != PUBLIC or not self._all_local(held[1]):
             return False
         table = self._get(at)
         self.parts[eqn.outs[0]] = (1, [self._emit("lookup", [table, p], {})[0] for p in held[1]])
@@ -327,9 +324,13 @@ class _Localiser:
         if None in cuts:
             return False
         pairs = list(zip(*(c for c in cuts if c is not None), strict=True))
-        if not any(self._is_local(*pair) for pair in pairs):
+        alone = [pair for pair in pairs if self._is_local(*pair)]
+        rest = [pair for pair in pairs if not self._is_local(*pair)]
+        if rest and not axis:
             return False
-        sums = [self._emit("spread", pair, eqn.params)[0] for pair in pairs]
+        if rest:  # at once, in the rounds of one
+            alone.append(tuple(self._joined(column, 1)[0] for column in zip(*rest, strict=True)))
+        sums = [self._emit("spread", pair, eqn.params)[0] for pair in alone]
         if axis:
             self.whole[eqn.outs[0]] = self._add_up(sums)
         else:
@@ -344,7 +345,8 @@ class _Localiser:
             return False
         if any(self.old[v].where != PUBLIC for v in xs):
             return False
-        if any(q.op not in AT_ONCE for q in body.eqns) or length * len(body.eqns) > MOST_EQUATIONS:
+        written = length * len(body.eqns) * max(len(self.parts[v][1]) for v in eqn.ins if v in self.parts)
+        if any(q.op not in AT_ONCE for q in body.eqns) or written > MOST_EQUATIONS:
             return False
         before = (len(self.eqns), dict(self.whole), dict(self.parts), self.source)
         for i in range(length)[:: -1 if eqn.params["reverse"] else 1]:
@@ -383,10 +385,11 @@ class _Localiser:
         now.update(zip(eqn.outs, outs, strict=True))
         self.old.update(zip(outs, found, strict=True))
         if any(v in self.parts for v in ins):
-            return self._split(Eqn(eqn.op, ins, outs, eqn.params, eqn.source))
+            cut = self._split(Eqn(eqn.op, ins, outs, eqn.params, eqn.source))
+            return cut and all(v in self.parts and self._all_local(self.parts[v][1]) for v in outs)
         made = self._emit(eqn.op, [self._get(v) for v in ins], eqn.params)
         self.whole.update(zip(outs, made, strict=True))
-        return all(self._is_local(v) for v in made)
+        return self._all_local(made)
 
     def _rule_matmul(self, eqn: Eqn) -> bool:
         x, y = eqn.ins

@@ -159,8 +159,8 @@ def plan(eqn: Eqn, data: list[Any], out: Aval) -> Rows | Fold | None:
         return _each(eqn, data, [axis] * len(data), out, axis)
     if eqn.op == "matmul":
         return _matmul(eqn, data, out)
-    if eqn.op == "spread" and axis == 1 and all(d.axis == 1 for d in streams):
-        return Fold(eqn, data, [1, 1], rows, out)
+    if eqn.op == "spread" and axis < 2 and all(d.axis == axis for d in streams):
+        return Fold(eqn, data, [1, 1], rows, out) if axis else _each(eqn, data, [0, 0], out, 0)
     if eqn.op == "lookup" and axis == 1 and not isinstance(data[0], Rows):
         return _each(eqn, [_every(data[0]), data[1]], [1, 1], out, 1)
     if len(data) != 1:
