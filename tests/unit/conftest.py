@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 from collections.abc import Iterator
 
 import pytest
+
+# A shell starts what runs in the background with Ctrl-C ignored, and so would be the processes of a test that sends it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 HAS_NATIVE = importlib.util.find_spec("tacit.kernels._native") is not None
 if HAS_NATIVE:
