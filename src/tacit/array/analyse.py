@@ -159,10 +159,11 @@ class Origins:
         for eqn in program.eqns:
             parts: frozenset[tuple[str, str]] = frozenset().union(*(found.inputs[v] for v in eqn.ins))
             untouched = eqn.op in MOVES and any(v in found.rows for v in eqn.ins)
+            moved = eqn.op in MOVES and len(eqn.ins) == 1
+            made = found.made.get(eqn.ins[0], eqn) if moved else eqn
             for v in eqn.outs:
                 found.inputs[v] = parts
-                moved = eqn.op in MOVES and len(eqn.ins) == 1
-                found.made[v] = found.made.get(eqn.ins[0], eqn) if moved else eqn
+                found.made[v] = made
                 if untouched:
                     found.rows.add(v)
         return found

@@ -63,11 +63,7 @@ class Around:
         axis, parts = self.to.parts[x]
         if not self._constant_along(m, axis) or not any(self.to.avals[p].owner for p in parts):
             return
-        shape = self.to.old[m].shape
-        start, stop = [0] * len(shape), list(shape)
-        stop[axis] = 1
-        steps = [1] * len(shape)
-        centre = self._emit("slice", [self.to._get(m)], {"start": start, "stop": stop, "steps": steps})
+        centre = self.to._slice(self.to._get(m), axis, 0, 1)
         self.held[eqn.outs[0]] = Shifted(axis, tuple(parts), centre)
 
     def _constant_along(self, m: int, axis: int) -> bool:
@@ -168,7 +164,7 @@ class Around:
                 count = self._const(np.full(row, shape[held.axis], np.int64))
             else:
                 mask = held.masks[at]
-                kept = self._emit("select", [mask, part, self._const(np.zeros(shape))], {})
+                kept = self._emit("select", [mask, part, self._zeros(shape)], {})
                 count = self._total(self._emit("convert", [mask], {"kind": "int"}), held.axis, row)
                 divisor = self._emit("maximum", [count, self._const(np.ones(row, np.int64))], {})
                 divisor = self._emit("convert", [divisor], {"kind": "fixed"})
@@ -176,20 +172,21 @@ class Around:
             wide = self._emit("broadcast", [mean], {"shape": list(shape), "dims": list(range(len(shape)))})
             rest = self._emit("sub", [part, wide], {})
             if mask is not None:
-                rest = self._emit("select", [mask, rest, self._const(np.zeros(shape))], {})
+                rest = self._emit("select", [mask, rest, self._zeros(shape)], {})
             centred.append(rest)
             gaps.append(self._emit("sub", [mean, held.centre], {}))
             counts.append(count)
-        return Local(centred, self._joined(gaps, held.axis), self._joined(counts, held.axis))
+        return Local(centred, self.to._joined(gaps, held.axis), self.to._joined(counts, held.axis))
 
     def _total(self, v: int, axis: int, row: list[int]) -> int:
         return self._emit("reshape", [self._emit("sum", [v], {"axes": [axis]})], {"shape": row})
 
-    def _joined(self, parts: list[int], axis: int) -> int:
-        return self._emit("concat", parts, {"axis": axis}) if len(parts) > 1 else parts[0]
-
     def _rows(self, v: int, axis: int) -> int:
         return self.to.avals[v].shape[axis]
+
+    def _zeros(self, shape: tuple[int, ...]) -> int:
+        """Return as many zeros as there are rows, which a Program's text need not list."""
+        return self._emit("broadcast", [self._const(np.zeros(()))], {"shape": list(shape), "dims": []})
 
     def _const(self, value: Any) -> int:
         return self._emit("const", [], {"value": value})

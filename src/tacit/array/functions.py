@@ -452,20 +452,6 @@ def _extreme(
     return reshape(found, _keep(x, axes)) if keepdims else found
 
 
-def _fold(x: SecretArray, axis: Axis, keepdims: builtins.bool, fn: Any, nothing: Any) -> SecretArray:
-    """Reduce by halves along the flattened `axis`: log2 steps; `nothing` is what no values give."""
-    axes = _axes(x, axis)
-    flat = _rows(x, axes)
-    if not flat.shape[0]:
-        shape = _keep(x, axes) if keepdims else flat.shape[1:]
-        return _lift(x.context, np.full(shape, nothing), x.dtype)
-    while flat.shape[0] > 1:
-        half = flat.shape[0] // 2
-        folded = fn(flat[:half], flat[half : 2 * half])
-        flat = folded if flat.shape[0] == 2 * half else concat([folded, flat[2 * half :]])
-    return reshape(flat, _keep(x, axes) if keepdims else flat.shape[1:])
-
-
 def max(x: SecretArray, axis: Axis = None, keepdims: builtins.bool = False) -> SecretArray:
     """Maximum over `axis`."""
     return _extreme(x, axis, keepdims, "maximum")
@@ -477,19 +463,27 @@ def min(x: SecretArray, axis: Axis = None, keepdims: builtins.bool = False) -> S
 
 
 def prod(x: SecretArray, axis: Axis = None, keepdims: builtins.bool = False) -> SecretArray:
-    """Product over `axis`."""
-    return _fold(_number(x), axis, keepdims, multiply, 1)
+    """Product over `axis`, by halves: log2 steps."""
+    axes = _axes(x, axis)
+    flat = _rows(_number(x), axes)
+    if not flat.shape[0]:
+        return _lift(x.context, np.full(_keep(x, axes) if keepdims else flat.shape[1:], 1), flat.dtype)
+    while flat.shape[0] > 1:
+        half = flat.shape[0] // 2
+        folded = multiply(flat[:half], flat[half : 2 * half])
+        flat = folded if flat.shape[0] == 2 * half else concat([folded, flat[2 * half :]])
+    return reshape(flat, _keep(x, axes) if keepdims else flat.shape[1:])
 
 
 def all(x: SecretArray, axis: Axis = None, keepdims: builtins.bool = False) -> SecretArray:
     """Whether all are true."""
-    axes, truths = _axes(x, axis), astype(x, "bool")
-    rows = _rows(truths, axes)
-    if rows.shape[0] > 1:
-        rows = expand_dims(_bind("every", rows), 0)
-    elif not rows.shape[0]:
-        rows = _lift(x.context, np.ones((1, *rows.shape[1:]), np.bool_), "bool")
-    return reshape(rows, _keep(x, axes) if keepdims else rows.shape[1:])
+    axes = _axes(x, axis)
+    rows = _rows(astype(x, "bool"), axes)
+    if rows.shape[0]:
+        found = rows[0] if rows.shape[0] == 1 else _bind("every", rows)
+    else:
+        found = _lift(x.context, np.ones(rows.shape[1:], np.bool_), "bool")
+    return reshape(found, _keep(x, axes)) if keepdims else found
 
 
 def any(x: SecretArray, axis: Axis = None, keepdims: builtins.bool = False) -> SecretArray:

@@ -149,7 +149,7 @@ def every(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Shar
         count = min(rows // word, MOST_PLANES)
         some = rows // count // word * word if count > 1 else -(-rows // MOST_PLANES)
         count = rows // some
-        planes = _rows_as_planes(rt.p, x[: count * some * columns], count, some * columns)
+        planes = rows_as_planes(rt.p, x[: count * some * columns], count, some * columns)
         met = rt.p.unpack(rt.p.and_all(planes), (some * columns,))
         left = x[count * some * columns :]
         rows = some + rows - count * some
@@ -157,7 +157,7 @@ def every(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Shar
     return [x.reshape(*outs[0].shape)]
 
 
-def _rows_as_planes(p: Protocol, x: Share, rows: int, columns: int) -> Planes:
+def rows_as_planes(p: Protocol, x: Share, rows: int, columns: int) -> Planes:
     """Return every row of truth values as a plane."""
     if isinstance(p, Ghost):
         return ghost_planes(rows, columns)

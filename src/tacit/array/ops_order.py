@@ -18,6 +18,7 @@ import numpy.typing as npt
 from tacit.algebra.ring import Ring
 from tacit.array import intervals as iv
 from tacit.array.bounds import difference_bits, fits, least_units, scale_of, tournament_bits
+from tacit.array.lower import rows_as_planes
 from tacit.array.ops import Op, Params, need_kind, same_shape
 from tacit.array.program import PUBLIC, SECRET, Aval
 from tacit.core.ghost import Ghost, ghost
@@ -203,8 +204,7 @@ def _perm_column(rt: Runtime, v: Value) -> Column:
                 spread = np.arange(bits)[:, None]
                 flat = ((v.data.reshape(-1)[None, :] >> spread) & 1).astype(np.uint8).reshape(-1)
             held = rt.p.share_bits(v.aval.owner, flat, (bits * v.aval.size,))
-            rows_of = [rt.p.pack(held[i * v.aval.size : (i + 1) * v.aval.size]) for i in range(bits)]
-            planes = stack_planes(rows_of)
+            planes = rows_as_planes(rt.p, held, bits, v.aval.size)
         v.share = rt.p.words(planes).reshape(*v.aval.shape)
     return Column(v.share.reshape(blocks, rows), ring, True)
 

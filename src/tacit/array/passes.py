@@ -8,6 +8,7 @@ drops what no result needs, `once` what has been computed. `merge.py` holds one 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -221,14 +222,14 @@ class _Localiser:
             return parts if own_axis == axis and self._sizes(axis, parts) == sizes else None
         if self.old[v].where != PUBLIC:
             return None
-        shape, whole = self.old[v].shape, self._get(v)
-        cuts, at = [], 0
-        for n in sizes:
-            start, stop = [0] * len(shape), list(shape)
-            start[axis], stop[axis] = at, at + n
-            cuts += self._emit("slice", [whole], {"start": start, "stop": stop, "steps": [1] * len(shape)})
-            at += n
-        return cuts
+        whole, ends = self._get(v), [0, *accumulate(sizes)]
+        return [self._slice(whole, axis, start, stop) for start, stop in pairwise(ends)]
+
+    def _slice(self, v: int, axis: int, first: int, last: int) -> int:
+        shape = self.avals[v].shape
+        start, stop = [0] * len(shape), list(shape)
+        start[axis], stop[axis] = first, last
+        return self._emit("slice", [v], {"start": start, "stop": stop, "steps": [1] * len(shape)})[0]
 
     def _add_up(self, terms: list[int]) -> int:
         total = terms[0]
@@ -266,8 +267,8 @@ class _Localiser:
         """Return the parts that have rows."""
         return [p for p in parts if self.avals[p].shape[0]]
 
-    def _joined(self, rows: Sequence[int], axis: int = 0) -> list[int]:
-        return self._emit("concat", rows, {"axis": axis}) if len(rows) > 1 else list(rows)
+    def _joined(self, parts: Sequence[int], axis: int = 0) -> int:
+        return self._emit("concat", parts, {"axis": axis})[0] if len(parts) > 1 else parts[0]
 
     def _place(self, eqn: Eqn, parts: list[int]) -> bool:
         """Find where the extreme is among those of the parts, the first of equal ones, by halves of these."""
@@ -305,9 +306,9 @@ class _Localiser:
             if where == SECRET:
                 found += held
                 continue
-            (mine,) = self._emit(eqn.op, self._joined(held), eqn.params)
+            (mine,) = self._emit(eqn.op, [self._joined(held)], eqn.params)
             found += self._emit("reshape", [mine], {"shape": [1, *self.avals[mine].shape]})
-        self.whole[eqn.outs[0]] = self._emit(eqn.op, self._joined(found), eqn.params)[0]
+        self.whole[eqn.outs[0]] = self._emit(eqn.op, [self._joined(found)], eqn.params)[0]
         return True
 
     def _rule_lookup(self, eqn: Eqn) -> bool:
@@ -329,7 +330,7 @@ class _Localiser:
         if rest and not axis:
             return False
         if rest:  # at once, in the rounds of one
-            alone.append(tuple(self._joined(column, 1)[0] for column in zip(*rest, strict=True)))
+            alone.append(tuple(self._joined(column, 1) for column in zip(*rest, strict=True)))
         sums = [self._emit("spread", pair, eqn.params)[0] for pair in alone]
         if axis:
             self.whole[eqn.outs[0]] = self._add_up(sums)
@@ -367,10 +368,8 @@ class _Localiser:
 
     def _row(self, v: int, i: int) -> int:
         """Return a new name for row i of a public variable."""
-        shape = self.old[v].shape
-        ends = {"start": [i, *[0] * len(shape[1:])], "stop": [i + 1, *shape[1:]], "steps": [1] * len(shape)}
-        (part,) = self._emit("slice", [self._get(v)], ends)
-        (row,) = self._emit("reshape", [part], {"shape": list(shape[1:])})
+        part = self._slice(self._get(v), 0, i, i + 1)
+        (row,) = self._emit("reshape", [part], {"shape": list(self.old[v].shape[1:])})
         self.unnamed -= 1
         self.old[self.unnamed], self.whole[self.unnamed] = self.avals[row], row
         return self.unnamed

@@ -61,17 +61,15 @@ class Parties:
     def starting(self) -> Iterator[Parties]:
         """Start the processes without waiting for them: what is done until `with parties` costs no time of theirs."""
         try:
-            for member in self.members:
-                self._start(member)
+            self._start_all()
             yield self
         finally:
             self.stop()
 
     def __enter__(self) -> Parties:
         try:
-            for member in self.members:
-                if member.name not in self.processes:
-                    self._start(member)
+            if not self.processes:
+                self._start_all()
             deadline = time.monotonic() + START_S
             while len(self.cards) < len(self.members):
                 name, event = self._next(deadline)
@@ -88,6 +86,10 @@ class Parties:
 
     def __exit__(self, *exc: object) -> None:
         self.stop()
+
+    def _start_all(self) -> None:
+        for member in self.members:
+            self._start(member)
 
     def _start(self, member: Member) -> None:
         member.home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -279,7 +281,9 @@ def run_local(
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / "job.json"
     job.save(path)
-    agreed = {m.name: job.digest().hex() for m in started.members} if approve is None else approve
+    agreed = (
+        dict.fromkeys((m.name for m in started.members), job.digest().hex()) if approve is None else approve
+    )
     with started as parties:
         parties.order(job, path, agreed, **timeouts)
         return parties.collect(progress)
