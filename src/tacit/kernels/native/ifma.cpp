@@ -1,4 +1,5 @@
-// The products of Intel's CPUs with AVX512-IFMA and VNNI; all else is that of avx512.
+// The products of CPUs with AVX512-IFMA and VNNI; all else is that of avx512. So are AMD's products modulo 2^64: one step of
+// its multipliers is a whole vpmullq, of Intel's a third.
 #include "product_ifma.h"
 #include "right.h"
 
@@ -6,9 +7,11 @@ namespace tacit::TACIT_TARGET {
 
 Kernels kernels() {
     Kernels k = avx512::kernels();
-    k.narrow.product = product<Split, Split>;
+    if (!__builtin_cpu_is("amd")) {
+        k.narrow.product = product<Split, Split>;
+        k.narrow.prepared = Choose<Split, Split, u64>::table();
+    }
     k.wide.product = product<SplitWide, SplitWide>;
-    k.narrow.prepared = Choose<Split, Split, u64>::table();
     k.wide.prepared = Choose<SplitWide, SplitWide, u128>::table();
     return k;
 }

@@ -41,10 +41,8 @@ bool has_avx512() {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
-// Intel's vpmullq takes three steps of the multiplier; AMD's takes one, so that there avx512 is the faster of both.
 bool has_ifma() {
-    return has_avx512() && __builtin_cpu_is("intel") && __builtin_cpu_supports("avx512ifma") &&
-           __builtin_cpu_supports("avx512vnni");
+    return has_avx512() && __builtin_cpu_supports("avx512ifma") && __builtin_cpu_supports("avx512vnni");
 }
 bool has_amx() {
 #if defined(__linux__)

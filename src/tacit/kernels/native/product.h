@@ -280,7 +280,7 @@ Steps near_to(T *dst, const T *a, const T *a2, const std::int64_t *first, const 
 template <class T, size_t ROWS, size_t WIDE> struct Plain {
     using R = Reg<T>;
     using type = T;
-    static constexpr size_t MR = ROWS, NR = WIDE * R::LANE, KC = 192, MC = 32 * MR, NC = 64 * NR, PAD = 1;
+    static constexpr size_t MR = ROWS, NR = WIDE * R::LANE, KC = 256, MC = 16 * MR, NC = 64 * NR, PAD = 1;
     static constexpr size_t A_BYTES = sizeof(T) * MR, B_BYTES = sizeof(T) * NR;  // for each k
 
     static void begin() {}

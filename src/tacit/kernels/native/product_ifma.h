@@ -1,4 +1,4 @@
-// The register block of Intel's CPUs with AVX512-IFMA and VNNI (Ice Lake and later). An element is a = a' + a" 2^52:
+// The register blocks of CPUs with AVX512-IFMA and VNNI (Ice Lake and Zen 4, and later). An element is a = a' + a" 2^52:
 //   ab mod 2^64 = lo(a'b') + (hi(a'b') + a"b' + a'b") 2^52, lo the lowest 52 bits of 104 and hi the others.
 // IFMA reads a' of a by itself and adds lo or hi to a sum. Of the rest only 12 bits count, so 12 bits of each factor do:
 // VNNI adds both products of 16-bit numbers at once. Five steps for 16 products, vpmullq and vpaddq take eight.

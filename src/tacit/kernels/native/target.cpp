@@ -18,7 +18,7 @@ namespace tacit::TACIT_TARGET {
 namespace {
 
 #if defined(__AVX512F__)
-using Block = Plain<u64, 8, 3>;
+using Block = Plain<u64, 8, 2>;
 #elif defined(__AVX2__)
 using Block = Halves;
 #else
