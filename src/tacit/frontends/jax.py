@@ -32,13 +32,14 @@ from tacit.frontends import (
     jax_masked,
     jax_more,
     jax_move,
+    jax_norms,
     jax_order,
     jax_rules,
     jax_spaced,
     jax_taken,
     jax_windows,
 )
-from tacit.frontends.jax_extremes import Extreme
+from tacit.frontends.jax_extremes import Reduced
 from tacit.frontends.jax_flat import Atom, Const, Flat, Step, Value, flatten, fold, kind_of, known, x64
 from tacit.frontends.jax_refused import REMEDIES
 
@@ -52,7 +53,7 @@ _PLAIN: dict[str, jax_rules.Rule] = {
     **jax_windows.RULES,
     **jax_linalg.RULES,
 }
-RULES = jax_masked.masking(jax_spaced.spacing(jax_taken.taking(jax_facts.noted(_PLAIN))))
+RULES = jax_masked.masking(jax_spaced.spacing(jax_taken.taking(jax_facts.noted(jax_norms.norming(_PLAIN)))))
 DTYPES = {"fixed": np.float64, "int": np.int64, "bool": np.bool_}
 ASKED = (
     jax.errors.ConcretizationTypeError,
@@ -138,8 +139,21 @@ class Interpreter:
     def __init__(self, context: Context) -> None:
         self.context = context
         self.facts: dict[int, tuple[Any, ...]] = {}
-        self.extremes: dict[int, Extreme] = {}
-        """Which arrays hold maxima or minima, and of what."""
+        self.reduced: dict[int, Reduced] = {}
+        """Which arrays hold maxima, minima, sums or norms, and of what."""
+        self.same: dict[int, int] = {}
+        """Which arrays were computed as earlier ones were, from the same."""
+        self.apart: dict[int, float] = {}
+        """By how many units."""
+        self.recipes: dict[Hashable, int] = {}
+        self.squares: dict[int, int] = {}
+        """Which arrays are squares, and of what."""
+        self.multiples: dict[int, tuple[int, float]] = {}
+        """Which arrays are others, multiplied with a number."""
+        self.norms: dict[int, tuple[tuple[int, ...], float]] = {}
+        """Over which axes of an array the squares add up to no more than the square of a number."""
+        self.weights: dict[int, tuple[int, ...]] = {}
+        """Over which axes of an array, not negative, the elements add up to no more than one."""
         self.of_two: dict[int, tuple[Hashable, Hashable]] = {}
         """Which arrays are the greater or lesser of two, and of which."""
         self.attains: dict[int, tuple[int, int]] = {}

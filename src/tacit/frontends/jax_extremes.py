@@ -1,6 +1,7 @@
-"""Maxima and minima, followed through the axes that JAX moves and puts back, to where they stand beside their elements.
+"""Maxima, minima and sums, followed through the axes that JAX moves and puts back, to beside their elements.
 
-Only there do they prove a range: x less its maximum is not positive, one of the elements equals it.
+Only there do they prove a range: x less its maximum is not positive, one of the elements equals it, none is larger than
+the root of the sum of squares (`jax_norms`).
 """
 
 from __future__ import annotations
@@ -16,66 +17,77 @@ from tacit.frontends.jax_flat import Value, known
 
 if TYPE_CHECKING:
     from tacit.frontends.jax import Interpreter
+    from tacit.frontends.jax_norms import Norm
 
 APART = -1
 """Label of an axis along which an array of extremes is constant, or has one element."""
 
 
 @dataclass(frozen=True, slots=True)
-class Extreme:
-    """The maxima (or minima, if `least`) of an array over some of its axes."""
+class Reduced:
+    """What an array holds of another, for which some axes were reduced."""
 
     of_ref: int
     axes: tuple[int, ...]
     labels: tuple[int, ...]
     """For each axis that there is now, the array's axis that it runs along, or APART."""
-    least: bool
+    what: str
+    """"max" or "min"; or what `jax_norms` says of sums."""
+    norm: Norm | None = None
 
     @classmethod
-    def of(cls, x: SecretArray, axes: tuple[int, ...], least: bool) -> Extreme:
-        """Return the extremes of x over axes, as a reduction leaves them."""
-        return cls(x.ref, axes, tuple(a for a in range(x.ndim) if a not in axes), least)
+    def of(cls, it: Interpreter, x: SecretArray, axes: tuple[int, ...], what: str) -> Reduced:
+        """Return what a reduction of x over axes leaves."""
+        return cls(alike(it, x.ref), axes, tuple(a for a in range(x.ndim) if a not in axes), what)
 
 
-def _extreme(it: Interpreter, x: Value) -> Extreme | None:
-    return None if known(x) else it.extremes.get(x.ref)
+def alike(it: Interpreter, ref: int) -> int:
+    """Return the first variable that was computed as this one was, from the same."""
+    return it.same.get(ref, ref)
+
+
+def reduced(it: Interpreter, x: Value, *what: str) -> Reduced | None:
+    """Return what an array holds of another, if it is one of `what`; anything if there is none."""
+    found = None if known(x) else it.reduced.get(x.ref)
+    return found if found is None or not what or found.what in what else None
 
 
 def spread(it: Interpreter, x: Value, out: SecretArray, dims: Sequence[int]) -> None:
     """Follow a broadcast that puts axis i of x at dims[i] of the result."""
-    found = _extreme(it, x)
+    found = reduced(it, x)
     if found is not None:
         labels = [APART] * out.ndim
         for label, d in zip(found.labels, dims, strict=True):
             labels[int(d)] = label
-        it.extremes[out.ref] = replace(found, labels=tuple(labels))
+        it.reduced[out.ref] = replace(found, labels=tuple(labels))
 
 
 def reshape(it: Interpreter, x: Value, out: SecretArray) -> None:
     """Follow a reshape that puts in or takes out axes of size 1, and no other."""
-    found = _extreme(it, x)
+    found = reduced(it, x)
     if found is None or [n for n in x.shape if n != 1] != [n for n in out.shape if n != 1]:
         return
     rest = iter(label for label, n in zip(found.labels, x.shape, strict=True) if n != 1)
-    it.extremes[out.ref] = replace(found, labels=tuple(APART if n == 1 else next(rest) for n in out.shape))
+    it.reduced[out.ref] = replace(found, labels=tuple(APART if n == 1 else next(rest) for n in out.shape))
 
 
 def turn(it: Interpreter, x: Value, out: SecretArray, perm: Sequence[int]) -> None:
     """Follow a permutation of axes, of extremes or of the array itself."""
     if known(x) or out is x:
         return
-    base, held = it.views.get(x.ref, (x.ref, tuple(range(x.ndim))))
+    base, held = it.views.get(x.ref, (alike(it, x.ref), tuple(range(x.ndim))))
     it.views[out.ref] = (base, tuple(held[int(p)] for p in perm))
-    if (found := _extreme(it, x)) is not None:
-        it.extremes[out.ref] = replace(found, labels=tuple(found.labels[int(p)] for p in perm))
+    if (found := reduced(it, x)) is not None:
+        it.reduced[out.ref] = replace(found, labels=tuple(found.labels[int(p)] for p in perm))
 
 
-def beside(it: Interpreter, x: Value, y: Value, least: bool) -> tuple[int, ...] | None:
-    """Return the axes of x over which y holds, beside each element, its maximum or minimum; None if it does not."""
-    found = _extreme(it, y)
-    if found is None or known(x) or found.least != least:
+def beside(it: Interpreter, x: Value, y: Value, what: str) -> tuple[int, ...] | None:
+    """Return the axes of x over which y holds this of it beside each element; None if it does not."""
+    found = reduced(it, y, what)
+    if found is None or known(x):
         return None
-    base, held = (x.ref, tuple(range(x.ndim))) if x.ref == found.of_ref else it.views.get(x.ref, (None, ()))
+    ref = alike(it, x.ref)
+    base, held = (ref, tuple(range(x.ndim))) if ref == found.of_ref else it.views.get(x.ref, (None, ()))
     if base != found.of_ref or y.ndim not in (0, x.ndim):
         return None
     for k, label in enumerate(found.labels):

@@ -18,7 +18,7 @@ from jax.ad_checkpoint import checkpoint_name
 from tacit.array import functions as xp
 from tacit.array.secret import SecretArray
 from tacit.errors import UsageError
-from tacit.frontends.jax_extremes import Extreme, attain, beside
+from tacit.frontends.jax_extremes import Reduced, attain, beside
 from tacit.frontends.jax_flat import Step, Value, known
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def _log(it: Interpreter, step: Step, ins: list[Value], outs: list[Value]) -> li
 
 def _reduce_min(it: Interpreter, step: Step, ins: list[Value], outs: list[Value]) -> list[Value]:
     axes = tuple(int(a) for a in step.params["axes"])
-    it.extremes[outs[0].ref] = Extreme.of(ins[0], axes, least=True)
+    it.reduced[outs[0].ref] = Reduced.of(it, ins[0], axes, "min")
     return outs
 
 
@@ -202,8 +202,8 @@ def _eq(it: Interpreter, step: Step, ins: list[Value], outs: list[Value]) -> lis
     if known(outs[0]) or any(known(v) for v in ins):
         return outs
     for x, y in (ins, ins[::-1]):
-        for least in (False, True):
-            axes = beside(it, x, y, least)
+        for what in ("max", "min"):
+            axes = beside(it, x, y, what)
             if axes is not None and outs[0].shape == x.shape:
                 it.facts[outs[0].ref] = ("attained", axes)
     return outs

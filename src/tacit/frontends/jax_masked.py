@@ -200,7 +200,7 @@ def _met(it: Interpreter, step: Step, ins: list[Value]) -> list[Value] | None:
 
 
 def _less(it: Interpreter, ins: list[Value]) -> bool:
-    return not any(known(v) for v in ins) and beside(it, ins[0], ins[1], least=False) is not None
+    return not any(known(v) for v in ins) and beside(it, ins[0], ins[1], "max") is not None
 
 
 def carry(it: Interpreter, step: Step, ins: list[Value], outs: list[Value]) -> None:

@@ -12,7 +12,7 @@ from tacit.array import functions as xp
 from tacit.array import order as od
 from tacit.array.secret import SecretArray
 from tacit.errors import NotRealised, RangeError
-from tacit.frontends.jax_extremes import Extreme, beside, identity
+from tacit.frontends.jax_extremes import Reduced, beside, identity
 from tacit.frontends.jax_facts import away_from_zero
 from tacit.frontends.jax_flat import Step, Value, known
 
@@ -82,7 +82,7 @@ def _sub(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     if known(x) or known(y):
         return [out]
     fact = it.facts.get(y.ref)
-    axes = beside(it, x, y, least=False)
+    axes = beside(it, x, y, "max")
     if axes is not None and out.aval.hi > 0:
         # The maximum is one of the values, exactly, so no difference is positive: softmax stays in range.
         out = _proved(out, out.aval.lo, 0, "a value less the maximum is not positive")
@@ -104,7 +104,20 @@ def _mul(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     x, y = ins
     if only(y) == 1 and _same(x, step):
         return [x]
-    return [y] if only(x) == 1 and _same(y, step) else [xp.multiply(x, y)]
+    if only(x) == 1 and _same(y, step):
+        return [y]
+    for v, w in ((x, y), (y, x)):
+        if known(v) or known(w):
+            continue
+        base, factor = it.multiples.get(v.ref, (None, 0.0))
+        if base == w.ref and v.shape == w.shape:
+            # (c·g)·g, as in Adam's second moment: the interval of a product would not know that it is not negative.
+            return [xp.multiply(factor, xp.square(w))]
+    out = xp.multiply(x, y)
+    v, factor = (x, only(y)) if known(y) else (y, only(x))
+    if factor is not None and not known(v) and out is not v and out.dtype == "fixed":
+        it.multiples[out.ref] = (v.ref, float(factor))
+    return [out]
 
 
 def root_power(x: Value, y: float) -> SecretArray:
@@ -324,7 +337,7 @@ def _reduce_sum(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
 
 def _reduce_max(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     out = xp.max(ins[0], _axes(step))
-    it.extremes[out.ref] = Extreme.of(ins[0], _axes(step), least=False)
+    it.reduced[out.ref] = Reduced.of(it, ins[0], _axes(step), "max")
     return [out]
 
 

@@ -1,0 +1,326 @@
+"""How large arrays can be that are divided by their own norms or sums, as normalised layers, attention and cosines do.
+
+Intervals say of (x − mean) / sqrt(variance + ε) no more than of any quotient: as much as x may be, over as little as
+sqrt(ε). But no square exceeds the sum of all, so it is within ±sqrt(n), and the squares of a row add up to no more than
+n: times a matrix whose entries are within ±w it is within ±n·w (Cauchy and Schwarz), not ±n·sqrt(n)·w. What is not
+negative and divided by its sum is a weight: a mean with such weights stays among its values.
+
+Sums are followed to where they stand beside their elements (`jax_extremes`). JAX computes some things twice, such as
+deviations from a mean, for the variance and again: arrays are alike that were computed alike, by sums and factors;
+where that was rounded twice they may be some units apart.
+
+The bounds hold for what is computed. With u the unit, a computed square is less than a unit off, and what a number
+multiplies two units more: a computed c Σ x² lacks at most some units k, so that |x| over the root r of that, or of
+more, is
+
+    |x| / r <= sqrt((1 + k u / r²) / c),
+
+r being no less than its range's lower end, or half of that where it has been rounded. A sixteenth more is for what
+roots and quotients are off by themselves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tacit.array.secret import SecretArray
+from tacit.frontends.jax_extremes import Reduced, alike, beside, identity, reduced
+from tacit.frontends.jax_flat import Step, Value, known
+
+if TYPE_CHECKING:
+    from tacit.frontends.jax import Interpreter
+    from tacit.frontends.jax_rules import Rule
+
+Note = Callable[["Interpreter", Step, list[Value], SecretArray], SecretArray]
+UNIT = 2.0**-14
+"""No format has a larger unit unless somebody asks for it."""
+SLACK = 1 + 2.0**-4
+WORTH = 0.8
+"""A range is narrowed to so much of itself, or not at all."""
+MOST_NUMBERS = 256
+"""Larger known arrays are not compared."""
+SQUARES, ROOT, INVERSE, SUM = "squares", "root", "inverse root", "sum"
+"""What an array holds of another: the sum of its squares, and more; the root of that, and more; one over such a root;
+the sum of its elements, none of them negative, and more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """At least `size` times a sum, as computed; of a root, that of what is under it."""
+
+    short: tuple[float, float]
+    """Units by which it may lack the square of one element; that of all."""
+    terms: int = 1
+    size: float = 1.0
+    unit: float = UNIT
+    scale: float = 1.0
+    """What a root, or its inverse, has been multiplied with."""
+    least: float = 0.0
+    """What an inverse is one over is no less."""
+
+    def times(self, factor: float) -> Norm:
+        """Return this of a sum that is multiplied with a number."""
+        one, every = self.short
+        return replace(self, size=self.size * factor, short=(one * factor + 2, every * factor + 2))
+
+    def over(self, least: float, apart: float) -> tuple[float, float]:
+        """Return bounds on one element, and on the root of the sum of squares, over a root that is at least `least`.
+
+        `apart` are units by which an element may differ from that whose square was added up.
+        """
+        least /= self.scale
+        # What is proved positive is at least a unit as computed, and was rounded from half of one at least.
+        unit = min(self.unit, 2 * least)
+        one, every = (
+            (
+                math.sqrt((1 + 2 * k * unit / least**2) / self.size) * SLACK
+                + 2 * math.sqrt(n) * apart * unit / least
+            )
+            / self.scale
+            for k, n in zip(self.short, (1, self.terms), strict=True)
+        )
+        return one, every
+
+
+WHOLE = Norm((0.0, 0.0))
+"""A sum as it is."""
+
+
+# -- what is alike -------------------------------------------------------------------------------------------
+
+
+def _recipe(step: Step, ins: list[Value], it: Interpreter) -> Hashable:
+    """Return what results have in common that were computed alike, or None."""
+    if any(known(v) and np.size(v) > MOST_NUMBERS for v in ins):
+        return None
+    found = [(identity(v), np.shape(v)) if known(v) else alike(it, v.ref) for v in ins]
+    return (step.name, *found, *(f"{k}={v}" for k, v in sorted(step.params.items())))
+
+
+def _apart(it: Interpreter, step: Step, ins: list[Value]) -> float:
+    """Return by how many units results may differ that were computed alike; infinitely many where nothing is said."""
+    most = sum(it.apart.get(v.ref, 0.0) for v in ins if not known(v))
+    if step.name in ("mul", "div"):
+        factor = _uniform(ins[1] if known(ins[1]) or step.name == "div" else ins[0])
+        return math.inf if factor is None else most * (factor if step.name == "mul" else 1 / factor) + 4
+    if step.name == "reduce_sum":
+        most *= math.prod(ins[0].shape[int(a)] for a in step.params["axes"])
+    return most
+
+
+def _compare(it: Interpreter, step: Step, ins: list[Value], out: SecretArray) -> None:
+    """Note what was computed as `out` is, before."""
+    recipe, apart = _recipe(step, ins, it), _apart(it, step, ins)
+    if recipe is None or apart == math.inf or any(out is v for v in ins):
+        return
+    first = it.recipes.setdefault(recipe, out.ref)
+    if first != out.ref:
+        it.same.setdefault(out.ref, first)
+        it.apart.setdefault(out.ref, apart)
+
+
+# -- what is proved ------------------------------------------------------------------------------------------
+
+
+def _uniform(v: Value) -> float | None:
+    """Return the positive number that a known array repeats, if it does."""
+    a = np.asarray(v, np.float64).reshape(-1) if known(v) else np.zeros(0)
+    return float(a[0]) if a.size and np.all(a == a[0]) and 0 < a[0] < math.inf else None
+
+
+def _magnitude(v: Value) -> float:
+    return float(np.max(np.abs(v), initial=0)) if known(v) else v.aval.magnitude
+
+
+def _within(x: SecretArray, lo: float, hi: float, why: str) -> SecretArray:
+    lo, hi = max(lo, x.aval.lo), min(hi, x.aval.hi)
+    if not lo <= hi or hi - lo > WORTH * (x.aval.hi - x.aval.lo):
+        return x
+    return x.context.bind("assume", [x], {"lo": lo, "hi": hi, "why": why})[0]
+
+
+# -- sums and roots ------------------------------------------------------------------------------------------
+
+
+def _square(it: Interpreter, step: Step, ins: list[Value], out: SecretArray) -> SecretArray:
+    if step.name == "square" or step.params["y"] == 2:
+        it.squares[out.ref] = alike(it, ins[0].ref)
+    return out
+
+
+def _sum(it: Interpreter, step: Step, ins: list[Value], out: SecretArray) -> SecretArray:
+    x, axes = ins[0], tuple(int(a) for a in step.params["axes"])
+    if (root := it.squares.get(x.ref)) is not None:
+        terms = math.prod(x.shape[a] for a in axes)
+        norm = Norm((1.0, float(terms)), terms)
+        it.reduced[out.ref] = replace(Reduced.of(it, x, axes, SQUARES), of_ref=root, norm=norm)
+    elif x.dtype != "bool" and x.aval.lo >= 0:
+        it.reduced[out.ref] = replace(Reduced.of(it, x, axes, SUM), of_ref=x.ref, norm=WHOLE)
+    return out
+
+
+def _scale(it: Interpreter, x: Value, factor: float, out: SecretArray) -> None:
+    """Follow what is multiplied with a positive number."""
+    found = reduced(it, x, SQUARES, ROOT, INVERSE, SUM)
+    if found is not None and found.norm is not None and out.shape == x.shape:
+        norm = found.norm
+        rooted = found.what in (ROOT, INVERSE)
+        norm = replace(norm, scale=norm.scale * factor) if rooted else norm.times(factor)
+        it.reduced[out.ref] = replace(found, norm=norm)
+    if not known(x) and x.ref in it.norms and out.shape == x.shape:
+        axes, bound = it.norms[x.ref]
+        it.norms[out.ref] = axes, bound * factor
+
+
+def _more(it: Interpreter, step: Step, ins: list[Value], out: SecretArray) -> SecretArray:
+    """Follow what something is added to that is not negative, or that gives way to what is larger."""
+    for x, y in (ins, ins[::-1]):
+        found = reduced(it, x, SQUARES, ROOT, SUM)
+        least = float(np.min(y, initial=0)) if known(y) else y.aval.lo
+        if found is not None and out.shape == x.shape and (step.name == "max" or least >= 0):
+            it.reduced[out.ref] = found
+            return out
+    for x, y in (ins, ins[::-1]):
+        if step.name == "add" and not known(x) and x.ref in it.norms and out.shape == x.shape:
+            axes, bound = it.norms[x.ref]
+            it.norms[out.ref] = axes, bound + _magnitude(y) * math.sqrt(math.prod(x.shape[a] for a in axes))
+            return out
+    return out
+
+
+def _root(it: Interpreter, step: Step, ins: list[Value], out: SecretArray) -> SecretArray:
+    found, least = reduced(it, ins[0], SQUARES), max(ins[0].aval.lo, 0.0)
+    if found is not None and found.norm is not None:
+        norm = replace(found.norm, unit=min(UNIT, 2 * least or UNIT), least=math.sqrt(least))
+        it.reduced[out.ref] = replace(found, what=ROOT if step.name == "sqrt" else INVERSE, norm=norm)
+    return out
+
+
+# -- products and quotients ---------------------------------------------------------------------------------
+
+
+def _normalised(
+    it: Interpreter, axes: tuple[int, ...], bounds: tuple[float, float], out: SecretArray
+) -> SecretArray:
+    one, every = bounds
+    out = _within(out, -one, one, "an element over the root of the sum of squares")
+    it.norms[out.ref] = axes, every
+    return out
+
+
+def _div(it: Interpreter, step: Step, ins: list[Value], out: SecretArray) -> SecretArray:
+    x, y = ins
+    if (factor := _uniform(y)) is not None:
+        _scale(it, x, 1 / factor, out)
+    found = None if known(y) or y.aval.lo <= 0 else reduced(it, y, ROOT, SUM)
+    if found is None or found.norm is None:
+        return out
+    if known(x):
+        if (factor := _uniform(x)) is not None and found.what == ROOT and out.shape == y.shape:
+            scale = factor / found.norm.scale
+            norm = replace(found.norm, scale=scale, least=y.aval.lo / found.norm.scale)
+            it.reduced[out.ref] = replace(found, what=INVERSE, norm=norm)
+        return out
+    axes = beside(it, x, y, found.what)
+    if axes is None or out.shape != x.shape:
+        return out
+    if found.what == ROOT:
+        return _normalised(it, axes, found.norm.over(y.aval.lo, it.apart.get(x.ref, 0.0)), out)
+    if x.aval.lo >= 0 and found.norm == WHOLE and x.ref not in it.same:
+        out = _within(out, 0, SLACK, "an element over the sum of all, none of them negative")
+        if math.prod(x.shape[a] for a in axes) * UNIT <= (SLACK - 1) / 2:
+            it.weights[out.ref] = axes
+    return out
+
+
+def _mul(it: Interpreter, step: Step, ins: list[Value], out: SecretArray) -> SecretArray:
+    x, y = ins
+    if x is y:
+        it.squares[out.ref] = alike(it, x.ref)
+        return out
+    for x, y in (ins, ins[::-1]):
+        if (factor := _uniform(y)) is not None:
+            _scale(it, x, factor, out)
+            return out
+        found = None if known(x) else reduced(it, y, INVERSE)
+        if found is not None and found.norm is not None and out.shape == x.shape:
+            axes = beside(it, x, y, INVERSE)
+            if axes is not None:
+                one, every = replace(found.norm, scale=1.0).over(found.norm.least, it.apart.get(x.ref, 0.0))
+                return _normalised(it, axes, (one * found.norm.scale, every * found.norm.scale), out)
+        if not known(x) and x.ref in it.norms and out.shape == x.shape:
+            axes, bound = it.norms[x.ref]
+            it.norms[out.ref] = axes, bound * _magnitude(y)
+    return out
+
+
+def _over(it: Interpreter, v: Value, axes: Sequence[int]) -> tuple[bool, float | None]:
+    """Return whether an array holds weights over these axes; and what its norm over them is at most, if known."""
+    if known(v):
+        return False, None
+    base, held = it.views.get(v.ref, (v.ref, tuple(range(v.ndim))))
+    wanted = sorted(held[a] for a in axes)
+    found = it.norms.get(base)
+    return sorted(it.weights.get(base, ())) == wanted, found[1] if found and sorted(
+        found[0]
+    ) == wanted else None
+
+
+def _dot_general(it: Interpreter, step: Step, ins: list[Value], out: SecretArray) -> SecretArray:
+    contracted, _ = step.params["dimension_numbers"]
+    if not contracted[0]:
+        return out
+    held = [_over(it, v, axes) for v, axes in zip(ins, contracted, strict=True)]
+    for (weights, norm), y, theirs, axes in zip(held, ins[::-1], held[::-1], contracted[::-1], strict=True):
+        if weights:
+            lo, hi = (float(np.min(y)), float(np.max(y))) if known(y) else (y.aval.lo, y.aval.hi)
+            out = _within(out, min(lo, 0) * SLACK, max(hi, 0) * SLACK, "a mean by weights that add up to one")
+        if norm is not None:
+            other = math.sqrt(math.prod(np.shape(y)[a] for a in axes)) * _magnitude(y)
+            most = norm * min(other, theirs[1] if theirs[1] is not None else other) * SLACK
+            out = _within(out, -most, most, "a product is no larger than the norms of its factors")
+    return out
+
+
+NOTES: dict[str, Note] = {
+    "square": _square,
+    "integer_pow": _square,
+    "reduce_sum": _sum,
+    "add": _more,
+    "add_any": _more,
+    "max": _more,
+    "sqrt": _root,
+    "rsqrt": _root,
+    "div": _div,
+    "mul": _mul,
+    "dot_general": _dot_general,
+}
+_MOVES = ("broadcast_in_dim", "reshape", "squeeze", "expand_dims", "transpose")
+LINEAR = frozenset({"add", "add_any", "sub", "neg", "mul", "div", "reduce_sum", *_MOVES})
+"""Operations that make alike of what is alike."""
+
+
+def norming(rules: dict[str, Rule]) -> dict[str, Rule]:
+    """Return the rules, those that make or use sums, norms and quotients by them knowing it."""
+
+    def with_note(name: str, rule: Rule) -> Rule:
+        note = NOTES.get(name)
+
+        def run(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+            out = rule(it, step, ins)[0]
+            if known(out):
+                return [out]
+            if note is not None and out.dtype == "fixed":
+                out = note(it, step, ins, out)
+            if name in LINEAR:
+                _compare(it, step, ins, out)
+            return [out]
+
+        return run
+
+    return {n: with_note(n, r) if n in NOTES or n in LINEAR else r for n, r in rules.items()}
