@@ -53,7 +53,8 @@ def _last(x: Any, axis: int) -> tuple[Any, list[int]]:
     return space(x).permute_dims(x, axes), [int(i) for i in np.argsort(axes)]
 
 
-def _places(x: Any) -> Any:
+def places_of(x: Any) -> Any:
+    """Return the number of each element along the last axis."""
     return constant(x, np.broadcast_to(np.arange(x.shape[-1]), x.shape).copy())
 
 
@@ -66,7 +67,7 @@ def sort(x: Any, *, axis: int = -1, descending: bool = False, stable: bool = Tru
 def argsort(x: Any, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
     """Return the places of the sorted values, as secret integers; ties in their own order."""
     moved, back = _last(x, axis)
-    return space(x).permute_dims(arrange(order(moved, descending), _places(moved))[0], back)
+    return space(x).permute_dims(arrange(order(moved, descending), places_of(moved))[0], back)
 
 
 def argmax(x: Any, *, axis: int = 0) -> Any:
@@ -112,7 +113,7 @@ def top_k(x: Any, k: int) -> tuple[Any, Any]:
     """Return the k greatest values along the last axis, greatest first, and their places."""
     if not x.shape or not 0 <= k <= x.shape[-1]:
         raise ShapeError(f"top_k of {k} from shape {x.shape}")
-    values, places = arrange(order(x, descending=True), x, _places(x))
+    values, places = arrange(order(x, descending=True), x, places_of(x))
     return values[..., :k], places[..., :k]
 
 

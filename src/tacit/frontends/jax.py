@@ -34,6 +34,7 @@ from tacit.frontends import (
     jax_move,
     jax_norms,
     jax_order,
+    jax_places,
     jax_rules,
     jax_spaced,
     jax_taken,
@@ -53,7 +54,9 @@ _PLAIN: dict[str, jax_rules.Rule] = {
     **jax_windows.RULES,
     **jax_linalg.RULES,
 }
-RULES = jax_masked.masking(jax_spaced.spacing(jax_taken.taking(jax_facts.noted(jax_norms.norming(_PLAIN)))))
+RULES = jax_masked.masking(
+    jax_spaced.spacing(jax_taken.taking(jax_facts.noted(jax_norms.norming(jax_places.placing(_PLAIN)))))
+)
 DTYPES = {"fixed": np.float64, "int": np.int64, "bool": np.bool_}
 ASKED = (
     jax.errors.ConcretizationTypeError,
@@ -160,6 +163,8 @@ class Interpreter:
         """Which truth values say that such an array equals one of its two, and which one."""
         self.views: dict[int, tuple[int, tuple[int, ...]]] = {}
         """Which arrays are others with their axes permuted, and how."""
+        self.places: dict[int, jax_places.Places] = {}
+        """Which arrays hold places of an order."""
         self.masked: dict[int, jax_masked.Masked] = {}
         """Which arrays hold scores that a mask sends to minus infinity."""
         self.windows: dict[Any, Any] = {}

@@ -20,6 +20,7 @@ from tacit.array.secret import SecretArray
 from tacit.errors import NotRealised
 from tacit.frontends.jax_flat import Step, Value, known
 from tacit.frontends.jax_move import MAX_PLACES, pick, places_of
+from tacit.frontends.jax_places import picked, put
 from tacit.frontends.jax_rules import Rule
 from tacit.frontends.jax_windows import add_rows
 
@@ -171,7 +172,9 @@ def _gather_rows(it: Interpreter, step: Step, x: Value, index: SecretArray) -> S
     )
     columns, order = _columns(index, dims.start_indices_batching_dims)
     at, inside = _flat_index(it, frame, columns)
-    found = xp._bind("lookup", frame.table(it.lift(x)), at)
+    table = frame.table(it.lift(x))
+    found = picked(it, index, table) if inside is None and len(frame.axes) == 1 else None
+    found = xp._bind("lookup", table, at) if found is None else found
     if inside is not None and not _clips(mode):
         value = step.params["fill_value"]
         if value is None or not np.all(np.isfinite(value)):
@@ -228,6 +231,13 @@ def _scatter_rows(
     it: Interpreter, step: Step, x: Value, index: SecretArray, u: Value, add: bool
 ) -> SecretArray:
     frame, rows, at, inside = _placed(it, step, x, index, u)
+    if (
+        inside is None
+        and frame.plain
+        and len(frame.axes) == 1
+        and (all_rows := put(it, index, rows)) is not None
+    ):
+        return xp.add(it.lift(x), frame.folded(xp._number(all_rows))) if add else frame.folded(all_rows)
     if add:
         rows = xp._number(rows)
         if inside is not None:
@@ -561,8 +571,7 @@ def _joined_rows(
 ) -> SecretArray:
     """Return x with rows joined to what stands at their indices: every place takes those that name it."""
     frame, rows, at, inside = _placed(it, step, x, index, u)
-    held = frame.table(xp._number(it.lift(x)))
-    rows = xp._number(rows)
+    held, rows = frame.table(xp._number(it.lift(x))), xp._number(rows)
     if held.dtype != rows.dtype:
         held, rows = xp.astype(held, "fixed"), xp.astype(rows, "fixed")
     # What changes nothing: one, or what is never above (below) what stands there.
