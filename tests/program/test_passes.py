@@ -37,6 +37,10 @@ def pooled(body: Body) -> Program:
     return trace.program()
 
 
+def top(x: Any, k: int) -> list[Any]:
+    return list(x.context.bind("top", [x], {"k": k}))
+
+
 def _mean(x: Any, p: Any) -> dict[str, Any]:
     n = reveal(p.sum(), why="count", name="n")
     return {"mean": fn.where(p[:, None], x, 0.0).sum(axis=0) / fn.maximum(n, 1)}
@@ -67,6 +71,14 @@ BODIES: dict[str, Body] = {
         "b": fn.any(x > 9.5),
         "c": fn.astype(fn.any(x > 9, axis=1), "int").sum(),
         "d": fn.all(p, keepdims=True),
+    },
+    "top": lambda x, p: {
+        "v": top(fn.floor(x.T), 2)[0],
+        "i": top(fn.floor(x.T), 2)[1],
+        "w": top(x[:, 0], 5)[0],
+        "n": top(fn.astype(fn.floor(x[:, 1]), "int"), 7)[1],
+        "all": top(x[:, 0], 19)[1],
+        "rows": top(x, 2)[1].sum(axis=0),
     },
     "spread": lambda x, p: {
         "s": x.context.bind(
@@ -139,6 +151,7 @@ MIXED: dict[str, Callable[[Any], Any]] = {
     "least of columns": lambda x: fn.min(x, axis=1),
     "where": lambda x: argmax(fn.floor(x), axis=0),
     "any": lambda x: fn.any(x > 2, axis=0),
+    "top": lambda x: fn.concat(top(fn.floor(x[:, 0]), 1) + top(x[:, 1], 3)[1:]),
     "sums": lambda x: x.context.bind(
         "spread",
         [fn.reshape(x, (1, 8, 2)), fn.reshape(fn.astype(fn.floor(fn.abs(x[:, 1])), "int"), (1, 8))],
@@ -174,6 +187,7 @@ UNSPLIT: dict[str, Callable[[Any], Any]] = {
     "any": lambda x: fn.any(x > 2, axis=0),
     "any of each row": lambda x: fn.astype(fn.any(x > 2, axis=1), "int").sum(),
     "greatest of each row": lambda x: fn.max(x, axis=1).sum(),
+    "top": lambda x: top(x[:, 0], 3)[1].sum(),
     "where": lambda x: argmax(x, axis=0),
     "sums": lambda x: x.context.bind(
         "spread",

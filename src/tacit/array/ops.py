@@ -314,6 +314,7 @@ def _table() -> dict[str, Op]:
     from tacit.array import lower as lw
     from tacit.array import ops_order as oo
     from tacit.array import shapes as sh
+    from tacit.array import top
     from tacit.array import windows as wn
     from tacit.array.blocks import in_blocks
     from tacit.array.loop import scan_abstract
@@ -424,6 +425,7 @@ def _table() -> dict[str, Op]:
         *cp.ENTRIES,
         *sh.ENTRIES,
         *oo.ENTRIES,
+        *top.ENTRIES,
         *wn.ENTRIES,
         *lk.ENTRIES,
     ]

@@ -14,6 +14,9 @@ import numpy as np
 from tacit.array.plain import bind, constant, kind_of, space, within
 from tacit.errors import ShapeError, UsageError
 
+APART = 64
+"""Of so many times as many values as are wanted, the greatest are an operation of their own (`array/top.py`)."""
+
 
 def order(keys: Any, descending: bool | Sequence[bool] = False) -> Any:
     """Return the order that sorts by the first key, ties by the next, along the last axis; stable."""
@@ -113,8 +116,16 @@ def top_k(x: Any, k: int) -> tuple[Any, Any]:
     """Return the k greatest values along the last axis, greatest first, and their places."""
     if not x.shape or not 0 <= k <= x.shape[-1]:
         raise ShapeError(f"top_k of {k} from shape {x.shape}")
+    if few(x.shape, k):
+        values, places = bind("top", [space(x).astype(x, "int") if kind_of(x) == "bool" else x], k=k)
+        return values, places
     values, places = arrange(order(x, descending=True), x, places_of(x))
     return values[..., :k], places[..., :k]
+
+
+def few(shape: tuple[int, ...], k: int) -> bool:
+    """Return whether k are so few of each row's values that not all of them need be sorted."""
+    return 0 < APART * k <= shape[-1]
 
 
 def quantile(x: Any, q: Any, *, axis: int | None = None) -> Any:

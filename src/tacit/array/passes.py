@@ -257,6 +257,28 @@ class _Localiser:
             return self._place(eqn, self._filled(parts))
         return self._reduced(eqn)
 
+    def _rule_top(self, eqn: Eqn) -> bool:
+        """Let each owner find the first of its own, among which those of all are; of equal ones the first is first."""
+        axis, parts = self.parts[eqn.ins[0]]
+        shape, k = self.old[eqn.ins[0]].shape, eqn.params["k"]
+        if axis != len(shape) - 1 or not self._all_local(parts):
+            return False
+        found: list[list[int]] = []
+        ends = list(accumulate(self._sizes(axis, parts)))
+        for p, start, stop in zip(parts, [0, *ends], ends, strict=False):
+            offset = np.broadcast_to(np.arange(start, stop), (*shape[:-1], stop - start))
+            pair = [p]
+            if stop - start > k:
+                pair = self._emit("top", [p], {"k": k})
+                offset = np.full((*shape[:-1], k), start)
+            (at,) = self._emit("const", [], {"value": offset.astype(np.int64)})
+            found.append([pair[0], self._emit("add", [pair[1], at], {})[0] if pair[1:] else at])
+        values, places = (self._joined(column, axis) for column in zip(*found, strict=True))
+        (order,) = self._emit("order", [values], {"descending": [True]})
+        for out, v in zip(eqn.outs, self._emit("arrange", [order, values, places], {}), strict=True):
+            self.whole[out] = self._slice(v, axis, 0, k)
+        return True
+
     def _rule_every(self, eqn: Eqn) -> bool:
         return self._reduced(eqn)
 

@@ -116,6 +116,7 @@ PARAMS: dict[str, dict[str, Check]] = {
     "dynamic_slice": {"sizes": _wholes},
     "order": {"descending": _flags},
     "extreme": {"least": _flag, "place": _flag},
+    "top": {"k": is_whole},
     "compare": {"want": _wanted},
     "weigh": {"weights": _weights},
     "running": {"least": _flag},

@@ -40,10 +40,14 @@ def _top_k(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     x = it.lift(ins[0])
     axis = step.params.get("axis", x.ndim - 1) % x.ndim
     moved, back = _last(x, axis)
-    order, k = od.order(moved, descending=True), step.params["k"]
-    values, places = (v[..., :k] for v in od.arrange(order, moved, od.places_of(moved)))
-    if axis == x.ndim - 1:
-        it.places[places.ref] = Places.of(order, count=k)
+    k = step.params["k"]
+    if od.few(moved.shape, k):
+        values, places = od.top_k(moved, k)
+    else:
+        order = od.order(moved, descending=True)
+        values, places = (v[..., :k] for v in od.arrange(order, moved, od.places_of(moved)))
+        if axis == x.ndim - 1:
+            it.places[places.ref] = Places.of(order, count=k)
     return [xp.permute_dims(values, back), xp.permute_dims(places, back)]
 
 
