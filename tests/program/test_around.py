@@ -52,7 +52,26 @@ def other_masks(x: Any, b: Any) -> Any:
     return (jnp.where(b, u, 0.0) * jnp.where(x[:, 2] > 9, v, 0.0)).sum() / 100
 
 
+def powers(x: Any, b: Any) -> Any:
+    """Third and fourth moments of rows, of columns, about no mean of their own, and of what a mask leaves."""
+    z = x / 80
+    u = z - z.mean(axis=0)
+    v = u.T
+    w = z[:, 0] - 0.1 * z[:, 1].mean()
+    some = jnp.where(b, w, 0.0)
+    return (
+        (u**3).mean(axis=0),
+        (u**4).mean(axis=0),
+        (v * v * v).sum(axis=1),
+        (w * w * (w * w)).sum(),
+        (w**2 * w * w).mean(),
+        (some**3).sum(),
+        (some**4).sum(),
+    )
+
+
 BODIES: dict[str, Body] = {
+    "powers": powers,
     "products": correlated,
     "products under two masks": other_masks,
     "extremes": lambda x, b: (jnp.max(x, axis=0), jnp.argmin(x[:, 1]), jnp.any(b), jnp.all(x > -19, axis=0)),

@@ -4,6 +4,11 @@ For any m, Σ(x − m)(y − l) over one owner's rows is Σ(x − x̄)(y − ȳ)
 (T. Chan, G. Golub, R. LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979).
 Nothing is subtracted that is large: the owner computes the first sum and its means in float64, and only these are
 shared. Rows left out by a mask count in no mean and no n.
+
+Likewise, with c = x − x̄, g = x̄ − m and M_k the mean of c^k (P. Pébay, "Formulas for robust, one-pass parallel
+computation of covariances and arbitrary-order statistical moments", Sandia report SAND2008-6212, 2008):
+
+    Σ(x − m)³ = Σc³ + n·g·(3 M₂ + g²),   Σ(x − m)⁴ = Σc⁴ + n·g·(4 M₃ + g·(6 M₂ + g²)).
 """
 
 from __future__ import annotations
@@ -17,6 +22,9 @@ from tacit.array.program import Eqn
 
 if TYPE_CHECKING:
     from tacit.array.passes import _Localiser
+
+ROUNDED = 2.0**-10
+"""More than what is rounded of a row's share in a sum of powers: some units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +45,8 @@ class Local:
     centred: list[int]
     gaps: int
     counts: int
+    each: list[int]
+    """By what each owner divides a sum over its rows: how many they are, and at least one."""
 
 
 class Around:
@@ -47,6 +57,7 @@ class Around:
         self.made = {v: eqn for eqn in to.program.eqns for v in eqn.outs}
         self.held: dict[int, Shifted] = {}
         self.products: dict[int, tuple[Shifted, Shifted]] = {}
+        self.powers: dict[int, tuple[Shifted, int]] = {}
         self.local: dict[Shifted, Local] = {}
 
     def take(self, eqn: Eqn) -> bool:
@@ -104,8 +115,19 @@ class Around:
         x = self.held.get(eqn.ins[0])
         if x is not None:
             self.products[eqn.outs[0]] = x, x
+        self._raise(eqn.outs[0], eqn.ins[0], eqn.ins[0])
+
+    def _power(self, v: int) -> tuple[Shifted, int] | None:
+        return (self.held[v], 1) if v in self.held else self.powers.get(v)
+
+    def _raise(self, out: int, v: int, w: int) -> None:
+        """Note a power of a difference, up to the fourth."""
+        x, y = self._power(v), self._power(w)
+        if x is not None and y is not None and x[0] == y[0] and x[1] + y[1] <= 4:
+            self.powers[out] = x[0], x[1] + y[1]
 
     def _on_mul(self, eqn: Eqn) -> None:
+        self._raise(eqn.outs[0], *eqn.ins)
         x, y = (self.held.get(v) for v in eqn.ins)
         if x is None or y is None or x.axis != y.axis:
             return
@@ -120,6 +142,18 @@ class Around:
 
     def _on_sum(self, eqn: Eqn) -> bool:
         pair = self.products.get(eqn.ins[0])
+        if (
+            pair is None
+            and (power := self.powers.get(eqn.ins[0])) is not None
+            and power[0].axis in eqn.params["axes"]
+        ):
+            found = self._moment(*power, {"axes": list(eqn.params["axes"])})
+            # Its parts' intervals add up to more than that of the powers, which it equals but for what is rounded.
+            whole = self.to.old[eqn.outs[0]]
+            slack = sum(self._rows(p, power[0].axis) for p in power[0].parts) * ROUNDED
+            ends = {"lo": whole.lo - slack, "hi": whole.hi + slack, "why": "powers about a mean"}
+            self.to.whole[eqn.outs[0]] = self._emit("assume", [found], ends)
+            return True
         if pair is None or pair[0].axis not in eqn.params["axes"]:
             return False
         (x, y), axes = (self._locally(held) for held in pair), {"axes": list(eqn.params["axes"])}
@@ -128,6 +162,31 @@ class Around:
         weighted = self._emit("mul", [self._product(x.gaps, y.gaps), x.counts], {})
         self.to.whole[eqn.outs[0]] = self.to._add_up([*sums, self._emit("sum", [weighted], axes)])
         return True
+
+    def _moment(self, held: Shifted, power: int, axes: dict[str, Any]) -> int:
+        """Return the sum of third or fourth powers: what is multiplied on shares is no larger than a row's."""
+        x = self._locally(held)
+        raised = {1: x.centred, 2: [self._product(c, c) for c in x.centred]}
+        raised[3] = [self._emit("mul", pair, {}) for pair in zip(raised[2], x.centred, strict=True)]
+        raised[4] = [self._product(c, c) for c in raised[2]]
+        sums = [self._emit("sum", [v], axes) for v in raised[power]]
+        weights = {3: [(2, 3)], 4: [(2, 6), (3, 4)]}[power]
+        inner = self._product(x.gaps, x.gaps)
+        for k, weight in weights:
+            means = [self._mean(v, n, held.axis) for v, n in zip(raised[k], x.each, strict=True)]
+            joined = self.to._joined(means, held.axis)
+            factor = self._const(np.full(self.to.avals[joined].shape, float(weight)))
+            scaled = self._emit("mul", [joined, factor], {})
+            if k > 2:
+                inner = self._emit("mul", [x.gaps, inner], {})
+            inner = self._emit("add", [scaled, inner], {})
+        inner = self._emit("mul", [self._emit("mul", [x.gaps, inner], {}), x.counts], {})
+        return self.to._add_up([*sums, self._emit("sum", [inner], axes)])
+
+    def _mean(self, v: int, divisor: int, axis: int) -> int:
+        shape = self.to.avals[v].shape
+        total = self._total(v, axis, [1 if i == axis else n for i, n in enumerate(shape)])
+        return self._emit("div", [total, divisor], {})
 
     def _product(self, v: int, w: int) -> int:
         return self._emit("square", [v], {}) if v == w else self._emit("mul", [v, w], {})
@@ -152,7 +211,7 @@ class Around:
         return self.local[held]
 
     def _made(self, held: Shifted) -> Local:
-        centred, gaps, counts = [], [], []
+        centred, gaps, counts, each = [], [], [], []
         for at, part in enumerate(held.parts):
             shape = self.to.avals[part].shape
             if not shape[held.axis]:
@@ -162,6 +221,7 @@ class Around:
                 total, mask = self._total(part, held.axis, row), None
                 mean = self._emit("mul", [total, self._const(np.full(row, 1 / shape[held.axis]))], {})
                 count = self._const(np.full(row, shape[held.axis], np.int64))
+                divisor = self._const(np.full(row, float(shape[held.axis])))
             else:
                 mask = held.masks[at]
                 kept = self._emit("select", [mask, part, self._zeros(shape)], {})
@@ -176,7 +236,8 @@ class Around:
             centred.append(rest)
             gaps.append(self._emit("sub", [mean, held.centre], {}))
             counts.append(count)
-        return Local(centred, self.to._joined(gaps, held.axis), self.to._joined(counts, held.axis))
+            each.append(divisor)
+        return Local(centred, self.to._joined(gaps, held.axis), self.to._joined(counts, held.axis), each)
 
     def _total(self, v: int, axis: int, row: list[int]) -> int:
         return self._emit("reshape", [self._emit("sum", [v], {"axes": [axis]})], {"shape": row})
