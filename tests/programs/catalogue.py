@@ -239,3 +239,48 @@ def joined(n: int, m: int) -> Made:
         "right": Given(right, 0, 3 * m, owners=["bob"]),
         "payload": Given(rng.integers(0, 1000, m), 0, 1000, owners=["bob"]),
     }
+
+
+# -- a language model -------------------------------------------------------------------------------------------
+
+
+def normalised(x: Array, scale: Array, offset: Array) -> Array:
+    return (x - x.mean(-1, keepdims=True)) * lax.rsqrt(x.var(-1, keepdims=True) + 1e-3) * (1 + scale) + offset
+
+
+def transformer(tokens: Array, words: Array, places: Array, *weights: Array, heads: int) -> Array:
+    """Return scores of the next token: layers of causal attention and GELU, each after a normalised layer."""
+    x = words[tokens] + places
+    n, d = x.shape
+    causal = jnp.tril(jnp.ones((n, n), bool))
+
+    def split(a: Array) -> Array:
+        return a.reshape(n, heads, d // heads).transpose(1, 0, 2)
+
+    for at in range(0, len(weights), 8):
+        query, key, value, out, up, down, scale, offset = weights[at : at + 8]
+        y = normalised(x, scale, offset)
+        scores = split(y @ query) @ split(y @ key).transpose(0, 2, 1) / (d // heads) ** 0.5
+        seen = jax.nn.softmax(jnp.where(causal, scores, -jnp.inf), -1) @ split(y @ value)
+        x = x + seen.transpose(1, 0, 2).reshape(n, d) @ out
+        x = x + jax.nn.gelu(normalised(x, scale, offset) @ up) @ down
+    return x[-1] @ words.T
+
+
+def language(n: int, d: int, heads: int, layers: int, vocabulary: int) -> Made:
+    """Tokens of one owner, weights of another."""
+    rng = np.random.default_rng(3)
+    names = ("query", "key", "value", "out", "up", "down", "scale", "offset")
+    shapes: list[tuple[int, ...]] = [*[(d, d)] * 4, (d, 4 * d), (4 * d, d), (d,), (d,)]
+
+    def held(*shape: int) -> Given:
+        fan = shape[0] if len(shape) > 1 else d
+        return Given(np.clip(rng.normal(size=shape) / np.sqrt(fan), -0.5, 0.5), -0.5, 0.5, owners=["bob"])
+
+    weights = {f"{k}{i}": held(*s) for i in range(layers) for k, s in zip(names, shapes, strict=True)}
+    return partial(transformer, heads=heads), {
+        "tokens": Given(rng.integers(0, vocabulary, n), 0, vocabulary - 1, owners=["alice"]),
+        "words": held(vocabulary, d),
+        "places": held(n, d),
+        **weights,
+    }

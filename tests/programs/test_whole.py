@@ -40,6 +40,7 @@ CASES = {
     "Newton": Case(lambda: c.rates(50, 5), lambda: c.rates(10_000, 8), 1e-3),
     "quantiles": Case(lambda: c.quantiles(300), lambda: c.quantiles(100_000), 1e-5),
     "group by": Case(lambda: c.groups(60, 6), lambda: c.groups(100_000, 100), 1e-3),
+    "transformer": Case(lambda: c.language(6, 8, 2, 2, 11), lambda: c.language(64, 128, 8, 6, 512), 3e-5),
     "join": Case(lambda: c.joined(30, 20), lambda: c.joined(20_000, 10_000), 0),
 }
 
