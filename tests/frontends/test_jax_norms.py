@@ -13,10 +13,13 @@ from jax import lax
 from jax_shared import same
 
 from tacit.array.interpret import Trace, reveal
+from tacit.array.ops import table
 from tacit.array.program import Program
 from tacit.array.ranges import fit
 from tacit.array.runtime import Format, Runtime
+from tacit.errors import RangeError
 from tacit.frontends.jax import trace_jax
+from tacit.frontends.jax_flat import x64
 from tacit.testing import run
 
 rng = np.random.default_rng(5)
@@ -81,12 +84,28 @@ def traced(function: Callable[[Any], Any], shape: tuple[int, ...] = X.shape) -> 
     return out, trace.program()
 
 
+def ranges_hold(function: Callable[[Any], Any], x: Any) -> None:
+    """Evaluate a Program in float64: every range that the front end states holds, and that of the result."""
+    out, program = traced(function, x.shape)
+    held: dict[int, Any] = {i.var: x if i.name == "x" else np.zeros(x.shape) for i in program.inputs}
+    for eqn in program.eqns:
+        values = [np.asarray(held[v]) for v in eqn.ins]
+        if eqn.op == "assume":
+            lo, hi = eqn.params["lo"], eqn.params["hi"]
+            assert np.all((values[0] >= lo - 1e-9) & (values[0] <= hi + 1e-9)), eqn.params
+        held.update(zip(eqn.outs, table()[eqn.op].clear(values, eqn.params), strict=True))
+    with x64():
+        want = np.asarray(function(jnp.asarray(x)))
+    assert np.all((want >= out.aval.lo - 1e-9) & (want <= out.aval.hi + 1e-9))
+
+
 @pytest.mark.parametrize("name", BOUNDED)
 def test_what_is_divided_by_its_own_norm_is_bounded(name: str) -> None:
     function, bound = BOUNDED[name]
     out, _ = traced(function)
     assert out.aval.magnitude <= 1.4 * bound
     for x in (X, SMALL, np.zeros_like(X), np.eye(4, N) * 4, np.full_like(X, 4)):
+        ranges_hold(function, x)
         same(function, [x], atol=2.0**-9)
 
 
@@ -103,6 +122,18 @@ NOT_ITS_OWN: dict[str, Callable[[Any], Any]] = {
         x / jnp.sqrt(jnp.maximum((x**2).sum(1, keepdims=True) - 15.9, 0) + EPS)
     ),
     "some of the squares": lambda x: x / jnp.sqrt((x[:, 4:] ** 2).sum(1, keepdims=True) + EPS),
+    "less, by a negative number": lambda x: (
+        x / jnp.sqrt(jnp.maximum((x**2).sum(1, keepdims=True) + -15.9, 0) + EPS)
+    ),
+    "the inverse root and more": lambda x: x * (lax.rsqrt((x * x).sum(1, keepdims=True) + EPS) + 1),
+    "other factors": lambda x: (x * 2) / jnp.sqrt(((x * 0.01) ** 2).sum(1, keepdims=True) + EPS),
+    "means over other axes": lambda x: (
+        (x[:, :4] - x[:, :4].mean(0, keepdims=True))
+        / jnp.sqrt(((x[:, :4] - x[:, :4].mean(1, keepdims=True)) ** 2).sum(1, keepdims=True) + EPS)
+    ),
+    "a tenth of the sum": lambda x: jnp.abs(x) / (0.1 * jnp.abs(x).sum(1, keepdims=True) + 0.1),
+    "signs over their sum": lambda x: x / jnp.maximum(x.sum(1, keepdims=True), 0.1),
+    "a mean by less than all weights": lambda x: shares(jnp.abs(x)) @ (x.T * 0 + 3.0),
     "fourth roots": lambda x: x**2 / jnp.sqrt((x**2).sum(1, keepdims=True) + EPS),
     "the lesser of norm and number": lambda x: (
         x / jnp.minimum(jnp.sqrt((x**2).sum(1, keepdims=True) + EPS), 0.5)
@@ -118,7 +149,15 @@ NOT_ITS_OWN: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("name", NOT_ITS_OWN)
 def test_what_is_divided_by_another_norm_is_not(name: str) -> None:
-    for x in (ONE, ONE[:, ::-1], X, np.roll(ONE, 1, 0) * [[0.01], [1], [0.1], [1]]):
+    for x in (
+        ONE,
+        ONE[:, ::-1],
+        X,
+        np.abs(X),
+        np.full_like(X, 4),
+        np.roll(ONE, 1, 0) * [[0.01], [1], [0.1], [1]],
+    ):
+        ranges_hold(NOT_ITS_OWN[name], x)
         same(NOT_ITS_OWN[name], [x], atol=2.0**-7, lo=-4, hi=4)
 
 
@@ -129,10 +168,13 @@ FAINT: dict[str, Callable[[Any, float], Any]] = {
 }
 
 
+@pytest.mark.parametrize("protocol", ["rep3", "semi2k"])
 @pytest.mark.parametrize("frac_bits", [16, 20])
 @pytest.mark.parametrize("units", [4, 8, 40])
 @pytest.mark.parametrize("name", FAINT)
-def test_bounds_hold_where_everything_is_rounding(name: str, frac_bits: int, units: int) -> None:
+def test_bounds_hold_where_everything_is_rounding(
+    name: str, frac_bits: int, units: int, protocol: str
+) -> None:
     """Values and ε of a few units: a norm that is computed may be much smaller than the exact one."""
     unit, signs = 2.0**-frac_bits, np.where(np.arange(64) % 2, 1, -1)
     x = np.stack([np.sqrt(k * unit) * signs for k in (0.4, 0.9, 1.7, 30)])
@@ -144,12 +186,53 @@ def test_bounds_hold_where_everything_is_rounding(name: str, frac_bits: int, uni
         reveal(out, why="test", name=f"r{i}")
     program, fmt = trace.program(), Format(64, frac_bits)
     assert [e for e in program.eqns if e.op == "assume"]
-    data = {"alice": {"x": x}, "bob": {"n": np.zeros_like(x)}, "carol": {}}
-    found = run("rep3", 64, lambda p: Runtime(p, fmt, OWNERS).run(program, data[p.party.name]), seed=3)[
-        "carol"
-    ]
+    found = ran(program, fmt, x, protocol)
     for i, out in enumerate((y, product)):
         assert np.all(np.abs(found[f"r{i}"]) <= out.aval.magnitude)
+
+
+def ran(program: Program, fmt: Format, x: Any, protocol: str) -> dict[str, Any]:
+    data = {"alice": {"x": x}, "bob": {"n": np.zeros_like(x)}}
+
+    def body(p: Any) -> Any:
+        return Runtime(p, fmt, OWNERS).run(program, data.get(p.party.name, {}))
+
+    return run(protocol, fmt.width, body, seed=3, dealer="dave" if protocol == "semi2k" else "")["carol"]
+
+
+def apart(x: Any, first: bool) -> Any:
+    """The norm of what was computed twice, and rounded twice, by a large factor apart."""
+    q = x / 3
+    a = q * 1e5 if first else (x / 3) * 1e5
+    b = (x / 3) * 1e5 if first else q * 1e5
+    return a / jnp.sqrt((b**2).sum(1, keepdims=True) + 1e-4), jnp.where(q > 0.0, 1.0, -1.0)
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_was_rounded_twice_may_be_apart(first: bool, turned: bool) -> None:
+    x = np.full((50, 1), 2.0**-16)
+    trace = Trace()
+    a = trace.input("x", "alice", x.shape, "fixed", -4, 4) + trace.input("n", "bob", x.shape, "fixed", 0, 0)
+    y = trace_jax(lambda v: apart(v, first)[0].T.T if turned else apart(v, first)[0], [a])
+    reveal(y, why="test", name="y")
+    found = ran(trace.program(), Format(128, 16), x, "semi2k")["y"]
+    assert np.all(np.abs(found) <= y.aval.magnitude)
+
+
+def test_the_maximum_of_what_was_rounded_twice_proves_nothing() -> None:
+    trace = Trace()
+    a = trace.input("x", "alice", (4, 5), "fixed", -1, 1) + trace.input("n", "bob", (4, 5), "fixed", 0, 0)
+    equal = trace_jax(lambda x: (x / 3 == (x / 3).max(1, keepdims=True)).astype(float).sum(1), [a])
+    less = trace_jax(lambda x: x / 3 - (x / 3).max(1, keepdims=True), [a])
+    assert equal.aval.lo == 0 and less.aval.hi > 0
+
+
+def test_ranges_that_need_fine_units_are_refused_with_coarse_ones() -> None:
+    _, program = traced(unit)
+    with pytest.raises(RangeError, match="14 fractional bits"):
+        fit(program, frac_bits=8)
+    assert fit(program, frac_bits=14).frac_bits == 14
 
 
 def test_a_moment_that_is_scaled_first_is_not_negative() -> None:
@@ -159,6 +242,7 @@ def test_a_moment_that_is_scaled_first_is_not_negative() -> None:
         return jnp.sqrt(0.01 * x * x), jnp.sqrt(x * (0.5 * x)), -0.25 * x * x
 
     same(second, [X], atol=2.0**-10)
+    same(lambda x: 1e4 * x * x, [np.linspace(1e-3, 4e-3, 8)], atol=2.0**-18, hi=4e-3, lo=0)
     with pytest.raises(Exception, match="may be negative"):
         traced(lambda x: jnp.sqrt(0.01 * x * x[::-1]))
 

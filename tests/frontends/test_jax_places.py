@@ -43,6 +43,7 @@ BY_ORDER: dict[str, tuple[Callable[..., Any], list[Any]]] = {
     "set from above": (lambda k, x: x.at[jnp.argsort(k, descending=True)].set(2 * x), [K, X]),
     "reversed": (lambda k, x: x[jnp.argsort(k)[::-1]], [K, X]),
     "a part reversed": (lambda k, x: x[jnp.argsort(k)[2:9][::-1][1:]], [K, X]),
+    "a part reversed unevenly": (lambda k, x: x[jnp.argsort(k)[1:9][::-1][1:]], [K, X]),
     "by several keys": (lambda k, x: x[jnp.lexsort((x, k))], [K, X]),
     "the first": (lambda k, x: x[jnp.argsort(k)[:3]], [K, X]),
     "the last": (lambda k, x: x[jnp.argsort(k)[-4:]], [K, X]),
@@ -66,7 +67,37 @@ BY_ORDER: dict[str, tuple[Callable[..., Any], list[Any]]] = {
     "distinct": (lambda k: jnp.unique(k, size=4, fill_value=9, return_index=True)[0], [K]),
 }
 
+SQUARE, OTHER = np.round(rng.uniform(-4, 4, (4, 4)), 2), np.round(rng.uniform(-4, 4, (4, 4)), 2)
+WIDE, HIGH = SQUARE.ravel()[:15].reshape(3, 5), OTHER.ravel()[:15].reshape(5, 3)
+ACROSS = lax.GatherDimensionNumbers((), (2,), (2,), (0, 1), (1, 0))
+
 NOT_ALL: dict[str, tuple[Callable[..., Any], list[Any]]] = {
+    "rows of columns": (lambda k: jnp.take_along_axis(k, jnp.argsort(k, 1), 0), [SQUARE]),
+    "another's rows of columns": (lambda k, x: jnp.take_along_axis(x, jnp.argsort(k, 1), 0), [SQUARE, OTHER]),
+    "reshaped": (lambda k, x: jnp.take_along_axis(x, jnp.argsort(k, 1).reshape(5, 3), 0), [WIDE, HIGH]),
+    "a few of other axes": (
+        lambda b, c: jnp.take_along_axis(c.T, lax.top_k(b, 2)[1], 0),
+        [WIDE[:2, :3], HIGH[:2]],
+    ),
+    "blocks across": (
+        lambda k, x: lax.gather(x, jnp.argsort(k, -1)[..., None], ACROSS, (1, 1, 1)),
+        [rng.uniform(-4, 4, (2, 3, 4)), rng.uniform(-4, 4, (3, 2, 4))],
+    ),
+    "truth values of places": (lambda k, x: x[jnp.argsort(k).astype(bool).astype(int)], [K, X]),
+    "permuted by a reshape": (
+        lambda x: jnp.take_along_axis(x, lax.reshape(jnp.argsort(x, 1), (4, 4), dimensions=(1, 0)), 1),
+        [SQUARE],
+    ),
+    "blocks reversed": (lambda b: jnp.take_along_axis(b, jnp.argsort(b, 1)[::-1], 1), [BLOCKS]),
+    "columns of a reshaped order": (
+        lambda k, x: (
+            x[:10][jnp.argsort(k[:10]).reshape(5, 2)[:, :1]],
+            x[:10][jnp.argsort(k[:10]).reshape(2, 5)[:, :3]],
+        ),
+        [K, X],
+    ),
+    "sorted as floats": (lambda k: jnp.sort(jnp.argsort(k).astype(float)) / 2.0 + k, [K]),
+    "sorted as short numbers": (lambda k: jnp.sort(jnp.argsort(k).astype(jnp.int32)) // jnp.int32(2), [K]),
     "of another length": (lambda k, x: jnp.concatenate([x, x])[jnp.argsort(k)], [K, X]),
     "twice as many places": (lambda k, x: x[jnp.concatenate([jnp.argsort(k), jnp.argsort(-k)])], [K, X]),
     "shifted": (lambda k, x: x[(jnp.argsort(k) + 1) % N], [K, X]),

@@ -103,6 +103,21 @@ def explain(step: Step, fmt: Format, need: int) -> str:
     )
 
 
+FINE_BITS = 14
+FINE = f"(with {FINE_BITS} fractional bits or more)"
+"""What the reason of an assumption ends with that was proved of units no larger."""
+
+
+def _fine(program: Program) -> str:
+    """Return the line of a range that holds of fine units only, or ""."""
+    for eqn in program.eqns:
+        if eqn.op == "assume" and str(eqn.params.get("why", "")).endswith(FINE):
+            return f"{eqn.source}: the range of {eqn.params['why'].removesuffix(FINE).strip()}"
+        if "body" in eqn.params and (found := _fine(eqn.params["body"])):
+            return found
+    return ""
+
+
 def fit(
     program: Program, width: int | None = None, frac_bits: int | None = None, at_least: int = 16
 ) -> Format:
@@ -127,6 +142,10 @@ def fit(
             found = tuple(c for c in formats(frac_bits) if width in (None, c.width))
     if not found:
         raise RangeError(f"no format has width {width} with at least {at_least} fractional bits")
+    if any(c.frac_bits < FINE_BITS for c in found) and (line := _fine(program)):
+        raise RangeError(
+            f"{line} is proved of {FINE_BITS} fractional bits and more; take as many, or let them be chosen"
+        )
     exact = secret_steps(program)
     refused: RangeError | None = None
     kept: list[tuple[bool, float, Format]] = []

@@ -34,11 +34,13 @@ class Reduced:
     what: str
     """"max" or "min"; or what `jax_norms` says of sums."""
     norm: Norm | None = None
+    near: bool = False
+    """Whether it stands beside what was computed alike, too."""
 
     @classmethod
     def of(cls, it: Interpreter, x: SecretArray, axes: tuple[int, ...], what: str) -> Reduced:
         """Return what a reduction of x over axes leaves."""
-        return cls(alike(it, x.ref), axes, tuple(a for a in range(x.ndim) if a not in axes), what)
+        return cls(x.ref, axes, tuple(a for a in range(x.ndim) if a not in axes), what)
 
 
 def alike(it: Interpreter, ref: int) -> int:
@@ -75,7 +77,7 @@ def turn(it: Interpreter, x: Value, out: SecretArray, perm: Sequence[int]) -> No
     """Follow a permutation of axes, of extremes or of the array itself."""
     if known(x) or out is x:
         return
-    base, held = it.views.get(x.ref, (alike(it, x.ref), tuple(range(x.ndim))))
+    base, held = it.views.get(x.ref, (x.ref, tuple(range(x.ndim))))
     it.views[out.ref] = (base, tuple(held[int(p)] for p in perm))
     if (found := reduced(it, x)) is not None:
         it.reduced[out.ref] = replace(found, labels=tuple(found.labels[int(p)] for p in perm))
@@ -86,9 +88,15 @@ def beside(it: Interpreter, x: Value, y: Value, what: str) -> tuple[int, ...] | 
     found = reduced(it, y, what)
     if found is None or known(x):
         return None
-    ref = alike(it, x.ref)
-    base, held = (ref, tuple(range(x.ndim))) if ref == found.of_ref else it.views.get(x.ref, (None, ()))
-    if base != found.of_ref or y.ndim not in (0, x.ndim):
+
+    def is_of(ref: int) -> bool:
+        # What was computed alike may be rounded otherwise, its maximum be none of these values: norms allow for that.
+        return ref == found.of_ref or (found.near and alike(it, ref) == alike(it, found.of_ref))
+
+    base, held = x.ref, tuple(range(x.ndim))
+    if not is_of(base):
+        base, held = it.views.get(x.ref, (base, held))
+    if not is_of(base) or y.ndim not in (0, x.ndim):
         return None
     for k, label in enumerate(found.labels):
         fits = y.shape[k] in (1, x.shape[k])

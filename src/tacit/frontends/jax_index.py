@@ -172,8 +172,9 @@ def _gather_rows(it: Interpreter, step: Step, x: Value, index: SecretArray) -> S
     )
     columns, order = _columns(index, dims.start_indices_batching_dims)
     at, inside = _flat_index(it, frame, columns)
-    table = frame.table(it.lift(x))
-    found = picked(it, index, table) if inside is None and len(frame.axes) == 1 else None
+    table, found = frame.table(it.lift(x)), None
+    if inside is None and len(frame.axes) == 1:
+        found = picked(it, index, dims.start_indices_batching_dims, table)
     found = xp._bind("lookup", table, at) if found is None else found
     if inside is not None and not _clips(mode):
         value = step.params["fill_value"]
@@ -231,13 +232,10 @@ def _scatter_rows(
     it: Interpreter, step: Step, x: Value, index: SecretArray, u: Value, add: bool
 ) -> SecretArray:
     frame, rows, at, inside = _placed(it, step, x, index, u)
-    if (
-        inside is None
-        and frame.plain
-        and len(frame.axes) == 1
-        and (all_rows := put(it, index, rows)) is not None
-    ):
-        return xp.add(it.lift(x), frame.folded(xp._number(all_rows))) if add else frame.folded(all_rows)
+    blocks = step.params["dimension_numbers"].scatter_indices_batching_dims
+    plain = inside is None and frame.plain and len(frame.axes) == 1
+    if (every := put(it, index, blocks, rows) if plain else None) is not None:
+        return xp.add(it.lift(x), frame.folded(xp._number(every))) if add else frame.folded(every)
     if add:
         rows = xp._number(rows)
         if inside is not None:

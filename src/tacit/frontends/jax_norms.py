@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tacit.array.ranges import FINE, FINE_BITS
 from tacit.array.secret import SecretArray
 from tacit.frontends.jax_extremes import Reduced, alike, beside, identity, reduced
 from tacit.frontends.jax_flat import Step, Value, known
@@ -37,8 +38,7 @@ if TYPE_CHECKING:
     from tacit.frontends.jax_rules import Rule
 
 Note = Callable[["Interpreter", Step, list[Value], SecretArray], SecretArray]
-UNIT = 2.0**-14
-"""No format has a larger unit unless somebody asks for it."""
+UNIT = 2.0**-FINE_BITS
 SLACK = 1 + 2.0**-4
 WORTH = 0.8
 """A range is narrowed to so much of itself, or not at all."""
@@ -103,7 +103,7 @@ def _recipe(step: Step, ins: list[Value], it: Interpreter) -> Hashable:
 
 
 def _apart(it: Interpreter, step: Step, ins: list[Value]) -> float:
-    """Return by how many units results may differ that were computed alike; infinitely many where nothing is said."""
+    """Return how many units a result may be off what exact sums and factors would give; infinitely many: unknown."""
     most = sum(it.apart.get(v.ref, 0.0) for v in ins if not known(v))
     if step.name in ("mul", "div"):
         factor = _uniform(ins[1] if known(ins[1]) or step.name == "div" else ins[0])
@@ -114,14 +114,21 @@ def _apart(it: Interpreter, step: Step, ins: list[Value]) -> float:
 
 
 def _compare(it: Interpreter, step: Step, ins: list[Value], out: SecretArray) -> None:
-    """Note what was computed as `out` is, before."""
+    """Note what was computed as `out` is, before, and how far either may be from what they have in common."""
     recipe, apart = _recipe(step, ins, it), _apart(it, step, ins)
     if recipe is None or apart == math.inf or any(out is v for v in ins):
         return
+    it.apart.setdefault(out.ref, apart)
     first = it.recipes.setdefault(recipe, out.ref)
     if first != out.ref:
         it.same.setdefault(out.ref, first)
-        it.apart.setdefault(out.ref, apart)
+
+
+def _between(it: Interpreter, x: SecretArray, found: Reduced) -> float:
+    """Return by how many units an array may differ from the one whose squares were added up."""
+    base, _ = it.views.get(x.ref, (x.ref, ()))
+    same = found.of_ref in (x.ref, base)
+    return 0.0 if same else it.apart.get(x.ref, 0.0) + it.apart.get(found.of_ref, 0.0)
 
 
 # -- what is proved ------------------------------------------------------------------------------------------
@@ -149,7 +156,7 @@ def _within(x: SecretArray, lo: float, hi: float, why: str) -> SecretArray:
 
 def _square(it: Interpreter, step: Step, ins: list[Value], out: SecretArray) -> SecretArray:
     if step.name == "square" or step.params["y"] == 2:
-        it.squares[out.ref] = alike(it, ins[0].ref)
+        it.squares[out.ref] = ins[0].ref
     return out
 
 
@@ -158,9 +165,9 @@ def _sum(it: Interpreter, step: Step, ins: list[Value], out: SecretArray) -> Sec
     if (root := it.squares.get(x.ref)) is not None:
         terms = math.prod(x.shape[a] for a in axes)
         norm = Norm((1.0, float(terms)), terms)
-        it.reduced[out.ref] = replace(Reduced.of(it, x, axes, SQUARES), of_ref=root, norm=norm)
+        it.reduced[out.ref] = replace(Reduced.of(it, x, axes, SQUARES), of_ref=root, norm=norm, near=True)
     elif x.dtype != "bool" and x.aval.lo >= 0:
-        it.reduced[out.ref] = replace(Reduced.of(it, x, axes, SUM), of_ref=x.ref, norm=WHOLE)
+        it.reduced[out.ref] = replace(Reduced.of(it, x, axes, SUM), norm=WHOLE)
     return out
 
 
@@ -208,7 +215,7 @@ def _normalised(
     it: Interpreter, axes: tuple[int, ...], bounds: tuple[float, float], out: SecretArray
 ) -> SecretArray:
     one, every = bounds
-    out = _within(out, -one, one, "an element over the root of the sum of squares")
+    out = _within(out, -one, one, f"an element over the root of the sum of squares {FINE}")
     it.norms[out.ref] = axes, every
     return out
 
@@ -230,9 +237,9 @@ def _div(it: Interpreter, step: Step, ins: list[Value], out: SecretArray) -> Sec
     if axes is None or out.shape != x.shape:
         return out
     if found.what == ROOT:
-        return _normalised(it, axes, found.norm.over(y.aval.lo, it.apart.get(x.ref, 0.0)), out)
-    if x.aval.lo >= 0 and found.norm == WHOLE and x.ref not in it.same:
-        out = _within(out, 0, SLACK, "an element over the sum of all, none of them negative")
+        return _normalised(it, axes, found.norm.over(y.aval.lo, _between(it, x, found)), out)
+    if x.aval.lo >= 0 and found.norm == WHOLE:
+        out = _within(out, 0, SLACK, f"an element over the sum of all, none of them negative {FINE}")
         if math.prod(x.shape[a] for a in axes) * UNIT <= (SLACK - 1) / 2:
             it.weights[out.ref] = axes
     return out
@@ -241,7 +248,7 @@ def _div(it: Interpreter, step: Step, ins: list[Value], out: SecretArray) -> Sec
 def _mul(it: Interpreter, step: Step, ins: list[Value], out: SecretArray) -> SecretArray:
     x, y = ins
     if x is y:
-        it.squares[out.ref] = alike(it, x.ref)
+        it.squares[out.ref] = x.ref
         return out
     for x, y in (ins, ins[::-1]):
         if (factor := _uniform(y)) is not None:
@@ -251,7 +258,7 @@ def _mul(it: Interpreter, step: Step, ins: list[Value], out: SecretArray) -> Sec
         if found is not None and found.norm is not None and out.shape == x.shape:
             axes = beside(it, x, y, INVERSE)
             if axes is not None:
-                one, every = replace(found.norm, scale=1.0).over(found.norm.least, it.apart.get(x.ref, 0.0))
+                one, every = replace(found.norm, scale=1.0).over(found.norm.least, _between(it, x, found))
                 return _normalised(it, axes, (one * found.norm.scale, every * found.norm.scale), out)
         if not known(x) and x.ref in it.norms and out.shape == x.shape:
             axes, bound = it.norms[x.ref]
@@ -279,11 +286,13 @@ def _dot_general(it: Interpreter, step: Step, ins: list[Value], out: SecretArray
     for (weights, norm), y, theirs, axes in zip(held, ins[::-1], held[::-1], contracted[::-1], strict=True):
         if weights:
             lo, hi = (float(np.min(y)), float(np.max(y))) if known(y) else (y.aval.lo, y.aval.hi)
-            out = _within(out, min(lo, 0) * SLACK, max(hi, 0) * SLACK, "a mean by weights that add up to one")
+            out = _within(
+                out, min(lo, 0) * SLACK, max(hi, 0) * SLACK, f"a mean by weights that add up to one {FINE}"
+            )
         if norm is not None:
             other = math.sqrt(math.prod(np.shape(y)[a] for a in axes)) * _magnitude(y)
             most = norm * min(other, theirs[1] if theirs[1] is not None else other) * SLACK
-            out = _within(out, -most, most, "a product is no larger than the norms of its factors")
+            out = _within(out, -most, most, f"a product is no larger than the norms of its factors {FINE}")
     return out
 
 

@@ -88,29 +88,37 @@ def places_in(it: Interpreter, index: Value) -> Places | None:
     return None if known(index) else it.places.get(index.ref)
 
 
-def picked(it: Interpreter, index: SecretArray, table: SecretArray) -> SecretArray | None:
-    """Return rows of a table (blocks, rows, elements) that an index names; None if they are to be looked up."""
+def _moves(it: Interpreter, index: SecretArray, batching: Sequence[int], table: SecretArray) -> Places | None:
+    """Return which places an index holds, if it names rows of a table (blocks, rows, elements) by blocks of orders.
+
+    `batching` are the index's axes that are blocks: only if they lie first are an array's blocks those of its places.
+    """
     held = places_in(it, index)
-    if held is None or (held.blocks, held.rows) != table.shape[:2] or table.shape[2] > MOST_COLUMNS:
+    if held is None or tuple(batching) != tuple(range(len(batching))) or table.shape[2] > MOST_COLUMNS:
         return None
-    count = held.last - held.first
-    if index.size != held.blocks * count or count**2 < held.rows * (table.shape[2] - 1):
+    fits = (held.blocks, held.rows) == table.shape[:2] and index.size == held.blocks * (
+        held.last - held.first
+    )
+    return held if fits else None
+
+
+def picked(
+    it: Interpreter, index: SecretArray, batching: Sequence[int], table: SecretArray
+) -> SecretArray | None:
+    """Return rows of a table (blocks, rows, elements) that an index names; None if they are to be looked up."""
+    held = _moves(it, index, batching, table)
+    if held is None or (held.last - held.first) ** 2 < held.rows * (table.shape[2] - 1):
         return None  # looking up a few long rows takes less than moving all
     moved = held.move([table[:, :, j] for j in range(table.shape[2])])
     return xp.stack(moved, 2)[:, held.first : held.last]
 
 
-def put(it: Interpreter, index: SecretArray, rows: SecretArray) -> SecretArray | None:
+def put(
+    it: Interpreter, index: SecretArray, batching: Sequence[int], rows: SecretArray
+) -> SecretArray | None:
     """Return a table (blocks, rows, elements) of rows put at the places that an index names, if that is every place."""
-    held = places_in(it, index)
-    if (
-        held is None
-        or not held.whole
-        or (held.blocks, held.rows) != rows.shape[:2]
-        or rows.shape[2] > MOST_COLUMNS
-    ):
-        return None
-    if index.size != held.blocks * held.rows:
+    held = _moves(it, index, batching, rows)
+    if held is None or not held.whole:
         return None
     return xp.stack(held.inverted.move([rows[:, :, j] for j in range(rows.shape[2])]), 2)
 
@@ -127,7 +135,7 @@ def order_of(
                     it.places[x.ref] = Places.of(order, from_end)
 
 
-def sorted_places(it: Interpreter, columns: list[Value]) -> list[Value] | None:
+def sorted_places(it: Interpreter, step: Step, columns: list[Value]) -> list[Value] | None:
     """Return columns sorted by the first, if that holds all places of an order; else None."""
     held = places_in(it, columns[0])
     if held is None or not held.whole or columns[0].shape != held.order.shape:
@@ -141,12 +149,14 @@ def sorted_places(it: Interpreter, columns: list[Value]) -> list[Value] | None:
         if known(v) and np.all(np.asarray(v) == numbers):
             # The order of an order is its inverse: what stands at i goes to the i-th place.
             it.places[out.ref] = inverse
-    return [numbers.copy(), *moved]
+    return [numbers.astype(step.avals[0].dtype), *moved]
 
 
 def _same_places(it: Interpreter, step: Step, ins: list[Value], outs: list[Value]) -> None:
     held = places_in(it, ins[0])
-    if held is not None and not known(outs[0]) and outs[0].size == ins[0].size:
+    if held is None or known(outs[0]) or outs[0].size != ins[0].size or outs[0].dtype == "bool":
+        return
+    if step.params.get("dimensions") is None:
         it.places.setdefault(outs[0].ref, held)
 
 

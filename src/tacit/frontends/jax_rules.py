@@ -111,8 +111,9 @@ def _mul(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
             continue
         base, factor = it.multiples.get(v.ref, (None, 0.0))
         if base == w.ref and v.shape == w.shape:
-            # (c·g)·g, as in Adam's second moment: the interval of a product would not know that it is not negative.
-            return [xp.multiply(factor, xp.square(w))]
+            # (c·g)·g, as in Adam's second moment: an interval would not know that it is not negative.
+            square = xp.square(xp.multiply(math.sqrt(abs(factor)), w))
+            return [square if factor > 0 else xp.negative(square)]
     out = xp.multiply(x, y)
     v, factor = (x, only(y)) if known(y) else (y, only(x))
     if factor is not None and not known(v) and out is not v and out.dtype == "fixed":
