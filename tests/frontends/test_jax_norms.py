@@ -109,11 +109,25 @@ def test_what_is_divided_by_its_own_norm_is_bounded(name: str) -> None:
         same(function, [x], atol=2.0**-9)
 
 
+def over_columns(x: Any) -> Any:
+    return x / jnp.sqrt((x**2).sum(1)[None, :] + EPS)
+
+
+def tenth(x: Any) -> Any:
+    return x / (0.1 * x.sum(1, keepdims=True) + 0.1)
+
+
+def other_means(x: Any) -> Any:
+    rows, columns = x - x.mean(1, keepdims=True), x - x.mean(0, keepdims=True)
+    return columns / jnp.sqrt((rows**2).sum(1, keepdims=True) + EPS)
+
+
 # As above, but for one thing: what such a bound would say is wrong, and JAX's result is beyond it.
 ONE = np.eye(4, N) * 4
+STEPS = np.broadcast_to([[4.0], [-4.0], [1.0], [0.0]], X.shape)
 NOT_ITS_OWN: dict[str, Callable[[Any], Any]] = {
     "another row's": lambda x: x / jnp.sqrt((x**2).sum(1, keepdims=True)[::-1] + EPS),
-    "another axis's": lambda x: x[:, :4] / jnp.sqrt((x**2).sum(1)[None, :] + EPS),
+    "another axis's": lambda x: over_columns(x[:, :4]),
     "another array's": lambda x: x / jnp.sqrt(((0.01 * x) ** 2).sum(1, keepdims=True) + EPS),
     "deviations from something else": lambda x: (
         (x - x.max(1, keepdims=True)) / jnp.sqrt(x[:, 1:].var(1, keepdims=True) + EPS)
@@ -127,11 +141,8 @@ NOT_ITS_OWN: dict[str, Callable[[Any], Any]] = {
     ),
     "the inverse root and more": lambda x: x * (lax.rsqrt((x * x).sum(1, keepdims=True) + EPS) + 1),
     "other factors": lambda x: (x * 2) / jnp.sqrt(((x * 0.01) ** 2).sum(1, keepdims=True) + EPS),
-    "means over other axes": lambda x: (
-        (x[:, :4] - x[:, :4].mean(0, keepdims=True))
-        / jnp.sqrt(((x[:, :4] - x[:, :4].mean(1, keepdims=True)) ** 2).sum(1, keepdims=True) + EPS)
-    ),
-    "a tenth of the sum": lambda x: jnp.abs(x) / (0.1 * jnp.abs(x).sum(1, keepdims=True) + 0.1),
+    "means over other axes": lambda x: other_means(x[:, :4]),
+    "a tenth of the sum": lambda x: tenth(jnp.abs(x)),
     "signs over their sum": lambda x: x / jnp.maximum(x.sum(1, keepdims=True), 0.1),
     "a mean by less than all weights": lambda x: shares(jnp.abs(x)) @ (x.T * 0 + 3.0),
     "fourth roots": lambda x: x**2 / jnp.sqrt((x**2).sum(1, keepdims=True) + EPS),
