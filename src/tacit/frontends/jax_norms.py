@@ -272,10 +272,8 @@ def _over(it: Interpreter, v: Value, axes: Sequence[int]) -> tuple[bool, float |
         return False, None
     base, held = it.views.get(v.ref, (v.ref, tuple(range(v.ndim))))
     wanted = sorted(held[a] for a in axes)
-    found = it.norms.get(base)
-    return sorted(it.weights.get(base, ())) == wanted, found[1] if found and sorted(
-        found[0]
-    ) == wanted else None
+    axes_of_norm, norm = it.norms.get(base, ((), None))
+    return sorted(it.weights.get(base, ())) == wanted, norm if sorted(axes_of_norm) == wanted else None
 
 
 def _dot_general(it: Interpreter, step: Step, ins: list[Value], out: SecretArray) -> SecretArray:
