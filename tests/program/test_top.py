@@ -105,7 +105,7 @@ def test_groups_take_less_than_a_sort(network: Any) -> None:
     trace, other = Trace(), Trace()
     for t in (trace, other):
         x = t.input("x", "alice", (100_000,), "fixed", -20, 20) + t.input("y", "bob", (), "fixed", 0, 1)
-        found = od.top_k(x, 3) if t is trace else top.sorted_first(x, x, od.places_of(x), k=3)
+        found = od.top_k(x, 3) if t is trace else od.sorted_first(x, x, od.places_of(x), k=3)
         for name, out in zip("vp", found, strict=True):
             reveal(out, why="test", name=name)
     costs = [

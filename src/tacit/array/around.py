@@ -42,7 +42,8 @@ class Shifted:
 class Local:
     """What owners know of it: their rows about their own means, these means less m, and their numbers of rows."""
 
-    centred: list[int]
+    powers: dict[int, list[int]]
+    """Of their rows about their own means: the first, and those that were asked for."""
     gaps: int
     counts: int
     each: list[int]
@@ -141,39 +142,26 @@ class Around:
     # -- what is computed where the rows are -------------------------------------------------------------------
 
     def _on_sum(self, eqn: Eqn) -> bool:
-        pair = self.products.get(eqn.ins[0])
-        if (
-            pair is None
-            and (power := self.powers.get(eqn.ins[0])) is not None
-            and power[0].axis in eqn.params["axes"]
-        ):
-            found = self._moment(*power, {"axes": list(eqn.params["axes"])})
-            # Its parts' intervals add up to more than that of the powers, which it equals but for what is rounded.
-            whole = self.to.old[eqn.outs[0]]
-            slack = sum(self._rows(p, power[0].axis) for p in power[0].parts) * ROUNDED
-            ends = {"lo": whole.lo - slack, "hi": whole.hi + slack, "why": "powers about a mean"}
-            self.to.whole[eqn.outs[0]] = self._emit("assume", [found], ends)
+        pair, power = self.products.get(eqn.ins[0]), self.powers.get(eqn.ins[0])
+        if pair is None and power is not None and power[0].axis in eqn.params["axes"]:
+            self.to.whole[eqn.outs[0]] = self._moment(eqn, *power)
             return True
         if pair is None or pair[0].axis not in eqn.params["axes"]:
             return False
         (x, y), axes = (self._locally(held) for held in pair), {"axes": list(eqn.params["axes"])}
-        rows = [self._product(v, w) for v, w in zip(x.centred, y.centred, strict=True)]
+        rows = [self._product(v, w) for v, w in zip(x.powers[1], y.powers[1], strict=True)]
         sums = [self._emit("sum", [v], axes) for v in rows]
         weighted = self._emit("mul", [self._product(x.gaps, y.gaps), x.counts], {})
         self.to.whole[eqn.outs[0]] = self.to._add_up([*sums, self._emit("sum", [weighted], axes)])
         return True
 
-    def _moment(self, held: Shifted, power: int, axes: dict[str, Any]) -> int:
+    def _moment(self, eqn: Eqn, held: Shifted, power: int) -> int:
         """Return the sum of third or fourth powers: what is multiplied on shares is no larger than a row's."""
-        x = self._locally(held)
-        raised = {1: x.centred, 2: [self._product(c, c) for c in x.centred]}
-        raised[3] = [self._emit("mul", pair, {}) for pair in zip(raised[2], x.centred, strict=True)]
-        raised[4] = [self._product(c, c) for c in raised[2]]
-        sums = [self._emit("sum", [v], axes) for v in raised[power]]
-        weights = {3: [(2, 3)], 4: [(2, 6), (3, 4)]}[power]
+        x, axes = self._locally(held), {"axes": list(eqn.params["axes"])}
+        sums = [self._emit("sum", [v], axes) for v in self._raised(x, power)]
         inner = self._product(x.gaps, x.gaps)
-        for k, weight in weights:
-            means = [self._mean(v, n, held.axis) for v, n in zip(raised[k], x.each, strict=True)]
+        for k, weight in {3: [(2, 3)], 4: [(2, 6), (3, 4)]}[power]:
+            means = [self._mean(v, n, held.axis) for v, n in zip(self._raised(x, k), x.each, strict=True)]
             joined = self.to._joined(means, held.axis)
             factor = self._const(np.full(self.to.avals[joined].shape, float(weight)))
             scaled = self._emit("mul", [joined, factor], {})
@@ -181,7 +169,18 @@ class Around:
                 inner = self._emit("mul", [x.gaps, inner], {})
             inner = self._emit("add", [scaled, inner], {})
         inner = self._emit("mul", [self._emit("mul", [x.gaps, inner], {}), x.counts], {})
-        return self.to._add_up([*sums, self._emit("sum", [inner], axes)])
+        found = self.to._add_up([*sums, self._emit("sum", [inner], axes)])
+        # Its parts' intervals add up to more than that of the powers, which it equals but for what is rounded.
+        whole, slack = self.to.old[eqn.outs[0]], sum(self._rows(p, held.axis) for p in held.parts) * ROUNDED
+        ends = {"lo": whole.lo - slack, "hi": whole.hi + slack, "why": "powers about a mean"}
+        return self._emit("assume", [found], ends)
+
+    def _raised(self, x: Local, power: int) -> list[int]:
+        """Return each owner's rows about its own mean, raised to a power; each power is computed once."""
+        if power not in x.powers:
+            two = self._raised(x, power // 2), self._raised(x, power - power // 2)
+            x.powers[power] = [self._product(v, w) for v, w in zip(*two, strict=True)]
+        return x.powers[power]
 
     def _mean(self, v: int, divisor: int, axis: int) -> int:
         shape = self.to.avals[v].shape
@@ -200,7 +199,7 @@ class Around:
         if [self._rows(p, 1) for p in left.parts] != [self._rows(p, 0) for p in right.parts]:
             return False
         a, b = self._locally(left), self._locally(right)
-        terms = [self._emit("matmul", pair, {}) for pair in zip(a.centred, b.centred, strict=True)]
+        terms = [self._emit("matmul", pair, {}) for pair in zip(a.powers[1], b.powers[1], strict=True)]
         weighted = self._emit("mul", [a.gaps, a.counts], {})
         self.to.whole[eqn.outs[0]] = self.to._add_up([*terms, self._emit("matmul", [weighted, b.gaps], {})])
         return True
@@ -237,7 +236,7 @@ class Around:
             gaps.append(self._emit("sub", [mean, held.centre], {}))
             counts.append(count)
             each.append(divisor)
-        return Local(centred, self.to._joined(gaps, held.axis), self.to._joined(counts, held.axis), each)
+        return Local({1: centred}, self.to._joined(gaps, held.axis), self.to._joined(counts, held.axis), each)
 
     def _total(self, v: int, axis: int, row: list[int]) -> int:
         return self._emit("reshape", [self._emit("sum", [v], {"axes": [axis]})], {"shape": row})

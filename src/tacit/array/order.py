@@ -119,8 +119,13 @@ def top_k(x: Any, k: int) -> tuple[Any, Any]:
     if few(x.shape, k):
         values, places = bind("top", [space(x).astype(x, "int") if kind_of(x) == "bool" else x], k=k)
         return values, places
-    values, places = arrange(order(x, descending=True), x, places_of(x))
-    return values[..., :k], places[..., :k]
+    values, places = sorted_first(x, x, places_of(x), k=k)
+    return values, places
+
+
+def sorted_first(x: Any, *columns: Any, k: int) -> list[Any]:
+    """Return the first k of columns in the order of x, greatest first."""
+    return [v[..., :k] for v in arrange(order(x, descending=True), *columns)]
 
 
 def few(shape: tuple[int, ...], k: int) -> bool:

@@ -41,11 +41,6 @@ def grouped(network: Network, shape: tuple[int, ...], k: int) -> bool:
     return od.few(shape, k) and size >= MANY and BYTES * size >= ROUNDS * network.round_bytes
 
 
-def sorted_first(x: SecretArray, *columns: Any, k: int) -> list[SecretArray]:
-    """Return the first k of columns in the order of x, greatest first."""
-    return [v[..., :k] for v in od.arrange(od.order(x, descending=True), *columns)]
-
-
 def by_groups(x: SecretArray, k: int) -> list[SecretArray]:
     """Return the k greatest values along the last axis, greatest first, and their places."""
     n, blocks = x.shape[-1], math.prod(x.shape[:-1])
@@ -54,14 +49,14 @@ def by_groups(x: SecretArray, k: int) -> list[SecretArray]:
     rest = count * each  # what fills no group is looked at as it is
     table = xp.reshape(x[..., :rest], (*x.shape[:-1], count, each))
     heads = xp.max(table, -1)
-    (best,) = sorted_first(heads, od.places_of(heads), k=k)
+    (best,) = od.sorted_first(heads, od.places_of(heads), k=k)
     best = od.sort(best)  # so that of equal values the first stays the first
     rows = xp._bind("lookup", xp.reshape(table, (blocks, count, each)), xp.reshape(best, (blocks, k)))
     places = xp.add(xp.multiply(xp.expand_dims(best, -1), each), np.arange(each))
     values = [xp.reshape(rows, (*x.shape[:-1], k * each)), x[..., rest:]]
     at = [xp.reshape(places, (*x.shape[:-1], k * each)), od.places_of(x)[..., rest:]]
     candidates, where = (xp.concat(v, x.ndim - 1) if rest < n else v[0] for v in (values, at))
-    return sorted_first(candidates, candidates, where, k=k)
+    return od.sorted_first(candidates, candidates, where, k=k)
 
 
 # -- the operation ------------------------------------------------------------------------------------------
@@ -86,7 +81,7 @@ def _clear(vals: list[Array], params: Params) -> list[Array]:
 def _program(a: Aval, k: int, groups: bool) -> Program:
     trace = Trace()
     x = trace.parameter(Aval(a.shape, a.kind, a.lo, a.hi, SECRET))
-    return trace.program(by_groups(x, k) if groups else sorted_first(x, x, od.places_of(x), k=k))
+    return trace.program(by_groups(x, k) if groups else od.sorted_first(x, x, od.places_of(x), k=k))
 
 
 def _need(ins: list[Aval], outs: list[Aval], params: Params, f: int) -> int:

@@ -38,7 +38,7 @@ class Reduced:
     """Whether it stands beside what was computed alike, too."""
 
     @classmethod
-    def of(cls, it: Interpreter, x: SecretArray, axes: tuple[int, ...], what: str) -> Reduced:
+    def of(cls, x: SecretArray, axes: tuple[int, ...], what: str) -> Reduced:
         """Return what a reduction of x over axes leaves."""
         return cls(x.ref, axes, tuple(a for a in range(x.ndim) if a not in axes), what)
 

@@ -191,7 +191,7 @@ def _log(it: Interpreter, step: Step, ins: list[Value], outs: list[Value]) -> li
 
 def _reduce_min(it: Interpreter, step: Step, ins: list[Value], outs: list[Value]) -> list[Value]:
     axes = tuple(int(a) for a in step.params["axes"])
-    it.reduced[outs[0].ref] = Reduced.of(it, ins[0], axes, "min")
+    it.reduced[outs[0].ref] = Reduced.of(ins[0], axes, "min")
     return outs
 
 

@@ -28,14 +28,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tacit.array import functions as xp
 from tacit.array.ranges import FINE, FINE_BITS
 from tacit.array.secret import SecretArray
 from tacit.frontends.jax_extremes import Reduced, alike, beside, identity, reduced
 from tacit.frontends.jax_flat import Step, Value, known
+from tacit.frontends.jax_rules import Rule, only
 
 if TYPE_CHECKING:
     from tacit.frontends.jax import Interpreter
-    from tacit.frontends.jax_rules import Rule
 
 Note = Callable[["Interpreter", Step, list[Value], SecretArray], SecretArray]
 UNIT = 2.0**-FINE_BITS
@@ -59,7 +60,7 @@ class Norm:
     size: float = 1.0
     unit: float = UNIT
     scale: float = 1.0
-    """What a root, or its inverse, has been multiplied with."""
+    """What a root, also one that something is over, has been multiplied with."""
     least: float = 0.0
     """What an inverse is one over is no less."""
 
@@ -87,10 +88,6 @@ class Norm:
         return one, every
 
 
-WHOLE = Norm((0.0, 0.0))
-"""A sum as it is."""
-
-
 # -- what is alike -------------------------------------------------------------------------------------------
 
 
@@ -106,7 +103,7 @@ def _apart(it: Interpreter, step: Step, ins: list[Value]) -> float:
     """Return how many units a result may be off what exact sums and factors would give; infinitely many: unknown."""
     most = sum(it.apart.get(v.ref, 0.0) for v in ins if not known(v))
     if step.name in ("mul", "div"):
-        factor = _uniform(ins[1] if known(ins[1]) or step.name == "div" else ins[0])
+        factor = _factor(ins[1] if known(ins[1]) or step.name == "div" else ins[0])
         return math.inf if factor is None else most * (factor if step.name == "mul" else 1 / factor) + 4
     if step.name == "reduce_sum":
         most *= math.prod(ins[0].shape[int(a)] for a in step.params["axes"])
@@ -134,10 +131,10 @@ def _between(it: Interpreter, x: SecretArray, found: Reduced) -> float:
 # -- what is proved ------------------------------------------------------------------------------------------
 
 
-def _uniform(v: Value) -> float | None:
-    """Return the positive number that a known array repeats, if it does."""
-    a = np.asarray(v, np.float64).reshape(-1) if known(v) else np.zeros(0)
-    return float(a[0]) if a.size and np.all(a == a[0]) and 0 < a[0] < math.inf else None
+def _factor(v: Value) -> float | None:
+    """Return the positive number that fills a known array, or None."""
+    factor = only(v)
+    return float(factor) if factor is not None and 0 < factor < math.inf else None
 
 
 def _magnitude(v: Value) -> float:
@@ -148,7 +145,7 @@ def _within(x: SecretArray, lo: float, hi: float, why: str) -> SecretArray:
     lo, hi = max(lo, x.aval.lo), min(hi, x.aval.hi)
     if not lo <= hi or hi - lo > WORTH * (x.aval.hi - x.aval.lo):
         return x
-    return x.context.bind("assume", [x], {"lo": lo, "hi": hi, "why": why})[0]
+    return xp.assume(x, lo, hi, why)
 
 
 # -- sums and roots ------------------------------------------------------------------------------------------
@@ -165,19 +162,23 @@ def _sum(it: Interpreter, step: Step, ins: list[Value], out: SecretArray) -> Sec
     if (root := it.squares.get(x.ref)) is not None:
         terms = math.prod(x.shape[a] for a in axes)
         norm = Norm((1.0, float(terms)), terms)
-        it.reduced[out.ref] = replace(Reduced.of(it, x, axes, SQUARES), of_ref=root, norm=norm, near=True)
+        it.reduced[out.ref] = replace(Reduced.of(x, axes, SQUARES), of_ref=root, norm=norm, near=True)
     elif x.dtype != "bool" and x.aval.lo >= 0:
-        it.reduced[out.ref] = replace(Reduced.of(it, x, axes, SUM), norm=WHOLE)
+        it.reduced[out.ref] = Reduced.of(x, axes, SUM)
     return out
 
 
 def _scale(it: Interpreter, x: Value, factor: float, out: SecretArray) -> None:
     """Follow what is multiplied with a positive number."""
-    found = reduced(it, x, SQUARES, ROOT, INVERSE, SUM)
+    found = reduced(it, x, SQUARES, ROOT, INVERSE)
     if found is not None and found.norm is not None and out.shape == x.shape:
         norm = found.norm
-        rooted = found.what in (ROOT, INVERSE)
-        norm = replace(norm, scale=norm.scale * factor) if rooted else norm.times(factor)
+        if found.what == SQUARES:
+            norm = norm.times(factor)
+        elif found.what == ROOT:
+            norm = replace(norm, scale=norm.scale * factor)
+        else:
+            norm = replace(norm, scale=norm.scale / factor, least=norm.least / factor)
         it.reduced[out.ref] = replace(found, norm=norm)
     if not known(x) and x.ref in it.norms and out.shape == x.shape:
         axes, bound = it.norms[x.ref]
@@ -222,23 +223,22 @@ def _normalised(
 
 def _div(it: Interpreter, step: Step, ins: list[Value], out: SecretArray) -> SecretArray:
     x, y = ins
-    if (factor := _uniform(y)) is not None:
+    if (factor := _factor(y)) is not None:
         _scale(it, x, 1 / factor, out)
     found = None if known(y) or y.aval.lo <= 0 else reduced(it, y, ROOT, SUM)
-    if found is None or found.norm is None:
+    if found is None:
         return out
     if known(x):
-        if (factor := _uniform(x)) is not None and found.what == ROOT and out.shape == y.shape:
-            scale = factor / found.norm.scale
-            norm = replace(found.norm, scale=scale, least=y.aval.lo / found.norm.scale)
+        if (factor := _factor(x)) is not None and found.norm is not None and out.shape == y.shape:
+            norm = replace(found.norm, scale=found.norm.scale / factor, least=y.aval.lo / factor)
             it.reduced[out.ref] = replace(found, what=INVERSE, norm=norm)
         return out
     axes = beside(it, x, y, found.what)
     if axes is None or out.shape != x.shape:
         return out
-    if found.what == ROOT:
+    if found.norm is not None:
         return _normalised(it, axes, found.norm.over(y.aval.lo, _between(it, x, found)), out)
-    if x.aval.lo >= 0 and found.norm == WHOLE:
+    if x.aval.lo >= 0:
         out = _within(out, 0, SLACK, f"an element over the sum of all, none of them negative {FINE}")
         if math.prod(x.shape[a] for a in axes) * UNIT <= (SLACK - 1) / 2:
             it.weights[out.ref] = axes
@@ -251,15 +251,15 @@ def _mul(it: Interpreter, step: Step, ins: list[Value], out: SecretArray) -> Sec
         it.squares[out.ref] = x.ref
         return out
     for x, y in (ins, ins[::-1]):
-        if (factor := _uniform(y)) is not None:
+        if (factor := _factor(y)) is not None:
             _scale(it, x, factor, out)
             return out
         found = None if known(x) else reduced(it, y, INVERSE)
         if found is not None and found.norm is not None and out.shape == x.shape:
             axes = beside(it, x, y, INVERSE)
             if axes is not None:
-                one, every = replace(found.norm, scale=1.0).over(found.norm.least, _between(it, x, found))
-                return _normalised(it, axes, (one * found.norm.scale, every * found.norm.scale), out)
+                bounds = found.norm.over(found.norm.least, _between(it, x, found))
+                return _normalised(it, axes, bounds, out)
         if not known(x) and x.ref in it.norms and out.shape == x.shape:
             axes, bound = it.norms[x.ref]
             it.norms[out.ref] = axes, bound * _magnitude(y)

@@ -338,7 +338,7 @@ def _reduce_sum(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
 
 def _reduce_max(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     out = xp.max(ins[0], _axes(step))
-    it.reduced[out.ref] = Reduced.of(it, ins[0], _axes(step), "max")
+    it.reduced[out.ref] = Reduced.of(ins[0], _axes(step), "max")
     return [out]
 
 
