@@ -12,6 +12,7 @@ import pytest
 from jax import lax
 from jax_shared import same
 
+from tacit.array.analyse import plan
 from tacit.array.interpret import Trace, reveal
 from tacit.array.ops import table
 from tacit.array.program import Program
@@ -256,6 +257,24 @@ def test_a_moment_that_is_scaled_first_is_not_negative() -> None:
     same(lambda x: 1e4 * x * x, [np.linspace(1e-3, 4e-3, 8)], atol=2.0**-18, hi=4e-3, lo=0)
     with pytest.raises(Exception, match="may be negative"):
         traced(lambda x: jnp.sqrt(0.01 * x * x[::-1]))
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0, -0.25, 3.0])
+def test_a_square_that_is_scaled_first_costs_what_a_square_does(factor: float) -> None:
+    def compiled(f: Callable[[Any], Any]) -> tuple[Program, Any]:
+        trace = Trace()
+        x = trace.input("x", "alice", (11,), "fixed", -1, 1) + trace.input("n", "bob", (11,), "fixed", -1, 1)
+        reveal(y := trace_jax(f, [x]), why="test", name="y")
+        return trace.program(), y.aval
+
+    (square, _), (scaled, aval) = compiled(lambda x: x * x), compiled(lambda x: factor * x * x)
+    fmt = Format(64, 24)
+    costs = [plan(p, "rep3", fmt, OWNERS, OWNERS).cost for p in (square, scaled)]
+    assert costs[0].rounds == costs[1].rounds
+    # And has the factor's sign where all but nothing is left of it.
+    units = np.arange(-5.0, 6) / 2**24
+    found = ran(scaled, fmt, units, "rep3")["y"]
+    assert np.all(found * factor >= 0) and (aval.hi if factor < 0 else aval.lo) == 0
 
 
 def test_a_transformer_block_takes_the_narrow_ring() -> None:

@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from jobs import OWNERS, members, visits_job, write_tables
 
 from tacit.errors import InternalError, TacitError, UsageError
 from tacit.node.launch import JobFailed, Parties
-from tacit.node.managed import Reporter, unexpected
+from tacit.node.managed import PROGRESS_S, Reporter, unexpected
 
 CANARY = "7351935"
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -55,6 +56,21 @@ def test_an_error_of_the_system_is_the_users() -> None:
     event = reported(PermissionError(13, "Permission denied", "/some/place"))
     assert (event["error"], event["message"]) == (UsageError.__name__, "/some/place: Permission denied")
     assert reported(TacitError("as it is"))["message"] == "as it is"
+
+
+def test_progress_is_told_by_time_and_at_the_end() -> None:
+    """However many equations there are: whoever reads it may share the parties' cores."""
+    out, now = Lines(), iter(at / 1000 for at in range(500, 10_000))
+    reporter = Reporter(out, clock=lambda: next(now))  # type: ignore[arg-type]
+    for done in range(1, 1001):  # a second of them
+        reporter.progress(done, 1000)
+    told = [json.loads(line)["done"] for line in out.text.splitlines()]
+    assert (told[0], told[-1]) == (1, 1000)
+    gaps = {after - before for before, after in pairwise(told[:-1])}
+    assert gaps <= {
+        round(1000 * PROGRESS_S),
+        round(1000 * PROGRESS_S) + 1,
+    }  # by how sums of floats are rounded
 
 
 @linux

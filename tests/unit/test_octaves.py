@@ -24,9 +24,9 @@ RANGES = [
 ]  # fmt: skip
 
 
-def _values(lo: float, hi: float, n: int = 700) -> Array:
+def _values(lo: float, hi: float, n: int = 700, f: int = F) -> Array:
     """Return units of values in [lo, hi], uniform in the logarithm, the ends and powers of two among them."""
-    low, high = max(math.ceil(lo * 2**F), 1), math.floor(hi * 2**F)
+    low, high = max(math.ceil(lo * 2**f), 1), math.floor(hi * 2**f)
     rng = np.random.default_rng([SEED, low % 2**32])
     drawn = np.exp(rng.uniform(math.log(low), math.log(high), n)).astype(np.int64)
     powers = [1 << e for e in range(high.bit_length()) if low <= 1 << e <= high]
@@ -99,6 +99,32 @@ def test_functions_keep_their_bounds_on_any_range(lo: float, hi: float, spare: i
         assert over.max() < 0.95, (
             f"{name} on [{lo}, {hi}]: {over.max():.3f} of its bound at {units[over.argmax()]}"
         )
+
+
+@pytest.mark.parametrize("f", [20, 22, 24, 26, 28])
+@pytest.mark.parametrize(
+    ("lo", "hi"),
+    [(2**-4, 1), (2**-8, 1), (2**-12, 1), (2**-12, 2**4), (2**-12, 260), (2**-19, 1), (0.5, 2), (1, 1e5)],
+)
+def test_roots_and_logarithms_are_series_at_every_scale(lo: float, hi: float, f: int) -> None:
+    """The long way takes some forty rounds."""
+    units = _values(lo, hi, 300, f)
+    m, least = math.floor(hi * 2**f).bit_length(), math.ceil(lo * 2**f).bit_length() - 1
+    out = _bits(1 / math.sqrt(lo))
+
+    def body(p: Any) -> Any:
+        x, made = scatter(p, RING.encode_ints(units)), []
+        for call in (lambda: ap.rsqrt(p, x, f, m, out, least), lambda: ap.log(p, x, f, m, least)):
+            before = p.party.mesh.meter.rounds
+            made.append((call(), p.party.mesh.meter.rounds - before))
+        return made
+
+    got, values = run("rep3", K, body), units / 2.0**f
+    wants = [(values**-0.5, ap.root_error(K, f, m, out)), (np.log(values), ap.log_error(K, f, m))]
+    for i, (want, (absolute, relative)) in enumerate(wants):
+        assert max(each[i][1] for each in got.values()) <= 16
+        found = RING.to_ints(gather({n: each[i][0] for n, each in got.items()}, "rep3", RING)) / 2.0**f
+        assert np.max(np.abs(found - want) / (absolute + relative * np.abs(want))) < 0.95
 
 
 @pytest.mark.parametrize("hi", [1.0, 60.0, 2.0**30, 2.0**44])

@@ -112,13 +112,25 @@ def _mul(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
         base, factor = it.multiples.get(v.ref, (None, 0.0))
         if base == w.ref and v.shape == w.shape:
             # (c·g)·g, as in Adam's second moment: an interval would not know that it is not negative.
-            square = xp.square(xp.multiply(math.sqrt(abs(factor)), w))
-            return [square if factor > 0 else xp.negative(square)]
+            return [_scaled_square(v, w, factor)]
     out = xp.multiply(x, y)
     v, factor = (x, only(y)) if known(y) else (y, only(x))
     if factor is not None and not known(v) and out is not v and out.dtype == "fixed":
         it.multiples[out.ref] = (v.ref, float(factor))
     return [out]
+
+
+def _scaled_square(v: Value, w: Value, factor: float) -> SecretArray:
+    """Return v·w for v = factor·w, not below zero (above it, for a negative factor)."""
+    if (factor * 256).is_integer():
+        # Of factor·w no more than a part of one unit is cut off or added: so v·w keeps the factor's sign, or is zero.
+        out = xp.multiply(v, w)
+        if not out.aval.lo < 0 < out.aval.hi:
+            return out
+        lo, hi = (0.0, out.aval.hi) if factor > 0 else (out.aval.lo, 0.0)
+        return xp.assume(out, lo, hi, "c·g·g has the sign of c")
+    square = xp.square(xp.multiply(math.sqrt(abs(factor)), w))
+    return square if factor > 0 else xp.negative(square)
 
 
 def root_power(x: Value, y: float) -> SecretArray:

@@ -369,7 +369,8 @@ def log_plan(p: Protocol, f: int, m: int, least: int, n: int, into: Ring) -> Man
 @lru_cache(maxsize=1 << 10)
 def _log_plan(costs: Costs, what: Wanted) -> Mantissa | None:
     def plan(o: Octaves) -> Series3 | None:
-        return _on_mantissa(what.k, "log", o.span, what.m, what.f + 3, what.f)
+        # More bits than 27 are more than `approximate.log_error` promises over 64-bit rings, and not to be had.
+        return _on_mantissa(what.k, "log", o.span, what.m, min(what.f + 3, 27), what.f)
 
     ways = _ways(what, (1, 2))
     found = costs.cheapest(what, ways, plan, lambda _: what.into) if _possible(what) else None
@@ -444,9 +445,23 @@ def scaled_plan(
 
 @lru_cache(maxsize=1 << 10)
 def _scaled_plan(costs: Costs, what: Wanted) -> Scaled | None:
+    step = 1 if what.fn == "inverse" else 2
+    found = _scaled(costs, what, _ways(what, (step,)))
+    if what.fn == "rsqrt":
+        # A series of √2·fn has more bits than one of fn, which numbers of one bit more ask for; and one on a shorter
+        # interval has fewer, after exact tests, which take more rounds.
+        longer = replace(what, m=what.m + 1)
+        found = found or _scaled(costs, longer, _ways(longer, (step,)))
+        for each in (what, longer):
+            found = found or _scaled(costs, each, [octaves(each.m, each.least, step, True)])
+    return found
+
+
+def _scaled(costs: Costs, what: Wanted, ways: list[Octaves]) -> Scaled | None:
+    """Plan by the cheapest of these ways."""
     # √x is √v·2^((f + m − step·k)/2) units, 1/√x is 1/√v·2^((3f − m + step·k)/2): an odd half goes into the function.
     # 1/x is 1/v·2^(2f − m + step·k).
-    f, m, inverse = what.f, what.m, what.fn == "inverse"
+    f, m = what.f, what.m
     start = {"sqrt": f + m, "rsqrt": 3 * f - m, "inverse": 2 * (2 * f - m)}[what.fn]
     half = {"sqrt": -1, "rsqrt": 1, "inverse": 2}[what.fn]
     fn = what.fn + "·√2" * (start % 2)
@@ -476,7 +491,6 @@ def _scaled_plan(costs: Costs, what: Wanted) -> Scaled | None:
         # Without tests the series itself gives units.
         return _on_mantissa(what.k, fn, o.span, m, bits + 2 + (not o.at), out(o) if o.at else e[0])
 
-    ways = _ways(what, (1,) if inverse else (2,))
     found = costs.cheapest(what, ways, plan, width, lost) if _possible(what) else None
     if found is None:
         return None

@@ -11,7 +11,9 @@ import json
 import os
 import sys
 import threading
+import time
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
@@ -27,14 +29,17 @@ from tacit.node.member import Outcome, run_member
 from tacit.node.privacy import keep_memory_private
 
 EXIT_ERROR = 1
+PROGRESS_S = 0.05
+"""How often a party tells how far it is: the launcher that reads it may share the parties' cores."""
 
 
 class Reporter:
     """Writes one event per line."""
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._out = out
-        self._last = -1
+        self._clock = clock
+        self._next = 0.0
         self._lock = threading.Lock()
 
     def event(self, kind: str, **fields: Any) -> None:
@@ -53,10 +58,10 @@ class Reporter:
         self.event("error", error=type(exc).__name__, message=str(exc))
 
     def progress(self, done: int, total: int) -> None:
-        """Report progress by whole per cent."""
-        percent = 100 * done // max(total, 1)
-        if percent != self._last:
-            self._last = percent
+        """Report progress every `PROGRESS_S`, and the end."""
+        now = self._clock()
+        if now >= self._next or done == total:
+            self._next = now + PROGRESS_S
             self.event("progress", done=done, total=total)
 
 
