@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from accuracy import compute, on_grid, record
 from tacit.array import eigen as ei
 from tacit.array import functions as xp
 from tacit.array import linalg as la
+from tacit.array.loop import infer
 from tacit.array.program import Aval
 from tacit.array.ranges import fit
 from tacit.array.runtime import Format
@@ -87,6 +89,31 @@ def test_general_matrices(m: int, n: int, fmt: Format) -> None:
     assert worst(lambda v: xp.concat(la.qr(v, least=LEAST), axis=-2), [a], both, fmt) <= most
     want = np.linalg.lstsq(a[0], b[0, :, 0], rcond=None)[0]
     assert worst(lambda v, w: la.lstsq(v, w, least=LEAST), [a[0], b[0, :, 0]], want, fmt) <= most
+
+
+@pytest.mark.parametrize("fmt", FORMATS, ids=IDS)
+@pytest.mark.parametrize(("m", "n"), [(40, 3), (12, 1), (9, 9)])
+def test_matrices_without_small_singular_values(m: int, n: int, fmt: Format) -> None:
+    """Of which the normal equations are formed: no sweep of reflections is in the Program."""
+    rng, least = np.random.default_rng(10 * m + n), SIZE / 2
+    values = np.linspace(least, 1.2 * math.sqrt(m), n) if n < m else np.full(n, 2.1)
+    a = general(values + 0.1, m, rng)
+    assert np.abs(a).max() <= SIZE
+    b = on_grid(rng.uniform(-1, 1, (m, 2)), 16)
+    most = bound(m, least)
+    assert worst(lambda v: la.pinv(v, least=least), [a], np.linalg.pinv(a), fmt) <= most
+    want = np.linalg.lstsq(a, b, rcond=None)[0]
+    assert worst(lambda v, w: la.lstsq(v, w, least=least), [a, b], want, fmt) <= most
+    program = record(lambda v: la.lstsq(v, b, least=least), [Aval((m, n), "fixed", -SIZE, SIZE)])
+    assert "reflections" not in program.text()
+
+
+def test_many_rows_are_not_turned_by_a_matrix_of_all_rows() -> None:
+    """Of 300 x 2, whose normal equations would lose too much, nothing is as large as 300 x 300."""
+    program = record(lambda v: la.lstsq(v, np.ones(300), least=0.25), [Aval((300, 2), "fixed", -SIZE, SIZE)])
+    assert "reflections" in program.text()
+    sizes = [a.size for a in infer(program).values()]
+    assert max(sizes) <= 300 * 3
 
 
 @pytest.mark.parametrize("fmt", FORMATS, ids=IDS)

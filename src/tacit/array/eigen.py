@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tacit.array import functions as xp
-from tacit.array.linalg import at, matrices, pick, stated, turned, within
+from tacit.array.linalg import at, matrices, pick, stated, straightened, turned, within
 from tacit.array.repeat import repeat
 from tacit.array.secret import SecretArray
 from tacit.errors import NotRealised
@@ -146,7 +146,9 @@ def _rotations(m: SecretArray, reach: float) -> tuple[SecretArray, SecretArray]:
     scale = 2.0 ** (REACH - 1 - math.ceil(math.log2(reach)))
     d = xp.subtract(pick(m, low, low), pick(m, top, top))
     o = xp.add(pick(m, top, low), pick(m, low, top))
-    d, o = xp.where(xp.less(d, 0), xp.negative(xp.stack([d, o])), xp.stack([d, o]))
+    negative = xp.less(
+        d, 0
+    )  # before anything else is known, so that it is found beside the other comparisons
     most = 2.0**REACH
     both = within(xp.multiply(xp.stack([d, o]), scale), -most, most, "twice the norm, scaled")
     length = xp.sum(xp.square(both), 0)
@@ -156,14 +158,13 @@ def _rotations(m: SecretArray, reach: float) -> tuple[SecretArray, SecretArray]:
     )
     finer = xp.where(small[1], xp.multiply(both, 2 ** (2 * FINER)), xp.multiply(both, 2**FINER))
     both = within(xp.where(small[0], finer, both), -most, most, "small, and scaled")
+    both = xp.where(negative, xp.negative(both), both)
     d = within(both[0], 0, most, "a size")
     both = xp.stack([xp.add(d, NUDGE), both[1]])
     length = xp.sum(xp.square(both), 0)
     length = within(length, NUDGE**2, 2 * most**2, "a size that is kept away from zero")
     unit = within(xp.multiply(both, xp.rsqrt(length)), -1.5, 1.5, "over its length")
-    for _ in range(2):
-        size = within(xp.sum(xp.square(unit), 0), 0, 2, "a length of one")
-        unit = within(xp.multiply(unit, xp.subtract(1.5, xp.multiply(size, 0.5))), -1, 1, "over its length")
+    unit = within(straightened(unit, 0), -1, 1, "over its length")
     h = within(xp.multiply(xp.add(unit[0], 1.0), 0.5), 0.5, 1, "half of 1 + cos 2θ")
     r = xp.rsqrt(h)
     sine = xp.multiply(xp.multiply(unit[1], r), 0.5)
@@ -218,11 +219,7 @@ def svd(a: SecretArray, *, least: float | None = None) -> tuple[SecretArray, Sec
     images = within(xp.matmul(x, vectors), -norm, norm, "a matrix times a vector of length one")
     r = xp.reshape(xp.rsqrt(xp.maximum(xp.flip(values, 1), short**2 / 2)), (batch, 1, n))
     u = within(xp.multiply(images, r), -1.5, 1.5, "a column over its length")
-    for _ in range(2):
-        size = within(xp.sum(xp.square(u), 1, keepdims=True), 0, 2, "a length of one")
-        u = within(
-            xp.multiply(u, xp.subtract(1.5, xp.multiply(size, 0.5))), -1, 1, "a column over its length"
-        )
+    u = within(straightened(u, 1), -1, 1, "a column over its length")
     s = within(xp.sum(xp.multiply(u, images), 1), short, norm, "a singular value")
     s = xp.multiply(s, 1 / scale)
     k = a.shape[:-2]

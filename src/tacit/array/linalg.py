@@ -26,6 +26,9 @@ SLACK = 2.0**-6
 """Part of a bound by which statements reach outward, so that rounding cannot make them false."""
 # Columns that one loop of a factorisation works on, before the matrix that is left is cut out.
 BLOCKS = 4
+# Where no entry is larger than so many times the least singular value, normal equations cost no accuracy; and where
+# there are so many times more rows than columns, nothing as long as all rows is inverted.
+NEAR, TALL = 2.0, 2
 
 
 def within(x: SecretArray, lo: float, hi: float, why: str) -> SecretArray:
@@ -73,6 +76,20 @@ def pick(x: SecretArray, rows: Any, columns: Any) -> SecretArray:
     flat = xp.reshape(x, (x.shape[0], -1))
     where = np.asarray(rows) * n + np.asarray(columns)
     return xp.reshape(xp.take(flat, where.reshape(-1), 1), (x.shape[0], *where.shape))
+
+
+def straightened(x: SecretArray, axis: int, beside: SecretArray | None = None) -> SecretArray:
+    """Return x, of nearly length one along an axis, over its length; `beside`, put behind it, is divided by that too.
+
+    With d = 1 − |x|², 1/√(1 − d) is 1 + d/2 + 3/8·d² + 5/16·d³, and 35/128·d⁴: as much as two steps of Newton's
+    iteration leave, in two products less one after another.
+    """
+    length = xp.sum(xp.square(x), axis=axis, keepdims=True)
+    d = xp.subtract(1.0, within(length, 0, 2, "a length of one, squared"))
+    both = x if beside is None else xp.concat([x, beside], axis=axis)
+    near = xp.multiply(both, xp.add(1.0, xp.multiply(d, 0.5)))
+    rest = xp.multiply(both, xp.add(0.375, xp.multiply(d, 0.3125)))
+    return xp.add(near, xp.multiply(rest, xp.square(d)))
 
 
 # -- triangular matrices --------------------------------------------------------------------------------------
@@ -230,8 +247,8 @@ def _householder(
 
     Reflections keep the length of columns, so no entry exceeds the longest column. What is left of a column is at least
     `least` long, since R_jj⁻¹ is an entry of R⁻¹. The reflection that takes x to ∓|x|·e is 1 − v·vᵀ/(1 + |u_0|) for
-    u = x/|x| and v = u ± e. |x|² has one unit of error, which is much of it for a short column; two steps of Newton's
-    iteration r·(3 − u·u)/2 for r = 1/|x| make u a unit vector again.
+    u = x/|x| and v = u ± e. |x|² has one unit of error, which is much of it for a short column: so u is straightened,
+    and r = 1/|x| with it.
     """
     batch, m, n = a.shape
     if not a.size:
@@ -251,26 +268,15 @@ def _householder(
         column = xp.where(xp.reshape(below, (m, 1)), at(w, (0, 0, place), (batch, m, 1)), 0.0)
         x = within(xp.multiply(column, scale), -long, long, "reflections keep the length of a column")
         total = within(xp.sum(xp.square(x), axis=1, keepdims=True), 0, long**2, "the length of a column")
+        # Before it is scaled, so that it is found beside the maximum.
+        negative = xp.less(at(w, (0, place, place), (batch, 1, 1)), 0)
+        turn = xp.subtract(1, xp.multiply(xp.astype(negative, "int"), 2))
         r = xp.rsqrt(xp.maximum(total, short**2))
         u = within(xp.multiply(x, r), -1.5, 1.5, "a column over its length")
-        both = xp.concat([u, r], axis=1)
-        for _turn in range(2):
-            length = within(
-                xp.sum(xp.square(both[:, :m]), axis=1, keepdims=True), 0, 2, "a column over its length"
-            )
-            both = xp.multiply(both, xp.subtract(1.5, xp.multiply(length, 0.5)))
-            both = xp.concat(
-                [
-                    within(both[:, :m], -1, 1, "a column over its length"),
-                    within(
-                        both[:, m:], 0, 2 / short, "a column is not shorter than the least singular value"
-                    ),
-                ],
-                axis=1,
-            )
-        u, r = both[:, :m], both[:, m:]
+        both = straightened(u, 1, r)
+        u = within(both[:, :m], -1, 1, "a column over its length")
+        r = within(both[:, m:], 0, 2 / short, "a column is not shorter than the least singular value")
         first = at(u, (0, place, 0), (batch, 1, 1))
-        turn = xp.subtract(1, xp.multiply(xp.astype(xp.less(first, 0), "int"), 2))
         v = xp.add(u, xp.multiply(turn, xp.astype(xp.reshape(unit, (m, 1)), "fixed")))
         factor = xp.reciprocal(xp.add(1.0, within(xp.multiply(turn, first), 0, 1, "a size")))
         along = within(xp.matmul(turned(v), w), -2 * reach, 2 * reach, "a column along a reflection's axis")
@@ -333,7 +339,13 @@ def _inverse(a: SecretArray, least: float, definite: bool) -> SecretArray:
     if not a.size:
         return xp.reshape(a, (batch, n, m))
     why = "an inverse is bounded by one over the least singular value"
-    if definite:
+    normal = None if definite else _normal(a, least)
+    if normal is not None:
+        gram, scale, low = normal
+        z = within(
+            xp.multiply(xp.matmul(_inverse(gram, low, True), turned(a)), scale), -1 / least, 1 / least, why
+        )
+    elif definite:
         lower, diagonal = _cholesky(a, least)
         half = inverse_by_halves(lower, diagonal, math.sqrt(max(a.aval.hi, least)), math.sqrt(least))
         z = within(xp.matmul(turned(half), half), -1 / least, 1 / least, why)
@@ -348,6 +360,21 @@ def _inverse(a: SecretArray, least: float, definite: bool) -> SecretArray:
     return within(xp.add(z, xp.matmul(gap, z)), -1 / least, 1 / least, why)
 
 
+def _normal(a: SecretArray, least: float) -> tuple[SecretArray, float, float] | None:
+    """Return aᵀ·a times a power of two, that power, and a bound below on its eigenvalues; None where that is too small.
+
+    A unit of error there moves a solution by one over the least eigenvalue, m·size²/(8·least²) units at most. Where no
+    entry is above `NEAR`·least in size that is less than is lost otherwise: as in tables of many rows, whose owners add
+    up their parts in the clear.
+    """
+    m, size = a.shape[1], max(a.aval.magnitude, 2.0**-30)
+    if not a.size or size > NEAR * least:
+        return None
+    scale = 2.0 ** (4 - math.ceil(math.log2(m * size**2)))
+    gram = xp.multiply(xp.matmul(turned(a), a), scale)
+    return within(gram, -16, 16, "products of columns, none longer than 2^2"), scale, least**2 * scale
+
+
 def solve(a: SecretArray, b: Any, *, least: float | None = None, definite: bool = False) -> SecretArray:
     """Return x with a·x = b for square a, and b (n,) or (…, n, m)."""
     matrices(a, "solve")
@@ -355,9 +382,12 @@ def solve(a: SecretArray, b: Any, *, least: float | None = None, definite: bool 
 
 
 def lstsq(a: SecretArray, b: Any, *, least: float | None = None, definite: bool = False) -> SecretArray:
-    """Return the x of least ‖a·x − b‖ for a (…, m, n) of full column rank; the normal equations are not formed.
+    """Return the x of least ‖a·x − b‖ for a (…, m, n) of full column rank.
 
-    x = z·b for the pseudo-inverse z, and one step of refinement, x + z·(b − a·x).
+    By the normal equations where they cost no accuracy (`_normal`), else x = z·b for the pseudo-inverse z, and one step
+    of refinement, x + z·(b − a·x). With many rows z is R⁻¹·Qᵀ, of which only Qᵀ·b is computed, and the step is that of
+    the seminormal equations, R⁻¹·R⁻ᵀ·aᵀ·(b − a·x) (Björck, "Stability analysis of the method of seminormal equations",
+    Linear Algebra and its Applications 88/89, 1987).
     """
     bound = stated(least, "a solution")
     x = matrices(a, "solve", square=False)
@@ -375,18 +405,34 @@ def lstsq(a: SecretArray, b: Any, *, least: float | None = None, definite: bool 
     shape = (*a.shape[:-2], n) if vector else (*a.shape[:-2], n, right.shape[2])
     if not x.size:
         return xp.reshape(x, shape)
-    z = _inverse(x, bound, definite)
-    found = _product(z, right, bound)
     size = right.aval.magnitude * math.sqrt(m)
-    gap = within(
-        xp.subtract(right, xp.matmul(x, found)),
-        -size,
-        size,
-        "a residual is not longer than the right-hand side",
-    )
-    found = xp.add(found, xp.matmul(z, gap))
-    most = size / bound
-    found = within(
-        found, -most, most, "a solution is bounded by its right-hand side over the least singular value"
-    )
+    why = "a solution is bounded by its right-hand side over the least singular value"
+    normal = None if definite else _normal(x, bound)
+    if normal is not None:
+        gram, scale, low = normal
+        side = xp.multiply(xp.matmul(turned(x), right), scale)
+        found = lstsq(gram, side, least=low, definite=True)
+        return xp.reshape(within(found, -size / bound, size / bound, why), shape)
+    if m > TALL * n:
+        upper, across, diagonal = _householder(x, right, bound)
+        back = turned(inverse_by_halves(turned(upper), diagonal, math.sqrt(m) * x.aval.magnitude, bound))
+        found = _product(back, across[:, :n], bound)
+        along = xp.matmul(turned(x), _residual(x, found, right, size))
+        reach = math.sqrt(m) * x.aval.magnitude * size
+        along = within(along, -reach, reach, "columns times a residual")
+        along = within(
+            xp.matmul(turned(back), along), -size, size, "a residual along unit columns is no longer"
+        )
+        change = xp.matmul(back, along)
+    else:
+        z = _inverse(x, bound, definite)
+        found = _product(z, right, bound)
+        change = xp.matmul(z, _residual(x, found, right, size))
+    found = within(xp.add(found, change), -size / bound, size / bound, why)
     return xp.reshape(found, shape)
+
+
+def _residual(a: SecretArray, x: SecretArray, b: SecretArray, size: float) -> SecretArray:
+    """Return b − a·x."""
+    gap = xp.subtract(b, xp.matmul(a, x))
+    return within(gap, -size, size, "a residual is not longer than the right-hand side")

@@ -27,6 +27,7 @@ from tacit.errors import (
 from tacit.frontends import (
     jax_facts,
     jax_index,
+    jax_least,
     jax_linalg,
     jax_loops,
     jax_masked,
@@ -174,7 +175,7 @@ class Interpreter:
 
     def run(self, flat: Flat, args: Sequence[Value]) -> list[Value]:
         """Run the steps; return the outputs, known ones as NumPy arrays."""
-        flat = jax_linalg.direct(flat)
+        flat = jax_least.direct(jax_linalg.direct(flat))
         self.asks_again |= any(step.name.startswith("select_and_") for step in flat.steps)
         env: dict[int, Value] = dict(zip(flat.ins, args, strict=True))
         last: dict[int, int] = {}

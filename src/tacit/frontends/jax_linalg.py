@@ -21,6 +21,7 @@ from tacit.array import linalg as la
 from tacit.array.secret import SecretArray
 from tacit.errors import NotRealised
 from tacit.frontends import jax_facts as facts
+from tacit.frontends import jax_least
 from tacit.frontends.jax_flat import Atom, Flat, Step, Value, flatten, known, live
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ def _eigh(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
 
 def _svd(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     x, p = ins[0], step.params
+    if "solved" in p:
+        return jax_least.rule(it, step, ins)
     if p.get("subset_by_index") is not None:
         raise NotRealised("jax primitive 'svd' of some singular values; take all and select")
     least = facts.least_of(it, x)
