@@ -39,7 +39,7 @@ def _bits(v: float) -> int:
 
 
 def _calls(
-    lo: float, hi: float
+    lo: float, hi: float, ends: tuple[int, int] = (0, 0)
 ) -> dict[str, tuple[Callable[[Any, Any, Ring], Any], Callable[[Array], Array], Any]]:
     """Return for each function how it is called, its exact value, and its bound."""
     m = math.floor(hi * 2**F).bit_length()
@@ -47,28 +47,28 @@ def _calls(
     root, inverse, whole = _bits(math.sqrt(hi)), _bits(1 / math.sqrt(lo)), _bits(1 / lo)
     calls: dict[str, Any] = {
         "sqrt": (
-            lambda p, x, into: ap.sqrt(p, x, F, m, root, least, into),
+            lambda p, x, into: ap.sqrt(p, x, F, m, root, least, into, ends),
             np.sqrt,
             ap.root_error(K, F, m, root),
         ),
         "rsqrt": (
-            lambda p, x, into: ap.rsqrt(p, x, F, m, inverse, least, into),
+            lambda p, x, into: ap.rsqrt(p, x, F, m, inverse, least, into, ends),
             lambda v: 1 / np.sqrt(v),
             ap.root_error(K, F, m, inverse),
         ),
-        "log": (lambda p, x, into: ap.log(p, x, F, m, least, into), np.log, ap.log_error(K, F, m)),
+        "log": (lambda p, x, into: ap.log(p, x, F, m, least, into, ends), np.log, ap.log_error(K, F, m)),
     }
     if whole + m <= K - 2:
         bound = ap.divide_error(K, F, m, whole)
         one = RING.constant(1 << F)
         calls["reciprocal"] = (
-            lambda p, x, into: ap.reciprocal(p, x, F, m, whole, least, into),
+            lambda p, x, into: ap.reciprocal(p, x, F, m, whole, least, into, ends),
             lambda v: 1 / v,
             bound,
         )
         calls["divide"] = (
             lambda p, x, into: ap.divide(
-                p, p.constant(np.broadcast_to(one, x.shape).copy()), x, F, m, whole, least, into
+                p, p.constant(np.broadcast_to(one, x.shape).copy()), x, F, m, whole, least, into, ends
             ),
             lambda v: 1 / v,
             bound,
@@ -76,12 +76,17 @@ def _calls(
     return calls
 
 
+@pytest.mark.parametrize("known", ["bits", "ends"])
 @pytest.mark.parametrize("spare", [None, 0, 9])
-@pytest.mark.parametrize(("lo", "hi"), RANGES)
-def test_functions_keep_their_bounds_on_any_range(lo: float, hi: float, spare: int | None) -> None:
+@pytest.mark.parametrize(
+    ("lo", "hi"), [*RANGES, (1, 2), (0.97, 2.03), (2, 5), (1, 10), (0.9, 1.1), (7, 9), (1, 1.001)]
+)
+def test_functions_keep_their_bounds_on_any_range(
+    lo: float, hi: float, spare: int | None, known: str
+) -> None:
     """Made with all bits, or with those that results have, a unit and their sign, and some to spare."""
     units = _values(lo, hi)
-    calls = _calls(lo, hi)
+    calls = _calls(lo, hi, (int(units.min()), int(units.max())) if known == "ends" else (0, 0))
     wants = [exact(units / 2.0**F) for _, exact, _ in calls.values()]
     most = [int(np.abs(v).max() * (1 + 2.0**-9) * 2**F + 4).bit_length() + 1 for v in wants]
     rings = [RING if spare is None else Ring(min(bits + spare, K)) for bits in most]
@@ -155,6 +160,44 @@ def test_tests_bring_every_value_to_the_interval(m: int, step: int) -> None:
                         assert 1 << m <= x << step * k + where.span and x << step * k < 1 << m
                 assert where.groups == len(where.at) + 1 - zero
                 assert not zero or where.at[-1] == 0
+
+
+@pytest.mark.parametrize("f", [16, 20, 24])
+@pytest.mark.parametrize(("lo", "hi"), [(1, 2), (0.984, 2.016), (0.9, 1.1), (2, 5)])
+def test_a_short_interval_takes_a_short_series(lo: float, hi: float, f: int) -> None:
+    """Wherever it lies among powers of two: fewer bytes than its octaves, and no test."""
+    units = _values(lo, hi, 100, f)
+    m, least = int(units.max()).bit_length(), int(units.min()).bit_length() - 1
+    calls: list[Callable[..., Any]] = [
+        lambda p, x, ends: ap.reciprocal(p, x, f, m, 1, least, None, ends),
+        lambda p, x, ends: ap.sqrt(p, x, f, m, 2, least, None, ends),
+        lambda p, x, ends: ap.rsqrt(p, x, f, m, 1, least, None, ends),
+        lambda p, x, ends: ap.log(p, x, f, m, least, None, ends),
+    ]
+
+    def cost(call: Callable[..., Any], ends: tuple[int, int]) -> tuple[int, int]:
+        def body(p: Any) -> tuple[int, int]:
+            x, before = scatter(p, RING.encode_ints(units)), p.party.mesh.meter.snapshot()
+            call(p, x, ends)
+            spent = p.party.mesh.meter.snapshot() - before
+            return spent.rounds, sum(t.payload_sent for t in spent.peers.values())
+
+        rounds, sent = zip(*run("rep3", K, body).values(), strict=True)
+        return max(rounds), sum(sent)
+
+    for call in calls:
+        rounds, sent = cost(call, (int(units.min()), int(units.max())))
+        before, all_sent = cost(call, (0, 0))
+        assert rounds <= min(before, 4) and sent < 0.85 * all_sent
+
+
+def test_ends_are_taken_outward_to_four_bits() -> None:
+    for lo, hi in [(1, 1), (5, 5), (17, 17), (1000, 1001), (1 << 40, (1 << 41) + 1), (255, 256)]:
+        low, high = sep.outward(lo, hi)
+        assert low <= lo and high >= hi and low < high
+        for v in (low, high):
+            assert v >> max(0, v.bit_length() - 4) << max(0, v.bit_length() - 4) == v
+    assert sep.outward(0, 0) == (0, 0)
 
 
 def test_short_ranges_need_no_normalisation() -> None:

@@ -24,6 +24,7 @@ from tacit.testing import gather, run, scatter
 SEED = 82
 # Divisors, in units of 2^-f: with tests of one and of many octaves, without tests on three and on two, of few bits.
 DIVISORS = {"ninth": (1.0, 9.0), "three octaves": (1.0, 7.9), "two": (1.0, 3.9), "wide": (2.0**-7, 1000.0)}
+INTERVALS = DIVISORS | {"octave": (1.0, 2.0), "narrow": (1.95, 2.05)}
 
 
 def divisors(low: int, high: int, rng: Any, n: int) -> list[int]:
@@ -35,12 +36,14 @@ def divisors(low: int, high: int, rng: Any, n: int) -> list[int]:
     return [min(max(y, low), high) for y in drawn]
 
 
-def excess(k: int, f: int, q: int, name: str, inverse: bool = False, n: int = 200) -> float:
+def excess(
+    k: int, f: int, q: int, name: str, inverse: bool = False, n: int = 200, known: bool = False
+) -> float:
     """Return the largest error over its bound, in exact arithmetic, of quotients up to the limit and small ones."""
     ring, rng = Ring(k), np.random.default_rng([SEED, k, f, q])
-    low, high = (math.ceil(v * 2**f) if i == 0 else int(v * 2**f) for i, v in enumerate(DIVISORS[name]))
+    low, high = (math.ceil(v * 2**f) if i == 0 else int(v * 2**f) for i, v in enumerate(INTERVALS[name]))
     q = (2**f // low).bit_length() if inverse else q
-    m, least = high.bit_length(), low.bit_length() - 1
+    m, least, ends = high.bit_length(), low.bit_length() - 1, (low, high) if known else (0, 0)
     if q + m > k - 2:
         pytest.skip("x would pass the ring")
     ys = divisors(low, high, rng, n)
@@ -53,8 +56,8 @@ def excess(k: int, f: int, q: int, name: str, inverse: bool = False, n: int = 20
     def body(p: Any) -> Any:
         y = scatter(p, units[1])
         if inverse:
-            return ap.reciprocal(p, y, f, m, q, least)
-        return ap.divide(p, scatter(p, units[0]), y, f, m, q, least)
+            return ap.reciprocal(p, y, f, m, q, least, None, ends)
+        return ap.divide(p, scatter(p, units[0]), y, f, m, q, least, None, ends)
 
     found = ring.to_ints(gather(run("rep3", k, body), "rep3", ring))
     absolute, relative = map(Fraction, ap.divide_error(k, f, m, q))
@@ -80,6 +83,16 @@ def test_quotients_by_series(f: int, name: str) -> None:
     assert max(found.values()) <= 1, found
     assert max(found.values()) > 0.4, f"the bound is not near: {found}"
     assert excess(64, f, 0, name, inverse=True) <= 1
+
+
+@pytest.mark.parametrize("name", INTERVALS)
+@pytest.mark.parametrize("f", [8, 16, 20, 24])
+def test_quotients_whose_divisors_have_known_ends(f: int, name: str) -> None:
+    found = {q: excess(64, f, q, name, known=True) for q in (48 - f, 39 - f, 34 - f, 6) if q + 10 + f < 60}
+    assert max(found.values()) <= 1, found
+    assert excess(64, f, 0, name, inverse=True, known=True) <= 1
+    if f == 24:
+        assert excess(128, f, 4, name, n=50, known=True) <= 1
 
 
 @pytest.mark.parametrize(("k", "f"), [(64, 8), (64, 16), (64, 24), (128, 24), (128, 44)])
@@ -110,7 +123,7 @@ def test_every_series_is_within_its_share_of_the_bound(span: int) -> None:
     )
     planned = 0
     for precision in range(10, 29):
-        found = sep._on_mantissa(64, "inverse", span, 40, precision, precision)
+        found = sep._on_mantissa(64, "inverse", (2.0**-span, 1.0), 40, precision, precision)
         if found is None:
             continue
         plan, factor, period = found
@@ -129,7 +142,7 @@ def test_every_series_is_within_its_share_of_the_bound(span: int) -> None:
 def test_reciprocals_of_mantissas_stay_below_eight_where_a_quotient_counts_on_it() -> None:
     """x·c loses a part of 2^-guard, times at most 2^3; on four octaves only where the guard is four bits."""
     # What does not come so close with few harmonics does not come closer.
-    assert sep._on_mantissa(64, "inverse", 4, 40, ap.LEAST_MANTISSA, ap.LEAST_MANTISSA) is None
+    assert sep._on_mantissa(64, "inverse", (2.0**-4, 1.0), 40, ap.LEAST_MANTISSA, ap.LEAST_MANTISSA) is None
     for f in range(4, 25):
         for q in range(1, 60 - f):
             try:

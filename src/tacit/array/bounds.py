@@ -53,6 +53,14 @@ def least_bits(a: Aval, f: int) -> int:
     return max(units - (units < 1 << 8), 0).bit_length() - 1
 
 
+def end_units(a: Aval, f: int) -> tuple[int, int]:
+    """Return the least and the largest size in units; (0, 0) if it may be 0. Beyond these, too, a unit is little."""
+    low, high = sorted((abs(a.lo), abs(a.hi)))
+    units = math.floor(low * 2.0**f)
+    away = (a.lo > 0 or a.hi < 0) and units >= 1 << 8
+    return (units, math.ceil(high * 2.0**f)) if away else (0, 0)
+
+
 def difference_bits(ins: list[Aval], f: int) -> int:
     """Bits b with |x − y| < 2^b in ring units."""
     lo, hi = iv.sub((ins[0].lo, ins[0].hi), (ins[1].lo, ins[1].hi))

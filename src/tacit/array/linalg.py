@@ -268,23 +268,25 @@ def _householder(
         column = xp.where(xp.reshape(below, (m, 1)), at(w, (0, 0, place), (batch, m, 1)), 0.0)
         x = within(xp.multiply(column, scale), -long, long, "reflections keep the length of a column")
         total = within(xp.sum(xp.square(x), axis=1, keepdims=True), 0, long**2, "the length of a column")
-        # Before it is scaled, so that it is found beside the maximum.
-        negative = xp.less(at(w, (0, place, place), (batch, 1, 1)), 0)
-        turn = xp.subtract(1, xp.multiply(xp.astype(negative, "int"), 2))
         r = xp.rsqrt(xp.maximum(total, short**2))
         u = within(xp.multiply(x, r), -1.5, 1.5, "a column over its length")
         both = straightened(u, 1, r)
         u = within(both[:, :m], -1, 1, "a column over its length")
         r = within(both[:, m:], 0, 2 / short, "a column is not shorter than the least singular value")
         first = at(u, (0, place, 0), (batch, 1, 1))
+        negative = xp.less(first, 0)
+        # Both selected at once, so that neither waits for the other nor for the sign as a number.
+        pair = xp.concat([first, xp.multiply(r, scale)], axis=1)
+        pair = xp.where(negative, xp.negative(pair), pair)
+        factor = xp.reciprocal(xp.add(1.0, within(pair[:, :1], 0, 1, "a size")))
+        turn = xp.subtract(1, xp.multiply(xp.astype(negative, "int"), 2))
         v = xp.add(u, xp.multiply(turn, xp.astype(xp.reshape(unit, (m, 1)), "fixed")))
-        factor = xp.reciprocal(xp.add(1.0, within(xp.multiply(turn, first), 0, 1, "a size")))
         along = within(xp.matmul(turned(v), w), -2 * reach, 2 * reach, "a column along a reflection's axis")
         along = within(xp.multiply(along, factor), -reach, reach, "a column along a reflection's axis")
         w = within(
             xp.subtract(w, xp.multiply(v, along)), -reach, reach, "reflections keep the length of a column"
         )
-        return [w], [xp.negative(xp.multiply(turn, xp.multiply(r, scale)))]
+        return [w], [xp.negative(pair[:, 1:])]
 
     rows = [np.arange(n), np.arange(m) >= np.arange(n)[:, None], np.eye(n, m, dtype=np.int64)]
     (work,), (inverse,) = repeat(step, [], [work], [(-reach, reach)], rows)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tacit.algebra.ring import low_words
 from tacit.array import constants
-from tacit.array.bounds import difference_bits, input_bits, least_bits, value_bits
+from tacit.array.bounds import difference_bits, end_units, input_bits, least_bits, value_bits
 from tacit.array.ops import Params
 from tacit.array.program import PUBLIC, Aval
 from tacit.core.ghost import Ghost, ghost, ghost_planes
@@ -217,13 +217,13 @@ def div(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]
     if _public(y):
         return [constants.multiply(rt, y, x, rt.p.mul_public, inverse=True)]
     b, m, bits = _fitted(rt, y), input_bits(y.aval, rt.f), value_bits(outs[0])
-    negative, least = y.aval.hi < 0, least_bits(y.aval, rt.f)
+    negative, least, ends = y.aval.hi < 0, least_bits(y.aval, rt.f), end_units(y.aval, rt.f)
     b = rt.p.neg(b) if negative else b
     if _is_one(x):
-        out = ap.reciprocal(rt.p, b, rt.f, m, bits, max(least, 0), rt.q.ring)
+        out = ap.reciprocal(rt.p, b, rt.f, m, bits, max(least, 0), rt.q.ring, ends)
         return [(rt.p.neg(out) if negative else out).reshape(*outs[0].shape)]
     a = _flat(rt, x)
-    out = ap.divide(rt.p, rt.p.neg(a) if negative else a, b, rt.f, m, bits, max(least, 0), rt.q.ring)
+    out = ap.divide(rt.p, rt.p.neg(a) if negative else a, b, rt.f, m, bits, max(least, 0), rt.q.ring, ends)
     return [out.reshape(*outs[0].shape)]
 
 
@@ -238,15 +238,15 @@ def sqrt(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share
         # Negative by rounding alone: the exact range is not.
         bits = difference_bits([v[0].aval, Aval((), v[0].aval.kind, 0, 0)], rt.f)
         a = rt.p.select(rt.p.invert(rt.p.sign(a, bits)), a)
-    bits, least = value_bits(outs[0]), least_bits(v[0].aval, rt.f)
-    return [ap.sqrt(rt.p, a, rt.f, m, bits, least, rt.q.ring).reshape(*outs[0].shape)]
+    bits, least, ends = value_bits(outs[0]), least_bits(v[0].aval, rt.f), end_units(v[0].aval, rt.f)
+    return [ap.sqrt(rt.p, a, rt.f, m, bits, least, rt.q.ring, ends).reshape(*outs[0].shape)]
 
 
 def rsqrt(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
     """1/√x."""
     a, m = _fitted(rt, v[0]), input_bits(v[0].aval, rt.f)
-    bits, least = value_bits(outs[0]), max(least_bits(v[0].aval, rt.f), 0)
-    return [ap.rsqrt(rt.p, a, rt.f, m, bits, least, rt.q.ring).reshape(*outs[0].shape)]
+    bits, least, ends = value_bits(outs[0]), max(least_bits(v[0].aval, rt.f), 0), end_units(v[0].aval, rt.f)
+    return [ap.rsqrt(rt.p, a, rt.f, m, bits, least, rt.q.ring, ends).reshape(*outs[0].shape)]
 
 
 def exp(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:
@@ -259,7 +259,7 @@ def log(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]
     """Ln x."""
     a = v[0].aval
     m, least = input_bits(a, rt.f), max(least_bits(a, rt.f), 0)
-    return [ap.log(rt.p, _flat(rt, v[0]), rt.f, m, least, rt.q.ring).reshape(*a.shape)]
+    return [ap.log(rt.p, _flat(rt, v[0]), rt.f, m, least, rt.q.ring, end_units(a, rt.f)).reshape(*a.shape)]
 
 
 def _fitted(rt: Runtime, v: Value) -> Share:

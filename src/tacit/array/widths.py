@@ -22,6 +22,7 @@ from tacit.array import intervals as iv
 from tacit.array.beside import COMPARED
 from tacit.array.bounds import (
     difference_bits,
+    end_units,
     input_bits,
     least_bits,
     least_units,
@@ -267,7 +268,7 @@ class _Finder:
             return False
         m, least, bits = input_bits(y, self.f), max(least_bits(y, self.f), 0), value_bits(out)
         return eqn.op in approximate.SERIES and approximate.in_a_word(
-            self.p, eqn.op, self.f, m, bits, least, n
+            self.p, eqn.op, self.f, m, bits, least, n, end_units(y, self.f)
         )
 
     # -- values that are made narrow, and lifted ---------------------------------------------------------------

@@ -22,7 +22,7 @@ from tacit.net import codec
 from tacit.net.link import Mesh
 
 Array = npt.NDArray[Any]
-WIRE_VERSION = 20
+WIRE_VERSION = 21
 HELLO_LIMIT = 4096
 
 

@@ -4,8 +4,9 @@ All take and return flat shares. A value y with f fractional bits is normalised 
 one, approximated there by a Chebyshev polynomial, refined by Newton's iteration, and scaled back. The method
 is that of Catrina and Saxena, "Secure computation with fixed-point numbers", FC 2010, and Aly and Smart,
 "Benchmarking privacy preserving scientific operations", ACNS 2019; the working precision follows from the
-ranges that are known, and the error that remains is stated by the `…_error` functions. A result that is asked for
-`into` a ring of fewer bits is right modulo its size, whatever is above (decision 0077).
+ranges that are known, and the error that remains is stated by the `…_error` functions. `ends`, the least and
+the largest y in units, may say more than bits: a short interval takes a short series. A result that is asked
+for `into` a ring of fewer bits is right modulo its size, whatever is above (decision 0077).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from tacit.gadgets import refined
 from tacit.gadgets import separable as sep
 from tacit.gadgets.normalise import power_of_two, shift_bits
 from tacit.gadgets.polynomial import centred, chebyshev_fit, evaluate
+from tacit.gadgets.separable import Units
 from tacit.gadgets.waves import whole_bits
 
 LOG2E = 1.4426950408889634
@@ -106,11 +108,19 @@ def divide_error(k: int, f: int, m: int, q_bits: int) -> tuple[float, float]:
 
 
 def divide(
-    p: Protocol, x: Share, y: Share, f: int, m: int, q_bits: int, least: int = 0, into: Ring | None = None
+    p: Protocol,
+    x: Share,
+    y: Share,
+    f: int,
+    m: int,
+    q_bits: int,
+    least: int = 0,
+    into: Ring | None = None,
+    ends: Units = (0, 0),
 ) -> Share:
     """Return x/y for 2^least ≤ y·2^f < 2^m and |x/y| < 2^q_bits, which holds for what is computed, too."""
     prec = divide_precision(p.ring.width, f, m, q_bits)
-    c, r = _reciprocal_mantissa(p, y, m, prec, least)
+    c, r = _reciprocal_mantissa(p, y, m, prec, least, ends)
     # x·c = (x/y)·mantissa·2^m, so one truncation brings it to f + guard fractional bits of (x/y)·mantissa.
     by = m - f - prec.guard
     t = p.mul_trunc(x, c, by) if by > 0 else p.shl(p.mul(x, c), -by)
@@ -118,14 +128,22 @@ def divide(
 
 
 def reciprocal(
-    p: Protocol, y: Share, f: int, m: int, q_bits: int, least: int = 0, into: Ring | None = None
+    p: Protocol,
+    y: Share,
+    f: int,
+    m: int,
+    q_bits: int,
+    least: int = 0,
+    into: Ring | None = None,
+    ends: Units = (0, 0),
 ) -> Share:
     """Return 1/y for 2^least ≤ y·2^f < 2^m and 1/y < 2^q_bits; the bound of `divide`."""
     prec, made = divide_precision(p.ring.width, f, m, q_bits), into or p.ring
-    plan = sep.scaled_plan(p, "inverse", f, m, least, prec.fit - 2, y.size, made) if sep.offered(p) else None
+    how = ("inverse", f, m, least, prec.fit - 2, y.size, made, False, ends)
+    plan = sep.scaled_plan(p, *how) if sep.offered(p) else None
     if plan is not None:
         return sep.scaled(p, y, plan, made)
-    c, r = _reciprocal_mantissa(p, y, m, prec, least)
+    c, r = _reciprocal_mantissa(p, y, m, prec, least, ends)
     if prec.s + m - f + q_bits > p.ring.width - 3:
         # 2^s·c·r, which is 2^(s + m − f)/y, would wrap: first c to f + guard fractional bits, as in `divide`.
         return _product(p, _rescale(p, c, m - 2 * f - prec.guard), r, prec.s + prec.guard, into)
@@ -134,13 +152,15 @@ def reciprocal(
     return _product(p, c, r, by, into) if by > 0 else p.shl(p.mul(c, r), -by)
 
 
-def _reciprocal_mantissa(p: Protocol, y: Share, m: int, prec: Precision, least: int) -> tuple[Share, Share]:
+def _reciprocal_mantissa(
+    p: Protocol, y: Share, m: int, prec: Precision, least: int, ends: Units
+) -> tuple[Share, Share]:
     """Return c = 2^shift and r = 1/(y·c/2^m) with s fractional bits, 1 < r ≤ 4, or 8 where c = 1."""
     s = prec.s
-    plan = sep.word_plan(p, "inverse", m, least, y.size, prec.fit, s) if sep.offered(p) else None
+    plan = sep.word_plan(p, "inverse", m, least, y.size, prec.fit, s, ends) if sep.offered(p) else None
     if plan is not None:
         return sep.inverse(p, y, plan, s)
-    short = refined.plan(p, "inverse", m, least, s, y.size)
+    short = refined.plan(p, "inverse", m, least, s, y.size, ends)
     if short is not None:
         at = refined.guess(p, y, "inverse", short, s, (short.octaves.step,))
         return at.powers[0], refined.inverse(p, at, s)
@@ -163,14 +183,16 @@ SERIES = {"div": "inverse", "sqrt": "rsqrt", "rsqrt": "rsqrt"}
 """Functions that begin with a series of the last operand's mantissa."""
 
 
-def in_a_word(p: Protocol, fn: str, f: int, m: int, bits: int, least: int, n: int) -> bool:
+def in_a_word(
+    p: Protocol, fn: str, f: int, m: int, bits: int, least: int, n: int, ends: Units = (0, 0)
+) -> bool:
     """Whether one of SERIES, of n results below 2^bits, reads no more of its 2^least ≤ y·2^f < 2^m than 64 bits."""
     if fn == "div":
         s = divide_precision(p.ring.width, f, m, bits).s
     else:
         m = _of_even(m, f)
         s = root_precision(p.ring.width, f, m, bits).s
-    return not sep.offered(p) and refined.plan(p, SERIES[fn], m, least, s, n) is not None
+    return not sep.offered(p) and refined.plan(p, SERIES[fn], m, least, s, n, ends) is not None
 
 
 # -- roots ------------------------------------------------------------------------------------------------
@@ -191,35 +213,51 @@ def root_error(k: int, f: int, m: int, out_bits: int) -> tuple[float, float]:
 
 
 def sqrt(
-    p: Protocol, y: Share, f: int, m: int, out_bits: int, least: int = -1, into: Ring | None = None
+    p: Protocol,
+    y: Share,
+    f: int,
+    m: int,
+    out_bits: int,
+    least: int = -1,
+    into: Ring | None = None,
+    ends: Units = (0, 0),
 ) -> Share:
     """Return √y for 2^least ≤ y·2^f < 2^m, or 0 ≤ y if least < 0."""
     exact, made = root_precision(p.ring.width, f, m, out_bits).s, into or p.ring
     zero, least = least < 0, max(least, 0)
-    plan = sep.scaled_plan(p, "sqrt", f, m, least, exact - 4, y.size, made, zero) if sep.offered(p) else None
+    how = ("sqrt", f, m, least, exact - 4, y.size, made, zero, ends)
+    plan = sep.scaled_plan(p, *how) if sep.offered(p) else None
     if plan is not None:
         return sep.scaled(p, y, plan, made)
-    s, a, r, down, top, m = _rsqrt_mantissa(p, y, f, m, out_bits, least, -1)
+    s, a, r, down, top, m = _rsqrt_mantissa(p, y, f, m, out_bits, least, -1, ends)
     root = p.mul_trunc(a, r, s)
     by = s + top - (m + f) // 2
     return _product(p, root, down, by, into) if by > 0 else p.shl(p.mul(root, down), -by)
 
 
 def rsqrt(
-    p: Protocol, y: Share, f: int, m: int, out_bits: int, least: int = 0, into: Ring | None = None
+    p: Protocol,
+    y: Share,
+    f: int,
+    m: int,
+    out_bits: int,
+    least: int = 0,
+    into: Ring | None = None,
+    ends: Units = (0, 0),
 ) -> Share:
     """Return 1/√y for 2^least ≤ y·2^f < 2^m."""
     exact, made = root_precision(p.ring.width, f, m, out_bits).s, into or p.ring
-    plan = sep.scaled_plan(p, "rsqrt", f, m, least, exact - 5, y.size, made) if sep.offered(p) else None
+    how = ("rsqrt", f, m, least, exact - 5, y.size, made, False, ends)
+    plan = sep.scaled_plan(p, *how) if sep.offered(p) else None
     if plan is not None:
         return sep.scaled(p, y, plan, made)
-    s, _, r, up, _, m = _rsqrt_mantissa(p, y, f, m, out_bits, least, 1)
+    s, _, r, up, _, m = _rsqrt_mantissa(p, y, f, m, out_bits, least, 1, ends)
     by = s - f + (m - f) // 2
     return _product(p, r, up, by, into) if by > 0 else p.shl(p.mul(r, up), -by)
 
 
 def _rsqrt_mantissa(
-    p: Protocol, y: Share, f: int, m: int, out_bits: int, least: int, sign: int
+    p: Protocol, y: Share, f: int, m: int, out_bits: int, least: int, sign: int, ends: Units
 ) -> tuple[int, Share, Share, Share, int, int]:
     """Return s, the mantissa a = y·4^k / 2^(m−f), r = 1/√a, a power of two, the most k, and an m of f's parity.
 
@@ -227,7 +265,7 @@ def _rsqrt_mantissa(
     """
     m = _of_even(m, f)
     s = root_precision(p.ring.width, f, m, out_bits).s
-    short = refined.plan(p, "rsqrt", m, least, s, y.size)
+    short = refined.plan(p, "rsqrt", m, least, s, y.size, ends)
     if short is not None:
         at = refined.guess(p, y, "rsqrt", short, s, (sign,))
         return s, at.a, refined.inverse_root(p, at, s), at.powers[0], at.top, m
@@ -274,10 +312,12 @@ def log_error(k: int, f: int, m: int) -> tuple[float, float]:
     return 2.0 * 2.0**-f + 2.0 ** -(log_precision(k, f, m).s - 4), FLOOR
 
 
-def log(p: Protocol, y: Share, f: int, m: int, least: int = 0, into: Ring | None = None) -> Share:
+def log(
+    p: Protocol, y: Share, f: int, m: int, least: int = 0, into: Ring | None = None, ends: Units = (0, 0)
+) -> Share:
     """Return ln y for 2^least ≤ y·2^f < 2^m: ln(mantissa) + (m − f − shift)·ln 2."""
     s, ring, made = log_precision(p.ring.width, f, m).s, p.ring, into or p.ring
-    short = sep.log_plan(p, f, m, least, y.size, made) if sep.offered(p) else None
+    short = sep.log_plan(p, f, m, least, y.size, made, ends) if sep.offered(p) else None
     if short is not None:
         return sep.log(p, y, short, f, made)
     bits = shift_bits(p, y, m)

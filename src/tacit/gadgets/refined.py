@@ -42,11 +42,13 @@ class Guess:
     top: int
 
 
-def plan(p: Protocol, fn: str, m: int, least: int, s: int, n: int) -> sep.Mantissa | None:
+def plan(
+    p: Protocol, fn: str, m: int, least: int, s: int, n: int, ends: sep.Units = (0, 0)
+) -> sep.Mantissa | None:
     """Plan "inverse" or "rsqrt" of n values in [2^least, 2^m), with s fractional bits; None where it has no room."""
     if p.ring.width <= 64 or s <= PRECISION[fn] + SPARE or not p.offers("factored"):
         return None
-    found = sep.word_plan(p, fn, m, least, n, PRECISION[fn], PRECISION[fn] + SPARE)
+    found = sep.word_plan(p, fn, m, least, n, PRECISION[fn], PRECISION[fn] + SPARE, ends)
     # What is multiplied is below 2^span, and a product has a sign and two spare bits.
     return found if found is not None and 2 * s + found.octaves.span + 3 <= p.ring.width else None
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
 from functools import cache, lru_cache
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any, TypeVar
 
 import numpy as np
@@ -43,6 +43,9 @@ def number(ring: Ring, value: float, f: int) -> Array:
 
 
 S = TypeVar("S", Waves, Powers)
+Ends = tuple[float, float]
+Units = tuple[int, int]
+"""The least and the largest value that there is, in units; (0, 0) if that is not known."""
 
 
 @lru_cache(maxsize=256)
@@ -114,7 +117,8 @@ class Octaves:
     """How values in [2^least, 2^m) are brought to one interval: times 2^(step·k), k being how many tests hold.
 
     A test is [x < 2^i], which may err between 2^i and 2^(i+1) (F_below): so the interval is one octave longer than
-    the step, unless tests are `exact`. With `zero`, x may be 0, and then one test more holds.
+    the step, unless tests are `exact`. With `zero`, x may be 0, and then one test more holds. Without tests, `ends` may
+    say what the interval is more closely, in parts of 2^m.
     """
 
     m: int
@@ -122,11 +126,17 @@ class Octaves:
     at: tuple[int, ...]
     exact: bool = False
     zero: bool = False
+    ends: Ends | None = None
 
     @property
     def span(self) -> int:
         """Octaves of the interval [2^(m − span), 2^m)."""
         return self.step + (not self.exact)
+
+    @property
+    def interval(self) -> Ends:
+        """To where values are brought, in parts of 2^m."""
+        return self.ends or (2.0**-self.span, 1.0)
 
     @property
     def groups(self) -> int:
@@ -201,28 +211,34 @@ FACTORS = ((1, 0), (1, 1), (3, 2), (5, 3), (9, 4))
 
 
 @cache
-def _on_mantissa(k: int, fn: str, span: int, m: int, precision: int, out: int) -> Series3 | None:
-    """Plan a function on [2^−span, 1) by mantissas of m bits, with the fewest bytes, within 5/2·2^−precision."""
+def _on_mantissa(k: int, fn: str, ends: Ends, m: int, precision: int, out: int) -> Series3 | None:
+    """Plan a function of x/2^m between two ends, with the fewest bytes, within 5/2·2^−precision.
+
+    A series, by what x is multiplied before, and the bits of x·factor in a period.
+    """
     best: tuple[Waves, int, int] | None = None
-    for factor, more in FACTORS:
-        room = 2.0**more / factor / (1 - 2.0**-span)
-        if not ROOM[0] <= room <= ROOM[1] or m + more > 62:
+    for (factor, more), shorter in product(FACTORS, range(SHORTEST)):
+        bits = m + more - shorter
+        room = 2.0 ** (more - shorter) / factor / (ends[1] - ends[0])
+        if not ROOM[0] <= room <= ROOM[1] or not 2 <= bits <= 62:
             continue
         try:
-            series = fit(FUNCTIONS[fn], 2.0**-span, 1.0, 2.0**more / factor, 1.5 * 2.0**-precision)
+            series = fit(FUNCTIONS[fn], *ends, 2.0 ** (more - shorter) / factor, 1.5 * 2.0**-precision)
         except ValueError:
             continue
-        most = _largest(fn, span, series.constant) + 2.0**-8
-        plan = waves(series, 1 << (64 - m - more), precision, out, most)
+        most = _largest(fn, ends, series.constant) + 2.0**-8
+        plan = waves(series, 1 << (64 - bits), precision, out, most)
         if (
             plan.width <= k
             and 0 <= plan.shift <= plan.width - 2
             and (best is None or plan.terms * plan.width < best[0].terms * best[0].width)
         ):
-            best = plan, factor, m + more
+            best = plan, factor, bits
     return best
 
 
+SHORTEST = 8
+"""Periods are halved so often at most, less one."""
 ROOM = (1.5, 4.1)
 """Periods, in lengths of the interval: shorter ones need many harmonics, longer ones cancel."""
 ROOT2 = Decimal(2).sqrt(DIGITS)
@@ -236,11 +252,11 @@ FUNCTIONS = {
 }
 
 
-def _largest(fn: str, span: int, less: float = 0.0) -> float:
-    """Return the largest size of a function, less a constant, on [2^−span, 1); all are monotonic."""
+def _largest(fn: str, ends: Ends, less: float = 0.0) -> float:
+    """Return the largest size of a function, less a constant, between two ends; all are monotonic."""
     with localcontext(DIGITS):
-        ends = [float(FUNCTIONS[fn](Decimal(v))) for v in (2.0**-span, 1.0)]
-    return max(abs(v - less) for v in ends)
+        values = [float(FUNCTIONS[fn](Decimal(v))) for v in ends]
+    return max(abs(v - less) for v in values)
 
 
 def _finish(p: Protocol, out: Share, plan: Waves, f: int) -> Share:
@@ -258,7 +274,7 @@ MOST_SPAN = 4
 class Wanted:
     """A function fn on n values in [2^least, 2^m), with s bits of precision; with `zero`, 0 among them.
 
-    Results have `into` bits, and what leads to them no more than k.
+    Results have `into` bits, and what leads to them no more than k. Values may be known to be in [lo, hi].
     """
 
     fn: str
@@ -270,6 +286,23 @@ class Wanted:
     least: int
     s: int = 0
     zero: bool = False
+    lo: int = 0
+    hi: int = 0
+
+    def ends(self) -> Ends | None:
+        """Return where values are, in parts of 2^m, if that is known and no more than `MOST_SPAN` octaves."""
+        known = 0 < self.lo <= self.hi <= self.lo << MOST_SPAN and not self.zero
+        return (math.ldexp(self.lo, -self.m), math.ldexp(self.hi, -self.m)) if known else None
+
+
+def outward(lo: int, hi: int) -> tuple[int, int]:
+    """Return a number of four bits that is not above the one, and one that is not below the other and above the first.
+
+    So there are few intervals, each of which is fitted once.
+    """
+    low, high = max(0, lo.bit_length() - 4), max(0, hi.bit_length() - 4)
+    at, to = lo >> low << low, -(-hi >> high) << high
+    return (at, max(to, at + (1 << low))) if lo else (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,9 +380,14 @@ class Costs:
 
 def _ways(what: Wanted, steps: tuple[int, ...]) -> list[Octaves]:
     """Return the ways to normalise: without any test where the range is short, and by tests that may err."""
-    short = what.m - what.least <= MOST_SPAN and not what.zero
+    short, step, ends = (
+        what.m - what.least <= MOST_SPAN and not what.zero,
+        max(1, what.m - what.least - 1),
+        what.ends(),
+    )
     return [
-        *([Octaves(what.m, max(1, what.m - what.least - 1), ())] if short else []),
+        *([Octaves(what.m, step, ())] if short else []),
+        *([Octaves(what.m, step, (), ends=ends)] if ends else []),
         *(octaves(what.m, what.least, step, False, what.zero) for step in steps),
     ]
 
@@ -361,16 +399,19 @@ def _possible(what: Wanted) -> bool:
 # -- logarithm --------------------------------------------------------------------------------------------
 
 
-def log_plan(p: Protocol, f: int, m: int, least: int, n: int, into: Ring) -> Mantissa | None:
+def log_plan(
+    p: Protocol, f: int, m: int, least: int, n: int, into: Ring, ends: Units = (0, 0)
+) -> Mantissa | None:
     """Plan ln on n values in [2^least, 2^m)."""
-    return _log_plan(Costs.of(p), Wanted("log", n, p.ring.width, into.width, f, m, least))
+    what = Wanted("log", n, p.ring.width, into.width, f, m, least, 0, False, *outward(*ends))
+    return _log_plan(Costs.of(p), what)
 
 
 @lru_cache(maxsize=1 << 10)
 def _log_plan(costs: Costs, what: Wanted) -> Mantissa | None:
     def plan(o: Octaves) -> Series3 | None:
         # More bits than 27 are more than `approximate.log_error` promises over 64-bit rings, and not to be had.
-        return _on_mantissa(what.k, "log", o.span, what.m, min(what.f + 3, 27), what.f)
+        return _on_mantissa(what.k, "log", o.interval, what.m, min(what.f + 3, 27), what.f)
 
     ways = _ways(what, (1, 2))
     found = costs.cheapest(what, ways, plan, lambda _: what.into) if _possible(what) else None
@@ -391,15 +432,19 @@ def log(p: Protocol, x: Share, plan: Mantissa, f: int, into: Ring) -> Share:
 # -- quotients and roots ----------------------------------------------------------------------------------
 
 
-def word_plan(p: Protocol, fn: str, m: int, least: int, n: int, precision: int, out: int) -> Mantissa | None:
+def word_plan(
+    p: Protocol, fn: str, m: int, least: int, n: int, precision: int, out: int, ends: Units = (0, 0)
+) -> Mantissa | None:
     """Plan "inverse" or "rsqrt" of mantissas of n values within 5/2·2^−precision, with `out` bits, in words."""
-    return _word_plan(Costs.of(p), Wanted(fn, n, 64, 64, 0, m, least, precision), out)
+    # A quotient counts on reciprocals of mantissas that are not above 2^3.
+    near = outward(*ends) if outward(*ends)[0] << 3 >= 1 << m else (0, 0)
+    return _word_plan(Costs.of(p), Wanted(fn, n, 64, 64, 0, m, least, precision, False, *near), out)
 
 
 @lru_cache(maxsize=1 << 10)
 def _word_plan(costs: Costs, what: Wanted, out: int) -> Mantissa | None:
     def plan(o: Octaves) -> Series3 | None:
-        return _on_mantissa(what.k, what.fn, o.span, what.m, what.s, out)
+        return _on_mantissa(what.k, what.fn, o.interval, what.m, what.s, out)
 
     step = 1 if what.fn == "inverse" else 2
     # On the shorter interval of exact tests, which take more rounds, series of more bits fit the ring.
@@ -437,10 +482,20 @@ class Scaled:
 
 
 def scaled_plan(
-    p: Protocol, fn: str, f: int, m: int, least: int, s: int, n: int, into: Ring, zero: bool = False
+    p: Protocol,
+    fn: str,
+    f: int,
+    m: int,
+    least: int,
+    s: int,
+    n: int,
+    into: Ring,
+    zero: bool = False,
+    ends: Units = (0, 0),
 ) -> Scaled | None:
     """Plan "sqrt", "rsqrt" or "inverse" of n values within 15/8 units, or a unit and 13/16·2^−s of the result."""
-    return _scaled_plan(Costs.of(p), Wanted(fn, n, p.ring.width, into.width, f, m, least, s, zero))
+    what = Wanted(fn, n, p.ring.width, into.width, f, m, least, s, zero, *outward(*ends))
+    return _scaled_plan(Costs.of(p), what)
 
 
 @lru_cache(maxsize=1 << 10)
@@ -479,7 +534,7 @@ def _scaled(costs: Costs, what: Wanted, ways: list[Octaves]) -> Scaled | None:
 
     def width(o: Octaves) -> int:
         e = exponents(o)
-        return max(out(o) + exponent(_largest(fn, o.span) * 1.01) + max(e) - min(e), out(o) - min(e)) + 2
+        return max(out(o) + exponent(_largest(fn, o.interval) * 1.01) + max(e) - min(e), out(o) - min(e)) + 2
 
     def lost(o: Octaves) -> int:
         return out(o) - min(exponents(o))
@@ -489,7 +544,7 @@ def _scaled(costs: Costs, what: Wanted, ways: list[Octaves]) -> Scaled | None:
         if o.at and width(o) > what.k:
             return None
         # Without tests the series itself gives units.
-        return _on_mantissa(what.k, fn, o.span, m, bits + 2 + (not o.at), out(o) if o.at else e[0])
+        return _on_mantissa(what.k, fn, o.interval, m, bits + 2 + (not o.at), out(o) if o.at else e[0])
 
     found = costs.cheapest(what, ways, plan, width, lost) if _possible(what) else None
     if found is None:
