@@ -512,8 +512,8 @@ def test_a_false_assumption_shows() -> None:
     ("fmt", "fn_of", "low", "high", "value", "always"),
     [
         (FMT, fn.exp, -10, -3, 0.25, False),
-        (FMT, fn.log, 0.5, 2, 7.0, True),
-        (FMT, fn.log, 0.5, 2, 14.0, True),
+        (FMT, fn.log, 0.5, 2, 4.0, True),
+        (FMT, fn.log, 0.5, 2, 12.0, True),
         (Format(128, 40), fn.log, 0.9, 1.1, 13.1, True),
         (Format(128, 40), fn.sqrt, 0.25, 0.5, 40.5, True),
         (Format(128, 40), fn.rsqrt, 0.25, 4, 304.0, True),
