@@ -146,9 +146,8 @@ def _rotations(m: SecretArray, reach: float) -> tuple[SecretArray, SecretArray]:
     scale = 2.0 ** (REACH - 1 - math.ceil(math.log2(reach)))
     d = xp.subtract(pick(m, low, low), pick(m, top, top))
     o = xp.add(pick(m, top, low), pick(m, low, top))
-    negative = xp.less(
-        d, 0
-    )  # before anything else is known, so that it is found beside the other comparisons
+    # Before anything else is known, so that it is found beside the squares.
+    negative = xp.less(d, 0)
     most = 2.0**REACH
     both = within(xp.multiply(xp.stack([d, o]), scale), -most, most, "twice the norm, scaled")
     length = xp.sum(xp.square(both), 0)
