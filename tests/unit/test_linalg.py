@@ -108,6 +108,26 @@ def test_matrices_without_small_singular_values(m: int, n: int, fmt: Format) -> 
     assert "reflections" not in program.text()
 
 
+@pytest.mark.parametrize("fmt", FORMATS, ids=IDS)
+@pytest.mark.parametrize(("size", "formed"), [(0.45, True), (0.1, True), (0.02, False)])
+def test_normal_equations_of_small_entries(size: float, formed: bool, fmt: Format) -> None:
+    """They are made larger first, or the products' units would be most of them; if they are very small, not formed."""
+    rng, m, n = np.random.default_rng(3), 30, 3
+    a = general(np.full(n, 1.2), m, rng)
+    a = on_grid(a * (0.9 * size / np.abs(a).max()), 16)
+    least = min(0.95 * np.linalg.svd(a, compute_uv=False).min(), size)
+    b = on_grid(rng.uniform(-size, size, (m, 1)), 16)
+
+    def solved(v: Any, w: Any) -> Any:
+        return la.lstsq(v, w, least=least)
+
+    got = compute(solved, [a, b], [(-size, size)] * 2, fmt).values
+    off = np.max(np.abs(got - np.linalg.lstsq(a, b, rcond=None)[0])) * 2.0**fmt.frac_bits
+    assert off <= 2 * m * max(1.0, size / least)
+    program = record(solved, [Aval(v.shape, "fixed", -size, size) for v in (a, b)])
+    assert ("reflections" in program.text()) != formed
+
+
 def test_many_rows_are_not_turned_by_a_matrix_of_all_rows() -> None:
     """Of 300 x 2, whose normal equations would lose too much, nothing is as large as 300 x 300."""
     program = record(lambda v: la.lstsq(v, np.ones(300), least=0.25), [Aval((300, 2), "fixed", -SIZE, SIZE)])

@@ -343,10 +343,9 @@ def _inverse(a: SecretArray, least: float, definite: bool) -> SecretArray:
     why = "an inverse is bounded by one over the least singular value"
     normal = None if definite else _normal(a, least)
     if normal is not None:
-        gram, scale, low = normal
-        z = within(
-            xp.multiply(xp.matmul(_inverse(gram, low, True), turned(a)), scale), -1 / least, 1 / least, why
-        )
+        x, gram, scale, low = normal
+        z = xp.multiply(xp.matmul(_inverse(gram, low, True), turned(x)), scale)
+        z = within(z, -1 / least, 1 / least, why)
     elif definite:
         lower, diagonal = _cholesky(a, least)
         half = inverse_by_halves(lower, diagonal, math.sqrt(max(a.aval.hi, least)), math.sqrt(least))
@@ -362,19 +361,24 @@ def _inverse(a: SecretArray, least: float, definite: bool) -> SecretArray:
     return within(xp.add(z, xp.matmul(gap, z)), -1 / least, 1 / least, why)
 
 
-def _normal(a: SecretArray, least: float) -> tuple[SecretArray, float, float] | None:
-    """Return aᵀ·a times a power of two, that power, and a bound below on its eigenvalues; None where that is too small.
+def _normal(a: SecretArray, least: float) -> tuple[SecretArray, SecretArray, float, float] | None:
+    """Return x = 2^j·a, a multiple of xᵀ·x, 2^j times by what it is multiplied, and what its eigenvalues are not below.
 
-    A unit of error there moves a solution by one over the least eigenvalue, m·size²/(8·least²) units at most. Where no
-    entry is above `NEAR`·least in size that is less than is lost otherwise: as in tables of many rows, whose owners add
-    up their parts in the clear.
+    None where that is too small: a unit of error there moves a solution by one over the least eigenvalue,
+    m·size²/(8·least²) units at most. Where no entry is above `NEAR`·least in size that is less than is lost otherwise:
+    as in tables of many rows, whose owners add up their parts in the clear. Small entries are made larger before they
+    are multiplied, by no more than 2^4, as the solution's errors grow with them.
     """
     m, size = a.shape[1], max(a.aval.magnitude, 2.0**-30)
-    if not a.size or size > NEAR * least:
+    more = max(0, -math.ceil(math.log2(size)))
+    if not a.size or size > NEAR * least or more > 4:
         return None
-    scale = 2.0 ** (4 - math.ceil(math.log2(m * size**2)))
-    gram = xp.multiply(xp.matmul(turned(a), a), scale)
-    return within(gram, -16, 16, "products of columns, none longer than 2^2"), scale, least**2 * scale
+    x = xp.multiply(a, 2.0**more) if more else a
+    scale = 2.0 ** (4 - math.ceil(math.log2(m * (size * 2**more) ** 2)))
+    gram = within(
+        xp.multiply(xp.matmul(turned(x), x), scale), -16, 16, "products of columns, none longer than 2^2"
+    )
+    return x, gram, scale * 2.0**more, (least * 2**more) ** 2 * scale
 
 
 def solve(a: SecretArray, b: Any, *, least: float | None = None, definite: bool = False) -> SecretArray:
@@ -411,7 +415,7 @@ def lstsq(a: SecretArray, b: Any, *, least: float | None = None, definite: bool 
     why = "a solution is bounded by its right-hand side over the least singular value"
     normal = None if definite else _normal(x, bound)
     if normal is not None:
-        gram, scale, low = normal
+        x, gram, scale, low = normal
         side = xp.multiply(xp.matmul(turned(x), right), scale)
         found = lstsq(gram, side, least=low, definite=True)
         return xp.reshape(within(found, -size / bound, size / bound, why), shape)
