@@ -62,6 +62,16 @@ def rebuilt(x: Any) -> Any:
     return u * s @ vt
 
 
+def weighed(x: Any, weight: Callable[[Any], Any], _: Any = None) -> Any:
+    u, s, vt = jnp.linalg.svd(X(x), full_matrices=False)
+    return vt.T @ (weight(s)[:, None] * (u.T @ x[:, :2]))
+
+
+def ridge(x: Any, y: Any) -> Any:
+    u, s, vt = jnp.linalg.svd(X(x) if not isinstance(x, np.ndarray) else x, full_matrices=False)
+    return vt.T @ ((s / (s**2 + 0.5))[:, None] * (u.T @ y))
+
+
 def by_hand(x: Any) -> Any:
     u, s, vt = jnp.linalg.svd(X(x), full_matrices=False)
     return vt.T @ ((1 / s)[:, None] * (u.T @ x[:, :1])), (vt.T / s) @ u.T
@@ -114,6 +124,18 @@ CASES: dict[str, Callable[[Any, Any, Any, Any], Any]] = {
     "pinv_grad": lambda a, s, x, b: jax.grad(lambda m: jnp.linalg.pinv(X(m))[0, 1])(x),
     "pinv of a public matrix": lambda a, s, x, b: jnp.linalg.lstsq(DATA["x"], x[:, 0])[0],
     "by hand": lambda a, s, x, b: by_hand(x),
+    "public ridge": lambda a, s, x, b: ridge(DATA["x"], x[:, :2]),
+    "public pinv of low rank": lambda a, s, x, b: (
+        jnp.linalg.pinv(jnp.asarray(DATA["x"]), rtol=0.8) @ x[:, :2]
+    ),
+    "public pinvs": lambda a, s, x, b: jnp.linalg.pinv(DATA["x"]) @ x + jnp.linalg.pinv(2 * DATA["x"]) @ x,
+    "ridge by values": lambda a, s, x, b: ridge(X(x), x[:, :2]),
+    "other places": lambda a, s, x, b: weighed(x, lambda v: (1 / v)[jnp.array([0, 2, 1])]),
+    "a share of the sum": lambda a, s, x, b: weighed(x, lambda v: jnp.where(v > 0.25 * v.sum(), 1 / v, 0.0)),
+    "upside down": lambda a, s, x, b: weighed(x, lambda v: 1 / v[::-1]),
+    "below": lambda a, s, x, b: weighed(x, lambda v: jnp.where(v > 1.5, 0.0, 1 / v)),
+    "single": lambda a, s, x, b: weighed(x, lambda v: (1 / v.astype(jnp.float32)).astype(float)),
+    "printed": lambda a, s, x, b: weighed(x, lambda v: 1 / v, jax.debug.print("public")),
     "powers": lambda a, s, x, b: (jnp.linalg.matrix_power(a, 3), jnp.linalg.matrix_power(C(a), -2)),
     "norms": lambda a, s, x, b: (*(jnp.linalg.norm(x, o) for o in (None, 1, jnp.inf, 2)), jnp.linalg.norm(b)),
     "rank": lambda a, s, x, b: (jnp.linalg.cond(C(a)), jnp.linalg.matrix_rank(C(a))),
@@ -188,6 +210,14 @@ ROTATED = "no entry of a turned matrix exceeds its norm"
         "wide pinv": False,
         "pinv_grad": False,
         "pinv of a public matrix": False,
+        "public ridge": False,
+        "ridge by values": True,
+        "other places": True,
+        "a share of the sum": True,
+        "upside down": True,
+        "below": True,
+        "printed": False,
+        "single": False,
     }.items(),
 )
 def test_least_squares_take_singular_values_only_where_they_are_asked_for(name: str, by_values: bool) -> None:

@@ -11,6 +11,8 @@ import numpy.typing as npt
 import pytest
 
 from tacit.algebra.ring import Ring
+from tacit.array.bounds import end_units
+from tacit.array.program import Aval
 from tacit.gadgets import approximate as ap
 from tacit.gadgets import separable as sep
 from tacit.testing import gather, run, scatter
@@ -189,6 +191,46 @@ def test_a_short_interval_takes_a_short_series(lo: float, hi: float, f: int) -> 
         rounds, sent = cost(call, (int(units.min()), int(units.max())))
         before, all_sent = cost(call, (0, 0))
         assert rounds <= min(before, 4) and sent < 0.85 * all_sent
+
+
+@pytest.mark.parametrize("f", [16, 20, 24, 28])
+@pytest.mark.parametrize(
+    ("lo", "hi"), [(4096, 4096), (4096, 4352), (4096, 8192), (4608, 5120), (1 << 18, 1 << 18)]
+)
+def test_a_unit_beyond_known_ends_is_within_the_bound(lo: int, hi: int, f: int) -> None:
+    """Where a unit is most of an interval: `end_units` knows none of fewer units than 2^12."""
+    units = np.array([lo - 1, lo, hi, hi + 1] * 25, np.int64)
+    m, least, whole = (hi + 1).bit_length(), lo.bit_length() - 1, _bits(2.0**f / lo)
+    root = _bits(math.sqrt(hi / 2**f))
+    half = _bits(math.sqrt(2**f / lo))
+
+    def body(p: Any) -> list[Any]:
+        x, ends, one = (
+            scatter(p, RING.encode_ints(units)),
+            (lo, hi),
+            p.constant(RING.constant(1 << f) + 0 * units.view(np.uint64)),
+        )
+        return [
+            ap.reciprocal(p, x, f, m, whole, least, None, ends),
+            ap.divide(p, one, x, f, m, whole, least, None, ends),
+            ap.sqrt(p, x, f, m, root, least, None, ends),
+            ap.rsqrt(p, x, f, m, half, least, None, ends),
+            ap.log(p, x, f, m, least, None, ends),
+        ]
+
+    got, v = run("rep3", K, body), units / 2.0**f
+    bounds = [ap.divide_error(K, f, m, whole)] * 2 + [
+        ap.root_error(K, f, m, root),
+        ap.root_error(K, f, m, half),
+    ]
+    wants = [1 / v, 1 / v, np.sqrt(v), v**-0.5, np.log(v)]
+    for i, (want, (absolute, relative)) in enumerate(
+        zip(wants, [*bounds, ap.log_error(K, f, m)], strict=True)
+    ):
+        found = RING.to_ints(gather({n: each[i] for n, each in got.items()}, "rep3", RING)) / 2.0**f
+        assert np.max(np.abs(found - want) / (absolute + relative * np.abs(want))) < 1, i
+    assert end_units(Aval((), "fixed", 4095 / 2**f, 1), f) == (0, 0)
+    assert end_units(Aval((), "fixed", -1, -4096 / 2**f), f) == (4096, 1 << f)
 
 
 def test_ends_are_taken_outward_to_four_bits() -> None:

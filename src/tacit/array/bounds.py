@@ -54,10 +54,14 @@ def least_bits(a: Aval, f: int) -> int:
 
 
 def end_units(a: Aval, f: int) -> tuple[int, int]:
-    """Return the least and the largest size in units; (0, 0) if it may be 0. Beyond these, too, a unit is little."""
+    """Return the least and the largest size in units; (0, 0) if there are few of them.
+
+    A value may be a unit beyond: of the shortest interval that is fitted, a sixteenth of its least end, that is then
+    no more than 2^-8, as it is of whole octaves (`least_bits`).
+    """
     low, high = sorted((abs(a.lo), abs(a.hi)))
     units = math.floor(low * 2.0**f)
-    away = (a.lo > 0 or a.hi < 0) and units >= 1 << 8
+    away = (a.lo > 0 or a.hi < 0) and units >= 1 << 12
     return (units, math.ceil(high * 2.0**f)) if away else (0, 0)
 
 

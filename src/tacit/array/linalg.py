@@ -26,9 +26,10 @@ SLACK = 2.0**-6
 """Part of a bound by which statements reach outward, so that rounding cannot make them false."""
 # Columns that one loop of a factorisation works on, before the matrix that is left is cut out.
 BLOCKS = 4
-# Where no entry is larger than so many times the least singular value, normal equations cost no accuracy; and where
-# there are so many times more rows than columns, nothing as long as all rows is inverted.
-NEAR, TALL = 2.0, 2
+# With so many times more rows than columns, nothing as long as all rows is inverted.
+TALL = 2
+# Products of columns that are shared are at most so large before they are scaled: beyond, they take room from digits.
+ROOM = 2.0**16
 
 
 def within(x: SecretArray, lo: float, hi: float, why: str) -> SecretArray:
@@ -341,7 +342,7 @@ def _inverse(a: SecretArray, least: float, definite: bool) -> SecretArray:
     if not a.size:
         return xp.reshape(a, (batch, n, m))
     why = "an inverse is bounded by one over the least singular value"
-    normal = None if definite else _normal(a, least)
+    normal = None if definite else _normal(a, least, bool(a.aval.owner)) or _normal(a, least)
     if normal is not None:
         x, gram, scale, low = normal
         z = xp.multiply(xp.matmul(_inverse(gram, low, True), turned(x)), scale)
@@ -361,24 +362,34 @@ def _inverse(a: SecretArray, least: float, definite: bool) -> SecretArray:
     return within(xp.add(z, xp.matmul(gap, z)), -1 / least, 1 / least, why)
 
 
-def _normal(a: SecretArray, least: float) -> tuple[SecretArray, SecretArray, float, float] | None:
-    """Return x = 2^j·a, a multiple of xᵀ·x, 2^j times by what it is multiplied, and what its eigenvalues are not below.
+def _normal(
+    a: SecretArray, least: float, clear: bool = False
+) -> tuple[SecretArray, SecretArray, float, float] | None:
+    """Return x = 2^i·a, 4^(j − i)·xᵀ·x, 2^(2j − i), and a bound below on eigenvalues; None if accuracy would be lost.
 
-    None where that is too small: a unit of error there moves a solution by one over the least eigenvalue,
-    m·size²/(8·least²) units at most. Where no entry is above `NEAR`·least in size that is less than is lost otherwise:
-    as in tables of many rows, whose owners add up their parts in the clear. Small entries are made larger before they
-    are multiplied, by no more than 2^4, as the solution's errors grow with them.
+    No column of 2^j·a is longer than four. A unit of error in each product changes a solution x for |b| ≤ 1 by
+    n·|x|/low units, low being that bound and |x| ≤ √m/least, and one in aᵀ·b by 2^j·√n/low: together no more than half
+    of what this module's results may be off by. So it is for tables of many rows, whose owners add up their products in
+    the clear. What is multiplied in the `clear` has no units; there only float64 sets a limit.
     """
-    m, size = a.shape[1], max(a.aval.magnitude, 2.0**-30)
-    more = max(0, -math.ceil(math.log2(size)))
-    if not a.size or size > NEAR * least or more > 4:
+    m, n = a.shape[1:]
+    size = max(a.aval.magnitude, 2.0**-30)
+    norm = math.sqrt(m) * size
+    if not a.size or (clear and math.sqrt(n) * norm > 2.0**20 * least):
         return None
-    x = xp.multiply(a, 2.0**more) if more else a
-    scale = 2.0 ** (4 - math.ceil(math.log2(m * (size * 2**more) ** 2)))
-    gram = within(
-        xp.multiply(xp.matmul(turned(x), x), scale), -16, 16, "products of columns, none longer than 2^2"
-    )
-    return x, gram, scale * 2.0**more, (least * 2**more) ** 2 * scale
+    j = 2 - math.ceil(math.log2(norm))
+    low = (least * 2.0**j) ** 2
+    units = (n * math.sqrt(m) / least + 2.0**j * math.sqrt(n)) / low
+    if not clear and units > m * max(1.0, size / least):
+        return None
+    # What makes entries larger comes first, so that units are small beside them; what makes them smaller after the
+    # product, but for what that has no room for.
+    i = j if j > 0 or clear else min(0, math.floor(math.log2(ROOM / norm**2) / 2))
+    i = max(i, j)
+    x = xp.multiply(a, 2.0**i) if i else a
+    gram = xp.matmul(turned(x), x)
+    gram = xp.multiply(gram, 4.0 ** (j - i)) if i != j else gram
+    return x, within(gram, -16, 16, "products of columns no longer than 2^2"), 2.0 ** (2 * j - i), low
 
 
 def solve(a: SecretArray, b: Any, *, least: float | None = None, definite: bool = False) -> SecretArray:
@@ -409,8 +420,8 @@ def lstsq(a: SecretArray, b: Any, *, least: float | None = None, definite: bool 
         raise ShapeError(f"solve: shapes {a.shape} and {right.shape} do not fit")
     right = matrices(xp.broadcast_to(right, (*a.shape[:-2], *right.shape[-2:])), "solve", square=False)
     shape = (*a.shape[:-2], n) if vector else (*a.shape[:-2], n, right.shape[2])
-    if not x.size:
-        return xp.reshape(x, shape)
+    if not x.size or not right.size:
+        return a.context.const(np.zeros(shape))
     size = right.aval.magnitude * math.sqrt(m)
     why = "a solution is bounded by its right-hand side over the least singular value"
     normal = None if definite else _normal(x, bound)
@@ -419,7 +430,7 @@ def lstsq(a: SecretArray, b: Any, *, least: float | None = None, definite: bool 
         side = xp.multiply(xp.matmul(turned(x), right), scale)
         found = lstsq(gram, side, least=low, definite=True)
         return xp.reshape(within(found, -size / bound, size / bound, why), shape)
-    if m > TALL * n:
+    if m > TALL * n and not x.aval.owner:  # what one owner inverts, it inverts alone
         upper, across, diagonal = _householder(x, right, bound)
         back = turned(inverse_by_halves(turned(upper), diagonal, math.sqrt(m) * x.aval.magnitude, bound))
         found = _product(back, across[:, :n], bound)

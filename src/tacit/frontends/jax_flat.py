@@ -84,6 +84,8 @@ class Flat:
     outs: tuple[Atom, ...]
     in_avals: tuple[Any, ...]
     out_avals: tuple[Any, ...]
+    as_it_is: bool = False
+    """Whether nothing is to be answered in another way (`jax_least`)."""
 
 
 def source_of(info: Any) -> str:

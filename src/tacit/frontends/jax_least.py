@@ -17,7 +17,6 @@ import numpy as np
 
 from tacit.array import functions as xp
 from tacit.array import linalg as la
-from tacit.errors import TacitError
 from tacit.frontends import jax_facts as facts
 from tacit.frontends.jax_flat import Atom, Const, Flat, Step, Value, fold, known, live
 
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
 Made = Mapping[int, Step]
 TURN = (1, 0)
 CLOSE = 1e-6
+SAME = frozenset({"convert_element_type", "copy", "reshape", "squeeze", "broadcast_in_dim"})
+"""What leaves numbers as they are; their places are held against the shape of what they divide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,45 +44,45 @@ class Solved:
 
 
 class _Inverse:
-    """The solution as one primitive, for values that are known while tracing."""
+    """The steps as one primitive, for values that are known while tracing."""
 
     multiple_results = False
 
-    def bind(self, a: Any, *right: Any, **_: Any) -> Any:
-        """Solve in the clear."""
-        inverse = np.linalg.pinv(np.asarray(a))
-        return inverse @ np.asarray(right[0]) if right else inverse
+    def bind(self, *ins: Any, instead: Flat, **_: Any) -> Any:
+        """Do as the function says."""
+        env: dict[int, Any] = dict(zip(instead.ins, ins, strict=True))
+        for step in instead.steps:
+            given = [a.value if isinstance(a, Const) else env[a] for a in step.ins]
+            env.update(zip(step.outs, fold(step, given), strict=True))
+        (out,) = instead.outs
+        assert isinstance(out, int)
+        return env[out]
 
 
 def direct(flat: Flat) -> Flat:
     """Answer products with a pseudo-inverse by the matrix itself, where its singular values are then not needed."""
-    if not any(s.name == "svd" and s.params.get("compute_uv") for s in flat.steps):
-        return flat
-    for step in flat.steps:
-        if (
-            step.name == "svd"
-            and step.params.get("compute_uv")
-            and not {"solved", "as_it_is"} & set(step.params)
-        ):
-            made = {v: s for s in flat.steps for v in s.outs}
-            found = {s.outs[0]: how for s in flat.steps if (how := _solved(s, step, made)) is not None}
-            steps = [_one(s, step, found[s.outs[0]], flat) if s.outs[0] in found else s for s in flat.steps]
-            kept = tuple(live(steps, flat.outs))
-            if found and step not in kept:
-                flat = dataclasses.replace(flat, steps=kept)
+    for svd in () if flat.as_it_is else flat.steps:
+        if svd.name != "svd" or not svd.params.get("compute_uv") or "solved" in svd.params:
+            continue
+        made = {v: s for s in flat.steps for v in s.outs}
+        found = {s.outs[0]: how for s in flat.steps if s.outs and (how := _solved(s, svd, made)) is not None}
+        if not found:
+            continue
+        steps = [
+            _one(s, svd, found[s.outs[0]], flat) if s.outs and s.outs[0] in found else s for s in flat.steps
+        ]
+        kept = tuple(live(steps, flat.outs))
+        if all(s is not svd for s in kept):
+            flat = dataclasses.replace(flat, steps=kept)
     return flat
 
 
 def rule(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
-    """Solve, if nothing that is stated lets singular values be left out; else do as the function says."""
-    a, how = ins[0], step.params["solved"]
-    if known(a):
-        inverse = np.linalg.pinv(np.asarray(a, np.float64))
-        return [xp.matmul(inverse, it.lift(ins[1]))]
-    least = facts.least_of(it, a)
-    if least is not None and not _all_count(step.params["instead"], how, a.aval.magnitude, least):
-        given = [v for atom, v in zip(step.ins, ins, strict=True) if isinstance(atom, int)]
-        return it.run(step.params["instead"], given)
+    """Solve, if every singular value counts; else do as the function says."""
+    a, how, instead = ins[0], step.params["solved"], step.params["instead"]
+    least = None if known(a) else facts.least_of(it, a)
+    if known(a) or (least is not None and not _all_count(instead, how, a.aval.magnitude, least)):
+        return it.run(instead, ins)
     if len(ins) == 1:
         return [la.pinv(a, least=least)]
     if a.shape[0] < a.shape[1]:
@@ -90,34 +91,81 @@ def rule(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
 
 
 def _all_count(flat: Flat, how: Solved, magnitude: float, least: float) -> bool:
-    """Whether every singular value from `least` to the largest possible one is inverted, whatever the others are."""
+    """Whether every singular value from `least` to the longest that is possible is inverted.
+
+    The factor is 1/s wherever s is above a threshold, which only the first of them moves (`_kind`): so it is enough to
+    look where that is longest and the others are least, and where all are least.
+    """
     longest = max(math.sqrt(math.prod(how.shape)) * magnitude, least)
     made = {v: s for s in flat.steps for v in s.outs}
+    kind = next(s.avals[0].dtype for s in flat.steps if how.values in s.outs)
     for most in (longest, least):
-        values = np.full(min(how.shape), least)
+        values = np.full(min(how.shape), least, kind)
         values[0] = most
-        try:
-            got = _of_values(how.factor, how.values, values, made)
-        except (TacitError, ValueError, TypeError):
-            return False
-        want = values if how.inverted else 1 / values
-        column = np.reshape(want, (-1, 1))
-        if got is None or not np.all(np.abs(got - column) <= CLOSE * column):
+        got = _of_values(how.factor, how.values, values, made)
+        want = np.reshape(values if how.inverted else 1 / values, (-1, 1))
+        if not np.all(np.abs(got - want) <= CLOSE * want):
             return False
     return True
 
 
 def _of_values(atom: Atom, name: int, values: Any, made: Made) -> Any:
-    """Return what a variable is for given singular values; None if it depends on anything else."""
+    """Return what a variable is for given singular values."""
     if isinstance(atom, Const):
         return np.asarray(atom.value)
     if atom == name:
         return values
+    step = made[atom]
+    ins = [_of_values(a, name, values, made) for a in step.ins]
+    return fold(step, ins)[step.outs.index(atom)]
+
+
+def _kind(atom: Atom, name: int, made: Made) -> str:
+    """Return what a variable is of singular values s in descending order, each in its place; "" for anything else.
+
+    "number" if it does not depend on them, "first" for a multiple of the first, "above" for whether each is above a
+    number or such a multiple, "s" and "1/s" for each itself or a number instead where it is not above.
+    """
+    if isinstance(atom, Const):
+        return "number"
+    if atom == name:
+        return "s"
     step = made.get(atom)
     if step is None or step.name == "svd" or step.effect:
-        return None
-    ins = [_of_values(a, name, values, made) for a in step.ins]
-    return None if any(v is None for v in ins) else fold(step, ins)[step.outs.index(atom)]
+        return ""
+    kinds = [_kind(a, name, made) for a in step.ins]
+    if all(k == "number" for k in kinds):
+        return "number"
+    if "" in kinds:
+        return ""
+    if step.name in SAME and len(kinds) == 1:
+        if step.avals[0].dtype.kind != ("b" if kinds[0] == "above" else "f"):
+            return ""  # whole numbers are others
+        return kinds[0] if kinds[0] == "first" or _in_place(step) else ""
+    if step.name == "slice" and kinds == ["s"]:
+        p = step.params
+        return "first" if (tuple(p["start_indices"]), tuple(p["limit_indices"])) == ((0,), (1,)) else ""
+    found = {
+        ("mul", "number", "first"): "first",
+        ("mul", "first", "number"): "first",
+        ("gt", "s", "number"): "above",
+        ("gt", "s", "first"): "above",
+        ("ge", "s", "number"): "above",
+        ("ge", "s", "first"): "above",
+        ("and", "above", "above"): "above",
+        ("select_n", "above", "number", "s"): "s",
+        ("select_n", "above", "number", "1/s"): "1/s",
+        ("div", "number", "s"): "1/s",
+    }
+    return found.get((step.name, *kinds), "")
+
+
+def _in_place(step: Step) -> bool:
+    """Whether a step leaves a number for each row, in order: a row of numbers, or columns that are alike."""
+    out, before = step.avals[0].shape, tuple(step.params.get("broadcast_dimensions", ()))
+    if step.name == "broadcast_in_dim":
+        return len(out) == 2 and before in ((0,), (0, 1))
+    return step.name in ("convert_element_type", "copy") or len(out) == 1 or (len(out) == 2 and out[1] == 1)
 
 
 def _solved(step: Step, svd: Step, made: Made) -> Solved | None:
@@ -130,10 +178,13 @@ def _solved(step: Step, svd: Step, made: Made) -> Solved | None:
     if inner is None or inner.name not in ("mul", "div"):
         return None
     shape = (svd.avals[1].shape[0], svd.avals[2].shape[1])
+    if svd.avals[0].shape != (min(shape),):
+        return None
     for x, factor in _factors(inner):
-        if not _is_of(factor, values, made):
+        inverted = inner.name == "div"
+        if not _is_column(factor, made) or _kind(factor, values, made) != ("s" if inverted else "1/s"):
             continue
-        how = Solved(None, factor, inner.name == "div", values, shape)
+        how = Solved(None, factor, inverted, values, shape)
         if _is_turned(x, u, made):
             return how
         product = made.get(x) if isinstance(x, int) else None
@@ -176,21 +227,10 @@ def _is_turned(atom: Atom, name: int, made: Made) -> bool:
     )
 
 
-def _is_of(atom: Atom, name: int, made: Made) -> bool:
-    """Whether a variable depends on the singular values, and on nothing else that is not known."""
-    if isinstance(atom, Const):
-        return False
-    found, todo = False, [atom]
-    while todo:
-        v = todo.pop()
-        if v == name:
-            found = True
-            continue
-        step = made.get(v)
-        if step is None or step.name == "svd":
-            return False
-        todo += [a for a in step.ins if isinstance(a, int)]
-    return found
+def _is_column(atom: Atom, made: Made) -> bool:
+    """Whether a variable has two axes, so that there is a number for each row."""
+    step = made.get(atom) if isinstance(atom, int) else None
+    return step is not None and len(step.avals[step.outs.index(atom)].shape) == 2
 
 
 def _depends(atom: Atom, svd: Step, made: Made) -> bool:
@@ -208,12 +248,15 @@ def _depends(atom: Atom, svd: Step, made: Made) -> bool:
 def _one(step: Step, svd: Step, how: Solved, flat: Flat) -> Step:
     """Return the step that stands for a product with the pseudo-inverse."""
     ins = (svd.ins[0],) if how.right is None else (svd.ins[0], how.right)
-    names = tuple(a for a in ins if isinstance(a, int))
-    between = [
-        dataclasses.replace(s, params={**s.params, "as_it_is": True}) if s is svd else s
+    first = 1 + max(v for s in flat.steps for v in s.outs)
+    names = tuple(range(first, first + len(ins)))
+    given = {a: name for a, name in zip(ins, names, strict=True) if isinstance(a, int)}
+    inner = [
+        dataclasses.replace(s, ins=tuple(given.get(a, a) if isinstance(a, int) else a for a in s.ins))
         for s in flat.steps
-        if not set(s.outs) & set(names)
+        if not s.effect
     ]
-    instead = Flat(names, tuple(live(between, step.outs)), step.outs, (), step.avals)
+    kept = tuple(live(inner, step.outs))
+    instead = Flat(names, kept, step.outs, (), step.avals, as_it_is=True)
     params = {"solved": how, "instead": instead, "compute_uv": True}
     return dataclasses.replace(step, name="svd", primitive=_Inverse(), params=params, ins=ins)
