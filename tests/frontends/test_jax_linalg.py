@@ -194,6 +194,18 @@ def test_equals_jax(name: str) -> None:
     compared(CASES[name], program, "rep3")
 
 
+def test_what_is_solved_for_may_have_been_computed_in_many_ways() -> None:
+    """Each step of which reads the last one twice: paths double, steps do not."""
+
+    def doubled(x: Any) -> Any:
+        y = x[:, :1]
+        for _ in range(60):
+            y = (y + y[::-1]) / 2
+        return jnp.linalg.lstsq(X(x), y)[0]
+
+    assert ROTATED not in record(lambda a, s, x, b: doubled(x)).text()
+
+
 ROTATED = "no entry of a turned matrix exceeds its norm"
 
 

@@ -102,25 +102,24 @@ def _all_count(flat: Flat, how: Solved, magnitude: float, least: float) -> bool:
     for most in (longest, least):
         values = np.full(min(how.shape), least, kind)
         values[0] = most
-        got = _of_values(how.factor, how.values, values, made)
+        got = _of_values(how.factor, {how.values: values}, made)
         want = np.reshape(values if how.inverted else 1 / values, (-1, 1))
         if not np.all(np.abs(got - want) <= CLOSE * want):
             return False
     return True
 
 
-def _of_values(atom: Atom, name: int, values: Any, made: Made) -> Any:
-    """Return what a variable is for given singular values."""
+def _of_values(atom: Atom, found: dict[int, Any], made: Made) -> Any:
+    """Return what a variable is, given those of which it is made."""
     if isinstance(atom, Const):
         return np.asarray(atom.value)
-    if atom == name:
-        return values
-    step = made[atom]
-    ins = [_of_values(a, name, values, made) for a in step.ins]
-    return fold(step, ins)[step.outs.index(atom)]
+    if atom not in found:
+        step = made[atom]
+        found.update(zip(step.outs, fold(step, [_of_values(a, found, made) for a in step.ins]), strict=True))
+    return found[atom]
 
 
-def _kind(atom: Atom, name: int, made: Made) -> str:
+def _kind(atom: Atom, found: dict[int, str], made: Made) -> str:
     """Return what a variable is of singular values s in descending order, each in its place; "" for anything else.
 
     "number" if it does not depend on them, "first" for a multiple of the first, "above" for whether each is above a
@@ -128,12 +127,15 @@ def _kind(atom: Atom, name: int, made: Made) -> str:
     """
     if isinstance(atom, Const):
         return "number"
-    if atom == name:
-        return "s"
-    step = made.get(atom)
-    if step is None or step.name == "svd" or step.effect:
-        return ""
-    kinds = [_kind(a, name, made) for a in step.ins]
+    if atom not in found:
+        step = made.get(atom)
+        found[atom] = ""
+        if step is not None and step.name != "svd" and not step.effect:
+            found[atom] = _of_kinds(step, [_kind(a, found, made) for a in step.ins])
+    return found[atom]
+
+
+def _of_kinds(step: Step, kinds: list[str]) -> str:
     if all(k == "number" for k in kinds):
         return "number"
     if "" in kinds:
@@ -182,7 +184,7 @@ def _solved(step: Step, svd: Step, made: Made) -> Solved | None:
         return None
     for x, factor in _factors(inner):
         inverted = inner.name == "div"
-        if not _is_column(factor, made) or _kind(factor, values, made) != ("s" if inverted else "1/s"):
+        if not _is_column(factor, made) or _kind(factor, {values: "s"}, made) != ("s" if inverted else "1/s"):
             continue
         how = Solved(None, factor, inverted, values, shape)
         if _is_turned(x, u, made):
@@ -235,13 +237,16 @@ def _is_column(atom: Atom, made: Made) -> bool:
 
 def _depends(atom: Atom, svd: Step, made: Made) -> bool:
     """Whether a variable depends on a decomposition."""
-    todo = [atom] if isinstance(atom, int) else []
+    todo: list[Atom] = [atom]
+    seen: set[Atom] = set()
     while todo:
         v = todo.pop()
+        if not isinstance(v, int) or v in seen:
+            continue
         if v in svd.outs:
             return True
-        step = made.get(v)
-        todo += [a for a in step.ins if isinstance(a, int)] if step is not None else []
+        seen.add(v)
+        todo += made[v].ins if v in made else ()
     return False
 
 
