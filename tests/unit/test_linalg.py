@@ -126,13 +126,13 @@ def test_normal_equations_are_formed_where_they_cost_no_accuracy(
 
 
 def test_what_one_owner_inverts_it_inverts_alone() -> None:
-    """Whatever its singular values: then the other's side is multiplied, and a residual."""
+    """Whatever its singular values: all that is left is a product with the other's side."""
     trace = Trace()
     a = trace.input("a", "alice", (40, 3), "fixed", -1, 1)
     b = trace.input("b", "bob", (40,), "fixed", -1, 1)
     reveal(la.lstsq(a, b, least=0.3), why="test", name="x")
     cost = plan(optimise(trace.program()), "rep3", Format(64, 16), NAMES, NAMES).cost
-    assert cost.rounds <= 9
+    assert cost.rounds <= 4 and cost.sent_by("alice") < 2500
 
 
 def test_many_rows_are_not_turned_by_a_matrix_of_all_rows() -> None:

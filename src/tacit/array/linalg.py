@@ -430,7 +430,9 @@ def lstsq(a: SecretArray, b: Any, *, least: float | None = None, definite: bool 
         side = xp.multiply(xp.matmul(turned(x), right), scale)
         found = lstsq(gram, side, least=low, definite=True)
         return xp.reshape(within(found, -size / bound, size / bound, why), shape)
-    if m > TALL * n and not x.aval.owner:  # what one owner inverts, it inverts alone
+    if x.aval.owner and not definite:  # who inverts it in the clear, and as exactly as it is then shared
+        return xp.reshape(_product(_inverse(x, bound, False), right, bound), shape)
+    if m > TALL * n:
         upper, across, diagonal = _householder(x, right, bound)
         back = turned(inverse_by_halves(turned(upper), diagonal, math.sqrt(m) * x.aval.magnitude, bound))
         found = _product(back, across[:, :n], bound)
