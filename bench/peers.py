@@ -2,7 +2,8 @@
 
 The peers' environments are made under .peers on first use. What has a result is left alone, so an interrupted run
 goes on where it stopped. `--again` takes the rest once more, the oldest first; `--minutes` starts nothing that
-would not end in time, so a benchmark of an hour can be taken in several calls: `--again --minutes 9`.
+would not end in time, so a benchmark of an hour can be taken in several calls: `--again --minutes 9`. A page is of one
+processor: on another kind of machine `--results FOLDER` keeps results and page in a folder of their own.
 
 `--cores 1 2` runs Tacit alone on so many cores of this machine: fewer than three are shared by the three parties,
 of more each party gets a third. That needs no peers, and with `--programs` no JAX: `--trace FOLDER` writes the
@@ -29,6 +30,17 @@ from bench.rig.runner import RESULTS, Options, commit, machine, spend
 from bench.rig.small import described
 from bench.rig.workloads import Workload, all_workloads, distinct
 from rich.console import Console
+
+
+def other_machine(folder: Path, here: str) -> str:
+    """Say why results of this processor do not go beside those in a folder; nothing if they do."""
+    there = page.machine(folder).get("processor", here)
+    if there == here:
+        return ""
+    return (
+        f"the results in {folder} are of another processor ({there}; this one: {here}), and no ratio across two "
+        "means anything; --results names another folder for this machine's"
+    )
 
 
 def record_machine(folder: Path) -> None:
@@ -77,6 +89,8 @@ def options() -> argparse.ArgumentParser:
     add("--note", default="", help="a sentence that the page puts first")
     add("--list", action="store_true", help="list the rows in order, with what the files say of them")
     add("--trace", type=Path, metavar="FOLDER", help="only write the workloads' Programs into a folder")
+    add("--results", type=Path, default=RESULTS, metavar="FOLDER",
+        help="keep results and page in this folder, not in bench/results: one a kind of machine")  # fmt: skip
     add(
         "--programs", type=Path, metavar="FOLDER", help="read the Programs from this folder: no JAX is needed"
     )
@@ -105,8 +119,8 @@ def main() -> int:
         return 0
     if args.programs:
         os.environ[TRACED] = str(args.programs.resolve())
-    folder = PEERS / "small" if args.small else RESULTS
-    where = folder / "RESULTS.md" if args.small else page.PAGE
+    folder = (PEERS / "small" if args.small else args.results).resolve()
+    where = page.PAGE if folder == RESULTS else folder / "RESULTS.md"
     if args.page:
         page.write(folder, args.note, where)
         return 0
@@ -124,6 +138,8 @@ def main() -> int:
     if args.list:
         print(described_rows(todo))
         return 0
+    if not args.small and (why := other_machine(folder, machine()["processor"])):
+        parser.error(why)
     console = Console(stderr=True)
     until = time.monotonic() + 60 * args.minutes
     # On a terminal one line says what is going on; in a pipe there is none.

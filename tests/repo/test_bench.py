@@ -577,3 +577,32 @@ def test_a_name_that_no_workload_has_is_refused() -> None:
     )
     assert asked.returncode == 2
     assert "no workload's name contains 'no such work'; --list shows them" in asked.stderr
+
+
+def test_results_of_two_processors_are_never_mixed(tmp_path: Path) -> None:
+    (tmp_path / "machine.json").write_text('{"processor": "Another CPU"}')
+    script = Path(runner.__file__).parents[1] / "peers.py"
+    asked = subprocess.run(
+        [sys.executable, str(script), "--peers", "--only", "multiply", "--results", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert asked.returncode == 2
+    assert "are of another processor (Another CPU; this one: " in asked.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["machine.json"]
+
+
+def test_a_folder_of_results_has_a_page_of_its_own(tmp_path: Path) -> None:
+    row = plan.Row("loopback", next(w for w in all_workloads() if w.name == "x < 0 10^5"), ("tacit",))
+    row.path(tmp_path).parent.mkdir(parents=True)
+    row.path(tmp_path).write_bytes(row.path(page.RESULTS).read_bytes())
+    before = page.PAGE.read_bytes()
+    script = Path(runner.__file__).parents[1] / "peers.py"
+    subprocess.run(
+        [sys.executable, str(script), "--page", "--results", str(tmp_path)], check=True, timeout=120
+    )
+    own = (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
+    assert "\n| x < 0 10^5 |" in own
+    assert "\nNot measured on this network: multiply 10^4; multiply 10^6; ReLU 10^5;" in own
+    assert page.PAGE.read_bytes() == before
