@@ -165,7 +165,7 @@ class Study:
     def check(self, data: Data) -> Check:
         """Run the function on sample data in the clear, and its Program in ring arithmetic; compare."""
         job, arrays = self.job(), self._arrays(data)
-        expected = {k: np.asarray(v) for k, v in self.function(Columns(self._pool_clear(arrays))).items()}
+        expected = self._in_the_clear(self._pool_clear(arrays))
         computed = run_clear(job.program, job.fmt, arrays)
         return Check({k: expected[k] for k in self.results}, computed, job.plan())
 
@@ -196,6 +196,7 @@ class Study:
     def _trace(self) -> Program:
         trace = Trace()
         pieces: dict[str, list[SecretArray]] = {}
+        masked = self._masked()
         for table in self.tables:
             for c in table.columns:
                 # A missing value is stored as 0, which the declared bound need not contain.
@@ -205,6 +206,8 @@ class Study:
                 if c.missing:
                     mask = trace.input(c.name + PRESENT, table.owner, (table.rows,), "bool", 0, 1)
                     pieces.setdefault(c.name + PRESENT, []).append(mask)
+                elif c.name in masked:
+                    pieces.setdefault(c.name + PRESENT, []).append(trace.const(np.ones(table.rows, bool)))
         columns = {name: fn.concat(parts) if len(parts) > 1 else parts[0] for name, parts in pieces.items()}
         out = self._call(columns)
         for name, result in self.results.items():
@@ -217,6 +220,22 @@ class Study:
                 value = trace.const(value)
             reveal(value, result.to, why=result.why, name=name)
         return trace.program()
+
+    def _in_the_clear(self, columns: dict[str, Array]) -> dict[str, Array]:
+        """Return what the function gives in float64 and int64; JAX would take half as many bits by itself."""
+        if self.frontend != "jax":
+            return {k: np.asarray(v) for k, v in self.function(Columns(columns)).items()}
+        import jax.numpy as jnp
+
+        from tacit.frontends.jax import x64
+
+        with x64():
+            given = Columns({name: jnp.asarray(v) for name, v in columns.items()})
+            return {k: np.asarray(v) for k, v in self.function(given).items()}
+
+    def _masked(self) -> set[str]:
+        """Return the columns of which some owner may lack a value; the others' rows are all there."""
+        return {c.name for table in self.tables for c in table.columns if c.missing}
 
     def _call(self, columns: dict[str, SecretArray]) -> Mapping[str, Any]:
         function = self.function
@@ -268,9 +287,12 @@ class Study:
 
     def _pool_clear(self, arrays: dict[str, dict[str, Array]]) -> dict[str, Any]:
         pooled: dict[str, list[Array]] = {}
+        masked = self._masked()
         for table in self.tables:
             for name, value in arrays[table.owner].items():
                 pooled.setdefault(name, []).append(value)
+                if name in masked and name + PRESENT not in arrays[table.owner]:
+                    pooled.setdefault(name + PRESENT, []).append(np.ones(table.rows, bool))
         return {name: np.concatenate(parts) for name, parts in pooled.items()}
 
 
@@ -284,7 +306,9 @@ def split_missing(c: Column, raw: Array, owner: str) -> tuple[Array, Array]:
             raise DataError(f"{owner}/{c.name}: numbers are expected, and a value is none") from None
     if raw.dtype.kind not in "iufb":
         raise DataError(f"{owner}/{c.name}: numbers are expected, not {raw.dtype}")
-    present = ~np.isin(raw, c.missing)
+    # Of 32-bit numbers the code is the nearest such number, too.
+    codes = np.asarray(c.missing, raw.dtype if raw.dtype.kind == "f" else np.float64)
+    present = ~np.isin(raw, codes)
     if c.missing and raw.dtype.kind == "f":
         present &= ~np.isnan(raw)
     seen = raw[present]

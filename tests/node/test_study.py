@@ -13,6 +13,8 @@ from tacit.errors import TacitError
 
 Function = Callable[[Any], Any]
 X = tacit.Column("x", "fixed", 0, 100)
+PLAIN = tacit.Column("x", "int", 0, 100)
+ROWS = {"a": 4, "b": 1, "c": 3}
 HOLED = tacit.Column("x", "int", 0, 100, missing=(-9,))
 DATA = {o: {"x": [1.0, 2.0, 3.0, 4.0]} for o in "abcd"}
 ALL = tacit.Result("all", why="asked")
@@ -121,6 +123,40 @@ def test_frames_with_absent_values() -> None:
         frames = {o: pandas.DataFrame({"x": column}) for o in "abc"}
         assert int(count.simulate(frames)["a"]["r"]) == 9
         assert count.check(frames).worst == {"r": 0.0}
+
+
+def test_codes_of_some_owners_leave_the_others_rows_present() -> None:
+    """Rows of owners who declare no code are all there, wherever their tables stand."""
+    for holed in "abc":
+        made = tacit.Study(
+            lambda t: {"r": ((t["x"] < 9) & t["x.present"]).sum(), "n": t["x.present"].sum()},
+            tables=[tacit.Table(o, n, [HOLED if o == holed else PLAIN]) for o, n in ROWS.items()],
+            results={"r": ALL, "n": ALL},
+            frontend="array",
+        )
+        data = {o: {"x": [2] * (n - 1) + [-9 if o == holed else 5]} for o, n in ROWS.items()}
+        there = [v for d in data.values() for v in d["x"] if v != -9]
+        answer = made.simulate(data)["a"]
+        assert int(answer["r"]) == int(answer["n"]) == len(there)
+        checked = made.check(data)
+        assert int(checked.expected["n"]) == int(checked.computed["n"]) == len(there)
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.float16])
+def test_codes_are_known_in_shorter_floats(kind: type) -> None:
+    column = tacit.Column("x", "fixed", -20, 20, missing=(-9.9,))
+    made = study(lambda t: {"r": t["x.present"].sum()}, column=column)
+    data = {o: {"x": np.array([1, -9.9, 3, np.nan], kind)} for o in "abc"}
+    assert int(made.simulate(data)["a"]["r"]) == 6
+
+
+def test_check_compares_with_64_bits() -> None:
+    pytest.importorskip("jax")
+    big = tacit.Column("x", "int", 0, 2**40)
+    made = study(lambda t: {"r": t["x"].at[0].set(7).sum()}, column=big, frontend="jax")
+    checked = made.check({o: {"x": [3_000_000_000, 5, 6, 7]} for o in "abc"})
+    assert int(checked.expected["r"]) == 6_000_000_061
+    assert checked.worst == {"r": 0.0}
 
 
 def test_whole_numbers_may_come_as_floats_and_halves_may_not() -> None:

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tacit.array import functions as xp
 from tacit.array.elementary import _series, scaled_erfc, sinc_of_square
@@ -32,6 +33,8 @@ __all__ = [
     "sin_over",
 ]
 
+_EXPONENTS = 32
+"""Up to so many known whole exponents of one power are taken by products, each of the elements it belongs to."""
 # Stirling's series begins where its terms fall fast enough; the recurrence brings arguments there.
 SHIFT = 8
 STIRLING = tuple(
@@ -166,7 +169,12 @@ def erfinv(x: SecretArray) -> SecretArray:
 
 
 def power(x: Any, y: Any) -> SecretArray:
-    """x^y = e^(y·ln x) for x > 0, either secret; the relative error is 4 units for each one of y, and of y·ln x."""
+    """x^y = e^(y·ln x) for x > 0, either secret; the relative error is 4 units for each one of y, and of y·ln x.
+
+    An array of a few known whole exponents takes products instead, as one exponent does, of a base of any sign.
+    """
+    if not isinstance(y, SecretArray) and (each := _whole_powers(x, np.asarray(y))) is not None:
+        return each
     x, y = xp._pair(x, y)
     x, y = _fixed(x), _fixed(y)
     if x.aval.lo <= 0:
@@ -175,6 +183,23 @@ def power(x: Any, y: Any) -> SecretArray:
             "that is not a known whole number; keep the base positive, for example maximum(x, 0.01)"
         )
     return xp.exp(xp.multiply(y, xp.log(x)))
+
+
+def _whole_powers(x: SecretArray, y: npt.NDArray[Any]) -> SecretArray | None:
+    """Return x^y for known exponents that are whole, each element by its own; None if they are not, or too many."""
+    exponents = np.unique(y)
+    if not 0 < exponents.size <= _EXPONENTS or (exponents != np.floor(exponents)).any():
+        return None
+    shape = np.broadcast_shapes(x.shape, y.shape)
+    flat = xp.reshape(xp.broadcast_to(_fixed(x), shape), -1)
+    each = np.broadcast_to(y, shape).ravel()
+    order = np.argsort(each, kind="stable")
+    ends = np.searchsorted(each[order], exponents, side="right")
+    parts = [
+        xp.pow(xp.take(flat, places), int(exponent))
+        for exponent, places in zip(exponents, np.split(order, ends[:-1]), strict=True)
+    ]
+    return xp.reshape(xp.take(xp.concat(parts), np.argsort(order)), shape)
 
 
 def hypot(x: Any, y: Any) -> SecretArray:
