@@ -27,6 +27,7 @@ import numpy.typing as npt
 from tacit.array import functions as fn
 from tacit.array.analyse import Plan
 from tacit.array.interpret import Trace, reveal
+from tacit.array.limits import faithful
 from tacit.array.merge import optimise
 from tacit.array.program import Program
 from tacit.array.ranges import fit
@@ -151,6 +152,8 @@ class Study:
             program = self._trace()
             program = optimise(program, self.local)
             fmt = fit(program, self.width, self.frac_bits, self.at_least)
+            if (exact := faithful(program, fmt.frac_bits)) is not program:
+                program, fmt = exact, fit(exact, fmt.width, fmt.frac_bits, self.at_least)
             name = getattr(self.function, "__name__", "study")
             title = self.title or ("study" if name == "<lambda>" else name)
             columns = {t.owner: tuple(t.columns) for t in self.tables}

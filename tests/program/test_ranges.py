@@ -115,6 +115,25 @@ def test_quotients_are_close(bound: float, chosen: tuple[int, int], apart: float
     assert (f"{apart:.2g} of itself" in stated and "div at test_ranges.py" in stated) if apart else not stated
 
 
+@pytest.mark.parametrize("scale", [2828194.752355274, 1e6, 2.0**20, 986953.11])
+def test_what_is_scaled_down_and_up_again_gets_more_bits(scale: float) -> None:
+    """The end of the range is nearly six units, and rounds little; what lies inside is off by up to a third."""
+    trace = Trace()
+    x = fn.add(*(trace.input(f"x{o}", o, (3,), "fixed", 0, 0.5) for o in NAMES[:2]))
+    reveal(fn.multiply(fn.divide(x, scale), scale), why="asked", name="r")
+    program = trace.program()
+    assert fit(program).width == 128
+    stated = plan(program, "rep3", fit(program, width=64, frac_bits=24), NAMES, NAMES).noise
+    assert "do not scale down what is scaled up again" in stated and "test_ranges.py" in stated
+
+
+def test_a_range_that_rounds_to_nothing_is_not_taken_for_one() -> None:
+    trace = Trace()
+    x, y = (trace.input(f"x{o}", o, (3,), "fixed", 0, 1e-6) for o in NAMES[:2])
+    reveal(fn.multiply(fn.multiply(x, y), 1e12), why="asked", name="r")
+    assert fit(trace.program()).width == 128
+
+
 def test_a_format_that_is_asked_for_is_taken_and_its_quotients_are_named() -> None:
     program = quotient(65536.0)
     asked = fit(program, frac_bits=24)

@@ -167,7 +167,8 @@ def fit(
                 return fmt
             kept.append((noisy or apart > FAIR, apart, fmt))
     if kept:
-        return min(kept, key=lambda each: each[:2])[2]
+        # Where all are noisy, the finest is least so.
+        return min(kept, key=lambda each: (*each[:2], -each[2].frac_bits))[2]
     assert refused is not None
     raise refused
 
@@ -178,17 +179,33 @@ def _over(steps: Sequence[Step], fmt: Format) -> RangeError | None:
 
 
 def noise(exact: Sequence[Step], computed: Sequence[Step], fmt: Format) -> str:
-    """Say where rounding alone may reach far beyond the exact range, or "": 1/32 of it and 256 units."""
+    """Say where rounding alone may move a value far, or "": by 1/32 of its exact range and 256 units."""
     for a, b in zip(exact, computed, strict=True):
+        where = f" at {a.eqn.source}" if a.eqn.source else ""
         for was, now in zip(a.outs, b.outs, strict=True):
-            beyond = max(now.hi - was.hi, was.lo - now.lo)
+            # Either way: a range that rounds to nothing is lost, too.
+            beyond = max(abs(now.hi - was.hi), abs(was.lo - now.lo))
             if was.kind == "fixed" and beyond > iv.margin(was.magnitude, fmt.frac_bits):
-                where = f" at {a.eqn.source}" if a.eqn.source else ""
                 return (
                     f"{a.eqn.op}{where}: rounding alone may move a value of [{was.lo:.6g}, {was.hi:.6g}] beyond it by "
                     f"{beyond:.3g}; take more fractional bits, or do not scale down what is scaled up again"
                 )
+        times = _scaled_up(a)
+        if times and math.ldexp(times, -fmt.frac_bits) > iv.margin(a.outs[0].magnitude, fmt.frac_bits):
+            return (
+                f"{a.eqn.op}{where}: values of [{a.ins[0].lo:.6g}, {a.ins[0].hi:.6g}], rounded to "
+                f"{2.0**-fmt.frac_bits:.3g}, are made {times:.3g} times as large; take more fractional bits, or do not "
+                "scale down what is scaled up again"
+            )
     return ""
+
+
+def _scaled_up(step: Step) -> float:
+    """Return by how much an equation enlarges a secret by a public number, with what was rounded of it; 0 if not."""
+    if step.eqn.op not in ("mul", "div") or PUBLIC not in (a.where for a in step.ins):
+        return 0.0
+    of = step.ins[step.ins[0].where == PUBLIC]
+    return step.outs[0].magnitude / of.magnitude if of.kind == "fixed" and of.magnitude else 0.0
 
 
 def rough(steps: Sequence[Step], fmt: Format) -> tuple[float, str]:
