@@ -63,6 +63,7 @@ VARYING: dict[str, Callable[[Array], Any]] = {
     "fill": scanned(lambda c, i: (c, jnp.take(c, i, axis=0, mode="fill", fill_value=7.0)), OUTSIDE),
     "clip": scanned(lambda c, i: (c, c.at[i].get(mode="clip")), OUTSIDE),
     "add": scanned(lambda c, i: (c.at[i].add(c[i] * 0.5), None), REPEATED),
+    "subtract": scanned(lambda c, i: (c.at[i].subtract(c[i] * 0.5), None), REPEATED),
     "drop": scanned(lambda c, i: (c.at[i].add(1.0, mode="drop"), None), OUTSIDE),
     "set": scanned(lambda c, i: (c.at[i].set(c[i][::-1]), None), REPEATED),
     "set_drop": scanned(lambda c, i: (c.at[i].set(c[:5], mode="drop"), None), OUTSIDE),

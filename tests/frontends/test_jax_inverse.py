@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from window_cases import compare
 
+from tacit.errors import RangeError
+
 PROTOCOLS = ["rep3", "semi2k", "clear"]
 SHAPES: list[tuple[int, ...]] = [(), (0,), (1, 3), (2, 1, 2)]
 
@@ -24,6 +26,11 @@ INSIDE: dict[str, Callable[[Any], Any]] = {
     "digamma": lambda x: jax.scipy.special.digamma(x + 2),
     "lgamma": lambda x: jax.scipy.special.gammaln(x + 2),
     "power": lambda x: (x + 2) ** x,
+    "known powers": lambda x: jnp.expand_dims(x, -1) ** jnp.array([2, 0, 3.0, 1]),
+    "known powers, a base of each": lambda x: (
+        (x * jnp.ones(3)[:, None, None, None]) ** jnp.array([[1.0], [3]])
+    ),
+    "known powers below zero": lambda x: jnp.expand_dims(x + 2, -1) ** jnp.array([-1.0, 2, -2]),
     "sinc": jnp.sinc,
     "hypot": lambda x: jnp.hypot(x, x + 3),
 }
@@ -50,3 +57,10 @@ def test_whole_numbers(name: str, protocol: str) -> None:
     rng = np.random.default_rng(2)
     for shape in SHAPES if protocol == "rep3" else SHAPES[-1:]:
         compare(WHOLE[name], [rng.integers(0, 100, shape)], [(0, 100)], 0, protocol)
+
+
+@pytest.mark.parametrize("exponent", [np.inf, -np.inf, np.nan])
+def test_an_exponent_that_is_no_number_is_refused(exponent: float) -> None:
+    for powers in (exponent, np.array([exponent, 2.0])):
+        with pytest.raises(RangeError, match=r"NaN|infinite"):
+            compare(lambda x: (x + 2) ** powers, [np.zeros(2)], [(-1, 1)], 0, "clear")  # noqa: B023

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tacit.array.limits import whole_equal, whole_limits
 from tacit.array.secret import SecretArray
 from tacit.errors import ScaleError, ShapeError, UsageError
 
@@ -177,7 +178,7 @@ def abs(x: SecretArray) -> SecretArray:
 
 def pow(x: Any, y: Any) -> SecretArray:
     """x^y: by squaring for a fixed integer y, x^0.5 and x^−0.5 as roots, else e^(y·ln x) for x > 0."""
-    if isinstance(y, SecretArray) or np.ndim(y) != 0 or (y not in (0.5, -0.5) and y != int(y)):
+    if isinstance(y, SecretArray) or np.ndim(y) != 0 or (y not in (0.5, -0.5) and not float(y).is_integer()):
         from tacit.array.inverse_functions import power
 
         return power(x, y)
@@ -290,7 +291,7 @@ def outer(x: SecretArray, y: Any) -> SecretArray:
 
 def less(x: Any, y: Any) -> SecretArray:
     """X < y."""
-    return _bind("lt", *_pair(x, y))
+    return _bind("lt", *_pair(*whole_limits(x, y)))
 
 
 def greater(x: Any, y: Any) -> SecretArray:
@@ -310,10 +311,12 @@ def greater_equal(x: Any, y: Any) -> SecretArray:
 
 def equal(x: Any, y: Any) -> SecretArray:
     """X = y."""
+    x, y, possible = whole_equal(x, y)
     a, b = _pair(x, y, numeric=False)
     if a.dtype == "bool":
         return logical_not(_bind("xor", a, b))
-    return _bind("eq", a, b)
+    same = _bind("eq", a, b)
+    return same if possible is None else logical_and(same, possible)
 
 
 def not_equal(x: Any, y: Any) -> SecretArray:

@@ -188,7 +188,7 @@ def power(x: Any, y: Any) -> SecretArray:
 def _whole_powers(x: SecretArray, y: npt.NDArray[Any]) -> SecretArray | None:
     """Return x^y for known exponents that are whole, each element by its own; None if they are not, or too many."""
     exponents = np.unique(y)
-    if not 0 < exponents.size <= _EXPONENTS or (exponents != np.floor(exponents)).any():
+    if not 0 < exponents.size <= _EXPONENTS or not all(float(e).is_integer() for e in exponents):
         return None
     shape = np.broadcast_shapes(x.shape, y.shape)
     flat = xp.reshape(xp.broadcast_to(_fixed(x), shape), -1)

@@ -10,7 +10,7 @@ import numpy as np
 from tacit.array import functions as xp
 from tacit.array.secret import SecretArray
 from tacit.errors import NotRealised, RangeError
-from tacit.frontends import jax_rules
+from tacit.frontends import jax_index, jax_rules
 from tacit.frontends.jax_extremes import one_is_met
 from tacit.frontends.jax_flat import Step, Value, known
 
@@ -75,10 +75,8 @@ def _sin(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
 def _pow(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     x, y = ins
     exponent = jax_rules.only(y)
-    if exponent is not None and not known(x):
-        twice = 2 * exponent
-        if twice == int(twice):
-            return [jax_rules.as_result(jax_rules.root_power(x, exponent), step)]
+    if exponent is not None and not known(x) and float(2 * exponent).is_integer():
+        return [jax_rules.as_result(jax_rules.root_power(x, exponent), step)]
     return [xp.power(x, y)]
 
 
@@ -114,7 +112,15 @@ def _shift(fn: Callable[..., Any], logical: bool = False) -> jax_rules.Rule:
     return rule
 
 
+def _scatter_sub(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+    x, index, u = ins
+    return jax_index.RULES["scatter-add"](
+        it, step, [x, index, -np.asarray(u) if known(u) else xp.negative(u)]
+    )
+
+
 RULES: dict[str, jax_rules.Rule] = {
+    "scatter-sub": _scatter_sub,
     # Total order, which differs from `lt` and `le` for NaN alone.
     "lt_to": jax_rules.one(xp.less),
     "le_to": jax_rules.one(xp.less_equal),

@@ -167,6 +167,7 @@ GROUPS: dict[str, dict[str, Example]] = {
         "gather": lambda m: m[PICK],
         "scatter": lambda m, w: m.at[PICK].set(w[:32]),
         "scatter-add": lambda m, w: m.at[PICK].add(w[:32]),
+        "scatter-sub": lambda m, w: m.at[PICK].subtract(w[:32]),
         "scatter-max": lambda m, w: m.at[PICK].max(w[:32]),
         "scatter-min": lambda m, w: m.at[PICK].min(w[:32]),
         "scatter-mul": lambda m, w: m.at[PICK].mul(w[:32]),
@@ -264,6 +265,7 @@ NOTES = {
     "gather": "index known or public in a loop; by a secret one see below",
     "scatter": "index known or public in a loop; by secret ones up to 64 updates one after the other, or updates x "
     "places up to 2^20",
+    "scatter-sub": "as scatter-add",
     "scatter-add": "index known or public in a loop; by a secret one see below",
     "scatter-max": "index known; by a secret one updates x places up to 2^20",
     "scatter-min": "index known; by a secret one updates x places up to 2^20",
