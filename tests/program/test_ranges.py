@@ -12,7 +12,7 @@ from tacit.array.analyse import plan
 from tacit.array.interpret import Trace, reveal
 from tacit.array.program import Program
 from tacit.array.ranges import fit
-from tacit.errors import RangeError
+from tacit.errors import RangeError, UsageError
 
 NAMES = ("alice", "bob", "carol")
 
@@ -113,6 +113,21 @@ def test_quotients_are_close(bound: float, chosen: tuple[int, int], apart: float
     assert (fmt.width, fmt.frac_bits) == chosen
     stated = plan(program, "rep3", fmt, NAMES, NAMES).noise
     assert (f"{apart:.2g} of itself" in stated and "div at test_ranges.py" in stated) if apart else not stated
+
+
+@pytest.mark.parametrize(
+    "asked", [{"frac_bits": 0}, {"frac_bits": 60}, {"frac_bits": -1}, {"width": 32}, {"at_least": 50}]
+)
+def test_a_format_that_there_is_not_is_named_with_those_there_are(asked: dict[str, int]) -> None:
+    ((name, value),) = asked.items()
+    with pytest.raises(RangeError, match=rf"{name}={value}\b.* rings of 64 bits take 4 to 24"):
+        fit(product(0, 1), **asked)
+
+
+@pytest.mark.parametrize("value", [16.5, "16", True])
+def test_a_format_is_asked_for_in_whole_numbers(value: Any) -> None:
+    with pytest.raises(UsageError, match="frac_bits is a whole number, not"):
+        fit(product(0, 1), frac_bits=value)
 
 
 @pytest.mark.parametrize("scale", [2828194.752355274, 1e6, 2.0**20, 986953.11])

@@ -11,13 +11,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from tacit.array import intervals as iv
 from tacit.array.bounds import scale_of
 from tacit.array.loop import infer
 from tacit.array.ops import table
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
 from tacit.array.runtime import Format
-from tacit.errors import RangeError
+from tacit.errors import RangeError, UsageError
 
 CLOSE = 2.0**-16
 """Largest error of a result, as a part of it, that a choice of formats takes for granted (decisions 0064 and 0082)."""
@@ -130,6 +132,9 @@ def fit(
     `width` and `frac_bits` restrict the choice; `at_least` is the fewest fractional bits to accept. Raises
     RangeError naming the line that needs the most.
     """
+    for name, value in (("width", width), ("frac_bits", frac_bits), ("at_least", at_least)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer)):
+            raise UsageError(f"{name} is a whole number, not {value!r}")
     if width and frac_bits:
         found: tuple[Format, ...] = (Format(width, frac_bits),)
     else:
@@ -141,7 +146,10 @@ def fit(
         if frac_bits and not found:
             found = tuple(c for c in formats(frac_bits) if width in (None, c.width))
     if not found:
-        raise RangeError(f"no format has width {width} with at least {at_least} fractional bits")
+        raise RangeError(
+            f"no format has width={width}, frac_bits={frac_bits}, at_least={at_least}: rings of 64 bits take 4 to 24 "
+            "fractional bits, rings of 128 bits 4 to 56; ask for one of these, or let it be chosen"
+        )
     if any(c.frac_bits < FINE_BITS for c in found) and (line := _fine(program)):
         raise RangeError(
             f"{line} is proved of {FINE_BITS} fractional bits and more; take as many, or let them be chosen"
