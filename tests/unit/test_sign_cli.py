@@ -23,6 +23,7 @@ from threshold_command import dies, forks
 from tacit.cli import sign, sign_home, sign_net
 from tacit.cli.sign_home import Home, make_home, open_home
 from tacit.crypto import sealed
+from tacit.crypto.sealed import write_private
 from tacit.errors import DataError, MaterialError, PeerError, TacitError, UsageError
 from tacit.net.identity import FILE_NAME, load_identity
 from tacit.net.roster import Roster
@@ -346,6 +347,92 @@ def test_mistakes_are_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         run(tmp_path / "Ben", "init", "Ben")
     with pytest.raises(UsageError, match="empty"):
         run(tmp_path / "Ada", "log")
+
+
+def test_a_directory_is_checked_before_it_replaces_the_one_in_force(tmp_path: Path) -> None:
+    ready(tmp_path)
+    home, bad = tmp_path / "Ada", tmp_path / "bad.json"
+    before = {name: (home / name).read_bytes() for name in ("directory.json", "log.jsonl")}
+    good = json.loads(before["directory.json"])
+    rule = {"kind": "count", "needed": 9, "roles": ["doctor"]}
+    for text, says in (
+        ("", "not JSON"),
+        (json.dumps({**good, "rules": {"medication": rule}}), "never be satisfied"),
+        (json.dumps({**good, "format": "another"}), "tacit-directory-1"),
+    ):
+        bad.write_text(text)
+        with pytest.raises(DataError, match=f"bad.json: .*({says})"):
+            run(home, "directory", str(bad))
+        assert {name: (home / name).read_bytes() for name in before} == before
+    (home / "log.jsonl").write_bytes(b"broken\n" + before["log.jsonl"])
+    bad.write_text(json.dumps({**good, "rules": {}}))
+    with pytest.raises(MaterialError, match="broken"):
+        run(home, "directory", str(bad))
+    assert (home / "directory.json").read_bytes() == before["directory.json"]
+
+
+def test_a_directory_that_a_person_wrote_is_the_same_directory(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ready(tmp_path)
+    adopted = (tmp_path / "Ada" / "directory.json").read_bytes()
+    capsys.readouterr()
+    assert run(tmp_path / "Ada", "directory", str(tmp_path / "directory.json")) == 0
+    said = capsys.readouterr().out
+    edited = tmp_path / "edited.json"
+    turned = dict(reversed(json.loads(adopted).items()))
+    edited.write_text(json.dumps(turned, indent=4) + "\n")
+    assert run(tmp_path / "Ben", "directory", str(edited)) == 0
+    assert capsys.readouterr().out == said
+    assert (tmp_path / "Ben" / "directory.json").read_bytes() == adopted
+    edited.write_text(adopted.decode()[:-1] + ',"format":"tacit-directory-1"}')
+    with pytest.raises(DataError, match=r"edited.json: .*twice"):
+        run(tmp_path / "Ben", "directory", str(edited))
+
+
+def test_what_cannot_be_written_uses_nothing_up(tmp_path: Path) -> None:
+    """A nonce or an approval is not spent on a file that exists already, or on a folder that does not."""
+    ready(tmp_path)
+    content, order = tmp_path / "c.json", str(tmp_path / "o")
+    content.write_text('{"drug": "amoxicillin"}\n')
+    taken, nowhere = tmp_path / "taken", tmp_path / "no" / "file"
+    taken.write_text("here")
+    words = ["request", "medication", str(content), "--out"]
+    assert run(tmp_path / "Ada", *words, order) == 0
+    approvals = [str(tmp_path / f"{name}.ok") for name in ("Ada", "Ben")]
+    for name, path in zip(("Ada", "Ben"), approvals, strict=True):
+        assert run(tmp_path / name, "approve", order, "--yes", "--out", path) == 0
+    log = (tmp_path / "Ada" / "log.jsonl").read_bytes()
+    for out in map(str, (taken, nowhere)):
+        for command in (
+            [*words, out],
+            ["approve", order, "--yes", "--out", out],
+            ["sign", order, *approvals, "--out", out],
+        ):
+            with pytest.raises(UsageError, match=out):
+                run(tmp_path / "Ada", *command)
+    assert (tmp_path / "Ada" / "log.jsonl").read_bytes() == log
+    assert run(tmp_path / "Ada", "sign", order, *approvals, "--out", str(tmp_path / "part")) == 0
+    content.write_text('{"drug": "amoxicillin", "drug": "aspirin"}')
+    with pytest.raises(UsageError, match=r"c.json: .*twice"):
+        run(tmp_path / "Ada", *words, str(tmp_path / "o2"))
+
+
+def test_a_dealt_share_takes_no_other_shares_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready(tmp_path)
+    held = open_home(tmp_path / "Ada", PASSPHRASE).share().secret
+    out = tmp_path / "dealt"
+    words = ["keygen", "--threshold", "2", "--dealer", "Ada,Ben", "--out", str(out)]
+    write_private(out / "Ben.share", b"of another key")
+    with pytest.raises(UsageError, match=r"Ben.share exists"):
+        run(tmp_path / "Ada", *words)
+    assert [path.name for path in out.iterdir()] == ["Ben.share"]
+    with pytest.raises(UsageError, match="letters"):
+        run(tmp_path / "Ada", "keygen", "--threshold", "1", "--dealer", "../Ada", "--out", str(out))
+    monkeypatch.setattr("getpass.getpass", lambda _: pytest.fail("asked before it was checked"))
+    with pytest.raises(UsageError, match="another --home"):
+        run(tmp_path / "Ada", "import", str(out / "Ben.share"))
+    assert open_home(tmp_path / "Ada", PASSPHRASE).share().secret == held
 
 
 def test_orders_ask_first(

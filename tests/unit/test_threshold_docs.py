@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import shlex
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 pytest.importorskip("nacl")
 
 from tacit.cli import sign
+from tacit.cli.sign_home import make_home
 from tacit.threshold.policy import _read_rule
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "threshold.md").read_text()
@@ -39,9 +41,14 @@ def test_commands_parse() -> None:
         assert words[0] == "tacit" and callable(parser.parse_args(words[1:]).run), command
 
 
-def test_rules_are_read() -> None:
-    import json
+def test_directory_is_adopted(tmp_path: Path) -> None:
+    (tmp_path / "directory.json").write_text(blocks("json")[0])
+    home = make_home(tmp_path / "ada", "Ada", "a passphrase")
+    directory = home.adopt_directory(tmp_path / "directory.json")
+    assert set(directory.people) == {"Ada", "Ben"} and home.directory() == directory
 
-    (block,) = blocks("json")
+
+def test_rules_are_read() -> None:
+    _, block = blocks("json")
     kinds = [_read_rule(json.loads(line)).kind for line in block.splitlines()]
     assert kinds == ["count", "majority", "weights"]

@@ -13,14 +13,22 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tacit.cli import sign_demo, sign_net
-from tacit.cli.sign_home import make_home, open_home, read_document, read_passphrase, write_document
+from tacit.cli.sign_home import (
+    check_new,
+    make_home,
+    open_home,
+    read_document,
+    read_passphrase,
+    write_document,
+)
 from tacit.crypto.sealed import open_sealed, read_private, seal, write_private
-from tacit.errors import UsageError
+from tacit.errors import DataError, UsageError
+from tacit.net.roster import check_name
 from tacit.threshold import ceremony, dealer, frost
 from tacit.threshold.ceremony import APPROVE, REFUSE
 from tacit.threshold.encoding import pack, unpack
 from tacit.threshold.keys import GroupKey, KeyShare
-from tacit.threshold.order import render
+from tacit.threshold.order import decode_written, render
 from tacit.threshold.policy import check_order, make_order, read_order
 from tacit.threshold.suites import SUITE_NAMES, suite_named
 
@@ -113,10 +121,7 @@ def _init(args: argparse.Namespace) -> int:
 
 def _directory(args: argparse.Namespace) -> int:
     home = open_home(args.home, read_passphrase())
-    data = read_document(args.file)
-    write_private(home.folder / "directory.json", data, replace=True)
-    directory = home.directory()
-    home.journal.append(home.now(), "directory adopted", home.name, directory.digest)
+    directory = home.adopt_directory(args.file)
     for kind, rule in sorted(directory.rules.items()):
         print(f"{kind}: {rule.describe()}")
     print(f"directory {directory.digest.hex()}: compare this with the others")
@@ -129,6 +134,10 @@ def _keygen(args: argparse.Namespace) -> int:
     if not args.out:
         raise UsageError("--dealer needs --out, a folder for the share files")
     names = args.dealer.split(",")
+    for name in names:
+        check_name(name)
+        if (args.out / f"{name}.share").exists():
+            raise UsageError(f"{args.out / name}.share exists and is not overwritten")
     dealt = dealer.deal(suite_named(args.suite), args.threshold, names, secrets.token_bytes)
     for name, (share, public) in dealt.items():
         passphrase = base64.b32encode(secrets.token_bytes(15)).decode().lower()
@@ -143,6 +152,7 @@ def _keygen(args: argparse.Namespace) -> int:
 
 def _import(args: argparse.Namespace) -> int:
     home = open_home(args.home, read_passphrase())
+    home.check_no_share()
     opened = open_sealed(
         getpass.getpass("Passphrase of the share file: "), read_private(args.file), b"tacit/sign/dealt"
     )
@@ -177,9 +187,9 @@ def _request(args: argparse.Namespace) -> int:
         raise UsageError("write a duration as 30m, 2h or 3d")
     unit = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}[matched[2]]
     try:
-        content = json.loads(read_document(args.content))
-    except ValueError as error:
-        raise UsageError(f"{args.content} is not JSON") from error
+        content = decode_written(read_document(args.content))
+    except DataError as error:
+        raise DataError(f"{args.content}: {error}") from error
     if not isinstance(content, dict):
         raise UsageError(f"{args.content} is not a JSON object")
     now, nonce = home.now(), secrets.token_bytes(16)
@@ -196,6 +206,7 @@ def _approve(args: argparse.Namespace) -> int:
     home = open_home(args.home, read_passphrase())
     order, directory, group_key = read_order(read_document(args.order)), home.directory(), home.group_key()
     decision = REFUSE if args.refuse else APPROVE
+    check_new(args.out)
     shown = render(order.data)
     print(shown)
     print(f"rule: {directory.rule(order.kind).describe()}")
@@ -218,6 +229,7 @@ def _approve(args: argparse.Namespace) -> int:
 def _sign(args: argparse.Namespace) -> int:
     home = open_home(args.home, read_passphrase())
     order, directory, share = read_order(read_document(args.order)), home.directory(), home.share()
+    check_new(args.out)
     read = [ceremony.read_approval(read_document(p), directory, share.group_key) for p in args.approvals]
     now = home.now()
     part = ceremony.give_share(order, read, directory, share, home.key, home.nonces(), now)

@@ -5,6 +5,7 @@ With ``cheat`` the pharmacist's process gives a wrong signature share; the other
 
 from __future__ import annotations
 
+import json
 import secrets
 import sys
 import tempfile
@@ -13,7 +14,6 @@ from pathlib import Path
 
 from tacit.cli.report_demo import launch, play
 from tacit.cli.sign_home import Home, make_home, open_home, write_document
-from tacit.crypto.sealed import write_private
 from tacit.errors import PeerMisbehaved
 from tacit.net.link import Mesh
 from tacit.net.roster import Roster, load_roster
@@ -65,8 +65,9 @@ def _prepare(folder: Path) -> None:
     Roster(tuple(parties)).save(folder / "roster.json")
     rule = {"each_role_once": True, "kind": "count", "needed": 2, "roles": sorted(PEOPLE.values())}
     directory = {"format": DIRECTORY_FORMAT, "people": people, "rules": {"medication": rule}}
+    (folder / "directory.json").write_text(json.dumps(directory))
     for name in PEOPLE:
-        write_private(folder / name / "directory.json", encode_canonical(directory))
+        open_home(folder / name, _PASSPHRASE).adopt_directory(folder / "directory.json")
 
 
 def member(folder: Path, name: str, cheat: bool) -> int:

@@ -15,13 +15,13 @@ from tacit.crypto.hashing import hkdf
 from tacit.crypto.record import decrypt_record, encrypt_record
 from tacit.crypto.sealed import open_sealed, read_private, seal, write_private
 from tacit.crypto.signing import SigningKey
-from tacit.errors import MaterialError, UsageError
+from tacit.errors import DataError, MaterialError, UsageError
 from tacit.net.identity import Identity, load_identity
 from tacit.net.roster import check_name
 from tacit.threshold.journal import Journal
 from tacit.threshold.keys import GroupKey, KeyShare
 from tacit.threshold.nonces import NonceStore, default_anchor_folder
-from tacit.threshold.order import MAX_ORDER_BYTES
+from tacit.threshold.order import MAX_ORDER_BYTES, decode_written, encode_canonical
 from tacit.threshold.policy import Directory, read_directory
 
 _SHARE_LABEL = b"tacit/sign/share"
@@ -60,8 +60,26 @@ class Home:
         return Journal(self.folder / "log.jsonl", self.key)
 
     def directory(self) -> Directory:
-        """Read the directory of people and rules."""
-        return read_directory(read_document(self.folder / "directory.json"))
+        """Read the directory of people and rules. Raises UsageError where there is none that can be read."""
+        path = self.folder / "directory.json"
+        if not path.exists():
+            raise UsageError(f"{path} is missing; adopt a directory with: tacit sign directory FILE")
+        return _read_directory(path, read_document(path))
+
+    def adopt_directory(self, path: Path) -> Directory:
+        """Put the directory that ``path`` holds in force, in its canonical form, and return it.
+
+        It is checked, then logged, then written: none is in force that the log does not know. Raises UsageError,
+        naming the file, for what is not a directory; the present one stays.
+        """
+        try:
+            data = encode_canonical(decode_written(read_document(path)))
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
+        directory = _read_directory(path, data)
+        self.journal.append(self.now(), "directory adopted", self.name, directory.digest)
+        write_private(self.folder / "directory.json", data, replace=True)
+        return directory
 
     def group_key(self) -> GroupKey:
         """Read the group's public key material."""
@@ -71,6 +89,11 @@ class Home:
         """Decrypt the key share. Raises MaterialError where there is none."""
         record = read_private(self.folder / "share.record")
         return KeyShare.decode(decrypt_record(self.record_key, record, _SHARE_LABEL))
+
+    def check_no_share(self) -> None:
+        """Raise UsageError where there is a share, which another key's would destroy."""
+        if (self.folder / "share.record").exists():
+            raise UsageError("there is a share already; use another --home for another key")
 
     def stage_share(self, share: KeyShare) -> None:
         """Write a new share beside the present one."""
@@ -113,6 +136,13 @@ class Home:
         return NonceStore(self.folder / "nonces", anchor, self.record_key, secrets.token_bytes)
 
 
+def _read_directory(path: Path, data: bytes) -> Directory:
+    try:
+        return read_directory(data)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
 def _label(name: str) -> bytes:
     return b"tacit/sign/person/" + name.encode()
 
@@ -147,6 +177,14 @@ def read_document(path: Path) -> bytes:
     if len(data) > 16 * MAX_ORDER_BYTES:
         raise UsageError(f"{path} is too large")
     return data
+
+
+def check_new(path: Path) -> None:
+    """Raise UsageError where a document could not be written, before anything is logged or used up for it."""
+    if path.exists() or path.is_symlink():
+        raise UsageError(f"{path} exists and is not overwritten")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise UsageError(f"{path} cannot be written: {path.parent} is not a folder that you can write to")
 
 
 def write_document(path: Path, data: bytes) -> None:

@@ -92,8 +92,7 @@ def _deal(home: Home, roster: Roster, plan: Plan, identifiers: Mapping[str, int]
 def keygen(args: argparse.Namespace) -> int:
     """Make a key together with everybody in the roster."""
     home, roster = open_home(args.home, read_passphrase()), load_roster(args.roster)
-    if (home.folder / "share.record").exists():
-        raise UsageError("there is a share already; use another --home for another key")
+    home.check_no_share()
     identifiers = {name: i for i, name in enumerate(roster.names, start=1)}
     plan = plan_keygen(suite_named(args.suite), args.threshold, list(identifiers.values()))
     return _deal(home, roster, plan, identifiers, "key made together")

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tacit.cli import vault_demo
-from tacit.cli.sign_home import Home, open_home, read_document, read_passphrase
+from tacit.cli.sign_home import Home, check_new, open_home, read_document, read_passphrase
 from tacit.crypto.encoding import pack, unpack
 from tacit.crypto.record import decrypt_record, encrypt_record
 from tacit.crypto.sealed import read_private, write_private
@@ -152,6 +152,7 @@ def _seal(args: argparse.Namespace) -> int:
 
 
 def _ask(args: argparse.Namespace) -> int:
+    check_new(args.out)
     home = open_home(args.home, read_passphrase())
     way = vault.EMERGENCY if args.emergency else vault.NORMAL
     asking = vault.ask(
@@ -191,6 +192,7 @@ def _requester_key(home: Home, request: vault.Request) -> bytes:
 
 
 def _approve(args: argparse.Namespace) -> int:
+    check_new(args.out)
     home, made, header = open_home(args.home, read_passphrase()), _load_vault(args), _load_header(args.header)
     request = vault.Request.decode(read_document(args.request))
     share = home.share()
@@ -215,6 +217,7 @@ def _notice(args: argparse.Namespace) -> int:
 
 
 def _acknowledge(args: argparse.Namespace) -> int:
+    check_new(args.out)
     home, made, header = open_home(args.home, read_passphrase()), _load_vault(args), _load_header(args.header)
     notice = vault_notice.Notice.decode(read_document(args.notice))
     kept = home.folder / "notices" / notice.request.digest().hex()
@@ -246,6 +249,7 @@ def _log(home: Home, event: str, request: vault.Request) -> None:
 
 
 def _opened(args: argparse.Namespace) -> tuple[vault.Header, vault.Opened]:
+    check_new(args.out)
     home, made, header = open_home(args.home, read_passphrase()), _load_vault(args), _load_header(args.header)
     request = vault.Request.decode(read_document(args.request))
     path = home.folder / "asked" / request.digest().hex()

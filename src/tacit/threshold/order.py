@@ -4,8 +4,8 @@ Canonical form: RFC 8785 (JSON Canonicalization Scheme) restricted so that every
 blanks; objects with keys ``[a-z0-9_]{1,40}`` in ascending order, each once; arrays; booleans; integers of
 magnitude below 2^53, without fraction, exponent or minus zero (amounts are strings); strings in Unicode form
 NFKC without control, format, surrogate, private or unassigned characters, no space but U+0020 and that not
-first, last or doubled, and no word that mixes scripts. Nothing is repaired: bytes that are not canonical are
-refused.
+first, last or doubled, and no word that mixes scripts. Nothing that was signed is repaired: bytes that are not
+canonical are refused. What a person writes becomes canonical before it is signed (:func:`decode_written`).
 """
 
 from __future__ import annotations
@@ -49,6 +49,17 @@ def encode_canonical(document: Any) -> bytes:
 
 def decode_canonical(data: bytes) -> Any:
     """Read a document. Raises DataError unless the bytes are its one form."""
+    document = decode_written(data)
+    if encode_canonical(document) != data:
+        raise DataError("the document's bytes are not in canonical form (order of keys, blanks, escapes)")
+    return document
+
+
+def decode_written(data: bytes) -> Any:
+    """Read a document as a person writes it: blanks and the order of keys are free, all else is as strict.
+
+    What is signed or compared is its canonical form, never these bytes. Raises DataError.
+    """
     if len(data) > MAX_ORDER_BYTES:
         raise DataError(f"a document has at most {MAX_ORDER_BYTES} bytes")
     try:
@@ -56,9 +67,8 @@ def decode_canonical(data: bytes) -> Any:
             data.decode(), object_pairs_hook=_no_duplicates, parse_float=_refuse, parse_constant=_refuse
         )
     except (ValueError, RecursionError) as error:
-        raise DataError("this is not a document in canonical JSON") from error
-    if encode_canonical(document) != data:
-        raise DataError("the document's bytes are not in canonical form (order of keys, blanks, escapes)")
+        raise DataError("this is not JSON") from error
+    _check(document, "document", 0)
     return document
 
 

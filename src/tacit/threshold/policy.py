@@ -93,7 +93,9 @@ def read_directory(data: bytes) -> Directory:
     """Read and check a directory. Raises DataError."""
     document = decode_canonical(data)
     if not isinstance(document, dict) or document.get("format") != DIRECTORY_FORMAT:
-        raise DataError("this is not a directory of people and rules")
+        raise DataError(
+            f'this is not a directory of people and rules: it has no "format": "{DIRECTORY_FORMAT}"'
+        )
     if set(document) != {"format", "people", "rules"}:
         raise DataError("a directory has exactly format, people and rules")
     try:
