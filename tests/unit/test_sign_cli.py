@@ -158,6 +158,8 @@ def test_from_key_to_signature(tmp_path: Path, capsys: pytest.CaptureFixture[str
         "signed",
     ):
         assert event in shown
+    head = open_home(tmp_path / "Ada", PASSPHRASE).journal.read().head.hex()
+    assert shown.endswith(f"12 entries, chain and signatures hold, head {head}\n")
     home = open_home(tmp_path / "Ada", PASSPHRASE)
     canaries = [
         home.share().secret.encode().hex(),
@@ -416,6 +418,24 @@ def test_what_cannot_be_written_uses_nothing_up(tmp_path: Path) -> None:
     content.write_text('{"drug": "amoxicillin", "drug": "aspirin"}')
     with pytest.raises(UsageError, match=r"c.json: .*twice"):
         run(tmp_path / "Ada", *words, str(tmp_path / "o2"))
+
+
+def test_log_names_what_is_lost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    people(tmp_path, list(PEOPLE))
+    home = tmp_path / "Ada"
+    assert run(home, "log") == 0
+    assert capsys.readouterr().out == f"0 entries, chain and signatures hold, head {'00' * 32}\n"
+    directory(tmp_path)
+    with (home / "log.jsonl").open("ab") as file:
+        file.write(b"torn")
+    capsys.readouterr()
+    assert run(home, "log") == 0
+    entry, incomplete, verdict = capsys.readouterr().out.splitlines()
+    assert "directory adopted" in entry and verdict.startswith("1 entry, chain and signatures hold")
+    assert "4 bytes where entry 1 belongs" in incomplete and f"{home}/log.jsonl.torn-1" in incomplete
+    (home / "log.jsonl").unlink()
+    with pytest.raises(MaterialError, match=r"log.jsonl holds no entry, though directory.json is there"):
+        run(home, "log")
 
 
 def test_a_dealt_share_takes_no_other_shares_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

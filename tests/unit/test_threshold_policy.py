@@ -21,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from threshold_network import keygen, name_of, signing_key
 
+from tacit.crypto.sealed import write_private
 from tacit.errors import (
     DataError,
     MaterialError,
@@ -609,7 +610,7 @@ def filled(path: Path, entries: int = 6) -> tuple[Journal, list[bytes]]:
 
 def test_log_chain(tmp_path: Path) -> None:
     journal, heads = filled(tmp_path / "log")
-    entries = journal.read(heads[2])
+    entries = journal.read(heads[2]).entries
     assert [e.number for e in entries] == list(range(6)) and entries[3].detail == "order 3"
     assert (tmp_path / "log").stat().st_mode & 0o777 == 0o600
     data = (tmp_path / "log").read_bytes()
@@ -651,13 +652,61 @@ def test_every_flipped_byte_of_the_log_is_seen(tmp_path: Path) -> None:
             check_journal(bytes(changed), signing_key("Ada").public)
 
 
-def test_torn_last_line_is_dropped(tmp_path: Path) -> None:
+def test_torn_last_line_is_set_aside_and_said(tmp_path: Path) -> None:
     journal, heads = filled(tmp_path / "log", 2)
+    torn = b'{"detail":"torn'
     with (tmp_path / "log").open("ab") as file:
-        file.write(b'{"detail":"torn')
-    assert len(journal.read(heads[-1])) == 2
+        file.write(torn)
+    chain = journal.read(heads[-1])
+    assert (len(chain.entries), chain.head, chain.torn) == (2, heads[-1], torn)
+    head = journal.append(NOW, "approve", "Ada", bytes(32))
+    chain = journal.read(heads[-1])
+    assert chain.head == head and not chain.torn
+    assert [(e.event, e.who) for e in chain.entries[2:]] == [
+        ("incomplete line set aside", "this log"),
+        ("approve", "Ada"),
+    ]
+    assert "log.torn-2" in chain.entries[2].detail
+    assert (tmp_path / "log.torn-2").read_bytes() == torn
+
+
+def test_torn_line_is_said_after_a_second_crash(tmp_path: Path) -> None:
+    """The second crash comes when the torn line is set aside, and its entry not yet written."""
+    journal, _ = filled(tmp_path / "log", 2)
+    write_private(tmp_path / "log.torn-2", b"first")
+    with (tmp_path / "log").open("ab") as file:
+        file.write(b"second")
     journal.append(NOW, "approve", "Ada", bytes(32))
-    assert len(journal.read(heads[-1])) == 3
+    assert [e.event for e in journal.read().entries[2:]] == ["incomplete line set aside", "approve"]
+    assert (tmp_path / "log.torn-2").read_bytes() == b"firstsecond"
+
+
+def test_entry_without_the_end_of_its_line_stays(tmp_path: Path) -> None:
+    journal, heads = filled(tmp_path / "log", 2)
+    os.truncate(tmp_path / "log", (tmp_path / "log").stat().st_size - 1)
+    chain = journal.read(heads[-1])
+    assert (len(chain.entries), chain.torn) == (2, b"")
+    head = journal.append(NOW, "approve", "Ada", bytes(32))
+    assert [e.event for e in journal.read(heads[-1]).entries] == ["approve"] * 3
+    assert check_journal((tmp_path / "log").read_bytes(), signing_key("Ada").public, heads[-1])[1] == head
+
+
+@pytest.mark.parametrize("lose", [Path.unlink, lambda path: path.write_bytes(b"")])
+def test_lost_log_is_said(tmp_path: Path, lose: Callable[[Path], object]) -> None:
+    logged = tmp_path / "directory.json"
+    journal = Journal(tmp_path / "log", signing_key("Ada"), (logged, tmp_path / "nonces"))
+    assert journal.read().entries == []  # nothing was logged yet
+    head = journal.append(NOW, "directory adopted", "Ada", bytes(32))
+    logged.touch()
+    assert len(journal.read(head).entries) == 1
+    lose(tmp_path / "log")
+    with pytest.raises(MaterialError, match="cut"):
+        journal.read(head)
+    with pytest.raises(MaterialError, match=r"directory.json is there.*backup"):
+        journal.read()
+    journal.append(NOW, "approve", "Ada", bytes(32))
+    begun = journal.read().entries
+    assert [e.event for e in begun] == ["log begun anew", "approve"] and "directory.json" in begun[0].detail
 
 
 def test_nothing_secret_in_documents(ward: Ward) -> None:

@@ -279,7 +279,16 @@ def _log(args: argparse.Namespace) -> int:
         head = bytes.fromhex(args.head) if args.head else None
     except ValueError as error:
         raise UsageError("a head is written in hexadecimal") from error
-    for entry in home.journal.read(head):
+    journal = home.journal
+    chain = journal.read(head)
+    for entry in chain.entries:
         what = f"{entry.who}: {entry.event}  {entry.document[:16]}  {entry.detail}"
         print(f"{entry.number:5d}  {entry.time:%Y-%m-%d %H:%M:%S}  {what}")
+    count = len(chain.entries)
+    if chain.torn:
+        print(
+            f"incomplete last line: {len(chain.torn)} bytes where entry {count} belongs, from a crash or a cut; "
+            f"the next entry keeps them in {journal.set_aside(count)} and says so"
+        )
+    print(f"{count} entr{'y' if count == 1 else 'ies'}, chain and signatures hold, head {chain.head.hex()}")
     return 0

@@ -57,7 +57,8 @@ class Home:
     @property
     def journal(self) -> Journal:
         """Return this person's log."""
-        return Journal(self.folder / "log.jsonl", self.key)
+        logged = (self.folder / "directory.json", self.folder / "nonces")
+        return Journal(self.folder / "log.jsonl", self.key, logged)
 
     def directory(self) -> Directory:
         """Read the directory of people and rules. Raises UsageError where there is none that can be read."""

@@ -2,20 +2,22 @@
 
 One line an entry, each a canonical document. A changed, dropped, swapped or inserted entry breaks the chain;
 the last entries cut off are noticed by whoever knows a later head (members exchange heads with their
-approvals).
+approvals). A crash can leave the last line incomplete: its head was never given out, so the log goes on without
+it, but keeps its bytes and says so, for a cut looks the same.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from tacit.crypto.hashing import digest
-from tacit.crypto.sealed import sync_folder
+from tacit.crypto.sealed import read_private, sync_folder, write_private
 from tacit.crypto.signing import SigningKey, is_signed
 from tacit.errors import DataError, MaterialError
 from tacit.threshold.order import decode_canonical, encode_canonical
@@ -23,6 +25,7 @@ from tacit.threshold.policy import format_time, parse_time
 
 _DOMAIN = "threshold/journal"
 _FIRST = bytes(32)
+KEEPER = "this log"  # who says that a line was incomplete: no person, whose names have no blanks
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,51 +40,118 @@ class Entry:
     detail: str
 
 
-class Journal:
-    """Append to and check one log file."""
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Hold what a log says: its checked entries, their head, and the bytes of an incomplete last line."""
 
-    def __init__(self, path: Path, keeper: SigningKey) -> None:
-        self._path, self._keeper = path, keeper
+    entries: list[Entry]
+    head: bytes
+    torn: bytes
+
+
+class Journal:
+    """Append to and check one log file.
+
+    ``logged`` are files that are made only after an entry: where one of them is and the log holds nothing, entries
+    were lost.
+    """
+
+    def __init__(self, path: Path, keeper: SigningKey, logged: Sequence[Path] = ()) -> None:
+        self._path, self._keeper, self._logged = path, keeper, logged
 
     def append(self, time: datetime, event: str, who: str, document: bytes, detail: str = "") -> bytes:
-        """Write an entry, synced, and return the new head. Raises MaterialError if the log is broken."""
+        """Write an entry, synced, and return the new head. Raises MaterialError if the log is broken.
+
+        What a crash left of a last line goes into a file beside the log, and an entry says so; so does one where the
+        log began anew.
+        """
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = not self._path.exists()
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             data = file.read()
-            if data and not data.endswith(b"\n"):  # a crash tore the last line: it was never acknowledged
-                data = data[: data.rfind(b"\n") + 1]
+            chain = self._check(data)
+            number, head = len(chain.entries), chain.head
+            events = [(event, who, document, detail)]
+            aside = self.set_aside(number)
+            kept = read_private(aside) if aside.exists() else b""  # a crash came before its entry
+            if chain.torn or kept:
+                kept += chain.torn
+                write_private(aside, kept, replace=True)  # before the log lets go of it
+                said = f"{len(kept)} bytes, in {aside.name}"
+                events.insert(0, ("incomplete line set aside", KEEPER, digest(_DOMAIN, kept), said))
+            if not number and (present := self._present()):
+                events.insert(0, ("log begun anew", KEEPER, b"", f"it held nothing, {present} was there"))
+            if chain.torn:
+                data = data[: -len(chain.torn)]
                 file.truncate(len(data))
-            entries, head = check_journal(data, self._keeper.public)
-            body = {
-                "detail": detail,
-                "document": document.hex(),
-                "event": event,
-                "number": len(entries),
-                "previous": head.hex(),
-                "time": format_time(time),
-                "who": who,
-            }
-            encoded = encode_canonical(body)
-            signature = self._keeper.sign(_DOMAIN, encoded)
-            file.write(encode_canonical({**body, "signature": signature.hex()}) + b"\n")
+            # An entry may be whole but for the end of its line.
+            lines = [b"\n" if data and not data.endswith(b"\n") else b""]
+            for position, written in enumerate(events, start=number):
+                line, head = self._line(position, head, time, *written)
+                lines.append(line)
+            file.write(b"".join(lines))
             file.flush()
             os.fsync(file.fileno())
         if fresh:
             sync_folder(self._path.parent)
-        return digest(_DOMAIN, encoded, signature)
+        return head
 
-    def read(self, head: bytes | None = None) -> list[Entry]:
-        """Return all entries, checked. ``head`` must be in the chain. Raises MaterialError.
+    def read(self, head: bytes | None = None) -> Chain:
+        """Return what the log says, checked. ``head`` must be in the chain. Raises MaterialError.
 
-        A last line that a crash tore was never acknowledged and is left out.
+        It raises, too, where the log holds nothing and there are files that only logged steps make.
         """
-        data = self._path.read_bytes() if self._path.exists() else b""
-        data = data[: data.rfind(b"\n") + 1]
-        entries, _ = check_journal(data, self._keeper.public, head)
-        return entries
+        data = b""
+        if self._path.exists():
+            with self._path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH)  # not while a line is half written
+                data = file.read()
+        chain = self._check(data, head)
+        if not chain.entries and (present := self._present()):
+            raise MaterialError(
+                f"{self._path} holds no entry, though {present} is there, which is logged first: the log was removed "
+                "or emptied. Put it back from a backup, and compare with a head that you wrote down (--head); the "
+                "next entry begins a new log and says so"
+            )
+        return chain
+
+    def set_aside(self, number: int) -> Path:
+        """Return the file that keeps the incomplete line found where entry ``number`` belongs."""
+        return self._path.with_name(f"{self._path.name}.torn-{number}")
+
+    def _present(self) -> str:
+        return " and ".join(path.name for path in self._logged if path.exists())
+
+    def _check(self, data: bytes, known_head: bytes | None = None) -> Chain:
+        whole = data[: data.rfind(b"\n") + 1]
+        entries, head = check_journal(whole, self._keeper.public)
+        torn = data[len(whole) :]
+        if torn:
+            with suppress(DataError, KeyError, TypeError, ValueError):
+                head, entry = _check_entry(torn, len(entries), head, self._keeper.public)
+                entries, whole, torn = [*entries, entry], data + b"\n", b""
+        check_journal(whole, self._keeper.public, known_head)
+        return Chain(entries, head, torn)
+
+    def _line(
+        self, number: int, previous: bytes, time: datetime, event: str, who: str, document: bytes, detail: str
+    ) -> tuple[bytes, bytes]:
+        """Return an entry's line and the head after it."""
+        body = {
+            "detail": detail,
+            "document": document.hex(),
+            "event": event,
+            "number": number,
+            "previous": previous.hex(),
+            "time": format_time(time),
+            "who": who,
+        }
+        encoded = encode_canonical(body)
+        signature = self._keeper.sign(_DOMAIN, encoded)
+        line = encode_canonical({**body, "signature": signature.hex()}) + b"\n"
+        return line, digest(_DOMAIN, encoded, signature)
 
 
 def check_journal(data: bytes, public: bytes, known_head: bytes | None = None) -> tuple[list[Entry], bytes]:
