@@ -232,6 +232,16 @@ def test_the_key_at_rest_is_encrypted(tmp_path: Path, monkeypatch: Any, capsys: 
         load_identity(home, "Ada")
 
 
+def test_entries_are_joined_into_one_roster(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("TACIT_PASSPHRASE", PASSPHRASE)
+    names = ("Cem", "Ada", "Ben")
+    for port, name in enumerate(names, start=7001):
+        assert address(tmp_path / name, name, port) == 0
+    entries, joined = [tmp_path / name / "me.roster.json" for name in names], tmp_path / "roster.json"
+    assert tacit("report", "roster", *entries, "--out", joined) == 0
+    assert load_roster(joined).names == ("Ada", "Ben", "Cem")
+
+
 def test_the_passphrase_is_asked_for_on_a_terminal(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
     monkeypatch.delenv("TACIT_PASSPHRASE", raising=False)
     asked: list[str] = []

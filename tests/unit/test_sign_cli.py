@@ -26,7 +26,7 @@ from tacit.crypto import sealed
 from tacit.crypto.sealed import write_private
 from tacit.errors import DataError, MaterialError, PeerError, TacitError, UsageError
 from tacit.net.identity import FILE_NAME, load_identity
-from tacit.net.roster import Roster
+from tacit.net.roster import Roster, load_roster
 from tacit.net.sockets import listen_on
 from tacit.threshold import drive
 from tacit.threshold.keys import GroupKey
@@ -418,6 +418,25 @@ def test_what_cannot_be_written_uses_nothing_up(tmp_path: Path) -> None:
     content.write_text('{"drug": "amoxicillin", "drug": "aspirin"}')
     with pytest.raises(UsageError, match=r"c.json: .*twice"):
         run(tmp_path / "Ada", *words, str(tmp_path / "o2"))
+
+
+def test_entries_are_joined_into_one_roster(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    people(tmp_path, list(PEOPLE))
+    for port, name in enumerate(PEOPLE, start=7001):
+        assert run(tmp_path / name, "address", "--port", str(port if name != "Ada" else 0)) == 0
+    entries = [str(tmp_path / name / "me.roster.json") for name in PEOPLE]
+    capsys.readouterr()
+    said = set()
+    for number, listed in enumerate((entries, entries[::-1])):
+        assert run(tmp_path / "none", "roster", *listed, "--out", str(tmp_path / f"{number}.json")) == 0
+        said.add(capsys.readouterr().out.splitlines()[1])
+    joined = load_roster(tmp_path / "0.json")
+    assert joined == load_roster(tmp_path / "1.json") and joined.names == ("Ben", "Cem", "Ada")
+    assert said == {f"roster {joined.hash().hex()}: compare this with the others"}
+    with pytest.raises(UsageError, match=r"0.json exists"):
+        run(tmp_path / "none", "roster", *entries, "--out", str(tmp_path / "0.json"))
+    with pytest.raises(DataError, match="Ada appears twice"):
+        run(tmp_path / "none", "roster", entries[0], entries[0], "--out", str(tmp_path / "2.json"))
 
 
 def test_log_names_what_is_lost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

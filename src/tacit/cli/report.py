@@ -10,6 +10,7 @@ from pathlib import Path
 from tacit.cli import report_demo
 from tacit.cli.report_home import check_home, has_passphrase, lies_open, make_identity, open_identity
 from tacit.cli.sign_home import read_passphrase
+from tacit.cli.sign_net import add_roster
 from tacit.crypto.groups import group_named
 from tacit.errors import UsageError
 from tacit.net.roster import Roster, load_roster
@@ -37,6 +38,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     verb.add_argument("--host", default="127.0.0.1")
     verb.add_argument("--port", type=int, required=True)
     verb.set_defaults(run=_address)
+
+    add_roster(verbs)
 
     verb = verbs.add_parser("join", help="take part in one session; everybody in the roster runs this")
     verb.add_argument("name")
@@ -80,7 +83,7 @@ def _address(args: argparse.Namespace) -> int:
         )
     path = args.home / "me.roster.json"
     Roster((party,)).save(path)
-    print(f"your entry is in {path}; put everybody's entries into one roster, the same for all")
+    print(f"your entry is in {path}; join everybody's with: tacit report roster")
     return 0
 
 

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-from tacit.cli.sign_home import Home, open_home, read_document, read_passphrase
+from tacit.cli.sign_home import Home, check_new, open_home, read_document, read_passphrase
 from tacit.errors import UsageError
 from tacit.net.link import Mesh
 from tacit.net.roster import Roster, load_roster
@@ -26,6 +26,8 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     verb.add_argument("--host", default="127.0.0.1")
     verb.add_argument("--port", type=int, required=True)
     verb.set_defaults(run=_address)
+
+    add_roster(verbs)
 
     verb = verbs.add_parser("refresh", help="new shares of the same key; the old ones die")
     verb.add_argument("--roster", type=Path, required=True)
@@ -51,7 +53,26 @@ def _address(args: argparse.Namespace) -> int:
     party = home.identity().party(args.host, args.port)
     roster = args.home / "me.roster.json"
     Roster((party,)).save(roster)
-    print(f"your entry is in {roster}; put everybody's entries into one roster, the same for all")
+    print(f"your entry is in {roster}; join everybody's with: tacit sign roster")
+    return 0
+
+
+def add_roster(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb that joins everybody's entries; `tacit report` has it, too."""
+    verb = verbs.add_parser("roster", help="join everybody's entries (me.roster.json) into one roster")
+    verb.add_argument("entries", type=Path, nargs="+", metavar="me.roster.json")
+    verb.add_argument("--out", type=Path, required=True)
+    verb.set_defaults(run=_roster)
+
+
+def _roster(args: argparse.Namespace) -> int:
+    check_new(args.out)
+    parties = [party for path in args.entries for party in load_roster(path).parties]
+    # In one order, whoever joins them; those without a port only call others, and everybody calls who stands before.
+    joined = Roster(tuple(sorted(parties, key=lambda party: (not party.port, party.name))))
+    joined.save(args.out)
+    print(f"{args.out}: {', '.join(joined.names)}")
+    print(f"roster {joined.hash().hex()}: compare this with the others")
     return 0
 
 
