@@ -474,6 +474,27 @@ def test_a_dealt_share_takes_no_other_shares_place(tmp_path: Path, monkeypatch: 
     assert open_home(tmp_path / "Ada", PASSPHRASE).share().secret == held
 
 
+@pytest.mark.parametrize("typed", ["", PASSPHRASE + "\n"])
+def test_without_a_terminal_one_line_says_so(tmp_path: Path, typed: str) -> None:
+    """A passphrase on standard input is taken, as there is nobody who could see it typed."""
+    people(tmp_path, ["Ada"])
+    done = subprocess.run(
+        [sys.executable, "-m", "tacit.cli.main", "sign", "--home", str(tmp_path / "Ada"), "log"],
+        env={name: value for name, value in os.environ.items() if name != "TACIT_PASSPHRASE"},
+        input=typed,
+        start_new_session=True,  # without the terminal that this test may have
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if typed:
+        assert (done.returncode, done.stderr) == (0, "") and "0 entries" in done.stdout
+    else:
+        said = "tacit: there is no terminal to ask for the passphrase: set TACIT_PASSPHRASE\n"
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+
+
 def test_orders_ask_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

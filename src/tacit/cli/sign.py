@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import getpass
 import json
 import re
 import secrets
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from tacit.cli import sign_demo, sign_net
 from tacit.cli.sign_home import (
+    ask_hidden,
     check_new,
     make_home,
     open_home,
@@ -154,7 +154,9 @@ def _import(args: argparse.Namespace) -> int:
     home = open_home(args.home, read_passphrase())
     home.check_no_share()
     opened = open_sealed(
-        getpass.getpass("Passphrase of the share file: "), read_private(args.file), b"tacit/sign/dealt"
+        ask_hidden("Passphrase of the share file: ", "give it on standard input"),
+        read_private(args.file),
+        b"tacit/sign/dealt",
     )
     encoded, public = unpack(opened, 2)
     share = KeyShare.decode(encoded)

@@ -6,6 +6,8 @@ import getpass
 import os
 import resource
 import secrets
+import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -32,16 +34,31 @@ def read_passphrase(prompt: str = "Passphrase: ", *, twice: bool = False) -> str
     given = os.environ.get("TACIT_PASSPHRASE")
     if given:
         return given
-    try:
-        typed = getpass.getpass(prompt)
-        again = getpass.getpass("Again: ") if twice else typed
-    except EOFError:
-        raise UsageError("there is no terminal to ask for the passphrase: set TACIT_PASSPHRASE") from None
+    typed = ask_hidden(prompt)
+    again = ask_hidden("Again: ") if twice else typed
     if again != typed:
         raise UsageError("the two passphrases differ")
     if not typed:
         raise UsageError("the passphrase must not be empty")
     return typed
+
+
+def ask_hidden(prompt: str, otherwise: str = "set TACIT_PASSPHRASE") -> str:
+    """Ask on the terminal without showing what is typed; where there is none, take a line of standard input.
+
+    Raises UsageError where that is empty; ``otherwise`` is its remedy.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", getpass.GetPassWarning)
+            return getpass.getpass(prompt)
+    except getpass.GetPassWarning:
+        # Not with getpass's own prompt and warning: from a pipe or a file nothing is shown.
+        if not sys.stdin.isatty() and (line := sys.stdin.readline()):
+            return line.rstrip("\n")
+    except EOFError:
+        pass
+    raise UsageError(f"there is no terminal to ask for the passphrase: {otherwise}")
 
 
 @dataclass(frozen=True, slots=True)
