@@ -495,6 +495,25 @@ def test_without_a_terminal_one_line_says_so(tmp_path: Path, typed: str) -> None
         assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
 
 
+def test_what_lies_outside_of_the_folder_may_be_deleted(tmp_path: Path) -> None:
+    """docs/threshold.md: it costs the approvals not signed yet, and makes no nonce usable again."""
+    ready(tmp_path)
+    content, order = tmp_path / "c.json", str(tmp_path / "o")
+    content.write_text('{"drug":"amoxicillin"}')
+    run(tmp_path / "Ada", "request", "medication", str(content), "--out", order)
+    first, again, other, part = (str(tmp_path / name) for name in ("a1", "a2", "b", "part"))
+    for name, out in (("Ada", first), ("Ben", other)):
+        assert run(tmp_path / name, "approve", order, "--yes", "--out", out) == 0
+    outside = sorted((tmp_path / "run" / "tacit").iterdir())
+    assert [path.name.partition("-")[0] + path.suffix for path in outside] == ["nonces", "nonces.lock"] * 2
+    for path in outside:
+        path.unlink()
+    with pytest.raises(MaterialError, match="approve again"):
+        run(tmp_path / "Ada", "sign", order, first, other, "--out", part)
+    assert run(tmp_path / "Ada", "approve", order, "--yes", "--out", again) == 0
+    assert run(tmp_path / "Ada", "sign", order, again, other, "--out", part) == 0
+
+
 def test_orders_ask_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
