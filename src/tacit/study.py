@@ -253,7 +253,8 @@ class Study:
                 from tacit.frontends.jax import trace_jax
             except ImportError:
                 raise NotRealised(
-                    "the study is written in jax.numpy and JAX is not installed: pip install 'tacit[jax]', or write "
+                    "the study is written in jax.numpy and JAX is not installed; in your clone of Tacit run: "
+                    ".venv/bin/pip install -e '.[jax]', or write "
                     'it with operators and the array API and pass frontend="array"'
                 ) from None
             out = trace_jax(named, [columns])

@@ -9,9 +9,12 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
 import pytest
+
+from tacit.cli.demo import DEFAULT_HOME
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -36,6 +39,21 @@ def test_readme_example(code: str, tmp_path: Path) -> None:
     done = run(sys.executable, "-c", code, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout
+
+
+def test_installing_names_the_clone_and_extras_that_exist() -> None:
+    """Tacit is on no package index: a package of its name there would be a stranger's."""
+    texts = [README, *(path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md"))]
+    texts += [path.read_text(encoding="utf-8") for path in (ROOT / "src" / "tacit").rglob("*.py")]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "optional-dependencies"
+    ]
+    named = [(text, found) for text in texts for found in re.findall(r"pip install ([^`\n]*)", text)]
+    for _, words in named:
+        assert (found := re.match(r"-e '\.\[(\w+)\]'", words)), words
+        assert found[1] in extras
+    assert len(named) >= 6 and named[0][0] == README
+    assert "`. .venv/bin/activate`" in README and DEFAULT_HOME in README
 
 
 def test_readme_commands_are_verbs_of_dev() -> None:

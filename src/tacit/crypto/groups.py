@@ -305,7 +305,8 @@ def group_named(name: str) -> Group:
         back_end = getattr(importlib.import_module(module), attribute)
     except ImportError as error:
         raise NotRealised(
-            f"the group {name} needs a library ({error.name}): pip install 'tacit[threshold]'"
+            f"the group {name} needs a library ({error.name}); in your clone of Tacit run: "
+            ".venv/bin/pip install -e '.[threshold]'"
         ) from error
     group = back_end()
     if not isinstance(group, Group):

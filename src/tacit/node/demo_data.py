@@ -48,8 +48,8 @@ def _rows() -> Array:
     found = importlib.util.find_spec("sklearn")
     if found is None:
         raise UsageError(
-            "the demo's default data ships with scikit-learn, which is not installed; install it with: "
-            "pip install 'tacit[demo]', or give your own tables with --data DIR"
+            "the demo's default data ships with scikit-learn, which is not installed; in your clone of Tacit "
+            "run: .venv/bin/pip install -e '.[demo]', or give your own tables with --data DIR"
         )
     # To import scikit-learn takes a second, a third of the demo; where its files lie elsewhere, it is imported.
     held = [Path(p) / "datasets" / "data" for p in found.submodule_search_locations or ()]

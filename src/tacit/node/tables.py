@@ -235,7 +235,8 @@ def _connect(file: Path) -> Any:
         duckdb = importlib.import_module("duckdb")
     except ImportError:
         raise UsageError(
-            f"reading {file.name} needs DuckDB, which is not installed; install it with: pip install 'tacit[data]'"
+            f"reading {file.name} needs DuckDB, which is not installed; in your clone of Tacit run: "
+            ".venv/bin/pip install -e '.[data]'"
         ) from None
     return duckdb.connect(
         ":memory:", config={"autoinstall_known_extensions": "false", "allow_community_extensions": "false"}
