@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import traceback
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from tacit.crypto import sealed
+from tacit.crypto.sealed import naming, write_private
+from tacit.crypto.signing import SigningKey
 from tacit.errors import MaterialError, UsageError
+from tacit.net.identity import load_identity
+from tacit.threshold import vault_files
+from tacit.threshold.journal import Journal
 
 CHEAP = {"memory_kib": 64, "iterations": 1, "lanes": 1}
 CANARY = b"canary-9d1c4f-secret"
@@ -85,3 +92,28 @@ def test_private_files(tmp_path: Path) -> None:
             sealed.read_private(bad)
     with pytest.raises(MaterialError):
         sealed.read_private(path, limit_bytes=2)
+
+
+def test_full_disk_names_the_file_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        for path in (tmp_path / "new" / "deep" / "secret", tmp_path / "secret"):
+            with pytest.raises(OSError, match="No space left") as caught:
+                write_private(path, b"x")
+            assert caught.value.filename == str(path)
+        with pytest.raises(OSError, match="No space left") as caught:
+            load_identity(tmp_path / "home", "alice")
+        assert caught.value.filename == str(tmp_path / "home" / "identity.pem")
+        with pytest.raises(OSError, match="No space left") as caught:
+            vault_files.save(tmp_path / "body", [b"x"])
+        assert caught.value.filename == str(tmp_path / "body")
+        assert list(tmp_path.iterdir()) == []
+        with pytest.raises(OSError, match="No space left") as caught:
+            Journal(tmp_path / "log", SigningKey(bytes(32))).append(datetime.now(UTC), "e", "Ada", b"")
+        assert caught.value.filename == str(tmp_path / "log")
+    with pytest.raises(FileNotFoundError) as missing, naming(tmp_path / "card"):
+        (tmp_path / "none" / "file").read_bytes()
+    assert missing.value.filename == str(tmp_path / "none" / "file")

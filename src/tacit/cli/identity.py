@@ -23,12 +23,14 @@ def add_parser(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def run(args: argparse.Namespace) -> int:
     """Print the fingerprint; write the card."""
+    from tacit.crypto.sealed import naming
     from tacit.net.identity import load_identity, show_fingerprint
 
     identity = load_identity(args.home, args.name)
     print(f"{identity.name}: {show_fingerprint(identity.fingerprint)}")
     if args.card is not None:
         card = asdict(identity.party(args.host, args.port))
-        args.card.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+        with naming(args.card):
+            args.card.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
         print(f"card written to {args.card}; compare the fingerprint over a way you trust")
     return 0

@@ -145,7 +145,9 @@ def _seal(args: argparse.Namespace) -> int:
             body = args.out.with_name(args.out.name + _BODY)
             vault_files.save(body, vault_files.seal_body(key, header, file.read))
     except OSError as error:
-        raise UsageError(f"{args.file} cannot be sealed: {error.strerror}") from None
+        raise UsageError(
+            f"{error.filename or args.file} cannot be read or written: {error.strerror}"
+        ) from None
     vault_files.save(head, [vault_files.header_to_json(header)])
     print(f"{args.out}{_HEADER} and {args.out}{_BODY}; {args.file} itself is still there")
     return 0
@@ -273,7 +275,9 @@ def _open(args: argparse.Namespace) -> int:
         with args.body.open("rb") as file:
             vault_files.save(args.out, vault_files.open_body(opened.key, header, file.read))
     except OSError as error:
-        raise UsageError(f"{args.body} cannot be opened: {error.strerror}") from None
+        raise UsageError(
+            f"{error.filename or args.body} cannot be read or written: {error.strerror}"
+        ) from None
     return 0
 
 

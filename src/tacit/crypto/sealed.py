@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -102,10 +103,11 @@ def write_private(
     is called between the steps, for tests that crash there.
     """
     checkpoint("before")
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    missing = [folder for folder in path.parents if not folder.exists()]
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
@@ -120,10 +122,27 @@ def write_private(
             except FileExistsError as error:
                 raise UsageError(f"{path} exists and is not overwritten") from error
         checkpoint("named")
+    except OSError as error:
+        error.filename = str(path)  # not the draft's name, or none, as where the disk is full
+        draft.unlink(missing_ok=True)
+        with suppress(OSError):  # another may use them by now
+            for folder in missing:
+                folder.rmdir()
+        raise
     finally:
         draft.unlink(missing_ok=True)
     sync_folder(path.parent)
     checkpoint("after")
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Give an OSError that names no file, as that of a full disk, the name of the file that is written."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def sync_folder(folder: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
-import secrets
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from tacit.crypto.certificates import (
     make_certificate,
     spki_fingerprint,
 )
+from tacit.crypto.sealed import write_private
 from tacit.errors import DataError, UsageError
 from tacit.net.roster import Party, check_name
 
@@ -63,8 +63,7 @@ def load_identity(
     folder = Path(directory)
     path = folder / FILE_NAME
     if not path.exists():
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _make(folder, path, name, now or datetime.datetime.now(datetime.UTC), password)
+        _make(path, name, now or datetime.datetime.now(datetime.UTC), password)
     _check_private(folder, path)
     private, mark, rest = path.read_bytes().partition(_SPLIT)
     certificate = mark + rest
@@ -86,20 +85,11 @@ def load_identity(
     return Identity(name, path, certificate.decode("ascii"), fingerprint, password)
 
 
-def _make(folder: Path, path: Path, name: str, now: datetime.datetime, password: bytes | None) -> None:
+def _make(path: Path, name: str, now: datetime.datetime, password: bytes | None) -> None:
     """Write a fresh identity; of two processes that race, the first wins and the second uses its file."""
     private, certificate = make_certificate(name, now, password)
-    draft = folder / f".{FILE_NAME}.{secrets.token_hex(8)}"
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(private + certificate)
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
-    finally:
-        draft.unlink()
+    with contextlib.suppress(UsageError):
+        write_private(path, private + certificate)
 
 
 def _check_private(folder: Path, path: Path) -> None:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tacit.crypto.certificates import spki_fingerprint
+from tacit.crypto.sealed import naming
 from tacit.errors import DataError, UsageError
 from tacit.net.codec import digest
 
@@ -97,7 +98,8 @@ class Roster:
     def save(self, path: str | Path) -> None:
         """Write the roster as JSON; it holds no secret."""
         text = json.dumps({"parties": [asdict(p) for p in self.parties]}, indent=2)
-        Path(path).write_text(text + "\n", encoding="utf-8")
+        with naming(Path(path)):
+            Path(path).write_text(text + "\n", encoding="utf-8")
 
 
 def load_roster(path: str | Path) -> Roster:

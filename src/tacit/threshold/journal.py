@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 
 from tacit.crypto.hashing import digest
-from tacit.crypto.sealed import read_private, sync_folder, write_private
+from tacit.crypto.sealed import naming, read_private, sync_folder, write_private
 from tacit.crypto.signing import SigningKey, is_signed
 from tacit.errors import DataError, MaterialError
 from tacit.threshold.order import decode_canonical, encode_canonical
@@ -68,7 +68,7 @@ class Journal:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = not self._path.exists()
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "r+b") as file:
+        with naming(self._path), os.fdopen(descriptor, "r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             data = file.read()
             chain = self._check(data)

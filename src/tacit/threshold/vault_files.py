@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tacit.crypto import stream
-from tacit.crypto.sealed import sync_folder
+from tacit.crypto.sealed import naming, sync_folder
 from tacit.errors import DataError, UsageError
 from tacit.threshold.keys import GroupKey
 from tacit.threshold.vault import EMERGENCY, FILE_ID_BYTES, NORMAL, NOTICE, Header, Vault, body_key
@@ -127,9 +127,11 @@ def save(path: Path, chunks: Iterable[bytes]) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             for chunk in chunks:
-                file.write(chunk)
-            file.flush()
-            os.fsync(file.fileno())
+                with naming(path):
+                    file.write(chunk)
+            with naming(path):
+                file.flush()
+                os.fsync(file.fileno())
         try:
             os.link(draft, path)
         except FileExistsError:
