@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -455,6 +456,21 @@ def test_log_names_what_is_lost(tmp_path: Path, capsys: pytest.CaptureFixture[st
     (home / "log.jsonl").unlink()
     with pytest.raises(MaterialError, match=r"log.jsonl holds no entry, though directory.json is there"):
         run(home, "log")
+
+
+def test_a_document_on_a_full_disk_leaves_no_part_of_it(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4, hard))
+    try:
+        with pytest.raises(UsageError, match=r"order cannot be written: File too large"):
+            sign_home.write_document(tmp_path / "order", b"12345678")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.glob("order")) == []
+    sign_home.write_document(tmp_path / "order", b"12345678")
+    with pytest.raises(UsageError, match=r"order cannot be written: File exists"):
+        sign_home.write_document(tmp_path / "order", b"another")
+    assert (tmp_path / "order").read_bytes() == b"12345678"
 
 
 def test_a_dealt_share_takes_no_other_shares_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

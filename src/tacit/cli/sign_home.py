@@ -208,7 +208,12 @@ def check_new(path: Path) -> None:
 def write_document(path: Path, data: bytes) -> None:
     """Write a public document, which must not exist. Raises UsageError."""
     try:
-        with path.open("xb") as file:
-            file.write(data)
+        file = path.open("xb")
+        try:
+            with file:
+                file.write(data)
+        except OSError:
+            path.unlink()  # a part of it would be taken for the document
+            raise
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error
