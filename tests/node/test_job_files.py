@@ -14,7 +14,7 @@ from tacit.array import functions as fn
 from tacit.array.interpret import Trace, reveal
 from tacit.array.program import Program
 from tacit.array.ranges import fit
-from tacit.errors import NotApproved, PolicyViolation, TacitError
+from tacit.errors import DataError, NotApproved, PolicyViolation, TacitError
 from tacit.net.identity import Identity, load_identity
 from tacit.net.roster import Roster
 from tacit.node.job import Job, job_of, load_job
@@ -202,3 +202,36 @@ def test_the_plan_names_the_digest_to_approve_the_bounds_and_the_tightest_value(
     assert "alice: visits fixed[3] in [0, 100]" in text
     assert "bits, in " in text
     assert "jobs.py:" in text
+
+
+def codes(job: dict[str, Any], owner: str, **fields: Any) -> list[str]:
+    job["tables"][owner][0].update(fields)
+    return [line for line in job_of(job).plan().lines() if line.startswith("table ")]
+
+
+def test_the_plan_shows_each_owners_columns_with_bounds_and_missing_codes() -> None:
+    (same,) = codes(content(), "alice")
+    assert same == "table      alice, bob, carol: visits fixed in [0, 100]"
+    assert codes(content(), "bob", missing=[12.5, -9.0]) == [
+        "table      alice, carol: visits fixed in [0, 100]",
+        "table      bob: visits fixed in [0, 100], missing where empty or -9 or 12.5",
+    ]
+    # To the last digit: a bound or a code that looks like another is none.
+    for field, value in (("hi", 100.00000001), ("missing", [99.99999999])):
+        assert str(value).strip("[]") in codes(content(), "carol", **{field: value})[1]
+
+
+def test_columns_that_are_alike_stand_in_one_line() -> None:
+    job = content()
+    job["tables"]["alice"] += [{**job["tables"]["alice"][0], "name": f"v{i}"} for i in range(3)]
+    lines = codes(job, "alice")
+    assert lines[0] == "table      alice: visits, v0, v1, v2 fixed in [0, 100]"
+    assert lines[1] == "table      bob, carol: visits fixed in [0, 100]"
+
+
+def test_more_missing_codes_than_anybody_reads_are_refused() -> None:
+    with pytest.raises(DataError, match=r"alice's column 'visits' has 33 missing-value codes.* one code"):
+        codes(content(), "alice", missing=[*map(float, range(33))])
+    assert " or 31" in codes(content(), "alice", missing=[*map(float, range(32))])[0]
+    with pytest.raises(DataError, match="not printable"):
+        codes(content(), "alice", name="visits\n")

@@ -60,6 +60,8 @@ class Plan:
     """Where rounding may be large beside the exact values, in words."""
     job: str = ""
     """Digest of the job that this is the plan of, in hex: what owners approve."""
+    tables: tuple[str, ...] = ()
+    """What the job takes each owner's table to hold, a line for columns and owners that are alike."""
 
     @property
     def inputs(self) -> tuple[Input, ...]:
@@ -84,6 +86,7 @@ class Plan:
             f"not        {entry.does_not_give}",
         ]
         out += [f"provides   {owner}: {self._provided(owner)}" for owner in self.program.owners()]
+        out += [f"table      {line}" for line in self.tables]
         out += [f"shares     {line}" for line in self.shared]
         for d in self.disclosures:
             to = "every party" if d.to == ("all",) else ", ".join(d.to)

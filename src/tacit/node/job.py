@@ -22,6 +22,8 @@ from tacit.node.tables import Column
 VERSION = 2
 MAX_BYTES = 64 << 20
 MAX_TEXT = 200
+MAX_CODES = 32
+"""Missing-value codes of one column: a plan lists them all, and somebody reads them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,15 @@ class Job:
                 raise DataError(
                     f"the reason given for {eqn.params['name']!r} is not printable text on one line"
                 )
+        for owner, columns in self.tables.items():
+            for c in columns:
+                if len(c.missing) > MAX_CODES:
+                    raise DataError(
+                        f"{owner}'s column {c.name!r} has {len(c.missing)} missing-value codes, of which there may be "
+                        f"{MAX_CODES}; write one code for all of them into the table"
+                    )
+                if not c.name.isprintable():
+                    raise DataError(f"{owner}'s column {c.name!r} has a name that is not printable")
         unknown = named - set(self.parties)
         if unknown:
             raise DataError(f"the job mentions {', '.join(sorted(unknown))}, who is not among its parties")
@@ -127,7 +138,7 @@ class Job:
             self.network,
             machine,
         )
-        return replace(found, job=self.digest().hex())
+        return replace(found, job=self.digest().hex(), tables=tuple(_table_lines(self.tables)))
 
     def links(self) -> list[tuple[str, str]]:
         """Return the pairs that talk: compute parties with one another, everyone else with them."""
@@ -144,6 +155,25 @@ class Job:
                 "as columns of an owner's table"
             )
         Path(path).write_text(text, encoding="utf-8")
+
+
+def _table_lines(tables: Mapping[str, tuple[Column, ...]]) -> list[str]:
+    """Say what each owner's columns are, bounds and codes to the last digit: they decide which cells count."""
+    owners: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for owner, columns in tables.items():
+        alike: dict[str, list[str]] = {}
+        for c in columns:
+            codes = [_exactly(m) for m in sorted(set(c.missing))]
+            absent = f", missing where empty or {' or '.join(codes)}" if codes else ""
+            said = f"{c.kind} in [{_exactly(c.lo)}, {_exactly(c.hi)}]{absent}"
+            alike.setdefault(said, []).append(c.name)
+        key = tuple((", ".join(names), said) for said, names in alike.items())
+        owners.setdefault(key, []).append(owner)
+    return [f"{', '.join(who)}: {names} {said}" for key, who in owners.items() for names, said in key]
+
+
+def _exactly(value: float) -> str:
+    return repr(float(value)).removesuffix(".0")
 
 
 def _column(c: Column) -> dict[str, Any]:
