@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import secrets
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tacit.errors import UsageError
+
+if TYPE_CHECKING:
+    from tacit.node.job import Job
+    from tacit.node.member import Outcome
 
 
 def add_parser(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -42,7 +53,9 @@ def add_parser(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     _who(take)
     take.add_argument("--table", type=Path, help="this party's own table, if it provides data")
     take.add_argument("--approve", default="", help="digest of the job, as `tacit job show` prints it")
-    take.add_argument("--out", type=Path, help="write the results and the account here as JSON")
+    take.add_argument(
+        "--out", type=Path, help="write the results and the account here as JSON; must not exist"
+    )
     take.set_defaults(run=run_take)
 
 
@@ -124,7 +137,6 @@ def run_roster(args: argparse.Namespace) -> int:
 
 def run_take(args: argparse.Namespace) -> int:
     """Take part."""
-    from tacit.cli.show import results_table
     from tacit.kernels import reuse_memory
     from tacit.net.identity import load_identity
     from tacit.net.roster import load_roster
@@ -132,28 +144,84 @@ def run_take(args: argparse.Namespace) -> int:
     from tacit.node.managed import outcome_json
     from tacit.node.member import run_member
     from tacit.node.privacy import keep_memory_private
-    from tacit.node.statement import statement
 
     keep_memory_private()
     reuse_memory()
     job = load_job(args.job)
-    if args.out is not None:
-        # Made now, private: a place that cannot be written must show before the others are called.
-        args.out.touch(mode=0o600)
-        args.out.chmod(0o600)
-    outcome = run_member(
-        job,
-        load_roster(args.roster),
-        load_identity(args.home, args.name),
-        args.approve,
-        args.table,
-        connect_timeout_s=args.wait,
-    )
-    results_table(outcome.results)
+    with _new_file(args.out) as keep:
+        outcome = run_member(
+            job,
+            load_roster(args.roster),
+            load_identity(args.home, args.name),
+            args.approve,
+            args.table,
+            connect_timeout_s=args.wait,
+        )
+        where = "they are lost here, since no --out FILE was given"
+        try:
+            if args.out is not None:
+                where = f"{args.out} could not be written either"
+                keep(json.dumps(outcome_json(outcome)) + "\n")
+                where = f"they are in {args.out}"
+        finally:
+            _report(job, outcome, where)
+    return 0
+
+
+def _report(job: Job, outcome: Outcome, where: str) -> None:
+    """Print the results and the statement; UsageError says `where` the results are if standard output takes nothing."""
+    from tacit.cli.show import results_table
+    from tacit.node.statement import statement
+
+    try:
+        results_table(outcome.results)
+    except OSError as exc:
+        raise UsageError(f"the results could not be printed ({exc.strerror}); {where}") from None
     for heading, text in statement(
         job.plan(), {outcome.party: outcome}, "this process, one party of the job"
     ):
         print(f"{heading:<12}{text}", file=sys.stderr)
-    if args.out is not None:
-        args.out.write_text(json.dumps(outcome_json(outcome)) + "\n", encoding="utf-8")
-    return 0
+
+
+@contextmanager
+def _new_file(path: Path | None) -> Iterator[Callable[[str], None]]:
+    """Yield what fills a private file that must not exist; a place that takes none shows now, before others are called.
+
+    What is half written never has the file's name, and what cannot have it, since another took it, stays beside it.
+    """
+    if path is None:
+        yield lambda text: None
+        return
+    if os.path.lexists(path):
+        raise UsageError(f"{path} exists and is not overwritten; give --out another name, or move it away")
+    draft, keep = path.with_name(f".{path.name}.{secrets.token_hex(8)}"), False
+    try:
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    except OSError as exc:
+        raise UsageError(f"{path} cannot be written: {exc.strerror}; give --out another place") from None
+
+    def fill(text: str) -> None:
+        nonlocal keep
+        rest = text.encode()
+        try:
+            while rest:
+                rest = rest[os.write(handle, rest) :]
+            os.fsync(handle)
+            keep = True
+            try:
+                os.link(draft, path)  # unlike rename, fails if the name is taken
+            except FileExistsError:
+                raise UsageError(f"{path} was made meanwhile and stays; the results are in {draft}") from None
+            except OSError:  # no links in this file system
+                draft.rename(path)
+            keep = False
+        except OSError as exc:
+            kept = f"; the results are in {draft}" if keep else ""
+            raise UsageError(f"{path} could not be written: {exc.strerror}{kept}") from None
+
+    try:
+        yield fill
+    finally:
+        os.close(handle)
+        if not keep:
+            draft.unlink(missing_ok=True)

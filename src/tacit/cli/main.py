@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -69,6 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         parsed = build_parser(verbs).parse_args(args)
         status: int = parsed.run(parsed)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # what it does not take must show in the status
         return status
     except TacitError as exc:
         print(f"tacit: {exc}", file=sys.stderr)
@@ -81,6 +84,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as exc:
         print(f"tacit: {f'{exc.filename}: ' if exc.filename else ''}{exc.strerror or exc}", file=sys.stderr)
         return 1
+    finally:
+        _let_go()
+
+
+def _let_go() -> None:
+    """Drop what standard output does not take: Python would try again at the end, and complain in its own words."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _end(sign: int, frame: object) -> None:

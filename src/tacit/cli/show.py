@@ -21,9 +21,17 @@ from rich.table import Table
 ROWS = 12
 
 
+class _Output(Console):
+    """A console that leaves it to the command what follows when its reader has gone."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise what was raised, where rich would end the process without a word."""
+        raise
+
+
 def console() -> Console:
     """Return the console of this process's standard output."""
-    return Console(highlight=False, soft_wrap=True)
+    return _Output(highlight=False, soft_wrap=True)
 
 
 def notice() -> None:

@@ -1,0 +1,136 @@
+"""`tacit job`: what an operator may mistype, where results go, and how a party ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from jobs import OWNERS, visits_job
+
+from tacit.net.identity import load_identity
+from tacit.net.roster import Roster
+
+RUN = """
+import sys
+import numpy as np
+import tacit.node.member as member
+from tacit.cli.main import main
+def ran(job, *_, **__):
+    open("ran", "w").close()
+    return member.Outcome("alice", {"total": np.asarray(28.5)}, sent={}, wire={}, digest=job.digest().hex())
+member.run_member = ran
+sys.exit(main())
+"""
+"""A party whose run among the others has gone well."""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A folder with a job, its roster, and alice's identity."""
+    visits_job().save(tmp_path / "job.json")
+    made = [load_identity(tmp_path / f"{o}-home", o) for o in OWNERS]
+    parties = tuple(m.party("127.0.0.1", 9 + i) for i, m in enumerate(made))
+    Roster(parties).save(tmp_path / "roster.json")
+    return tmp_path
+
+
+def options(home: str = "alice-home", name: str = "alice") -> list[str]:
+    return ["job.json", "--roster", "roster.json", "--name", name, "--home", home]
+
+
+def take_part(site: Path, *more: str, stdout: int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+    """`tacit job run` as alice, with what run_member does left out."""
+    command = [sys.executable, "-c", RUN, "job", "run", *options(), *more]
+    return subprocess.run(
+        command, cwd=site, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+    )
+
+
+# -- where results go --------------------------------------------------------------------------------------
+
+
+def test_results_are_written_for_their_user_alone_and_printed(site: Path) -> None:
+    done = take_part(site, "--out", "out.json")
+    assert done.returncode == 0, done.stderr
+    assert "28.5" in done.stdout and "opened to" in done.stderr
+    assert json.loads((site / "out.json").read_text())["party"] == "alice"
+    assert stat.S_IMODE((site / "out.json").stat().st_mode) == 0o600
+    assert not [p for p in site.iterdir() if p.name.startswith(".")]
+
+
+def test_out_overwrites_nothing_and_changes_nobodys_mode(site: Path) -> None:
+    (site / "table.csv").write_text("visits\n1\n", encoding="utf-8")
+    (site / "folder").mkdir(mode=0o755)
+    (site / "link").symlink_to("table.csv")
+    (site / "dangling").symlink_to("elsewhere")
+    for what in ("table.csv", "folder", "link", "dangling", "job.json", "/dev/null"):
+        mode = os.stat(site / what, follow_symlinks=False).st_mode
+        done = take_part(site, "--out", what)
+        assert done.returncode == 1
+        assert f"{what} exists and is not overwritten" in done.stderr
+        assert os.stat(site / what, follow_symlinks=False).st_mode == mode
+    assert (site / "table.csv").read_text(encoding="utf-8") == "visits\n1\n"
+    assert not (site / "elsewhere").exists() and not (site / "ran").exists()
+
+
+def test_a_folder_that_takes_no_file_shows_before_the_others_are_called(site: Path) -> None:
+    for what in ("none/out.json", "/proc/out.json", "x" * 300):
+        done = take_part(site, "--out", what)
+        assert done.returncode == 1 and "cannot be written" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    assert not (site / "ran").exists()
+
+
+def test_a_name_taken_during_the_run_leaves_the_results_beside_it(site: Path) -> None:
+    late = RUN.replace('open("ran", "w").close()', 'open("out.json", "x").write("mine")')
+    command = [sys.executable, "-c", late, "job", "run", *options(), "--out", "out.json"]
+    done = subprocess.run(command, cwd=site, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    (draft,) = [p for p in site.iterdir() if p.name.startswith(".out.json.")]
+    assert draft.name in done.stderr and json.loads(draft.read_text())["party"] == "alice"
+    assert (site / "out.json").read_text() == "mine" and "28.5" in done.stdout
+
+
+def test_no_draft_stays_where_the_run_fails(site: Path) -> None:
+    command = [sys.executable, "-m", "tacit.cli.main", "job", "run", *options(), "--out", "out.json"]
+    done = subprocess.run(
+        [*command, "--wait", "0.1"], cwd=site, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1 and "approve it with" in done.stderr
+    assert not [p for p in site.iterdir() if "out.json" in p.name]
+
+
+def broken(how: str) -> int:
+    """A standard output that takes nothing: a full disk, or a reader that has gone."""
+    if how == "full":
+        return os.open("/dev/full", os.O_WRONLY)
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
+@pytest.mark.parametrize("how", ["full", "gone"])
+def test_a_broken_standard_output_loses_no_results(site: Path, how: str) -> None:
+    stdout = broken(how)
+    try:
+        done = take_part(site, "--out", "out.json", stdout=stdout)
+        lost = take_part(site, stdout=stdout)
+        shown = subprocess.run(
+            [sys.executable, "-m", "tacit.cli.main", "job", "show", "job.json"],
+            cwd=site, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    finally:
+        os.close(stdout)
+    assert done.returncode == 1
+    assert "could not be printed" in done.stderr and "they are in out.json" in done.stderr
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+    assert "results" in json.loads((site / "out.json").read_text())
+    assert lost.returncode == 1 and "--out FILE" in lost.stderr
+    # A reader of a plan may stop reading; a disk that is full is an error.
+    assert shown.returncode == (1 if how == "full" else 0)
+    assert "Exception ignored" not in shown.stderr and "Traceback" not in shown.stderr
