@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from jobs import OWNERS, visits_job
 
-from tacit.net.identity import load_identity
-from tacit.net.roster import Roster
+from tacit.cli.main import main
+from tacit.net.identity import load_identity, show_fingerprint
+from tacit.net.roster import Roster, load_roster
 
 RUN = """
 import sys
@@ -134,3 +135,73 @@ def test_a_broken_standard_output_loses_no_results(site: Path, how: str) -> None
     # A reader of a plan may stop reading; a disk that is full is an error.
     assert shown.returncode == (1 if how == "full" else 0)
     assert "Exception ignored" not in shown.stderr and "Traceback" not in shown.stderr
+
+
+# -- what an operator may mistype --------------------------------------------------------------------------
+
+
+def command(site: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tacit.cli.main", *arguments],
+        cwd=site, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", ["run", "measure"])
+@pytest.mark.parametrize(
+    ("home", "name"), [("alice-hom", "alice"), ("empty", "alice"), ("alice-hom", "alicia")]
+)
+def test_a_mistyped_home_makes_no_identity(site: Path, verb: str, home: str, name: str) -> None:
+    (site / "empty").mkdir()
+    before = sorted(site.rglob("*"))
+    done = command(site, "job", verb, *options(home, name))
+    assert done.returncode == 1
+    assert f"{home} holds no identity" in done.stderr
+    assert f"tacit identity --name {name} --home {home}" in done.stderr
+    assert sorted(site.rglob("*")) == before
+
+
+def test_another_partys_home_is_named(site: Path) -> None:
+    done = command(site, "job", "run", *options("bob-home", "alice"))
+    assert done.returncode == 1 and "identity of 'bob', not of 'alice'" in done.stderr
+
+
+def test_different_cards_of_one_name_are_refused_and_fingerprints_are_shown(site: Path) -> None:
+    for owner in (*OWNERS, "imposter"):
+        name = "bob" if owner == "imposter" else owner
+        home = ("--name", name, "--home", f"{owner}-home", "--host", "127.0.0.1", "--port", "9000")
+        assert command(site, "identity", *home, "--card", f"{owner}.json").returncode == 0
+        if owner != "imposter":
+            card = json.loads((site / f"{owner}.json").read_text())
+            card["port"] += OWNERS.index(owner)
+            (site / f"{owner}.json").write_text(json.dumps(card))
+    cards = [f"{o}.json" for o in OWNERS]
+    for order in ([*cards, "imposter.json"], ["imposter.json", *cards]):
+        done = command(site, "job", "roster", "job.json", *order, "--out", "new.json")
+        assert done.returncode == 1 and not (site / "new.json").exists()
+        assert "bob.json" in done.stderr and "imposter.json" in done.stderr and "fingerprint" in done.stderr
+    done = command(site, "job", "roster", "job.json", *cards, "bob.json", "--out", "new.json")
+    assert done.returncode == 0, done.stderr
+    for party in load_roster(site / "new.json").parties:
+        assert f"{party.name}: {show_fingerprint(party.fingerprint)}" in done.stdout
+
+
+@pytest.mark.parametrize("seconds", ["inf", "nan", "1e300", "-1", "0", "604801", "soon"])
+def test_a_wait_that_no_clock_has_is_refused(
+    site: Path, seconds: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for verb in ("run", "measure"):
+        with pytest.raises(SystemExit) as failure:
+            main(["job", verb, *options(), f"--wait={seconds}"])
+        assert failure.value.code == 2
+        said = capsys.readouterr().err
+        assert "--wait" in said and "more than 0 and at most 604,800 seconds" in said
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_what_a_terminal_cannot_show_is_spelled_out(site: Path, encoding: str) -> None:
+    shown = command(site, "job", "show", "job.json", PYTHONIOENCODING=encoding)
+    assert shown.returncode == 0, shown.stderr
+    assert "alice \\u2192 bob: " in shown.stdout
+    refused = command(site, "job", "show", "\u2192.json", PYTHONIOENCODING=encoding)
+    assert refused.returncode == 1 and "there is no job file \\u2192.json" in refused.stderr

@@ -439,6 +439,13 @@ def test_a_peer_that_is_alive_but_does_not_answer_meets_the_round_limit(site: Si
     assert isinstance(results["bob"], PeerUnavailable) and results["bob"].party == "alice"
 
 
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("inf"), float("nan"), 1e300])
+@pytest.mark.parametrize("which", ["connect", "silence", "round"])
+def test_a_time_limit_that_no_clock_has_is_refused(site: Site, which: str, seconds: float) -> None:
+    with pytest.raises(UsageError, match="more than 0 and at most 604,800 seconds"):
+        site.mesh("alice", **{f"{which}_timeout_s": seconds})
+
+
 def test_a_closed_mesh_says_so(site: Site) -> None:
     def job(mesh: Mesh) -> Any:
         mesh.close()

@@ -63,7 +63,21 @@ def _who(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--roster", type=Path, required=True)
     parser.add_argument("--name", required=True, help="this party's name in the roster")
     parser.add_argument("--home", type=Path, required=True, help="folder of this party's identity")
-    parser.add_argument("--wait", type=float, default=120.0, help="seconds to wait for the other parties")
+    parser.add_argument("--wait", type=_seconds, default=120.0, help="seconds to wait for the other parties")
+
+
+def _seconds(text: str) -> float:
+    from tacit.net.tls import check_limit
+
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    try:
+        check_limit(value)
+    except UsageError as exc:
+        raise argparse.ArgumentTypeError(f"{text!r}: {exc}") from None
+    return value
 
 
 def run_show(args: argparse.Namespace) -> int:
@@ -80,13 +94,13 @@ def run_show(args: argparse.Namespace) -> int:
 
 def run_measure(args: argparse.Namespace) -> int:
     """Measure, and say what follows from it."""
-    from tacit.net.identity import load_identity
+    from tacit.net.identity import existing_identity
     from tacit.net.roster import load_roster
     from tacit.node.job import load_job
     from tacit.node.measure import measure_job
 
     job = load_job(args.job)
-    found = measure_job(job, load_roster(args.roster), load_identity(args.home, args.name), args.wait)
+    found = measure_job(job, load_roster(args.roster), existing_identity(args.home, args.name), args.wait)
     print(f"network    {found}")
     print(f"a round    is worth {found.round_bytes:,} bytes; this job chooses for {job.network}")
     if args.out is not None:
@@ -116,29 +130,40 @@ def run_network(args: argparse.Namespace) -> int:
 def run_roster(args: argparse.Namespace) -> int:
     """Write a roster from cards."""
     from tacit.errors import DataError
+    from tacit.net.identity import show_fingerprint
     from tacit.net.roster import Party, Roster
     from tacit.node.job import load_job
 
     job = load_job(args.job)
-    cards = {}
+    cards: dict[str, Party] = {}
+    found: dict[str, Path] = {}
     for path in args.cards:
         try:
             card = Party(**json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             raise DataError(f"{path} is not a card; make one with `tacit identity --card FILE`") from None
-        cards[card.name] = card
+        if cards.setdefault(card.name, card) != card:
+            raise DataError(
+                f"{found[card.name]} and {path} are different cards of {card.name}; keep the one whose fingerprint "
+                f"{card.name} confirms over a way you trust"
+            )
+        found.setdefault(card.name, path)
     missing = [p for p in job.parties if p not in cards]
     if missing:
         raise DataError(f"no card was given for {', '.join(missing)}")
     Roster(tuple(cards[p] for p in job.parties)).save(args.out)
-    print(f"roster of {len(job.parties)} parties written to {args.out}")
+    for p in job.parties:
+        print(f"{p}: {show_fingerprint(cards[p].fingerprint)}")
+    print(
+        f"roster of {len(job.parties)} parties written to {args.out}; compare each fingerprint with its party"
+    )
     return 0
 
 
 def run_take(args: argparse.Namespace) -> int:
     """Take part."""
     from tacit.kernels import reuse_memory
-    from tacit.net.identity import load_identity
+    from tacit.net.identity import existing_identity
     from tacit.net.roster import load_roster
     from tacit.node.job import load_job
     from tacit.node.managed import outcome_json
@@ -152,7 +177,7 @@ def run_take(args: argparse.Namespace) -> int:
         outcome = run_member(
             job,
             load_roster(args.roster),
-            load_identity(args.home, args.name),
+            existing_identity(args.home, args.name),
             args.approve,
             args.table,
             connect_timeout_s=args.wait,

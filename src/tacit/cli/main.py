@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -65,6 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Asked to end, clean up as after Ctrl-C: stop what was started, remove what was written for the run.
         for sign in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(sign, _end)
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # a plan is worth reading on any terminal
     # A party process starts often: it loads its own verb alone.
     verbs = [v for v in VERBS if args[:1] == [v]] or VERBS
     try:

@@ -85,6 +85,17 @@ def load_identity(
     return Identity(name, path, certificate.decode("ascii"), fingerprint, password)
 
 
+def existing_identity(directory: str | Path, name: str) -> Identity:
+    """Load an identity as `load_identity` does, making none: UsageError for a folder, perhaps mistyped, without one."""
+    check_name(name)
+    if not (Path(directory) / FILE_NAME).exists():
+        raise UsageError(
+            f"{directory} holds no identity; check --home and --name, or make one: "
+            f"tacit identity --name {name} --home {directory}"
+        )
+    return load_identity(directory, name)
+
+
 def _make(path: Path, name: str, now: datetime.datetime, password: bytes | None) -> None:
     """Write a fresh identity; of two processes that race, the first wins and the second uses its file."""
     private, certificate = make_certificate(name, now, password)

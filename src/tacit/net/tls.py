@@ -45,6 +45,16 @@ COPY_BYTES = 1 << 14
 EAGER_BYTES = 1 << 16
 
 
+MOST_S = 7 * 86_400
+"""The longest time limit: clocks of the system do not take every number."""
+
+
+def check_limit(seconds: float) -> None:
+    """Raise UsageError unless a party can wait for so long; not a number is no time either."""
+    if not 0 < seconds <= MOST_S:
+        raise UsageError(f"a time limit is more than 0 and at most {MOST_S:,} seconds")
+
+
 def connect_mesh(
     identity: Identity,
     roster: Roster,
@@ -65,12 +75,9 @@ def connect_mesh(
     must give the same `session`. Raises PeerUnavailable for a missing peer, PeerIncompatible for a wrong
     certificate, version, roster or session.
     """
-    if (
-        connect_timeout_s <= 0
-        or silence_timeout_s <= 0
-        or (round_timeout_s is not None and round_timeout_s <= 0)
-    ):
-        raise UsageError("time limits must be positive")
+    for limit in (connect_timeout_s, silence_timeout_s, round_timeout_s):
+        if limit is not None:
+            check_limit(limit)
     meeting = Rendezvous(identity, roster, me, links, listen, connect_timeout_s, silence_timeout_s, session)
     return TlsMesh(me, meeting.run(), silence_timeout_s, round_timeout_s)
 
