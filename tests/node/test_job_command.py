@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -205,3 +206,20 @@ def test_what_a_terminal_cannot_show_is_spelled_out(site: Path, encoding: str) -
     assert "alice \\u2192 bob: " in shown.stdout
     refused = command(site, "job", "show", "\u2192.json", PYTHONIOENCODING=encoding)
     assert refused.returncode == 1 and "there is no job file \\u2192.json" in refused.stderr
+
+
+# -- how a party ends --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_party_that_is_stopped_says_so_in_one_line(site: Path, sign: signal.Signals) -> None:
+    waits = "print('ready', flush=True); import signal; signal.pause()"
+    code = RUN.replace('open("ran", "w").close()', waits)
+    arguments = [sys.executable, "-c", code, "job", "run", *options(), "--out", "out.json"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(arguments, cwd=site, text=True, **pipes) as process:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        process.send_signal(sign)
+        said = process.communicate(timeout=60)[1]
+    assert said == "tacit: stopped\n" and process.returncode == 128 + sign
+    assert not [p for p in site.iterdir() if "out.json" in p.name]

@@ -268,7 +268,7 @@ def test_keyboard_interrupt_aborts_the_peers(site: Site) -> None:
 
     results = site.run(dict.fromkeys(NAMES, job))
     assert isinstance(results["alice"], KeyboardInterrupt)
-    assert "stopped with KeyboardInterrupt" in str(results["bob"]) and results["bob"].party == "alice"
+    assert "alice was stopped by its operator" in str(results["bob"]) and results["bob"].party == "alice"
 
 
 def test_an_owner_may_leave_early(site: Site) -> None:
@@ -352,8 +352,14 @@ def test_killed_process_is_named_by_everyone_whoever_they_wait_for(site: Site) -
         assert results[name].party == "carol"
 
 
-def test_ctrl_c_in_a_blocked_receive_propagates_and_tells_the_peers(site: Site) -> None:
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_in_a_blocked_receive_propagates_and_tells_the_peers(
+    site: Site, sign: signal.Signals
+) -> None:
     code = (
+        "import signal\n"
+        "from tacit.cli.main import _end\n"
+        "for sign in (signal.SIGTERM, signal.SIGHUP): signal.signal(sign, _end)\n"
         "with mesh:\n"
         "    mesh.recv('alice', 'go', 0)\n"
         "    say('ready')\n"
@@ -367,14 +373,14 @@ def test_ctrl_c_in_a_blocked_receive_propagates_and_tells_the_peers(site: Site) 
                 mesh.send("carol", "go")
                 mesh.flush()
                 assert child.stdout is not None and child.stdout.readline() == "ready\n"
-                child.send_signal(signal.SIGINT)
+                child.send_signal(sign)
             return mesh.recv("carol", "x", 1)
 
         results = site.run({"alice": job, "bob": job})
         assert child.wait(20) != 0
     for name in ("alice", "bob"):
         assert isinstance(results[name], PeerUnavailable) and results[name].party == "carol"
-        assert "stopped with KeyboardInterrupt" in str(results[name])
+        assert "carol was stopped by its operator" in str(results[name])
 
 
 def test_stopped_process_is_noticed_and_a_busy_one_is_not(site: Site) -> None:

@@ -80,9 +80,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TacitError as exc:
         print(f"tacit: {exc}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as exc:
         print("tacit: stopped", file=sys.stderr)
-        return 130
+        return exc.status if isinstance(exc, _Ended) else 130
     except BrokenPipeError:
         return 0
     except OSError as exc:
@@ -101,8 +101,16 @@ def _let_go() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+class _Ended(KeyboardInterrupt):
+    """Asked to end by a signal: like Ctrl-C to all that cleans up, and to peers, who hear that it was the operator."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__()
+        self.status = status
+
+
 def _end(sign: int, frame: object) -> None:
-    sys.exit(128 + sign)
+    raise _Ended(128 + sign)
 
 
 if __name__ == "__main__":

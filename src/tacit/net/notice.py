@@ -79,6 +79,8 @@ def _error_of(notice: Notice, reporter: str, me: str, peers: tuple[str, ...]) ->
         culprit = known[0] if known else reporter
         # An accusation of this very party is, seen from here, the reporter's leaving.
         return kind(text, reporter if culprit == me else culprit)
+    if notice.kind == "KeyboardInterrupt":
+        return PeerUnavailable(f"{reporter} was stopped by its operator or by its machine", reporter)
     what = notice.kind if notice.kind in _OTHER_KINDS else "an error"
     return PeerUnavailable(f"{reporter} stopped with {what}; its own log says why", reporter)
 
