@@ -16,6 +16,7 @@ from jobs import OWNERS, visits_job
 from tacit.cli.main import main
 from tacit.net.identity import load_identity, show_fingerprint
 from tacit.net.roster import Roster, load_roster
+from tacit.node.tables import _quiet
 
 RUN = """
 import sys
@@ -223,3 +224,21 @@ def test_a_party_that_is_stopped_says_so_in_one_line(site: Path, sign: signal.Si
         said = process.communicate(timeout=60)[1]
     assert said == "tacit: stopped\n" and process.returncode == 128 + sign
     assert not [p for p in site.iterdir() if "out.json" in p.name]
+
+
+@pytest.mark.parametrize(
+    ("raised", "seen"), [("Query interrupted", KeyboardInterrupt), ("anything else", RuntimeError)]
+)
+def test_a_signal_while_a_table_is_read_is_no_mistake_in_tacit(
+    raised: str, seen: type[BaseException]
+) -> None:
+    pytest.importorskip("duckdb")
+
+    class Connection:
+        """What DuckDB's does when the handler of a signal raises while it runs a query."""
+
+        def execute(self, sql: str, parameters: list[object]) -> None:
+            raise RuntimeError(raised)
+
+    with pytest.raises(seen):
+        _quiet(Connection(), "SELECT 1", [], "the table cannot be read")

@@ -250,6 +250,11 @@ def _quiet(con: Any, sql: str, params: list[Any], message: str) -> Any:
         return con.execute(sql, params)
     except failed:
         raise DataError(message) from None
+    except RuntimeError as exc:
+        # DuckDB puts this in the place of what the handler of a signal raised, which peers and the command understand.
+        if str(exc) != "Query interrupted":
+            raise
+        raise KeyboardInterrupt from None
 
 
 def _check_utf8(file: Path) -> None:
