@@ -14,6 +14,7 @@ import pytest
 from jobs import OWNERS, visits_job
 
 from tacit.cli.main import main
+from tacit.errors import PeerUnavailable
 from tacit.net.identity import load_identity, show_fingerprint
 from tacit.net.roster import Roster, load_roster
 from tacit.node.tables import _quiet
@@ -23,6 +24,7 @@ import sys
 import numpy as np
 import tacit.node.member as member
 from tacit.cli.main import main
+from tacit.errors import PeerUnavailable
 def ran(job, *_, **__):
     open("ran", "w").close()
     return member.Outcome("alice", {"total": np.asarray(28.5)}, sent={}, wire={}, digest=job.digest().hex())
@@ -207,6 +209,38 @@ def test_what_a_terminal_cannot_show_is_spelled_out(site: Path, encoding: str) -
     assert "alice \\u2192 bob: " in shown.stdout
     refused = command(site, "job", "show", "\u2192.json", PYTHONIOENCODING=encoding)
     assert refused.returncode == 1 and "there is no job file \\u2192.json" in refused.stderr
+
+
+@pytest.mark.parametrize("where", ["9000", ":9000", "host:", "host:0", "host:65536", "host:x", "host:-1"])
+def test_an_address_to_listen_at_that_is_none_is_refused(
+    site: Path, where: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as failure:
+        main(["job", "run", *options(), f"--listen={where}"])
+    assert failure.value.code == 2 and "give HOST:PORT" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["run", "measure"])
+@pytest.mark.parametrize(
+    ("where", "at"), [("0.0.0.0:9000", ("0.0.0.0", 9000)), ("[::1]:9000", ("::1", 9000))]
+)
+def test_a_party_listens_where_it_is_told_to(
+    site: Path, verb: str, where: str, at: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a router the roster names another address than the one that a party can listen at."""
+    seen = []
+
+    def mesh(*_: object, listen: object, **__: object) -> None:
+        seen.append(listen)
+        raise PeerUnavailable("bob does not answer", "bob")
+
+    monkeypatch.chdir(site)
+    monkeypatch.setattr("tacit.node.privacy.keep_memory_private", lambda: None)
+    monkeypatch.setattr(f"tacit.node.{'member' if verb == 'run' else 'measure'}.connect_mesh", mesh)
+    (site / "alice.csv").write_text("visits\n1\n2\n3\n", encoding="utf-8")
+    more = ["--table", "alice.csv", "--approve", visits_job().digest().hex()] if verb == "run" else []
+    assert main(["job", verb, *options(), *more, "--listen", where]) == 1
+    assert seen == [at]
 
 
 # -- how a party ends --------------------------------------------------------------------------------------

@@ -63,6 +63,12 @@ def _who(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--roster", type=Path, required=True)
     parser.add_argument("--name", required=True, help="this party's name in the roster")
     parser.add_argument("--home", type=Path, required=True, help="folder of this party's identity")
+    parser.add_argument(
+        "--listen",
+        type=_address,
+        metavar="HOST:PORT",
+        help="listen here (default: at the roster's own address)",
+    )
     parser.add_argument("--wait", type=_seconds, default=120.0, help="seconds to wait for the other parties")
 
 
@@ -78,6 +84,14 @@ def _seconds(text: str) -> float:
     except UsageError as exc:
         raise argparse.ArgumentTypeError(f"{text!r}: {exc}") from None
     return value
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16):
+        raise argparse.ArgumentTypeError(f"{text!r}: give HOST:PORT, such as 0.0.0.0:9000 or [::]:9000")
+    return host, int(port)
 
 
 def run_show(args: argparse.Namespace) -> int:
@@ -100,7 +114,8 @@ def run_measure(args: argparse.Namespace) -> int:
     from tacit.node.measure import measure_job
 
     job = load_job(args.job)
-    found = measure_job(job, load_roster(args.roster), existing_identity(args.home, args.name), args.wait)
+    identity = existing_identity(args.home, args.name)
+    found = measure_job(job, load_roster(args.roster), identity, args.wait, args.listen)
     print(f"network    {found}")
     print(f"a round    is worth {found.round_bytes:,} bytes; this job chooses for {job.network}")
     if args.out is not None:
@@ -180,6 +195,7 @@ def run_take(args: argparse.Namespace) -> int:
             existing_identity(args.home, args.name),
             args.approve,
             args.table,
+            listen=args.listen,
             connect_timeout_s=args.wait,
         )
         where = "they are lost here, since no --out FILE was given"

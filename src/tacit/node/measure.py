@@ -148,8 +148,17 @@ def _confirm(mesh: Mesh, found: Network) -> None:
             raise PeerMisbehaved(f"{peer} told the parties different numbers", (peer,))
 
 
-def measure_job(job: Job, roster: Roster, identity: Identity, connect_timeout_s: float = 30.0) -> Network:
-    """Meet the job's other compute parties and measure; needs no approval, since nothing of the job is run."""
+def measure_job(
+    job: Job,
+    roster: Roster,
+    identity: Identity,
+    connect_timeout_s: float = 30.0,
+    listen: tuple[str, int] | None = None,
+) -> Network:
+    """Meet the job's other compute parties and measure; needs no approval, since nothing of the job is run.
+
+    `listen` is the address to accept calls at, where it is not the roster's own.
+    """
     if identity.name not in job.compute:
         raise PolicyViolation(
             f"{identity.name} does not compute in this job; {', '.join(job.compute)} measure their links"
@@ -158,7 +167,7 @@ def measure_job(job: Job, roster: Roster, identity: Identity, connect_timeout_s:
         (a, b) for i, a in enumerate(job.compute) for b in job.compute[i + 1 :] if identity.name in (a, b)
     ]
     with connect_mesh(
-        identity, roster, identity.name, links=pairs, connect_timeout_s=connect_timeout_s
+        identity, roster, identity.name, listen=listen, links=pairs, connect_timeout_s=connect_timeout_s
     ) as mesh:
         handshake(mesh, job.compute, digest("measure", job.digest()), roster.hash())
         return measure(mesh, job.compute)
