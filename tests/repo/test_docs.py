@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import re
 import shlex
@@ -123,7 +124,7 @@ def test_the_documented_study_file(tmp_path: Path) -> None:
 
 
 def test_the_steps_between_organisations(tmp_path: Path) -> None:
-    """docs/studies.md, steps 1 to 5, each party in its own process and folder."""
+    """docs/studies.md, steps 1 to 6, each party in its own process and folder."""
     from tacit.node.programs import SALARY, salaries_job
 
     people = ("ann", "ben", "cleo")
@@ -134,9 +135,10 @@ def test_the_steps_between_organisations(tmp_path: Path) -> None:
     assert digest
     import socket
 
+    ports = {}
     for person in people:
         with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+            port = ports[person] = free.getsockname()[1]
         done = tacit(
             *("identity", "--name", person, "--home", f"{person}-home", "--host", "127.0.0.1"),
             *("--port", str(port), "--card", f"{person}.json"),
@@ -160,6 +162,7 @@ def test_the_steps_between_organisations(tmp_path: Path) -> None:
                     "roster.json",
                 ),
                 *("--name", p, "--home", f"{p}-home", "--table", f"{p}.csv", "--approve", digest[1]),
+                *("--out", f"{p}-results.json", "--listen", f"127.0.0.1:{ports[p]}"),
             ],
             cwd=tmp_path,
             stdout=subprocess.PIPE,
@@ -172,6 +175,8 @@ def test_the_steps_between_organisations(tmp_path: Path) -> None:
         out, err = process.communicate(timeout=60)
         assert process.returncode == 0, err
         assert "10" in out
+        assert "opened to   " in err
+    assert {json.loads((tmp_path / f"{p}-results.json").read_text())["digest"] for p in people} == {digest[1]}
     refused = tacit(
         *("job", "run", "job.json", "--roster", "roster.json", "--name", "ann", "--home", "ann-home"),
         *("--table", "ann.csv", "--wait", "1"),
