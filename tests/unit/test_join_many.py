@@ -12,7 +12,7 @@ import pytest
 import tacit
 from tacit.array import tables
 from tacit.array.session import Session
-from tacit.errors import ShapeError
+from tacit.errors import ShapeError, UsageError
 
 PARTIES = ["north", "south", "east"]
 
@@ -110,14 +110,32 @@ def test_two_keys(s: Session) -> None:
     assert np.array_equal(opened(made.right["y"])[: len(want)], want["y"])
 
 
+def test_public_masks_keys_and_columns_beside_secret_ones(s: Session) -> None:
+    left, right, keep = np.array([1, 2, 1]), np.array([2, 1]), np.array([True, True, False])
+    x = s.input(left, owner="north", bound=(0, 9))
+    y = np.array([100, 101])
+    made = tables.join_many(x, right, {"k": x}, {"y": y}, max_rows=4, left_valid=keep, right_valid=keep[:2])
+    assert opened(made.right["y"]).tolist() == [101, 100, 0, 0]
+    secret_y = s.input(y, owner="south", bound=(0, 200))
+    made = tables.join_many(left, right, {"k": left}, {"y": secret_y}, max_rows=4)
+    assert opened(made.right["y"]).tolist() == [101, 100, 101, 0]
+    assert opened(made.left["k"]).tolist() == [1, 2, 1, 0]
+
+
 def test_refused_before_any_message(s: Session) -> None:
     x = s.input(np.arange(3), owner="north", bound=(0, 9))
     with pytest.raises(ShapeError, match="room for one pair"):
         tables.join_many(x, x, {}, {}, max_rows=0)
     with pytest.raises(ShapeError, match="2 left and 1 right"):
         tables.join_many([x, x], [x], {}, {}, max_rows=3)
-    with pytest.raises(ShapeError, match="column of shape"):
+    with pytest.raises(ShapeError, match="column 'v' has shape"):
         tables.join_many(x, x, {"v": x[:2]}, {}, max_rows=3)
+    for wrong in (2.5, "3", None, True):
+        with pytest.raises(UsageError, match="max_rows is a public whole number"):
+            tables.join_many(x, x, {}, {}, max_rows=wrong)  # type: ignore[arg-type]
+    for name in ("left_valid", "right_valid"):
+        with pytest.raises(ShapeError, match=f"join_many: {name} has shape"):
+            tables.join_many(x, x, {}, {}, max_rows=3, **{name: np.array([True])})
 
 
 def test_joined_without_a_shuffle() -> None:

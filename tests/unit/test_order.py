@@ -198,6 +198,20 @@ def test_group_by(s: Session, n: int, groups: int, room: int, seed: int, nulls: 
         ), name
 
 
+@pytest.mark.parametrize("clear", [False, True])
+def test_a_value_called_count_is_not_the_number_of_rows(s: Session, clear: bool) -> None:
+    key, value, other = np.array([1, 2, 2, 1, 2]), np.array([10, 30, 40, 20, 50]), np.arange(5)
+    given = [v if clear else secret(s, v, bound=99) for v in (key, value, other)]
+    values = {"count": given[1], "count_sum": given[2]}
+    made = tables.group_by(given[0], values, ["count", "sum", "mean"], max_groups=3)
+    assert (opened if not clear else np.asarray)(made["count"]).tolist() == [2, 3, 0]
+    want = {"count_sum": [30, 120, 0], "count_mean": [15, 40, 0], "count_sum_sum": [3, 7, 0]}
+    for name, numbers in want.items():
+        assert np.allclose(made[name] if clear else opened(made[name]), numbers, rtol=0, atol=1e-3), name
+    with pytest.raises(UsageError, match="named by texts, not 1"):
+        tables.group_by(given[0], {"1": given[1], 1: given[2]}, max_groups=3)  # type: ignore[dict-item]
+
+
 def test_distinct(s: Session) -> None:
     value = np.array([5, -2, 5, 5, 9, -2])
     made = tables.distinct(secret(s, value), max_groups=4)
@@ -229,6 +243,21 @@ def test_join(s: Session, n: int, m: int, seed: int, nulls: bool) -> None:
     assert np.array_equal(opened(made.matched), there)
     assert close(made["price"], np.where(there, want["price"].fillna(0), 0), units=0)
     assert np.array_equal(opened(made["label"]), there & (want["label"] == True).to_numpy())  # noqa: E712
+
+
+def test_public_keys_and_masks_beside_secret_columns(s: Session) -> None:
+    value = secret(s, np.array([10, 20, 40]), bound=99)
+    key, found, keep = np.array([1, 2, 1]), np.array([2, 1]), np.array([True, True, False])
+    joined = tables.join(
+        key, found, {"v": value[:2]}, multiplicity="many-to-one", left_valid=keep, right_valid=keep[:2]
+    )
+    assert opened(joined["v"]).tolist() == [20, 10, 0]
+    for valid, sums in ((None, [50, 20, 0]), (keep, [10, 20, 0])):
+        made = tables.group_by(key, {"v": value}, ["sum", "max"], max_groups=3, valid=valid)
+        assert opened(made["v_sum"]).tolist() == sums
+        assert opened(made.keys[0]).tolist() == [1, 2, 0] and int(opened(made.number)) == 2
+    made = tables.group_by(secret(s, key), {"v": np.array([1.5, 2, 4])}, ["sum"], max_groups=3, valid=keep)
+    assert opened(made["v_sum"]).tolist() == [1.5, 2, 0]
 
 
 def test_join_on_two_keys_one_to_one(s: Session) -> None:
@@ -275,6 +304,49 @@ def test_refusals_name_the_remedy(s: Session) -> None:
         od.quantile(x, 1.5)
     with tacit.simulate("semi2k") as other, pytest.raises(NotRealised, match="rep3"):
         od.shuffle(secret_of_two(other))
+
+
+RAW: dict[str, tuple[Any, type[Exception], str]] = {
+    "a left mask of one row": (lambda x: join(x, left_valid=x[:1] > 0), ShapeError, r"left_valid has shape \(1,\)"),
+    "a left mask of two axes": (lambda x: join(x, left_valid=x[:, None] > 0), ShapeError, "left_valid has shape"),
+    "a right mask": (lambda x: join(x, right_valid=x[:2] > 0), ShapeError, "right_valid has shape"),
+    "a mask of rows": (lambda x: group(x, valid=x[:2] > 0), ShapeError, r"group_by: valid has shape \(2,\)"),
+    "half a group": (lambda x: group(x, max_groups=2.5), UsageError, "max_groups is a public whole number, not 2.5"),
+    "a text of groups": (lambda x: group(x, max_groups="3"), UsageError, "max_groups is a public whole number"),
+    "no number of groups": (lambda x: group(x, max_groups=None), UsageError, "max_groups is a public whole number"),
+    "one aggregate": (lambda x: group(x, aggs="sum"), UsageError, r"as in \['sum'\]"),
+    "a list as key": (lambda x: tables.group_by([1, 2, 1, 2], max_groups=2), UsageError, "key is of type int, not an"),
+    "a list as left key": (lambda x: tables.join([1, 2], x, {}, multiplicity="one-to-one"), UsageError, "np.array"),
+    "a list as value": (lambda x: group(x, {"v": [1, 2, 3, 4]}), UsageError, "column 'v' is of type list"),
+    "a column without a name": (lambda x: group(x, [x]), UsageError, "given by name"),
+    "a list to sort": (lambda x: od.sort([3, 1, 2]), UsageError, "is of type list, not an array"),
+    "a list of numbers as keys": (lambda x: od.order([3, 1, 2]), UsageError, "a key of an order is of type int"),
+    "half a place": (lambda x: od.top_k(x, 1.5), UsageError, "k is a public whole number, not 1.5"),
+    "a text as point": (lambda x: od.quantile(x, "a"), UsageError, "between 0 and 1"),
+    "a secret point": (lambda x: od.quantile(x, x), UsageError, "public number"),
+    "a percentile beyond": (lambda x: od.percentile(x, 101), UsageError, "between 0 and 100"),
+}  # fmt: skip
+
+
+def join(x: Any, **more: Any) -> Any:
+    return tables.join(x, x, {"x": x}, multiplicity="many-to-one", **more)
+
+
+def group(x: Any, values: Any = None, **more: Any) -> Any:
+    return tables.group_by(x, values, **{"max_groups": 2, **more})
+
+
+@pytest.mark.parametrize("clear", [False, True])
+@pytest.mark.parametrize("name", RAW)
+def test_wrong_arguments_end_in_one_clear_error(s: Session, name: str, clear: bool) -> None:
+    call, kind, says = RAW[name]
+    if clear and name == "a secret point":
+        says = "between 0 and 1"  # where nothing is secret, it is merely out of range
+    before = s.traffic()
+    x = np.arange(4) if clear else s.input(np.arange(4), "alice")
+    with pytest.raises(kind, match=says):
+        call(x)
+    assert s.traffic() == before
 
 
 def test_more_rows_than_places_can_be_told_apart_are_refused() -> None:

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tacit.array.plain import bind, constant, kind_of, space, within
+from tacit.array.plain import array, bind, constant, kind_of, space, whole, within
+from tacit.array.secret import SecretArray
 from tacit.errors import ShapeError, UsageError
 
 APART = 64
@@ -23,6 +24,8 @@ def order(keys: Any, descending: bool | Sequence[bool] = False) -> Any:
     held = list(keys) if isinstance(keys, list | tuple) else [keys]
     if not held:
         raise UsageError("an order needs at least one key")
+    for key in held:
+        array(key, "a key of an order")
     down = [descending] * len(held) if isinstance(descending, bool) else [bool(d) for d in descending]
     return bind("order", held, descending=down)[0]
 
@@ -50,7 +53,7 @@ def shuffle(*columns: Any) -> list[Any]:
 
 
 def _last(x: Any, axis: int) -> tuple[Any, list[int]]:
-    if not -x.ndim <= axis < x.ndim:
+    if not -array(x, "what is ordered").ndim <= axis < x.ndim:
         raise ShapeError(f"axis {axis} does not exist in shape {x.shape}")
     axes = [i for i in range(x.ndim) if i != axis % x.ndim] + [axis % x.ndim]
     return space(x).permute_dims(x, axes), [int(i) for i in np.argsort(axes)]
@@ -114,7 +117,7 @@ def _extreme_place(x: Any, axis: int, least: bool) -> Any:
 
 def top_k(x: Any, k: int) -> tuple[Any, Any]:
     """Return the k greatest values along the last axis, greatest first, and their places."""
-    if not x.shape or not 0 <= k <= x.shape[-1]:
+    if not array(x, "top_k: x").shape or not 0 <= whole(k, "top_k: k") <= x.shape[-1]:
         raise ShapeError(f"top_k of {k} from shape {x.shape}")
     if few(x.shape, k):
         values, places = bind("top", [space(x).astype(x, "int") if kind_of(x) == "bool" else x], k=k)
@@ -135,14 +138,11 @@ def few(shape: tuple[int, ...], k: int) -> bool:
 
 def quantile(x: Any, q: Any, *, axis: int | None = None) -> Any:
     """Return the quantiles at public `q` in [0, 1], interpolated linearly as NumPy does; q's axes come first."""
-    fn = space(x)
+    fn, wanted = space(x), _points(q, 1)
     moved, _ = _last(fn.reshape(x, (-1,)) if axis is None else x, -1 if axis is None else axis)
-    wanted = np.asarray(q, np.float64)
     n = moved.shape[-1]
     if n == 0:
         raise ShapeError("a quantile of no values does not exist")
-    if wanted.ndim > 1 or not np.all((wanted >= 0) & (wanted <= 1)):
-        raise UsageError("q must be one number or a list of numbers between 0 and 1")
     ranked = arrange(order(moved), moved)[0]
     at = wanted.reshape(-1) * (n - 1)
     low = np.floor(at).astype(np.int64)
@@ -160,6 +160,17 @@ def quantile(x: Any, q: Any, *, axis: int | None = None) -> Any:
     return found if wanted.ndim else found[0]
 
 
+def _points(q: Any, most: int) -> Any:
+    """Return public points as float64; UsageError unless they lie between 0 and `most`."""
+    try:
+        points = None if isinstance(q, SecretArray) else np.asarray(q, np.float64)
+    except (TypeError, ValueError):
+        points = None
+    if points is None or points.ndim > 1 or not np.all((points >= 0) & (points <= most)):
+        raise UsageError(f"q must be one public number or a list of numbers between 0 and {most}")
+    return points
+
+
 def median(x: Any, *, axis: int | None = None) -> Any:
     """Return the median: the middle value, or the mean of the middle two."""
     return quantile(x, 0.5, axis=axis)
@@ -167,4 +178,4 @@ def median(x: Any, *, axis: int | None = None) -> Any:
 
 def percentile(x: Any, q: Any, *, axis: int | None = None) -> Any:
     """Return the quantiles at public `q` in [0, 100]."""
-    return quantile(x, np.asarray(q, np.float64) / 100, axis=axis)
+    return quantile(x, _points(q, 100) / 100, axis=axis)

@@ -10,6 +10,7 @@ import numpy as np
 from tacit.array import functions
 from tacit.array.ops import kind_dtype, table
 from tacit.array.secret import SecretArray
+from tacit.errors import UsageError
 
 
 class Plain:
@@ -50,6 +51,20 @@ def kind_of(x: Any) -> str:
     if isinstance(x, SecretArray):
         return x.dtype
     return {"b": "bool", "i": "int", "u": "int"}.get(np.asarray(x).dtype.kind, "fixed")
+
+
+def array(x: Any, what: str) -> Any:
+    """Return x; UsageError unless it is an array, because a list may mean one array or several."""
+    if not (hasattr(x, "shape") and hasattr(x, "ndim")):
+        raise UsageError(f"{what} is of type {type(x).__name__}, not an array; give np.array(…)")
+    return x
+
+
+def whole(value: Any, what: str) -> int:
+    """Return a public whole number; UsageError for anything else."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
+        raise UsageError(f"{what} is a public whole number, not {value!r}")
+    return int(value)
 
 
 def constant(like: Any, value: Any) -> Any:

@@ -6,7 +6,7 @@ keys together; the rest is local sums and a constant number of rounds of moving 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,8 @@ import numpy as np
 
 from tacit.array.ops import kind_dtype
 from tacit.array.order import arrange, fill, order, restore
-from tacit.array.plain import Plain, constant, kind_of, space, within
+from tacit.array.plain import Plain, array, constant, kind_of, space, whole, within
+from tacit.array.secret import SecretArray
 from tacit.errors import ShapeError, UsageError
 
 Keys = Any
@@ -61,15 +62,39 @@ class Pairs:
 
 def _keys(keys: Keys, what: str) -> tuple[Any, ...]:
     held = tuple(keys) if isinstance(keys, list | tuple) else (keys,)
+    for k in held:
+        array(k, f"{what}: a key")
     if not held or any(k.ndim != 1 or k.shape != held[0].shape for k in held):
         raise ShapeError(f"{what}: keys are columns of one length")
     return held
 
 
-def _rows(column: Any, n: int, what: str) -> Any:
-    if column.shape != (n,):
-        raise ShapeError(f"{what}: a column of shape {column.shape} beside keys of {n} rows")
-    return column
+def _columns(columns: Mapping[str, Any], n: int, what: str) -> dict[str, Any]:
+    """Return the columns by name, each beside keys of n rows."""
+    if not isinstance(columns, Mapping):
+        raise UsageError(f"{what}: columns are given by name, as in {{'age': age}}")
+    for name, column in columns.items():
+        if not isinstance(name, str):
+            # Names of results are made from them, and 1 and "1" would make the same.
+            raise UsageError(f"{what}: columns are named by texts, not {name!r}")
+        if array(column, f"{what}: column {name!r}").shape != (n,):
+            raise ShapeError(f"{what}: column {name!r} has shape {column.shape} beside keys of {n} rows")
+    return dict(columns)
+
+
+def _mask(valid: Any | None, n: int, what: str) -> Any | None:
+    """Return which of n rows count; `what` names the argument."""
+    if valid is not None and array(valid, what).shape != (n,):
+        raise ShapeError(
+            f"{what} has shape {valid.shape} beside keys of {n} rows; give one truth value a row"
+        )
+    return valid
+
+
+def _lift(*given: Any) -> Callable[[Any], Any]:
+    """Return what puts public arrays beside the secret ones among `given`, if there are any."""
+    like = next((x for x in given if isinstance(x, SecretArray)), None)
+    return lambda x: x if x is None or like is None else like.context.const(x)
 
 
 def _starts(keys: Sequence[Any]) -> Any:
@@ -113,27 +138,31 @@ def group_by(
     `max_groups` is public: the first groups in key order are kept. Rows where `valid` is false do not count.
     Minimum and maximum cost one sort for each value column, the rest one sort in all.
     """
-    held, values = _keys(keys, "group_by"), dict(values or {})
+    held = _keys(keys, "group_by")
     n = held[0].shape[0]
+    if isinstance(aggs, str):
+        raise UsageError(f"group_by: aggs is a list of names, as in [{aggs!r}]")
     unknown = [a for a in aggs if a not in AGGREGATES]
     if unknown:
         raise UsageError(f"no aggregate is called {unknown[0]!r}; there are {', '.join(AGGREGATES)}")
-    if max_groups < 1 or n < 1:
+    if whole(max_groups, "group_by: max_groups") < 1 or n < 1:
         raise ShapeError("group_by needs at least one row, and room for one group")
-    for column in values.values():
-        _rows(column, n, "group_by")
+    values, valid = _columns(values or {}, n, "group_by"), _mask(valid, n, "group_by: valid")
+    lift = _lift(*held, *values.values(), valid)
+    held, valid = tuple(map(lift, held)), lift(valid)
+    values = {name: lift(v) for name, v in values.items()}
     sums = [a for a in ("sum", "mean") if a in aggs]
     ends = [a for a in ("min", "max") if a in aggs]
     columns: dict[str, Any] = {}
-    made = _sums(held, values if sums else {}, valid, max_groups)
+    made, totals = _sums(held, values if sums else {}, valid, max_groups)
     if "count" in aggs:
-        columns["count"] = made.columns["count"]
+        columns["count"] = made["count"]
     for name in values:
         if "sum" in sums:
-            columns[f"{name}_sum"] = made.columns[name]
+            columns[f"{name}_sum"] = totals[name]
         if "mean" in sums:
-            fn = space(made.columns[name])
-            quotient = fn.divide(made.columns[name], fn.maximum(made.columns["count"], 1))
+            fn = space(totals[name])
+            quotient = fn.divide(totals[name], fn.maximum(made["count"], 1))
             why = "a mean lies within its data's range"
             columns[f"{name}_mean"] = within(quotient, values[name], why, zero=True)
         if ends:
@@ -159,8 +188,10 @@ def _last_rows(keys: list[Any], valid: Any | None) -> Any:
     return last if valid is None else fn.logical_and(last, fn.logical_not(keys[0]))
 
 
-def _sums(keys: Sequence[Any], values: Mapping[str, Any], valid: Any | None, rows: int) -> Groups:
-    """Return keys, counts and sums: running sums at each group's last row, less those of the group before."""
+def _sums(
+    keys: Sequence[Any], values: Mapping[str, Any], valid: Any | None, rows: int
+) -> tuple[Groups, dict[str, Any]]:
+    """Return groups with their counts, and sums: running sums at each group's last row, less the group before's."""
     n, fn = keys[0].shape[0], space(*keys, *values.values(), valid)
     marked = _marked(keys, valid)
     moved = arrange(order(marked), *marked, *values.values())
@@ -168,17 +199,19 @@ def _sums(keys: Sequence[Any], values: Mapping[str, Any], valid: Any | None, row
     last = _last_rows(sorted_keys, valid)
     totals = [fn.cumulative_sum(c) for c in columns]
     places = constant(last, np.arange(1, n + 1))
+    why = "a group's sum lies between sums of all rows or none"
     # The groups' last rows come to the front, in key order: a sort by one bit.
     front = order(last, descending=True)
     kept = arrange(front, last, places, *sorted_keys[len(marked) - len(keys) :], *totals)
     there, at, *rest = (_padded(x, rows) for x in kept)
     found = [_zero_where_not(there, x) for x in rest[: len(keys)]]
-    sums = {}
-    for name, total in zip(("count", *values), (at, *rest[len(keys) :]), strict=True):
-        part = _zero_where_not(there, _difference(total))
-        why = "a group's sum lies between sums of all rows or none"
-        sums[name] = within(part, values.get(name, last), why, zero=True, times=n)
-    return Groups(tuple(found), sums, there, fn.sum(fn.astype(last, "int")))
+    # A value may be called "count", too: counts and sums stay apart.
+    count, *sums = (
+        within(_zero_where_not(there, _difference(total)), data, why, zero=True, times=n)
+        for total, data in zip((at, *rest[len(keys) :]), (last, *values.values()), strict=True)
+    )
+    number = fn.sum(fn.astype(last, "int"))
+    return Groups(tuple(found), {"count": count}, there, number), dict(zip(values, sums, strict=True))
 
 
 def _ends(keys: Sequence[Any], value: Any, valid: Any | None, rows: int) -> tuple[Any, Any]:
@@ -223,11 +256,16 @@ def join(
     if len(a) != len(b):
         raise ShapeError(f"join on {len(a)} left and {len(b)} right keys")
     n, m = a[0].shape[0], b[0].shape[0]
-    names = list(columns)
-    for name in names:
-        _rows(columns[name], m, "join")
-    fn = space(*a, *b, *columns.values(), left_valid, right_valid)
-    like = next((x for x in (*a, *b, *columns.values()) if fn is not Plain and hasattr(x, "context")), a[0])
+    names = list(_columns(columns, m, "join"))
+    given = (
+        *columns.values(),
+        _mask(left_valid, n, "join: left_valid"),
+        _mask(right_valid, m, "join: right_valid"),
+    )
+    lift = _lift(*a, *b, *given)
+    a, b = tuple(map(lift, a)), tuple(map(lift, b))
+    *payload, left_valid, right_valid = map(lift, given)
+    fn, like = space(*a), a[0]
     # Right rows come first, so that a stable sort puts them before the left rows of the same key.
     keys = [fn.concat([y, x]) for x, y in zip(a, b, strict=True)]
     is_right = constant(like, np.arange(m + n) < m)
@@ -235,7 +273,7 @@ def join(
     if right_valid is not None:
         offered = fn.concat([fn.astype(right_valid, "bool"), constant(like, np.zeros(n, bool))])
     at = order(keys)
-    wide = [_padded(columns[name], m + n) for name in names]
+    wide = [_padded(column, m + n) for column in payload]
     sorted_offer, *moved = arrange(at, offered, *keys, *wide)
     sorted_keys, payload = moved[: len(keys)], moved[len(keys) :]
     starts = _starts(sorted_keys)
@@ -269,14 +307,18 @@ def join_many(
     n, m = a[0].shape[0], b[0].shape[0]
     if len(a) != len(b):
         raise ShapeError(f"join_many on {len(a)} left and {len(b)} right keys")
-    if max_rows < 1 or n < 1 or m < 1:
+    if whole(max_rows, "join_many: max_rows") < 1 or n < 1 or m < 1:
         raise ShapeError("join_many needs at least one row on each side, and room for one pair")
-    for columns, rows in ((left_columns, n), (right_columns, m)):
-        for column in columns.values():
-            _rows(column, rows, "join_many")
-    given = (*a, *b, *left_columns.values(), *right_columns.values(), left_valid, right_valid)
-    fn = space(*given)
-    like = next((x for x in given if x is not None and (fn is Plain or hasattr(x, "context"))), a[0])
+    left_columns, right_columns = (
+        _columns(left_columns, n, "join_many"),
+        _columns(right_columns, m, "join_many"),
+    )
+    masks = (_mask(left_valid, n, "join_many: left_valid"), _mask(right_valid, m, "join_many: right_valid"))
+    lift = _lift(*a, *b, *left_columns.values(), *right_columns.values(), *masks)
+    a, b, (left_valid, right_valid) = tuple(map(lift, a)), tuple(map(lift, b)), map(lift, masks)
+    left_columns = {name: lift(x) for name, x in left_columns.items()}
+    right_columns = {name: lift(x) for name, x in right_columns.items()}
+    fn, like = space(*a), a[0]
     offered = constant(like, np.ones(m, bool)) if right_valid is None else fn.astype(right_valid, "bool")
     before, matches, rank = _matches(fn, a, b, offered)
     if left_valid is not None:
@@ -329,9 +371,8 @@ def _taken(keys: Any, wanted: Any, offered: Any, columns: Sequence[Any]) -> list
     if not columns:
         return []
     fn, rows = space(keys, wanted, offered, *columns), wanted.shape[0]
-    like = next((x for x in (keys, wanted, offered) if fn is Plain or hasattr(x, "context")), keys)
     joined = fn.concat([keys, wanted])
-    flags = fn.concat([offered, constant(like, np.zeros(rows, bool))])
+    flags = fn.concat([offered, constant(keys, np.zeros(rows, bool))])
     at = order(joined)
     moved = arrange(at, flags, *(_padded(x, keys.shape[0] + rows) for x in columns))
     found = restore(at, *fill(moved[0], *moved[1:]))
