@@ -103,7 +103,7 @@ def test_the_pooled_answer_of_no_rows_is_quiet(folder: Path) -> None:
     pooled = pooled_answer(spec, list(read_owners(folder, spec).tables.values()))
     assert pooled["counts"].tolist() == [0]
     assert np.isnan(pooled["means"]).all()
-    assert compare({**pooled, "means": np.zeros(1)}, pooled)["means"] == 0.0
+    assert set(compare({**pooled, "means": np.zeros(1)}, pooled)) == {"counts"}
 
 
 # -- the command ------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from tacit.node.joint_study import compare, logistic_results, owners_of, pooled_
 from tacit.node.launch import Member, Parties, run_local
 from tacit.node.statement import statement
 from tacit.node.study_spec import StudySpec, detect
-from tacit.stats import LogitResults
+from tacit.stats import LogitResults, blank
 
 Results = Mapping[str, Any]
 NOTHING = "–"
@@ -54,12 +54,7 @@ def show_results(spec: StudySpec, got: Results, want: Results) -> None:
     if spec.disease is not None:
         _disease(spec, got)
     if spec.covariance:
-        rows = [
-            [name, *(f"{v:.5g}" for v in np.asarray(got["covariance"])[i])]
-            for i, name in enumerate(spec.covariance)
-        ]
-        title = f"covariance over {int(got['complete rows (covariance)'])} complete rows"
-        rows_table(title, ["", *spec.covariance], rows)
+        _covariance(spec, got)
     if spec.target:
         _regression(spec, got, want)
 
@@ -70,10 +65,21 @@ def _describe(spec: StudySpec, got: Results, want: Results) -> None:
         n = int(got["counts"][i])
         cells = [f"{n:,}"]
         for key, least in (("means", 1), ("variances", 2), ("standard errors", 2)):
-            cells += [f"{v[i]:.5g}" for v in (got[key], want[key])] if n >= least else [NOTHING, NOTHING]
+            cells += [_cell(float(blank(v[i], n, least))) for v in (got[key], want[key])]
         rows.append([name, *cells])
     headings = ["", "n", "mean", "pooled", "variance", "pooled", "s.e.", "pooled"]
     rows_table("over the rows where each is present; 'pooled' is the same in the clear", headings, rows)
+
+
+def _covariance(spec: StudySpec, got: Results) -> None:
+    n = int(got["complete rows (covariance)"])
+    matrix = blank(got["covariance"], n, 2)
+    rows = [[name, *(_cell(v) for v in matrix[i])] for i, name in enumerate(spec.covariance)]
+    rows_table(f"covariance over {n} complete rows", ["", *spec.covariance], rows)
+
+
+def _cell(value: float) -> str:
+    return NOTHING if np.isnan(value) else f"{value:.5g}"
 
 
 def _disease(spec: StudySpec, got: Results) -> None:
@@ -118,3 +124,6 @@ def show_comparison(got: Results, want: Results) -> None:
         f"largest relative difference from the pooled rows: {gaps[worst]:.2g} (in {worst}); exact: {', '.join(exact)}",
         highlight=False,
     )
+    without = [name for name in want if name not in gaps]
+    if without:
+        console().print(f"without an answer, and not compared: {', '.join(without)}", highlight=False)
