@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import tacit
+from tacit import stats
 from tacit.cli.study import show_comparison, show_results
 from tacit.node.joint_study import compare, pooled_answer, read_owners, study_job
 from tacit.node.study_spec import StudySpec, parse_spec
@@ -79,3 +80,53 @@ def test_a_logistic_regression_without_an_answer_is_not_compared() -> None:
     want = {"logistic: rows": np.asarray(9), "logistic: coefficients": np.array([1.0, 2.0])}
     assert compare(got, want) == {"logistic: rows": 0.0}
     assert "logistic: coefficients" in compare({**got, "logistic: usable": True}, want)
+
+
+def test_truth_values_are_columns_like_others(tmp_path: Path) -> None:
+    """A bool column alone, as covariate, as group, as disease and as outcome, with and without missing values."""
+    rng = np.random.default_rng(8)
+    told = {**SICK, "name": "told", "missing": [-9]}
+    columns = [AGE, SICK, told, {**SICK, "name": "case"}]
+    rows = []
+    for i in range(90):
+        sick, age = int(rng.random() < 0.5), round(float(rng.uniform(20, 90)), 1)
+        case = int(rng.random() < 1 / (1 + np.exp(-(age - 55) / 20 - sick)))
+        rows.append([age, sick, -9 if i % 7 == 0 else int(rng.random() < 0.4), case])
+    disease = {
+        "column": "case",
+        "threshold": 1,
+        "sex": {"column": "told", "labels": {"0": "no", "1": "yes"}},
+        "age": {"column": "sick", "edges": [0, 1, 2]},
+    }
+    for asked in (
+        {"describe": ["sick"], "covariance": ["sick", "told"]},
+        {"describe": ["told", "sick"], "disease": disease},
+        {"logistic": {"target": "case", "covariates": ["age", "sick", "told"]}},
+        {"logistic": {"target": "case", "at_least": 1, "covariates": ["age", "told"]}},
+        {"regression": {"target": "case", "covariates": ["sick"]}},
+    ):
+        got, want = answers(tmp_path, study(columns, **asked), rows)
+        gaps = compare(got, want)
+        assert set(gaps) == set(want) and max(gaps.values()) < 1e-6, gaps
+
+
+def test_statistics_take_truth_values_of_sessions_and_of_numpy() -> None:
+    truth, present = np.array([True, False, True, True]), np.array([True, True, True, False])
+    with tacit.simulate("rep3") as s:
+        x, p = s.input(truth, "alice"), s.input(present, "bob")
+        for mask, known in ((truth, present), (x, p)):
+            units = stats.standardise(mask, known, stats.Bounds.of(0, 1))
+            made = [
+                units,
+                stats.code_masks(mask, known, [0.0, 1.0]),
+                stats.band_masks(mask, known, [0, 0.5, 2]),
+            ]
+            held = [v if isinstance(v, np.ndarray) else tacit.reveal(v, why="test") for v in made]
+            assert np.asarray(held[0]).tolist() == [1, -1, 1, 0]
+            for groups in held[1:]:
+                assert np.asarray(groups).tolist() == [
+                    [False, True],
+                    [True, False],
+                    [False, True],
+                    [False, False],
+                ]

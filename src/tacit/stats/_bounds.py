@@ -105,6 +105,11 @@ def as_int(mask: Any) -> Any:
     return mask.astype(namespace(mask).int32)
 
 
+def as_number(values: Any) -> Any:
+    """Return a column's values as numbers: truth values as 0 and 1, which go with bounds and codes."""
+    return as_int(values) if str(values.dtype) == "bool" else values
+
+
 def guard_scale(rows: int) -> int:
     """Return the power of two by which values per row are scaled, to keep bits below the last place.
 

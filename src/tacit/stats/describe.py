@@ -33,7 +33,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tacit.errors import RangeError, ShapeError
-from tacit.stats._bounds import Bounds, Floats, as_int, guard_scale, namespace, number, whole, within
+from tacit.stats._bounds import (
+    Bounds,
+    Floats,
+    as_int,
+    as_number,
+    guard_scale,
+    namespace,
+    number,
+    whole,
+    within,
+)
 
 
 class Totals(NamedTuple):
@@ -73,7 +83,7 @@ def standardise(values: Any, present: Any, bounds: Bounds) -> Any:
         )
     xp = namespace(values, present)
     centre = number(bounds.centre)
-    filled = xp.where(present, values, centre)
+    filled = xp.where(present, as_number(values), centre)
     # True because reading the table checked every present value against the bound.
     filled = within(filled, float(np.min(bounds.lo)), float(np.max(bounds.hi)), slack=0.0)
     return within((filled - centre) * number(1.0 / bounds.half), -1.0, 1.0)
@@ -179,6 +189,7 @@ def blank(value: Any, n: Any, least: int) -> Floats:
 
 def code_masks(values: Any, present: Any, codes: Sequence[float]) -> Any:
     """Return masks (rows, codes): present and equal to each public code."""
+    values = as_number(values)
     return columns([(values == c) & present for c in codes])
 
 
@@ -186,6 +197,7 @@ def band_masks(values: Any, present: Any, edges: Sequence[float]) -> Any:
     """Return masks (rows, bands): present and in [edge, next edge) for each pair of neighbours in `edges`."""
     if len(edges) < 2 or any(a >= b for a, b in itertools.pairwise(edges)):
         raise RangeError("bands need two or more edges in ascending order")
+    values = as_number(values)
     above = [values >= e for e in edges]
     return columns([a & ~b & present for a, b in itertools.pairwise(above)])
 

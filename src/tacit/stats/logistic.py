@@ -17,7 +17,7 @@ import numpy as np
 from tacit.array.repeat import repeat
 from tacit.array.secret import SecretArray
 from tacit.errors import RangeError, ShapeError, UsageError
-from tacit.stats._bounds import Bounds, Floats, as_int, namespace, within
+from tacit.stats._bounds import Bounds, Floats, as_int, as_number, namespace, within
 from tacit.stats.describe import columns, standardise
 from tacit.stats.regression import LEAST_PIVOT, LEAST_SPREAD, complete, eliminate, gather, in_units, triangle
 
@@ -229,7 +229,7 @@ class Logit:
         keep = everyone if everyone is not None else complete(xp.stack(held, axis=1))
         units = []
         for name, (lo, hi) in self.exog.items():
-            mask, values = _present(t, name), t[name]
+            mask, values = _present(t, name), as_number(t[name])
             _inside(name, values, lo, hi, mask is not None)
             values = values if mask is None else xp.where(mask, values, (lo + hi) / 2)
             units.append(standardise(values, keep, Bounds.of(lo, hi)))
@@ -238,7 +238,7 @@ class Logit:
 
     def _cases(self, y: Any) -> Any:
         if self.at_least is not None:
-            return y >= self.at_least
+            return as_number(y) >= self.at_least
         if str(y.dtype) == "bool":
             return y
         lo, hi = (y.aval.lo, y.aval.hi) if isinstance(y, SecretArray) else (np.min(y), np.max(y))
