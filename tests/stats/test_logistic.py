@@ -13,7 +13,7 @@ import pytest
 import tacit
 from tacit import stats
 from tacit.errors import RangeError, ShapeError, UsageError
-from tacit.node.joint_study import logistic_results, pooled_answer, read_owners, study_job
+from tacit.node.joint_study import logistic_model, logistic_results, pooled_answer, read_owners, study_job
 from tacit.node.study_spec import parse_spec
 
 FOLDER = Path(__file__).parents[3] / "shared" / "data" / "heart"
@@ -132,6 +132,29 @@ def test_too_few_steps_are_not_convergence() -> None:
     assert not fit.usable
 
 
+def summary(model: stats.Logit, t: dict[str, Any]) -> tuple[bool, str]:
+    found = model.read(model(t), len(t["y"]))
+    return found.converged, found.summary()
+
+
+def test_bounds_far_wider_than_the_values_are_named_among_the_causes() -> None:
+    rng = np.random.default_rng(7)
+    year = rng.integers(1990, 2021, 900).astype(float)
+    t = {"year": year, "y": happens((year - 2005) / 10)}
+    good, said = summary(stats.Logit("y", {"year": (0, 2100 * 4)}), t)
+    assert not good and "declared bounds far wider" in said and "tighter bounds" in said
+    assert summary(stats.Logit("y", {"year": (1990, 2020)}), t)[0]
+
+
+def test_rare_cases_need_more_steps_and_the_message_says_so() -> None:
+    x = drawn(9000)
+    t = {"a": x[:, 0], "b": x[:, 1], "y": happens(x[:, 0] - 7.2)}
+    assert 0 < np.count_nonzero(t["y"]) < 15
+    good, said = summary(stats.Logit("y", SQUARE), t)
+    assert not good and "hardly any row is a case" in said and "more steps" in said
+    assert summary(stats.Logit("y", SQUARE, steps=40), t)[0]
+
+
 X = np.zeros((4, 2))
 YES = np.ones(4, bool)
 WRONG: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
@@ -144,6 +167,9 @@ WRONG: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "itself": (lambda: stats.Logit("y", {"y": (0, 1)}), UsageError, "both the outcome and a covariate"),
     "no bounds": (lambda: stats.Logit("y", {"a": 3}), UsageError, "pair"),  # type: ignore[dict-item]
     "constant bounds": (lambda: stats.Logit("y", {"a": (3, 3)}), RangeError, "lo < hi"),
+    "names alone": (lambda: stats.Logit("y", exog=["x"]), UsageError, "maps each covariate to its bounds"),  # type: ignore[arg-type]
+    "texts as bounds": (lambda: stats.Logit("y", {"a": ("0", "1")}), UsageError, "pair of numbers"),  # type: ignore[dict-item]
+    "a text from which on": (lambda: stats.Logit("y", SQUARE, at_least="1"), UsageError, "at_least is"),  # type: ignore[arg-type]
     "results lack": (lambda: stats.Logit("y", SQUARE).read({"rows": 3}, 3), UsageError, "reveal all of rows"),
 }
 
@@ -225,6 +251,15 @@ def test_a_study_is_refused_before_anything_runs() -> None:
         refused(tacit.Column("y", "int", 0, 4), stats.Logit("y", SQUARE))()
     with pytest.raises(UsageError, match="no column 'c'; it has a, b"):
         refused(yes, stats.Logit("y", {**SQUARE, "c": (0, 1)}))()
+    for kind, lo, hi, at_least in (
+        ("int", 1, 2, 5),
+        ("int", 1, 2, 1),
+        ("fixed", 0, 1, 1.5),
+        ("bool", 0, 1, 0),
+    ):
+        with pytest.raises(UsageError, match="leaves no case, or nothing else"):
+            refused(tacit.Column("y", kind, lo, hi), stats.Logit("y", SQUARE, at_least))()  # type: ignore[arg-type]
+    refused(tacit.Column("y", "int", 1, 2), stats.Logit("y", SQUARE, at_least=2))()
     refused(yes, stats.Logit("y", SQUARE))()
 
 
@@ -246,6 +281,8 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "constant": ({"target": "ill", "at_least": 2, "covariates": ["one"]}, "declared constant"),
     "no threshold": ({"target": "ill", "covariates": ["age"]}, "at_least"),
     "no case": ({"target": "ill", "at_least": 5, "covariates": ["age"]}, "leaves no case"),
+    "half a step": ({**SPEC["logistic"], "steps": 2.5}, "steps must be a whole number from 1 to 1000"),
+    "no step": ({**SPEC["logistic"], "steps": 0}, "steps must be a whole number from 1 to 1000"),
     "itself": ({"target": "age", "at_least": 50, "covariates": ["age"]}, "among its covariates"),
     "another entry": ({"target": "ill", "threshold": 2, "covariates": ["age"]}, "unknown entry 'threshold'"),
 }
@@ -266,7 +303,8 @@ def test_a_study_file(tmp_path: Path) -> None:
         ill[::9] = -9
         lines = [f"{a},{i},1" for a, i in zip(age, ill, strict=True)]
         (tmp_path / f"{name}.csv").write_text("age,ill,one\n" + "\n".join(lines) + "\n")
-    spec = parse_spec(SPEC)
+    spec = parse_spec({**SPEC, "logistic": {**SPEC["logistic"], "steps": 14}})
+    assert logistic_model(spec).steps == 14
     owners = read_owners(tmp_path, spec)
     job = study_job(spec, owners.rows)
     data = {}

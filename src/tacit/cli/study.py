@@ -97,7 +97,12 @@ def _disease(spec: StudySpec, got: Results) -> None:
 def _regression(spec: StudySpec, got: Results, want: Results) -> None:
     n = int(got["complete rows (regression)"])
     if not bool(np.asarray(got["regression is usable"])):
-        console().print(f"[bold]{spec.target}[/bold]: {n} complete rows do not determine the coefficients")
+        console().print(
+            f"[bold]{spec.target}[/bold]: {n} complete rows do not determine the coefficients (a column is constant, a "
+            "covariate follows from others, or has declared bounds far wider than its values); declare tighter bounds, "
+            "leave covariates out, or take more rows",
+            highlight=False,
+        )
         return
     names = ["(intercept)", *spec.covariates]
     pairs = zip(names, got["coefficients"], want["coefficients"], strict=True)

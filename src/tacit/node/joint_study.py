@@ -137,7 +137,7 @@ def logistic_model(spec: StudySpec) -> stats.Logit:
     m = spec.logistic
     assert m is not None
     return stats.Logit(
-        m.target, {n: (spec.column(n).lo, spec.column(n).hi) for n in m.covariates}, at_least=m.at_least
+        m.target, {n: (spec.column(n).lo, spec.column(n).hi) for n in m.covariates}, m.at_least, m.steps
     )
 
 

@@ -32,6 +32,7 @@ A folder says it in `study.toml`; two studies are built in and recognised by the
     target = "num"
     at_least = 1              # a row is a case from this number on; left out for a bool, or an int from 0 to 1
     covariates = ["age", "chol"]
+    steps = 12                # optional: of Newton's method, more for rare cases
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ from typing import Any
 
 from tacit.errors import DataError, UsageError
 from tacit.node.tables import Column, find_tables, read_header
+from tacit.stats.logistic import STEPS
 
 SPEC_FILE = "study.toml"
 MAX_BYTES = 1 << 20
@@ -84,6 +86,7 @@ class Logistic:
     target: str
     covariates: tuple[str, ...]
     at_least: float | None = None
+    steps: int = STEPS
 
     @property
     def case(self) -> str:
@@ -168,6 +171,8 @@ class StudySpec:
                 raise DataError(
                     f"study: logistic.covariates: {name!r} is declared constant; a covariate varies"
                 )
+        if isinstance(m.steps, bool) or not isinstance(m.steps, int) or not 1 <= m.steps <= 1000:
+            raise DataError(f"study: logistic.steps must be a whole number from 1 to 1000, not {m.steps!r}")
         if m.at_least is None and (target.kind == "fixed" or target.lo < 0 or target.hi > 1):
             raise DataError(
                 f"study: logistic.target {m.target!r} is neither bool nor an int from 0 to 1; say with at_least from "
@@ -247,9 +252,10 @@ def parse_spec(content: Mapping[str, Any]) -> StudySpec:
 def _logistic(entry: Any) -> Logistic:
     if not isinstance(entry, dict):
         raise DataError("study: logistic is not a table")
-    _only("logistic", entry, {"target", "at_least", "covariates"})
+    _only("logistic", entry, {"target", "at_least", "covariates", "steps"})
     at_least = _number("logistic", entry, "at_least", None) if "at_least" in entry else None
-    return Logistic(_get("logistic", entry, "target", str), _names("logistic", entry, "covariates"), at_least)
+    target, covariates = _get("logistic", entry, "target", str), _names("logistic", entry, "covariates")
+    return Logistic(target, covariates, at_least, entry.get("steps", STEPS))
 
 
 def _column(at: int, entry: Any) -> Column:

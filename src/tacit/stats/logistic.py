@@ -64,7 +64,8 @@ def logit(
     `usable` is false, and all results 0, if at the last weights a step is still not small, if the information without
     FLOOR says that some covariate is (nearly) constant or collinear or that hardly a row is undecided (the
     cases are separated from the rest: no finite weights fit best), or if a weight reached the end of its range. It is
-    the only thing learnt then. More steps help where the method was on its way.
+    the only thing learnt then. More steps help where the method was on its way, as with rare cases; tighter bounds
+    where a covariate's are so wide that its values hardly move in standard units.
     """
     rows, p = _checked(units, keep, cases, steps)
     xp = namespace(units, keep, cases)
@@ -194,6 +195,8 @@ class Logit:
     """Names of what a call returns, all of which `read` needs opened."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.exog, Mapping):
+            raise UsageError("Logit: exog maps each covariate to its bounds, as in {'age': (0, 110)}")
         if not self.exog:
             raise UsageError("Logit needs at least one covariate: exog={'age': (0, 110), …}")
         if self.endog in self.exog:
@@ -201,13 +204,17 @@ class Logit:
                 f"Logit: {self.endog!r} is both the outcome and a covariate; leave it out of exog"
             )
         for name, span in self.exog.items():
-            if np.shape(span) != (2,):
-                raise UsageError(f"Logit: the bounds of {name!r} are a pair (lo, hi), not {span!r}")
+            if np.shape(span) != (2,) or not all(isinstance(v, int | float | np.number) for v in span):
+                raise UsageError(
+                    f"Logit: the bounds of {name!r} are a pair of numbers (lo, hi), not {span!r}"
+                )
             if not span[0] < span[1]:
                 raise RangeError(
                     f"Logit: {name!r} has bounds {tuple(span)!r}; a covariate varies, so lo < hi"
                 )
         Bounds.of(*zip(*self.exog.values(), strict=True))
+        if self.at_least is not None and not isinstance(self.at_least, int | float | np.number):
+            raise UsageError(f"Logit: at_least is a number or None, not {self.at_least!r}")
 
     @property
     def bounds(self) -> Bounds:
@@ -237,11 +244,17 @@ class Logit:
         return {"rows": xp.sum(as_int(keep), axis=0), **fit._asdict()}
 
     def _cases(self, y: Any) -> Any:
+        lo, hi = (y.aval.lo, y.aval.hi) if isinstance(y, SecretArray) else (np.min(y), np.max(y))
         if self.at_least is not None:
+            # Rows in the clear may well be all cases; a declared bound says that they always are.
+            if isinstance(y, SecretArray) and not lo < self.at_least <= hi:
+                raise UsageError(
+                    f"Logit: at_least={self.at_least:g} leaves no case, or nothing else, within the bound "
+                    f"[{lo:g}, {hi:g}] of {self.endog!r}; give a number above {lo:g} and up to {hi:g}"
+                )
             return as_number(y) >= self.at_least
         if str(y.dtype) == "bool":
             return y
-        lo, hi = (y.aval.lo, y.aval.hi) if isinstance(y, SecretArray) else (np.min(y), np.max(y))
         fixed = y.dtype == "fixed" if isinstance(y, SecretArray) else bool(np.any((y != 0) & (y != 1)))
         if fixed or lo < 0 or hi > 1:
             raise UsageError(
@@ -344,9 +357,10 @@ class LogitResults:
         if self.converged:
             return f"logistic regression of {self.endog} over {self.nobs} complete rows"
         return (
-            f"logistic regression of {self.endog}: {self.nobs} complete rows do not determine the coefficients (the "
-            "cases are separated from the rest, a covariate is constant or follows from others, or more steps are "
-            "needed); leave covariates out, or take more rows"
+            f"logistic regression of {self.endog}: {self.nobs} complete rows do not determine the coefficients, or not "
+            "at these bounds and in so many steps (the cases are separated from the rest; hardly any row is a case, or "
+            "hardly any is not; a covariate is constant, follows from others, or has declared bounds far wider than "
+            "its values); declare tighter bounds, take more steps, fewer covariates or more rows"
         )
 
     def table(self) -> tuple[list[str], list[list[str]]]:
