@@ -80,6 +80,14 @@ REFUSED = {
     "text in an integer": (f"x,y\n1,{CANARY}a\n", DataError, ["'y'", "row 1", "whole number"]),
     "decimal comma": (f'x,y\n"{CANARY},5",2\n', DataError, ["'x'", "row 1", "decimal point"]),
     "NaN": ("x,y\nnan,2\n", DataError, ["'x'", "row 1", "NaN", "missing-value code"]),
+    "NaN beside a code": (
+        "x,y\nnan,2\n",
+        DataError,
+        ["'x'", "row 1", "NaN", "write its missing-value code -9"],
+    ),
+    "CR line ends": (f"x,y\r1,2\r{CANARY},2\r", DataError, ["north.csv", "LF or CRLF, not CR alone"]),
+    "CR line ends after the header": (f"x,y\n1,2\r{CANARY},2\r", DataError, ["LF or CRLF, not CR alone"]),
+    "mixed line ends": (f"x,y\r\n1,2\r{CANARY},2\r\n", DataError, ["LF or CRLF, not CR alone"]),
     "infinity": ("x,y\n1,2\n-Infinity,2\n", DataError, ["'x'", "row 2", "infinite"]),
     "overflow": ("x,y\n1e999,2\n", DataError, ["'x'", "row 1", "infinite"]),
     "empty": ("x,y\n1,2\n2,\n", DataError, ["'y'", "row 2", "empty", "missing-value code"]),
@@ -119,7 +127,23 @@ def test_refuses_other_truth_values_and_empty_cells_without_a_code(tmp_path: Pat
     with pytest.raises(DataError, match=r"row 2.*truth value"):
         read_table(put(tmp_path, f"b\n1\n{CANARY}\n"), [B])
     with pytest.raises(DataError, match=r"row 2.*empty"):
-        read_table(put(tmp_path, "b\n1\n\n0\n"), [B])
+        read_table(put(tmp_path, 'b\n1\n""\n0\n'), [B])
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("missing", [(), (-9,)])
+def test_blank_lines_are_no_rows_as_in_pandas(tmp_path: Path, end: str, missing: tuple[float, ...]) -> None:
+    pd = pytest.importorskip("pandas")
+    one = ["x", "", "1", "", '""' if missing else "5", "2", "", ""]
+    for lines in (one, ["x,y", "1,2", "", "3,4", "", ""]):
+        file = put(tmp_path, end.join(lines) + end)
+        table = read_table(file, [Column("x", "fixed", 0, 10, missing)])
+        want = pd.read_csv(file)["x"]
+        assert table.rows == len(want)
+        assert np.array_equal(table.present["x"], want.notna())
+        assert np.array_equal(table.values["x"], want.fillna(0))
+    with pytest.raises(DataError, match="no rows"):
+        read_table(put(tmp_path, "x" + end * 3), [Column("x", "fixed", 0, 10, missing)])
 
 
 def test_refuses_what_is_no_table(tmp_path: Path) -> None:
@@ -159,6 +183,11 @@ def test_finds_the_tables_of_a_folder(tmp_path: Path) -> None:
         (("a b", "fixed", 0, 1), DataError),
         (("x.present", "fixed", 0, 1), DataError),
         (("", "fixed", 0, 1), DataError),
+        (("x\n", "fixed", 0, 1), DataError),
+        (("x", "fixed", 0, 1, -9), DataError),
+        (("x", "fixed", 0, 1, "-9"), DataError),
+        (("x", "int", 0.5, 1), RangeError),
+        (("x", "int", 0, 1.5), RangeError),
         (("x", "float", 0, 1), DataError),
         (("x", "fixed", 2, 1), RangeError),
         (("x", "fixed", 0, float("inf")), RangeError),

@@ -15,7 +15,7 @@ import re
 import shutil
 import tempfile
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +29,7 @@ from tacit.errors import DataError, RangeError, UsageError
 
 Array = npt.NDArray[Any]
 Kind = Literal["fixed", "int", "bool"]
-_NAME = re.compile(r"^\w[\w-]{0,55}$")
+_NAME = re.compile(r"\w[\w-]{0,55}")
 _WHOLE = 2.0**53  # beyond this float64 does not hold every integer
 _NUMBER = r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?"
 _STRANGE = r"[+-]?(nan|inf|infinity)"
@@ -79,17 +79,23 @@ class Column:
     missing: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not _NAME.match(self.name):
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise DataError(
                 f"a column name has up to 56 letters, digits, _ and -, and no spaces or dots: {self.name!r}"
             )
         if self.kind not in ("fixed", "int", "bool"):
             raise DataError(f"column {self.name!r}: the kind is 'fixed', 'int' or 'bool', not {self.kind!r}")
+        if isinstance(self.missing, str) or not isinstance(self.missing, Iterable):
+            raise DataError(
+                f"column {self.name!r}: missing is a tuple of codes, as in missing=(-9,), not {self.missing!r}"
+            )
         numbers = (self.lo, self.hi, *self.missing)
         if not all(isinstance(v, int | float | np.number) and np.isfinite(v) for v in numbers):
             raise RangeError(f"column {self.name!r}: bounds and missing codes are finite numbers")
         if not self.lo <= self.hi:
             raise RangeError(f"column {self.name!r}: the bound [{self.lo:g}, {self.hi:g}] is empty")
+        if self.kind == "int" and not (float(self.lo).is_integer() and float(self.hi).is_integer()):
+            raise RangeError(f"column {self.name!r}: the bounds of an int column are whole numbers")
         if self.kind == "int" and max(abs(self.lo), abs(self.hi)) > _WHOLE:
             raise RangeError(f"column {self.name!r}: whole numbers go up to 2^53 either way")
         if self.kind == "bool" and not (self.lo >= 0 and self.hi <= 1):
@@ -139,7 +145,8 @@ def read_table(path: str | Path, columns: Sequence[Column]) -> Table:
     """Read the declared columns of a CSV or Parquet file.
 
     DataError: the file, a column or a cell is not what was declared. RangeError: a value leaves its bound. Rows are
-    counted from 1 below the header. Text that spells a number in any usual way is read; nothing is guessed.
+    counted from 1 below the header; a blank line is no row, as in pandas: the empty cell of a table of one column is "".
+    Text that spells a number in any usual way is read; nothing is guessed.
     """
     file = _existing(path)
     declared = [c.name for c in columns]
@@ -289,7 +296,12 @@ def _csv_header(file: Path) -> tuple[list[str], str]:
     if not first.strip():
         raise DataError(f"{file.name} is empty; its first line must be a header with the column names")
     delimiter = max(",;\t", key=first.count)
-    names = [n.strip() for n in next(csv.reader(io.StringIO(text), delimiter=delimiter))]
+    try:
+        names = [n.strip() for n in next(csv.reader(io.StringIO(text), delimiter=delimiter))]
+    except csv.Error:
+        raise DataError(
+            f"{file.name}: the header cannot be read; end lines with LF or CRLF, not CR alone, and close its quotes"
+        ) from None
     if any(_looks_like_data(n) for n in names):
         # Not quoted: without a header, the first line holds somebody's values.
         raise DataError(
@@ -319,9 +331,12 @@ def _open_csv(con: Any, file: Path) -> _Cells:
     _quiet(
         con,
         f"CREATE TABLE {table} AS SELECT * FROM read_csv(?, auto_detect=false, header=true, delim=?, quote='\"', "
-        f"escape='\"', columns={{{columns}}}, null_padding=false, store_rejects=true)",
+        f"escape='\"', columns={{{columns}}}, null_padding=false, store_rejects=true, allow_quoted_nulls=false)"
+        # DuckDB leaves out blank lines but for tables of one column, where "" is an empty cell.
+        + (" WHERE c0 IS NOT NULL" if len(names) == 1 else ""),
         [str(file), delimiter],
-        f"{file.name} cannot be read as CSV; quote cells that hold the delimiter, quotes or line breaks",
+        f"{file.name} cannot be read as CSV; quote cells that hold the delimiter, quotes or line breaks, and end "
+        "lines with LF or CRLF, not CR alone",
     )
     _refuse_ragged(con, file, len(names))
     return _Cells(table, {n: f"c{i}" for i, n in enumerate(names)}, "rowid", scratch=scratch)
@@ -441,7 +456,10 @@ def _convert(
         c.kind
     ]
     refuse(status == _TEXT, f"the cell is text where {what} belongs", "use a decimal point and no units")
-    refuse(status == _NONFINITE, "the cell is NaN or infinite", declare)
+    write = (
+        f"correct the table: write its missing-value code {c.missing[0]:g} there" if c.missing else declare
+    )
+    refuse(status == _NONFINITE, "the cell is NaN or infinite", write)
     absent = status == _EMPTY
     if not c.missing:
         refuse(absent, "the cell is empty", declare)
