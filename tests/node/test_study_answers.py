@@ -52,7 +52,7 @@ def test_a_covariance_of_too_few_rows_is_no_number(
     spec = study([AGE, BMI], covariance=["age", "bmi"])
     got, want = answers(tmp_path, spec, [[50.3 if i < complete else -9, 20.7 + i] for i in range(6)])
     assert "covariance" not in compare(got, want)
-    show_results(spec, got, want)
+    show_results(spec, got, want, 40)
     show_comparison(got, want)
     said = capsys.readouterr().out
     (_, *cells), (_, *others) = ([c.strip() for c in line.split("│")[1:-1]] for line in said.splitlines()
@@ -67,7 +67,7 @@ def test_a_regression_without_an_answer_is_not_compared(
     spec = study([AGE, BMI], regression={"target": "bmi", "covariates": ["age"]})
     got, want = answers(tmp_path, spec, [[60, 20 + i] for i in range(9)])
     assert set(compare(got, want)) == {"complete rows (regression)"}
-    show_results(spec, got, want)
+    show_results(spec, got, want, 40)
     show_comparison(got, want)
     said = capsys.readouterr().out
     assert "9 complete rows do not determine the coefficients" in said and "bounds far wider" in said
@@ -130,3 +130,17 @@ def test_statistics_take_truth_values_of_sessions_and_of_numpy() -> None:
                     [False, True],
                     [False, False],
                 ]
+
+
+def test_variances_of_few_units_are_said_to_be_coarse(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(4)
+    rows = [[round(float(rng.normal(60, 11)), 1), round(float(rng.normal(27, 4)), 1)] for _ in range(90)]
+    for hi, coarse in ((1e9, True), (1e7, True), (120, False)):
+        spec = study([{**AGE, "hi": hi}, BMI], describe=["age", "bmi"], covariance=["age", "bmi"])
+        got, want = answers(tmp_path, spec, rows)
+        show_results(spec, got, want, study_job(spec, dict.fromkeys("abc", 30)).fmt.frac_bits)
+        said = capsys.readouterr().out
+        assert said.count("three digits of the variance of age are sure") == 2 * coarse
+        assert coarse or max(compare(got, want).values()) < 1e-3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from tacit.stats import LogitResults, blank
 
 Results = Mapping[str, Any]
 NOTHING = "–"
+LEAST_UNITS = 2**10
+"""From so many units of the ring on, a variance is known to about three digits."""
 
 
 def run_study(data: Path | None, home: Path, scratch: Path) -> int:
@@ -38,7 +40,7 @@ def run_study(data: Path | None, home: Path, scratch: Path) -> int:
             outcomes = run_local(job, parties, scratch, bars)
     results = outcomes[job.parties[0]].results
     expected = pooled_answer(spec, list(owners.tables.values()))
-    show_results(spec, results, expected)
+    show_results(spec, results, expected, job.fmt.frac_bits)
     if spec.logistic is not None:
         show_logistic(logistic_results(spec, results, sum(owners.rows.values())))
     show_comparison(results, expected)
@@ -47,14 +49,17 @@ def run_study(data: Path | None, home: Path, scratch: Path) -> int:
     return 0
 
 
-def show_results(spec: StudySpec, got: Results, want: Results) -> None:
-    """Print the joint results beside the pooled ones."""
+def show_results(spec: StudySpec, got: Results, want: Results, frac_bits: int) -> None:
+    """Print the joint results, of so many fractional bits, beside the pooled ones."""
     if spec.describe:
         _describe(spec, got, want)
+        _say_coarse(spec.describe, blank(got["scaled variances"], got["counts"], 2), frac_bits)
     if spec.disease is not None:
         _disease(spec, got)
     if spec.covariance:
         _covariance(spec, got)
+        n = int(got["complete rows (covariance)"])
+        _say_coarse(spec.covariance, blank(np.diagonal(got["spread"]) / max(n - 1, 1), n, 2), frac_bits)
     if spec.target:
         _regression(spec, got, want)
 
@@ -76,6 +81,17 @@ def _covariance(spec: StudySpec, got: Results) -> None:
     matrix = blank(got["covariance"], n, 2)
     rows = [[name, *(_cell(v) for v in matrix[i])] for i, name in enumerate(spec.covariance)]
     rows_table(f"covariance over {n} complete rows", ["", *spec.covariance], rows)
+
+
+def _say_coarse(names: Sequence[str], variances: Any, frac_bits: int) -> None:
+    """Name the columns whose variances in standard units are so few units of the ring that their digits are noise."""
+    few = [name for name, v in zip(names, variances, strict=True) if v < LEAST_UNITS * 2.0**-frac_bits]
+    if few:
+        console().print(
+            f"at most three digits of the variance of {', '.join(few)} are sure: constant, or declared in bounds "
+            "far wider than the values; declare tighter ones",
+            highlight=False,
+        )
 
 
 def _cell(value: float) -> str:

@@ -145,8 +145,8 @@ def read_table(path: str | Path, columns: Sequence[Column]) -> Table:
     """Read the declared columns of a CSV or Parquet file.
 
     DataError: the file, a column or a cell is not what was declared. RangeError: a value leaves its bound. Rows are
-    counted from 1 below the header; a blank line is no row, as in pandas: the empty cell of a table of one column is "".
-    Text that spells a number in any usual way is read; nothing is guessed.
+    counted from 1 below the header; a blank line is no row, as in pandas, and an empty cell of a table of one column
+    is "". Text that spells a number in any usual way is read; nothing is guessed.
     """
     file = _existing(path)
     declared = [c.name for c in columns]
