@@ -14,7 +14,7 @@ from tacit.array import functions as fn
 from tacit.array.interpret import Trace, reveal
 from tacit.array.program import Program
 from tacit.array.ranges import fit
-from tacit.errors import DataError, NotApproved, PolicyViolation, TacitError
+from tacit.errors import DataError, NotApproved, PolicyViolation, TacitError, UsageError
 from tacit.net.identity import Identity, load_identity
 from tacit.net.roster import Roster
 from tacit.node.job import Job, job_of, load_job
@@ -233,5 +233,5 @@ def test_more_missing_codes_than_anybody_reads_are_refused() -> None:
     with pytest.raises(DataError, match=r"alice's column 'visits' has 33 missing-value codes.* one code"):
         codes(content(), "alice", missing=[*map(float, range(33))])
     assert " or 31" in codes(content(), "alice", missing=[*map(float, range(32))])[0]
-    with pytest.raises(DataError, match="not printable"):
+    with pytest.raises(UsageError, match=r"no spaces or dots: 'visits\\n'"):
         codes(content(), "alice", name="visits\n")

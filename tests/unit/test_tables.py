@@ -211,9 +211,9 @@ def test_a_missing_dependency_is_named(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(importlib, "import_module", refuse)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"tacit\[data\]"):
+    with pytest.raises(UsageError, match=r"in your clone of Tacit run: .*'\.\[data\]'"):
         read_table(put(tmp_path, "x,y\n1,2\n"), [X])
-    with pytest.raises(UsageError, match=r"tacit\[demo\]"):
+    with pytest.raises(UsageError, match=r"in your clone of Tacit run: .*'\.\[demo\]'"):
         demo_data.hospital_tables(tmp_path / "demo")
 
 

@@ -278,7 +278,7 @@ def _parse_input(match: re.Match[str], at: int) -> Input:
     spec = _json(match[4], at)
     if set(spec) != {"kind", "shape", "lo", "hi"} or not isinstance(spec["shape"], list):
         raise DataError(f"line {at}: the input's description is malformed")
-    if not _NAME.match(match[2]) and match[2] != "-":
+    if not _NAME.fullmatch(match[2]) and match[2] != "-":
         raise DataError(f"line {at}: the owner's name is malformed")
     owner = "" if match[2] == "-" else match[2]
     where = owned(owner) if owner else SECRET

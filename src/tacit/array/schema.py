@@ -169,7 +169,7 @@ def check_shape(shape: Sequence[int]) -> None:
 
 def check_input(name: str, aval: Aval) -> None:
     """Raise DataError unless an input is described as inputs are."""
-    if not (_name(name) and INPUT_NAME.match(name)):
+    if not (_name(name) and INPUT_NAME.fullmatch(name)):
         raise DataError(
             f"the input name {name[:64]!r} is malformed: 1 to 128 printable characters without spaces"
         )

@@ -83,8 +83,6 @@ class Job:
                         f"{owner}'s column {c.name!r} has {len(c.missing)} missing-value codes, of which there may be "
                         f"{MAX_CODES}; write one code for all of them into the table"
                     )
-                if not c.name.isprintable():
-                    raise DataError(f"{owner}'s column {c.name!r} has a name that is not printable")
         unknown = named - set(self.parties)
         if unknown:
             raise DataError(f"the job mentions {', '.join(sorted(unknown))}, who is not among its parties")
