@@ -310,8 +310,11 @@ def split_missing(c: Column, raw: Array, owner: str) -> tuple[Array, Array]:
             raise DataError(f"{owner}/{c.name}: numbers are expected, and a value is none") from None
     if raw.dtype.kind not in "iufb":
         raise DataError(f"{owner}/{c.name}: numbers are expected, not {raw.dtype}")
-    # Of 32-bit numbers the code is the nearest such number, too.
-    codes = np.asarray(c.missing, raw.dtype if raw.dtype.kind == "f" else np.float64)
+    codes = np.asarray(c.missing, np.float64)
+    if raw.dtype.kind == "f":  # of 32-bit numbers the code is the nearest such number, too, if there is one
+        with np.errstate(over="ignore"):
+            codes = codes.astype(raw.dtype)
+        codes = codes[np.isfinite(codes)]
     present = ~np.isin(raw, codes)
     if c.missing and raw.dtype.kind == "f":
         present &= ~np.isnan(raw)

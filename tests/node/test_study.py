@@ -150,6 +150,12 @@ def test_codes_are_known_in_shorter_floats(kind: type) -> None:
     assert int(made.simulate(data)["a"]["r"]) == 6
 
 
+def test_an_infinity_is_no_code_that_half_floats_cannot_hold() -> None:
+    made = study(column=tacit.Column("x", "fixed", 1, 9, missing=(1e9,)))
+    with pytest.raises(TacitError, match="not finite or outside"):
+        made.simulate({o: {"x": np.array([1, 2, 3, np.inf], np.float16)} for o in "abc"})
+
+
 def test_check_compares_with_64_bits() -> None:
     pytest.importorskip("jax")
     big = tacit.Column("x", "int", 0, 2**40)

@@ -171,7 +171,8 @@ def erfinv(x: SecretArray) -> SecretArray:
 def power(x: Any, y: Any) -> SecretArray:
     """x^y = e^(y·ln x) for x > 0, either secret; the relative error is 4 units for each one of y, and of y·ln x.
 
-    An array of a few known whole exponents takes products instead, as one exponent does, of a base of any sign.
+    An array of a few known whole exponents takes products instead, as one exponent does: they are closer, if none is
+    below zero, and a base that may be zero or negative has nothing else.
     """
     if not isinstance(y, SecretArray) and (each := _whole_powers(x, np.asarray(y))) is not None:
         return each
@@ -189,6 +190,8 @@ def _whole_powers(x: SecretArray, y: npt.NDArray[Any]) -> SecretArray | None:
     """Return x^y for known exponents that are whole, each element by its own; None if they are not, or too many."""
     exponents = np.unique(y)
     if not 0 < exponents.size <= _EXPONENTS or not all(float(e).is_integer() for e in exponents):
+        return None
+    if exponents[0] < 0 < x.aval.lo:
         return None
     shape = np.broadcast_shapes(x.shape, y.shape)
     flat = xp.reshape(xp.broadcast_to(_fixed(x), shape), -1)

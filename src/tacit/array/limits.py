@@ -3,7 +3,7 @@
 A whole number is below 2.5 if it is below 3, and never equals 2.5: so a comparison of whole numbers stays one, exact
 in every format. Of fixed-point values each is a whole number of units, as is what it is compared with; a number that
 is none is rounded to the nearest one, as an owner's value is, so that 0.1 stays equal to 0.1. But zero is below a
-number above zero, also one that rounds to zero: `faithful` takes the unit beyond instead.
+number above zero, also one that rounds to zero: there `faithful` takes the unit beyond instead.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tacit.array.loop import infer
-from tacit.array.program import SECRET, Aval, Eqn, Program
+from tacit.array.program import SECRET, Eqn, Program
 from tacit.array.secret import SecretArray
 
 Array = npt.NDArray[Any]
@@ -27,7 +27,7 @@ def _fractions(secret: Any, public: Any) -> Array | None:
     if not isinstance(secret, SecretArray) or secret.dtype != "int" or isinstance(public, SecretArray):
         return None
     c = np.asarray(public)
-    if c.dtype.kind != "f" or not (np.abs(c) < 2.0**62).all():
+    if c.dtype.kind != "f" or not (np.abs(c := c.astype(np.float64)) < 2.0**62).all():
         return None
     return c
 
@@ -52,71 +52,67 @@ def whole_equal(x: Any, y: Any) -> tuple[Any, Any, Array | None]:
 
 
 def faithful(program: Program, frac_bits: int) -> Program:
-    """Return the Program with comparisons of secrets kept right beside numbers that round to zero but are none."""
-    found: dict[int, list[Aval]] = {}
+    """Return the Program with comparisons of secrets kept right beside numbers that round to zero but are none.
 
-    def visit(eqn: Eqn, ins: list[Aval], outs: list[Aval]) -> None:
-        if eqn.op in ("lt", "eq", "compare") and outs[0].where == SECRET and ins[0].kind == "fixed":
-            found[id(eqn)] = ins
-
-    infer(program, visit=visit)
-    return _rewritten(program, found, frac_bits) if found else program
-
-
-def _rewritten(program: Program, found: dict[int, list[Aval]], frac_bits: int) -> Program:
+    Left alone are values in which such a number is part already, as in maximum(x, 1e-9) < 1e-9, where both are rounded
+    alike, and what is computed in loops.
+    """
+    avals = infer(program)
     to = _Rewriter(program, frac_bits)
     for eqn in program.eqns:
-        body = eqn.params.get("body")
-        inner = _rewritten(body, found, frac_bits) if body is not None else body
-        if inner is not body:
-            eqn, to.changed = Eqn(eqn.op, eqn.ins, eqn.outs, {**eqn.params, "body": inner}, eqn.source), True
-        ins = found.get(id(eqn))
-        if ins is None or not to.take(eqn, ins):
+        secret = eqn.op in ("lt", "eq", "compare") and avals[eqn.outs[0]].where == SECRET
+        if not (secret and avals[eqn.ins[0]].kind == "fixed" and to.take(eqn)):
             to.eqns.append(eqn)
     return program.replace(eqns=tuple(to.eqns)) if to.changed else program
 
 
 @dataclass(slots=True)
 class _Rewriter:
-    """The equations of one Program as they are emitted again."""
+    """The equations of a Program as they are emitted again."""
 
     program: Program
     frac_bits: int
     eqns: list[Eqn] = field(default_factory=list)
     changed: bool = False
     made: dict[int, Eqn] = field(init=False)
+    unclear: set[int] = field(default_factory=set)
+    """Variables in which a number that rounding loses may be part."""
     fresh: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.made = {v: eqn for eqn in self.program.eqns for v in eqn.outs}
-        used = [v for eqn in self.program.eqns for v in (*eqn.ins, *eqn.outs)]
-        self.fresh = 1 + max([*used, *(i.var for i in self.program.inputs)], default=-1)
+        self.fresh = 1 + max([*self.made, *(i.var for i in self.program.inputs)], default=-1)
+        for eqn in self.program.eqns:
+            lost = eqn.op == "const" and self._lost(np.asarray(eqn.params["value"])).any()
+            if lost or "body" in eqn.params or not self.unclear.isdisjoint(eqn.ins):
+                self.unclear.update(eqn.outs)
 
-    def take(self, eqn: Eqn, ins: list[Aval]) -> bool:
-        """Emit a comparison anew if a number it reads rounds to zero and is none; say whether."""
-        sides = [self._vanishing(v) for v in eqn.ins]
-        if sides[0] is None and (len(sides) < 2 or sides[1] is None):
+    def take(self, eqn: Eqn) -> bool:
+        """Emit a comparison anew if it is of a value with a number that rounds to zero and is none; say whether."""
+        lost = [self._vanishing(v) for v in eqn.ins]
+        if lost.count(True) != 1 or eqn.ins[lost.index(False)] in self.unclear:
             return False
         self.changed = True
         if eqn.op == "lt":
             self._less(eqn, eqn.ins, eqn.outs[0])
         elif eqn.op == "eq":
-            self._equal(eqn, ins[0].shape)
+            self._equal(eqn, eqn.ins[lost.index(True)])
         else:
             self._compare(eqn)
         return True
 
-    def _vanishing(self, v: int) -> Array | None:
-        """Return the number, one or more, that a variable repeats, if rounding loses one."""
+    def _vanishing(self, v: int) -> bool:
+        """Return whether a variable repeats a public number, one or more, and rounding loses one."""
         eqn = self.made.get(v)
         while eqn is not None and eqn.op in MOVES:
             eqn = self.made.get(eqn.ins[0])
-        if eqn is None or eqn.op != "const":
-            return None
-        c = np.asarray(eqn.params["value"])
-        return c if c.dtype.kind == "f" and self._lost(c).any() else None
+        return (
+            eqn is not None and eqn.op == "const" and bool(self._lost(np.asarray(eqn.params["value"])).any())
+        )
 
     def _lost(self, c: Array) -> Array:
+        if c.dtype.kind != "f":
+            return np.zeros(c.shape, bool)
         return np.asarray((c != 0) & (np.rint(np.ldexp(c, self.frac_bits)) == 0))
 
     def _emit(self, op: str, ins: tuple[int, ...], params: dict[str, Any], source: str, out: int = -1) -> int:
@@ -141,23 +137,17 @@ class _Rewriter:
             return lambda c: np.where(self._lost(c), np.where(sign * c > 0, sign * unit, 0.0), c)
 
         x, y = ins
-        if self._vanishing(x) is not None:
+        if self._vanishing(x):
             x = self._moved(x, towards(-1))
-        if self._vanishing(y) is not None:
+        if self._vanishing(y):
             y = self._moved(y, towards(1))
         self._emit("lt", (x, y), {}, eqn.source, out)
 
-    def _equal(self, eqn: Eqn, shape: tuple[int, ...]) -> None:
-        """Emit x = y, false where a number is lost: no value is so close to zero but zero."""
-        possible = []
-        for v in eqn.ins:
-            if self._vanishing(v) is not None:
-                possible.append(self._moved(v, lambda c: ~self._lost(c)))
+    def _equal(self, eqn: Eqn, public: int) -> None:
+        """Emit x = y, false where the number is lost: no value is so close to zero but zero."""
+        possible = self._moved(public, lambda c: ~self._lost(c))
         same = self._emit("eq", eqn.ins, eqn.params, eqn.source)
-        for i, mask in enumerate(possible):
-            same = self._emit(
-                "and", (same, mask), {}, eqn.source, eqn.outs[0] if i == len(possible) - 1 else -1
-            )
+        self._emit("and", (same, possible), {}, eqn.source, eqn.outs[0])
 
     def _compare(self, eqn: Eqn) -> None:
         """Emit truths of a comparison each by itself, numbers as they were: these are off by less than a unit."""
