@@ -119,6 +119,17 @@ def broken(how: str) -> int:
     return writer
 
 
+def test_a_closed_standard_output_does_not_pass_for_a_result_seen(site: Path) -> None:
+    kept = RUN.replace("sys.exit(main())", "sys.stdout = None\nsys.exit(main())")
+    command = [sys.executable, "-c", kept, "job", "run", *options()]
+    for more, says in ((["--out", "out.json"], "they are in out.json"), ([], "no --out FILE was given")):
+        done = subprocess.run(
+            [*command, *more], cwd=site, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 1
+        assert "(standard output is closed)" in done.stderr and says in done.stderr
+
+
 @pytest.mark.parametrize("how", ["full", "gone"])
 def test_a_broken_standard_output_loses_no_results(site: Path, how: str) -> None:
     stdout = broken(how)

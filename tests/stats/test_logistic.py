@@ -316,3 +316,9 @@ def test_a_study_file(tmp_path: Path) -> None:
     found = logistic_results(spec, results, 240)
     np.testing.assert_allclose(found.params, want, rtol=1e-7)
     np.testing.assert_allclose(results["logistic: coefficients"], want, rtol=1e-7)
+
+
+def test_no_row_in_the_clear_is_named() -> None:
+    model = stats.Logit("y", exog={"x": (0, 1)}, at_least=1)
+    with pytest.raises(ShapeError, match="at least one covariate and one row"):
+        model({"x": np.zeros(0), "y": np.zeros(0)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
 import os
 import resource
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -456,6 +458,42 @@ def test_log_names_what_is_lost(tmp_path: Path, capsys: pytest.CaptureFixture[st
     (home / "log.jsonl").unlink()
     with pytest.raises(MaterialError, match=r"log.jsonl holds no entry, though directory.json is there"):
         run(home, "log")
+
+
+def test_a_share_without_a_log_is_said(tmp_path: Path) -> None:
+    ready(tmp_path)
+    home = tmp_path / "Ada"
+    for name in ("log.jsonl", "directory.json"):
+        (home / name).unlink()
+    with pytest.raises(MaterialError, match=r"holds no entry, though share.record and group.json is there"):
+        run(home, "log")
+
+
+def test_rules_that_the_log_does_not_know_are_not_in_force(tmp_path: Path) -> None:
+    ready(tmp_path)
+    path = tmp_path / "Ada" / "directory.json"
+    adopted = path.read_bytes()
+    path.write_bytes(encode_canonical({**json.loads(adopted), "rules": {}}))
+    home = open_home(tmp_path / "Ada", PASSPHRASE)
+    with pytest.raises(UsageError, match=r"not the directory that the log says .* tacit sign directory FILE"):
+        home.directory()
+    path.write_bytes(adopted)
+    assert home.directory().digest == open_home(tmp_path / "Ben", PASSPHRASE).directory().digest
+
+
+def test_a_closed_standard_input_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TACIT_PASSPHRASE")
+    monkeypatch.setattr("sys.stdin", None)
+
+    def warns(_: str) -> str:
+        warnings.warn("no echo", getpass.GetPassWarning, stacklevel=2)
+        return ""
+
+    monkeypatch.setattr("getpass.getpass", warns)
+    with pytest.raises(
+        UsageError, match="there is no terminal to ask for the passphrase: set TACIT_PASSPHRASE"
+    ):
+        sign_home.read_passphrase()
 
 
 def test_a_document_on_a_full_disk_leaves_no_part_of_it(tmp_path: Path) -> None:

@@ -271,3 +271,14 @@ def test_demo_tables_hold_the_source_rows(
     assert sorted(rows) == sorted(map(tuple, np.column_stack([source.data, source.target]).tolist()))
     sizes = [len(read_table(f, [Column("age", "fixed", 0, 110)]).values["age"]) for f in files.values()]
     assert sizes == [222, 132, 88]
+
+
+@pytest.mark.parametrize("codes", [-9, "-9", b"-9", {-9}, {-9: "gone"}])
+def test_codes_are_a_sequence(codes: object) -> None:
+    with pytest.raises(DataError, match=r"missing is a tuple of codes, as in missing=\(-9,\)"):
+        Column("x", "int", 0, 9, codes)  # type: ignore[arg-type]
+
+
+def test_codes_of_any_sequence_are_kept_as_a_tuple() -> None:
+    given = ([-9, -8], np.array([-9, -8]), (c for c in (-9, -8)))
+    assert {Column("x", "int", 0, 9, codes).missing for codes in given} == {(-9, -8)}  # type: ignore[arg-type]

@@ -691,6 +691,28 @@ def test_entry_without_the_end_of_its_line_stays(tmp_path: Path) -> None:
     assert check_journal((tmp_path / "log").read_bytes(), signing_key("Ada").public, heads[-1])[1] == head
 
 
+def test_a_crash_before_a_torn_line_is_cut_off_keeps_it_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path / "log", signing_key("Ada"))
+    journal.append(NOW, "approve", "Ada", bytes(32))
+    with (tmp_path / "log").open("ab") as file:
+        file.write(b"torn")
+
+    def crash(*_: object) -> None:
+        raise RuntimeError("crash")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "_line", crash)
+        patched.setattr("tacit.threshold.journal.digest", crash)
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="crash"):
+                journal.append(NOW, "approve", "Ada", bytes(32))
+    journal.append(NOW, "approve", "Ada", bytes(32))
+    assert journal.set_aside(1).read_bytes() == b"torn"
+    assert [e.event for e in journal.read().entries] == ["approve", "incomplete line set aside", "approve"]
+
+
 @pytest.mark.parametrize("lose", [Path.unlink, lambda path: path.write_bytes(b"")])
 def test_lost_log_is_said(tmp_path: Path, lose: Callable[[Path], object]) -> None:
     logged = tmp_path / "directory.json"

@@ -17,7 +17,6 @@ from threshold_command import dies, forks, tacit
 from tacit.cli import sign_home, vault_demo
 from tacit.cli.sign_home import make_home, open_home
 from tacit.crypto import sealed
-from tacit.crypto.sealed import write_private
 from tacit.threshold import dealer, vault, vault_notice
 from tacit.threshold.order import encode_canonical
 from tacit.threshold.policy import DIRECTORY_FORMAT
@@ -40,7 +39,8 @@ def people(folder: Path, threshold: int, names: list[str], group: str, directory
     made = dealer.deal(suite_named("ristretto255"), threshold, names, os.urandom)
     for name, (share, _) in made.items():
         home = make_home(folder / name, name, PHRASE)
-        write_private(folder / name / "directory.json", encode_canonical(directory))
+        (folder / f"{name}.directory").write_bytes(encode_canonical(directory))
+        home.adopt_directory(folder / f"{name}.directory")
         home.stage_share(share)
         home.adopt_share()
         (folder / group).write_text(share.group_key.to_json())

@@ -146,9 +146,11 @@ def fit(
         if frac_bits and not found:
             found = tuple(c for c in formats(frac_bits) if width in (None, c.width))
     if not found:
+        asked = {"width": width, "frac_bits": frac_bits, "at_least": at_least}
+        said = ", ".join(f"{k}={v}" for k, v in asked.items() if v is not None)
         raise RangeError(
-            f"no format has width={width}, frac_bits={frac_bits}, at_least={at_least}: rings of 64 bits take 4 to 24 "
-            "fractional bits, rings of 128 bits 4 to 56; ask for one of these, or let it be chosen"
+            f"no format has {said}: rings of 64 bits take 4 to 24 fractional bits, rings of 128 bits 4 to 56, of which "
+            "at_least chooses up to 44"
         )
     if any(c.frac_bits < FINE_BITS for c in found) and (line := _fine(program)):
         raise RangeError(

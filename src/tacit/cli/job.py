@@ -214,6 +214,8 @@ def _report(job: Job, outcome: Outcome, where: str) -> None:
     from tacit.cli.show import results_table
     from tacit.node.statement import statement
 
+    if sys.stdout is None:
+        raise UsageError(f"the results could not be printed (standard output is closed); {where}")
     try:
         results_table(outcome.results)
     except OSError as exc:

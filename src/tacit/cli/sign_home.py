@@ -26,6 +26,7 @@ from tacit.threshold.nonces import NonceStore, default_anchor_folder
 from tacit.threshold.order import MAX_ORDER_BYTES, decode_written, encode_canonical
 from tacit.threshold.policy import Directory, read_directory
 
+ADOPTED = "directory adopted"
 _SHARE_LABEL = b"tacit/sign/share"
 
 
@@ -54,7 +55,7 @@ def ask_hidden(prompt: str, otherwise: str = "set TACIT_PASSPHRASE") -> str:
             return getpass.getpass(prompt)
     except getpass.GetPassWarning:
         # Not with getpass's own prompt and warning: from a pipe or a file nothing is shown.
-        if not sys.stdin.isatty() and (line := sys.stdin.readline()):
+        if sys.stdin is not None and not sys.stdin.isatty() and (line := sys.stdin.readline()):
             return line.rstrip("\n")
     except EOFError:
         pass
@@ -74,15 +75,23 @@ class Home:
     @property
     def journal(self) -> Journal:
         """Return this person's log."""
-        logged = (self.folder / "directory.json", self.folder / "nonces")
-        return Journal(self.folder / "log.jsonl", self.key, logged)
+        first = (self.folder / "directory.json", self.folder / "nonces")
+        then = (self.folder / "share.record", self.folder / "group.json")
+        return Journal(self.folder / "log.jsonl", self.key, first, then)
 
     def directory(self) -> Directory:
-        """Read the directory of people and rules. Raises UsageError where there is none that can be read."""
+        """Read the directory of people and rules. Raises UsageError unless the log says that it is in force."""
         path = self.folder / "directory.json"
         if not path.exists():
             raise UsageError(f"{path} is missing; adopt a directory with: tacit sign directory FILE")
-        return _read_directory(path, read_document(path))
+        directory = _read_directory(path, read_document(path))
+        adopted = [e.document for e in self.journal.read().entries if e.event == ADOPTED]
+        if adopted[-1:] != [directory.digest.hex()]:
+            raise UsageError(
+                f"{path} is not the directory that the log says was adopted last, so its rules were not chosen here; "
+                "compare it with the others', then adopt the right one: tacit sign directory FILE"
+            )
+        return directory
 
     def adopt_directory(self, path: Path) -> Directory:
         """Put the directory that ``path`` holds in force, in its canonical form, and return it.
@@ -95,7 +104,7 @@ class Home:
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
         directory = _read_directory(path, data)
-        self.journal.append(self.now(), "directory adopted", self.name, directory.digest)
+        self.journal.append(self.now(), ADOPTED, self.name, directory.digest)
         write_private(self.folder / "directory.json", data, replace=True)
         return directory
 

@@ -15,7 +15,7 @@ import re
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -85,10 +85,12 @@ class Column:
             )
         if self.kind not in ("fixed", "int", "bool"):
             raise DataError(f"column {self.name!r}: the kind is 'fixed', 'int' or 'bool', not {self.kind!r}")
-        if isinstance(self.missing, str) or not isinstance(self.missing, Iterable):
+        if isinstance(self.missing, str | bytes | Set | Mapping) or not isinstance(self.missing, Iterable):
             raise DataError(
                 f"column {self.name!r}: missing is a tuple of codes, as in missing=(-9,), not {self.missing!r}"
             )
+        codes = tuple(v.item() if isinstance(v, np.generic) else v for v in self.missing)
+        object.__setattr__(self, "missing", codes)
         numbers = (self.lo, self.hi, *self.missing)
         if not all(isinstance(v, int | float | np.number) and np.isfinite(v) for v in numbers):
             raise RangeError(f"column {self.name!r}: bounds and missing codes are finite numbers")

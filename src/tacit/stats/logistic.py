@@ -244,7 +244,11 @@ class Logit:
         return {"rows": xp.sum(as_int(keep), axis=0), **fit._asdict()}
 
     def _cases(self, y: Any) -> Any:
-        lo, hi = (y.aval.lo, y.aval.hi) if isinstance(y, SecretArray) else (np.min(y), np.max(y))
+        lo, hi = (
+            (y.aval.lo, y.aval.hi)
+            if isinstance(y, SecretArray)
+            else (np.min(y, initial=0), np.max(y, initial=0))
+        )
         if self.at_least is not None:
             # Rows in the clear may well be all cases; a declared bound says that they always are.
             if isinstance(y, SecretArray) and not lo < self.at_least <= hi:

@@ -52,12 +52,14 @@ class Chain:
 class Journal:
     """Append to and check one log file.
 
-    ``logged`` are files that are made only after an entry: where one of them is and the log holds nothing, entries
-    were lost.
+    ``logged`` are files that are made only after an entry, ``then`` files that an entry follows: where one of them is
+    and the log holds nothing, entries were lost, or, of the latter, a crash came before theirs.
     """
 
-    def __init__(self, path: Path, keeper: SigningKey, logged: Sequence[Path] = ()) -> None:
-        self._path, self._keeper, self._logged = path, keeper, logged
+    def __init__(
+        self, path: Path, keeper: SigningKey, logged: Sequence[Path] = (), then: Sequence[Path] = ()
+    ) -> None:
+        self._path, self._keeper, self._logged, self._then = path, keeper, logged, then
 
     def append(self, time: datetime, event: str, who: str, document: bytes, detail: str = "") -> bytes:
         """Write an entry, synced, and return the new head. Raises MaterialError if the log is broken.
@@ -77,11 +79,11 @@ class Journal:
             aside = self.set_aside(number)
             kept = read_private(aside) if aside.exists() else b""  # a crash came before its entry
             if chain.torn or kept:
-                kept += chain.torn
+                kept += b"" if kept.endswith(chain.torn) else chain.torn
                 write_private(aside, kept, replace=True)  # before the log lets go of it
                 said = f"{len(kept)} bytes, in {aside.name}"
                 events.insert(0, ("incomplete line set aside", KEEPER, digest(_DOMAIN, kept), said))
-            if not number and (present := self._present()):
+            if not number and (present := _present(self._logged)):
                 events.insert(0, ("log begun anew", KEEPER, b"", f"it held nothing, {present} was there"))
             if chain.torn:
                 data = data[: -len(chain.torn)]
@@ -109,20 +111,17 @@ class Journal:
                 fcntl.flock(file, fcntl.LOCK_SH)  # not while a line is half written
                 data = file.read()
         chain = self._check(data, head)
-        if not chain.entries and (present := self._present()):
+        if not chain.entries and (present := _present([*self._logged, *self._then])):
             raise MaterialError(
-                f"{self._path} holds no entry, though {present} is there, which is logged first: the log was removed "
-                "or emptied. Put it back from a backup, and compare with a head that you wrote down (--head); the "
-                "next entry begins a new log and says so"
+                f"{self._path} holds no entry, though {present} is there, which comes with entries: the log was "
+                "removed or emptied. Put it back from a backup, and compare with a head that you wrote down "
+                "(--head); the next entry begins a new log and says so"
             )
         return chain
 
     def set_aside(self, number: int) -> Path:
         """Return the file that keeps the incomplete line found where entry ``number`` belongs."""
         return self._path.with_name(f"{self._path.name}.torn-{number}")
-
-    def _present(self) -> str:
-        return " and ".join(path.name for path in self._logged if path.exists())
 
     def _check(self, data: bytes, known_head: bytes | None = None) -> Chain:
         whole = data[: data.rfind(b"\n") + 1]
@@ -152,6 +151,10 @@ class Journal:
         signature = self._keeper.sign(_DOMAIN, encoded)
         line = encode_canonical({**body, "signature": signature.hex()}) + b"\n"
         return line, digest(_DOMAIN, encoded, signature)
+
+
+def _present(paths: Sequence[Path]) -> str:
+    return " and ".join(path.name for path in paths if path.exists())
 
 
 def check_journal(data: bytes, public: bytes, known_head: bytes | None = None) -> tuple[list[Entry], bytes]:
