@@ -11,7 +11,7 @@ import pytest
 import tacit
 from tacit import stats
 from tacit.cli.study import show_comparison, show_results
-from tacit.node.joint_study import compare, pooled_answer, read_owners, study_job
+from tacit.node.joint_study import compare, pooled_answer, read_owners, study_job, with_errors
 from tacit.node.study_spec import StudySpec, parse_spec
 
 AGE: dict[str, Any] = {"name": "age", "kind": "fixed", "lo": 0, "hi": 120, "missing": [-9]}
@@ -42,7 +42,7 @@ def answers(folder: Path, spec: StudySpec, rows: Any) -> tuple[dict[str, Any], d
         job.protocol, job.compute, width=job.fmt.width, frac_bits=job.fmt.frac_bits, seed=6
     ) as session:
         results = session.run(job.program, data)["west"]
-    return results, pooled_answer(spec, list(owners.tables.values()))
+    return with_errors(spec, results, len(rows)), pooled_answer(spec, list(owners.tables.values()))
 
 
 @pytest.mark.parametrize("complete", [0, 1])
@@ -52,7 +52,7 @@ def test_a_covariance_of_too_few_rows_is_no_number(
     spec = study([AGE, BMI], covariance=["age", "bmi"])
     got, want = answers(tmp_path, spec, [[50.3 if i < complete else -9, 20.7 + i] for i in range(6)])
     assert "covariance" not in compare(got, want)
-    show_results(spec, got, want, 40)
+    show_results(spec, got, want, 40, 9)
     show_comparison(got, want)
     said = capsys.readouterr().out
     (_, *cells), (_, *others) = ([c.strip() for c in line.split("│")[1:-1]] for line in said.splitlines()
@@ -67,12 +67,12 @@ def test_a_regression_without_an_answer_is_not_compared(
     spec = study([AGE, BMI], regression={"target": "bmi", "covariates": ["age"]})
     got, want = answers(tmp_path, spec, [[60, 20 + i] for i in range(9)])
     assert set(compare(got, want)) == {"complete rows (regression)"}
-    show_results(spec, got, want, 40)
+    show_results(spec, got, want, 40, 9)
     show_comparison(got, want)
     said = capsys.readouterr().out
     assert "9 complete rows do not determine the coefficients" in said and "bounds far wider" in said
     assert "difference from the pooled rows: 0 " in said
-    assert "not compared: coefficients, r squared" in said
+    assert "not compared: coefficients, standard errors of coefficients, r squared" in said
 
 
 def test_a_logistic_regression_without_an_answer_is_not_compared() -> None:
@@ -140,7 +140,7 @@ def test_variances_of_few_units_are_said_to_be_coarse(
     for hi, coarse in ((1e9, True), (1e7, True), (120, False)):
         spec = study([{**AGE, "hi": hi}, BMI], describe=["age", "bmi"], covariance=["age", "bmi"])
         got, want = answers(tmp_path, spec, rows)
-        show_results(spec, got, want, study_job(spec, dict.fromkeys("abc", 30)).fmt.frac_bits)
+        show_results(spec, got, want, study_job(spec, dict.fromkeys("abc", 30)).fmt.frac_bits, 90)
         said = capsys.readouterr().out
         assert said.count("three digits of the variance of age are sure") == 2 * coarse
         assert coarse or max(compare(got, want).values()) < 1e-3

@@ -14,7 +14,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "programs.md"
 
 def test_example(capsys: pytest.CaptureFixture[str]) -> None:
     text = PAGE.read_text(encoding="utf-8")
-    first, ready = re.findall(r"```python\n(.*?)```", text, re.S)
+    first, ready, line = re.findall(r"```python\n(.*?)```", text, re.S)
     names: dict[str, Any] = {}
     exec(compile(first, str(PAGE), "exec"), names)
     printed = capsys.readouterr().out
@@ -31,3 +31,6 @@ def test_example(capsys: pytest.CaptureFixture[str]) -> None:
     assert printed == shown
     fit, halves = names["fit"], np.array([35, 60])
     np.testing.assert_allclose(fit.params[1:] * halves, np.asarray(answer["weights"])[1:], rtol=1e-3)
+    exec(compile(line, str(PAGE), "exec"), names)
+    (shown,) = re.findall(r"```\n(least squares.*?)```", text, re.S)
+    assert capsys.readouterr().out == shown

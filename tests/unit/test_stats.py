@@ -99,6 +99,8 @@ def test_numpy_matches_pandas() -> None:
     pairwise = stats.pairs(units, masks)
     near(stats.covariance(pairwise, JOINT), frame.cov(), 1e-10)
     near(stats.covariance_of(stats.spread(pairwise), JOINT, pairwise.n), frame.cov(), 1e-10)
+    near(stats.correlation(whole).filled(), frame.dropna().corr(), 1e-10)
+    near(stats.correlation(pairwise).filled(), frame.corr(), 1e-10)
 
 
 def test_one_column_and_a_matrix_agree() -> None:
@@ -200,6 +202,10 @@ def traced(frames: list[Any], *, count_open: bool, by_owner: bool) -> tuple[Prog
     open_(stats.spread(whole, rows), "spread")
     if not by_owner:
         open_(stats.covariance(pairs[0], JOINT), "pairwise")
+        for name, value in stats.correlation(pairs[0])._asdict().items():
+            open_(value, f"pairs: {name}")
+    for name, value in stats.correlation(whole, rows)._asdict().items():
+        open_(value, f"whole: {name}")
     found = stats.ols(whole, rows)
     for name in stats.Fit._fields:
         open_(getattr(found, name), name)
@@ -228,6 +234,9 @@ def compare(got: Any, frame: Any, rtol: float) -> None:
     beta, r_squared, error = least_squares(frame)
     assert got["usable"]
     near(stats.in_units(got["weights"], JOINT), beta, rtol)
+    correlation = stats.Correlation(got["whole: matrix"], got["whole: varies"]).filled()
+    near(correlation, frame.dropna().corr(), rtol)
+    assert np.array_equal(correlation, correlation.T) and np.all(np.diagonal(correlation) == 1)
     near(got["r_squared"], r_squared, rtol)
     near(got["residual_error"] * JOINT.half[-1], error, rtol)
 
@@ -242,6 +251,7 @@ def test_shared_matches_pooled_rows(count_open: bool, by_owner: bool) -> None:
     compare(got, frame, 1e-7)
     if not by_owner:
         near(got["pairwise"], frame.cov(), 1e-6)
+        near(stats.Correlation(got["pairs: matrix"], got["pairs: varies"]).filled(), frame.corr(), 1e-6)
 
 
 def test_narrow_ring_suffices_and_the_pass_changes_no_answer() -> None:
@@ -396,6 +406,32 @@ def test_nearly_collinear_covariates_are_solved_above_the_floor() -> None:
     found = shared_fit(matrix, WIDE)
     assert found["usable"]
     np.testing.assert_allclose(stats.in_units(found["weights"], bounds), want, rtol=1e-7)
+
+
+def test_a_column_that_does_not_vary_has_no_correlation() -> None:
+    matrix = np.column_stack([BASE[:, 0], np.full(60, 4.0), -BASE[:, 0], np.zeros(60)])
+    present = np.ones(matrix.shape, bool)
+    # Of the third column one row is left beside the fourth, which varies in the others.
+    matrix[1:, 3], present[1:, 2] = 1.0, np.arange(59) % 2 > 0
+    present[:, 3] = ~present[:, 2]
+    present[0, 2:] = True
+    frame = pd.DataFrame(np.where(present, matrix, np.nan))
+    bounds = stats.Bounds.of([-10.0] * 4, [10.0] * 4)
+    units = stats.standardise(np.where(present, matrix, 0), present, bounds)
+    np.testing.assert_allclose(
+        stats.correlation(stats.pairs(units, present)).filled(), frame.corr(), rtol=1e-9
+    )
+    t = Trace()
+    shared, masks = (
+        t.input("u", "alice", units.shape, "fixed", -1, 1),
+        t.input("p", "bob", units.shape, "bool", 0, 1),
+    )
+    for name, value in stats.correlation(stats.pairs(shared * 1.0, masks))._asdict().items():
+        open_(value, name)
+    for fmt in (WIDE, NARROW):
+        got = stats.Correlation(**execute(t.program(), {"u": units, "p": present}, fmt))
+        np.testing.assert_allclose(got.filled(), frame.corr(), rtol=1e-4)
+        assert np.all(got.matrix[~got.varies] == 0)
 
 
 def test_errors_name_the_remedy() -> None:

@@ -8,13 +8,23 @@ from typing import Any
 
 import numpy as np
 
-from tacit.cli.show import console, number, progress, rows_table, statement_lines
+from tacit.cli.show import console, progress, rows_table, statement_lines
 from tacit.node.demo_data import hospital_tables
-from tacit.node.joint_study import compare, logistic_results, owners_of, pooled_answer, read_owners, study_job
+from tacit.node.joint_study import (
+    compare,
+    linear_results,
+    logistic_results,
+    owners_of,
+    pooled_answer,
+    read_owners,
+    study_job,
+    with_errors,
+)
 from tacit.node.launch import Member, Parties, run_local
 from tacit.node.statement import statement
 from tacit.node.study_spec import StudySpec, detect
-from tacit.stats import LogitResults, blank
+from tacit.stats import Correlation, LogitResults, OlsResults, blank
+from tacit.stats.linear import NEEDS_SCIPY
 
 Results = Mapping[str, Any]
 NOTHING = "–"
@@ -38,19 +48,18 @@ def run_study(data: Path | None, home: Path, scratch: Path) -> int:
         plan = job.plan()
         with progress() as bars:
             outcomes = run_local(job, parties, scratch, bars)
-    results = outcomes[job.parties[0]].results
+    rows = sum(owners.rows.values())
+    results = with_errors(spec, outcomes[job.parties[0]].results, rows)
     expected = pooled_answer(spec, list(owners.tables.values()))
-    show_results(spec, results, expected, job.fmt.frac_bits)
-    if spec.logistic is not None:
-        show_logistic(logistic_results(spec, results, sum(owners.rows.values())))
+    show_results(spec, results, expected, job.fmt.frac_bits, rows)
     show_comparison(results, expected)
     how = f"{len(members)} processes, mutual TLS 1.3 with pinned identities in {home}"
     statement_lines(statement(plan, outcomes, how))
     return 0
 
 
-def show_results(spec: StudySpec, got: Results, want: Results, frac_bits: int) -> None:
-    """Print the joint results, of so many fractional bits, beside the pooled ones."""
+def show_results(spec: StudySpec, got: Results, want: Results, frac_bits: int, rows: int) -> None:
+    """Print the joint results of so many rows, and of so many fractional bits, beside the pooled ones."""
     if spec.describe:
         _describe(spec, got, want)
         _say_coarse(spec.describe, blank(got["scaled variances"], got["counts"], 2), frac_bits)
@@ -60,8 +69,12 @@ def show_results(spec: StudySpec, got: Results, want: Results, frac_bits: int) -
         _covariance(spec, got)
         n = int(got["complete rows (covariance)"])
         _say_coarse(spec.covariance, blank(np.diagonal(got["spread"]) / max(n - 1, 1), n, 2), frac_bits)
+    if spec.correlation:
+        _correlation(spec, got)
     if spec.target:
-        _regression(spec, got, want)
+        show_linear(linear_results(spec, got, rows), want["coefficients"])
+    if spec.logistic is not None:
+        show_logistic(logistic_results(spec, got, rows))
 
 
 def _describe(spec: StudySpec, got: Results, want: Results) -> None:
@@ -81,6 +94,12 @@ def _covariance(spec: StudySpec, got: Results) -> None:
     matrix = blank(got["covariance"], n, 2)
     rows = [[name, *(_cell(v) for v in matrix[i])] for i, name in enumerate(spec.covariance)]
     rows_table(f"covariance over {n} complete rows", ["", *spec.covariance], rows)
+
+
+def _correlation(spec: StudySpec, got: Results) -> None:
+    matrix = Correlation(got["correlation"], got["pairs vary"]).filled()
+    rows = [[name, *(_cell(v) for v in matrix[i])] for i, name in enumerate(spec.correlation)]
+    rows_table("correlation over the rows where both are present", ["", *spec.correlation], rows)
 
 
 def _say_coarse(names: Sequence[str], variances: Any, frac_bits: int) -> None:
@@ -110,21 +129,16 @@ def _disease(spec: StudySpec, got: Results) -> None:
     rows_table(f"rate of {d.rule} by {d.sex} and {d.age} (exact counts)", ["", *d.bands], rows)
 
 
-def _regression(spec: StudySpec, got: Results, want: Results) -> None:
-    n = int(got["complete rows (regression)"])
-    if not bool(np.asarray(got["regression is usable"])):
-        console().print(
-            f"[bold]{spec.target}[/bold]: {n} complete rows do not determine the coefficients (a column is constant, a "
-            "covariate follows from others, or has declared bounds far wider than its values); declare tighter bounds, "
-            "leave covariates out, or take more rows",
-            highlight=False,
-        )
+def show_linear(fit: OlsResults, pooled: Any) -> None:
+    """Print the coefficients of a linear regression beside the pooled ones, or why there are none."""
+    if not fit.usable:
+        console().print(fit.heading, highlight=False)
         return
-    names = ["(intercept)", *spec.covariates]
-    pairs = zip(names, got["coefficients"], want["coefficients"], strict=True)
-    rows = [[name, number(a), number(b)] for name, a, b in pairs]
-    rows.append(["R²", number(got["r squared"]), number(want["r squared"])])
-    rows_table(f"least squares of {spec.target} over {n} complete rows", ["", "joint", "pooled"], rows)
+    headings, lines = fit.table()
+    rows = [[*line[:2], f"{other:.4g}", *line[2:]] for line, other in zip(lines, pooled, strict=True)]
+    rows_table(fit.heading, [*headings[:2], "pooled", *headings[2:]], rows)
+    if len(headings) < 6:
+        console().print(NEEDS_SCIPY, highlight=False)
 
 
 def show_logistic(fit: LogitResults) -> None:

@@ -29,9 +29,12 @@ Disclose = Callable[[Any, str, str], Any]
 PRESENT = ".present"
 LOGISTIC = "logistic: "
 """Begins the names of the logistic regression's results."""
+ERRORS = "standard errors of coefficients"
+"""What follows from the linear regression's results in the clear, for comparison with the pooled rows'."""
 ANSWERED = {
     "coefficients": "regression is usable",
     "r squared": "regression is usable",
+    ERRORS: "regression is usable",
     LOGISTIC + "coefficients": LOGISTIC + "usable",
 }
 """Which result says whether these are more than zeros."""
@@ -50,6 +53,8 @@ def joint(spec: StudySpec, values: Mapping[str, Any], present: Mapping[str, Any]
         _disease(spec, values, present, disclose)
     if spec.covariance:
         _covariance(spec, values, present, disclose)
+    if spec.correlation:
+        _correlation(spec, values, present, disclose)
     if spec.target:
         _regression(spec, values, present, disclose)
     if spec.logistic is not None:
@@ -115,6 +120,18 @@ def _covariance(
     disclose(stats.covariance_of(spread, bounds, n), "covariance", "follows from spread and complete rows")
 
 
+def _correlation(
+    spec: StudySpec, values: Mapping[str, Any], present: Mapping[str, Any], disclose: Disclose
+) -> None:
+    units, masks, _ = _units(spec, spec.correlation, values, present)
+    pairs = stats.pairs(units, masks)
+    listed = ", ".join(spec.correlation)
+    n = disclose(pairs.n, "rows of pairs", f"rows where both are present, of each two of {listed}")
+    found = stats.correlation(pairs, n)
+    disclose(found.varies, "pairs vary", "whether there is a correlation: both vary over these rows")
+    disclose(found.matrix, "correlation", f"of each two of {listed}, over the rows where both are present")
+
+
 def _regression(
     spec: StudySpec, values: Mapping[str, Any], present: Mapping[str, Any], disclose: Disclose
 ) -> None:
@@ -125,11 +142,31 @@ def _regression(
     n = disclose(
         gram.n, "complete rows (regression)", f"rows where {spec.target} and all of {listed} are present"
     )
-    model = stats.ols(gram, n)
+    model = stats.ols(gram, n, at=linear_model(spec).origin)
     disclose(model.usable, "regression is usable", "whether the rows determine the coefficients")
     weights = disclose(model.weights, "weights", f"least squares of {spec.target} on {listed}, scaled")
     disclose(stats.in_units(weights, bounds), "coefficients", "the weights in the columns' own units")
+    disclose(model.errors, "scaled errors", "standard errors of the coefficients follow from them")
+    disclose(model.residual_error, "residual error", f"of {spec.target}, scaled to the bounds")
     disclose(model.r_squared, "r squared", f"share of the variance of {spec.target} that is explained")
+
+
+def linear_model(spec: StudySpec) -> stats.Ols:
+    """Return the linear regression that a study asks for."""
+    spans = {n: (spec.column(n).lo, spec.column(n).hi) for n in (*spec.covariates, spec.target)}
+    return stats.Ols(spec.target, {n: spans[n] for n in spec.covariates}, spans[spec.target])
+
+
+def with_errors(spec: StudySpec, results: Mapping[str, Array], rows: int) -> dict[str, Array]:
+    """Return a study's opened results, and what follows from them in the clear and can be compared."""
+    return dict(results) | ({ERRORS: linear_results(spec, results, rows).bse} if spec.target else {})
+
+
+def linear_results(spec: StudySpec, results: Mapping[str, Array], rows: int) -> stats.OlsResults:
+    """Return the table of coefficients from a study's opened results; `rows` is the public number of all rows."""
+    names = {"rows": "complete rows (regression)", "usable": "regression is usable", "weights": "weights"}
+    names |= {"errors": "scaled errors", "r_squared": "r squared", "residual_error": "residual error"}
+    return linear_model(spec).read({name: results[held] for name, held in names.items()}, rows)
 
 
 def logistic_model(spec: StudySpec) -> stats.Logit:
@@ -264,6 +301,8 @@ def pooled_answer(spec: StudySpec, tables: Sequence[Table]) -> dict[str, Array]:
             whole = np.logical_and.reduce([p[c] for c in spec.covariance])
             out["complete rows (covariance)"] = np.asarray(whole.sum())
             out["covariance"] = np.cov(np.stack([v[c][whole] for c in spec.covariance]))
+        if spec.correlation:
+            out["rows of pairs"], out["correlation"] = _pooled_correlation(spec.correlation, v, p)
         if spec.target:
             names = (*spec.covariates, spec.target)
             whole = np.logical_and.reduce([p[c] for c in names])
@@ -271,14 +310,31 @@ def pooled_answer(spec: StudySpec, tables: Sequence[Table]) -> dict[str, Array]:
             y = v[spec.target][whole]
             weights, *_ = np.linalg.lstsq(x, y, rcond=None)
             rest = y - x @ weights
+            spare = len(y) - x.shape[1]
             out["complete rows (regression)"] = np.asarray(whole.sum())
             out["coefficients"] = weights
+            variances = np.diagonal(np.linalg.pinv(x.T @ x)) * (rest @ rest)
+            out[ERRORS] = np.sqrt(variances / spare) if spare > 0 else np.full(len(weights), np.nan)
             out["r squared"] = np.asarray(1 - rest @ rest / ((y - y.mean()) @ (y - y.mean())))
         if spec.logistic is not None:
             names = (spec.logistic.target, *spec.logistic.covariates)
             out[LOGISTIC + "rows"] = np.logical_and.reduce([p[c] for c in names]).sum()
             out[LOGISTIC + "coefficients"] = _pooled_logistic(spec.logistic, v, p)
     return out
+
+
+def _pooled_correlation(
+    names: Sequence[str], v: dict[str, Array], p: dict[str, Array]
+) -> tuple[Array, Array]:
+    """Return rows and correlations of each pair, NaN where one does not vary."""
+    counts, found = np.empty((2, len(names), len(names)))
+    for i, a in enumerate(names):
+        for j, b in enumerate(names):
+            both = p[a] & p[b]
+            x, y = v[a][both], v[b][both]
+            varied = both.any() and np.ptp(x) > 0 and np.ptp(y) > 0
+            counts[i, j], found[i, j] = both.sum(), np.corrcoef(x, y)[0, 1] if varied else np.nan
+    return counts, found
 
 
 def _pooled_logistic(m: Logistic, v: dict[str, Array], p: dict[str, Array]) -> Array:
@@ -323,7 +379,8 @@ def compare(results: Mapping[str, Array], expected: Mapping[str, Array]) -> dict
     gaps = {}
     for name, want in expected.items():
         got, w = np.asarray(results[name], float), np.asarray(want, float)
-        gap = (np.abs(got - w) / np.maximum(np.abs(w), 1e-9))[~np.isnan(w)]
+        known = ~np.isnan(w) & (np.asarray(results["pairs vary"], bool) if name == "correlation" else True)
+        gap = (np.abs(got - w) / np.maximum(np.abs(w), 1e-9))[known]
         if gap.size and np.all(results.get(ANSWERED.get(name, ""), True)):
             gaps[name] = float(gap.max())
     return gaps

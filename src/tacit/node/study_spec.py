@@ -5,6 +5,7 @@ A folder says it in `study.toml`; two studies are built in and recognised by the
     title = "Four hospitals"
     describe = ["age", "chol"]
     covariance = ["age", "chol"]   # optional; lists stand above the first [table]
+    correlation = ["age", "chol"]  # optional
 
     [[columns]]
     name = "chol"
@@ -105,6 +106,8 @@ class StudySpec:
     disease: Disease | None = None
     covariance: tuple[str, ...] = ()
     """Columns of the covariance matrix, over rows where all are present."""
+    correlation: tuple[str, ...] = ()
+    """Columns of the correlation matrix, each pair's over rows where both are present."""
     target: str = ""
     """What is regressed on `covariates`, over rows where all are present; "" for no regression."""
     covariates: tuple[str, ...] = ()
@@ -119,22 +122,25 @@ class StudySpec:
         for entry, names in (
             ("describe", self.describe),
             ("covariance", self.covariance),
+            ("correlation", self.correlation),
             ("regression.covariates", self.covariates),
             ("logistic.covariates", self.logistic.covariates if self.logistic else ()),
         ):
             _no_twins(entry, names)
             for name in names:
                 self._find(entry, name)
-        if self.covariance and len(self.covariance) < 2:
-            raise DataError("study: covariance needs two or more columns")
+        for entry, names in (("covariance", self.covariance), ("correlation", self.correlation)):
+            if len(names) == 1:
+                raise DataError(f"study: {entry} needs two or more columns")
         self._check_regression()
         if self.disease is not None:
             self._check_disease(self.disease)
         if self.logistic is not None:
             self._check_logistic(self.logistic)
-        if not (self.describe or self.disease or self.covariance or self.target or self.logistic):
+        asked = (self.describe, self.disease, self.covariance, self.correlation, self.target, self.logistic)
+        if not any(asked):
             raise DataError(
-                "study: nothing is asked; give describe, disease, covariance, regression or logistic"
+                "study: nothing is asked; give describe, disease, covariance, correlation, regression or logistic"
             )
 
     def column(self, name: str) -> Column:
@@ -159,6 +165,14 @@ class StudySpec:
             self._find("regression.target", self.target)
             if self.target in self.covariates:
                 raise DataError(f"study: regression.target {self.target!r} is among its covariates")
+        self._check_vary("regression", self.covariates)
+
+    def _check_vary(self, entry: str, covariates: Iterable[str]) -> None:
+        for name in covariates:
+            if self.column(name).lo == self.column(name).hi:
+                raise DataError(
+                    f"study: {entry}.covariates: {name!r} is declared constant; a covariate varies"
+                )
 
     def _check_logistic(self, m: Logistic) -> None:
         target = self._find("logistic.target", m.target)
@@ -166,11 +180,7 @@ class StudySpec:
             raise DataError("study: logistic.covariates is empty; name at least one column")
         if m.target in m.covariates:
             raise DataError(f"study: logistic.target {m.target!r} is among its covariates")
-        for name in m.covariates:
-            if self.column(name).lo == self.column(name).hi:
-                raise DataError(
-                    f"study: logistic.covariates: {name!r} is declared constant; a covariate varies"
-                )
+        self._check_vary("logistic", m.covariates)
         if isinstance(m.steps, bool) or not isinstance(m.steps, int) or not 1 <= m.steps <= 1000:
             raise DataError(f"study: logistic.steps must be a whole number from 1 to 1000, not {m.steps!r}")
         if m.at_least is None and (target.kind == "fixed" or target.lo < 0 or target.hi > 1):
@@ -231,9 +241,8 @@ def load_spec(path: str | Path) -> StudySpec:
 
 def parse_spec(content: Mapping[str, Any]) -> StudySpec:
     """Return the study that a TOML document describes; nothing unknown is skipped over."""
-    _only(
-        "study", content, {"title", "columns", "describe", "disease", "covariance", "regression", "logistic"}
-    )
+    lists = {"columns", "describe", "covariance", "correlation"}
+    _only("study", content, {"title", *lists, "disease", "regression", "logistic"})
     entries = _get("study", content, "columns", list)
     regression = _get("study", content, "regression", dict, {})
     _only("regression", regression, {"target", "covariates"})
@@ -243,6 +252,7 @@ def parse_spec(content: Mapping[str, Any]) -> StudySpec:
         _names("study", content, "describe"),
         _disease(content["disease"]) if "disease" in content else None,
         _names("study", content, "covariance"),
+        _names("study", content, "correlation"),
         _get("regression", regression, "target", str, ""),
         _names("regression", regression, "covariates"),
         _logistic(content["logistic"]) if "logistic" in content else None,
@@ -428,5 +438,5 @@ def detect(folder: str | Path) -> StudySpec:
     raise DataError(
         f"{folder}: no built-in study fits these tables ({'; '.join(lacks)}). Put a {SPEC_FILE} beside them that "
         "names title, columns (name, kind, lo, hi, missing), and what is asked: describe, disease, covariance, "
-        "regression or logistic"
+        "correlation, regression or logistic"
     )

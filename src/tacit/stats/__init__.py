@@ -21,13 +21,16 @@ from tacit.stats.describe import (
     variance,
     variance_in_units,
 )
+from tacit.stats.linear import Ols, OlsResults
 from tacit.stats.logistic import Logit, LogitFit, LogitResults, logit
 from tacit.stats.regression import (
     LEAST_PIVOT,
+    Correlation,
     Fit,
     Gram,
     Pairs,
     complete,
+    correlation,
     covariance,
     covariance_of,
     gram,
@@ -35,17 +38,21 @@ from tacit.stats.regression import (
     ols,
     pairs,
     spread,
+    standard_errors,
 )
 
 __all__ = [
     "LEAST_PIVOT",
     "Bounds",
+    "Correlation",
     "CrossTable",
     "Fit",
     "Gram",
     "Logit",
     "LogitFit",
     "LogitResults",
+    "Ols",
+    "OlsResults",
     "Pairs",
     "Totals",
     "band_masks",
@@ -53,6 +60,7 @@ __all__ = [
     "code_masks",
     "columns",
     "complete",
+    "correlation",
     "count",
     "covariance",
     "covariance_of",
@@ -67,6 +75,7 @@ __all__ = [
     "rates",
     "spread",
     "standard_error",
+    "standard_errors",
     "standard_mean",
     "standard_variance",
     "standardise",

@@ -10,16 +10,18 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tacit.array.repeat import repeat
 from tacit.array.secret import SecretArray
-from tacit.errors import RangeError, ShapeError, UsageError
+from tacit.errors import ShapeError, UsageError
 from tacit.stats._bounds import Bounds, Floats, as_int, as_number, namespace, within
-from tacit.stats.describe import columns, standardise
-from tacit.stats.regression import LEAST_PIVOT, LEAST_SPREAD, complete, eliminate, gather, in_units, triangle
+from tacit.stats._named import Regression, as_text, level
+from tacit.stats.describe import columns
+from tacit.stats.regression import LEAST_PIVOT, LEAST_SPREAD, eliminate, gather, in_units, triangle
 
 STEPS = 12
 MOST_WEIGHT = 2.0**8
@@ -167,7 +169,8 @@ def _step(at: _Point, ridge: Any, least_pivot: float) -> tuple[Any, Any, Any]:
     half = within(xp.take(around, back[i, j], axis=0) * xp.take(scale, i, axis=0), -0.51, 0.51)
     matrix = gather(within(half * xp.take(scale, j, axis=0), -1.0, 1.0), back)
     target = within((at.score[1:] - means * at.score[:1]) * scale, -root, root)
-    slopes, _, pivots = eliminate(matrix, target, root, least_pivot)
+    solved = eliminate(matrix, target, root, least_pivot)
+    slopes, pivots = solved.weights, solved.pivots
     inner = slopes * scale
     step = xp.concat([shift - xp.sum(inner * means, axis=0, keepdims=True), inner], axis=0)
     spare = xp.concat([pivots - least_pivot, diagonal - LEAST_SPREAD, first - LEAST_WEIGHT], axis=0)
@@ -178,7 +181,7 @@ def _step(at: _Point, ridge: Any, least_pivot: float) -> tuple[Any, Any, Any]:
 
 
 @dataclass(frozen=True)
-class Logit:
+class Logit(Regression):
     """Logistic regression of a study's column on others, by name: call it in the study, `read` what was opened.
 
     `exog` maps each covariate to its bounds, which are the column's declared ones. A row counts as a case where the
@@ -186,40 +189,15 @@ class Logit:
     any of these columns are left out, and nobody learns which.
     """
 
-    endog: str
-    exog: Mapping[str, tuple[float, float]]
     at_least: float | None = None
     steps: int = STEPS
 
     results = ("rows", "usable", "weights", "information")
-    """Names of what a call returns, all of which `read` needs opened."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.exog, Mapping):
-            raise UsageError("Logit: exog maps each covariate to its bounds, as in {'age': (0, 110)}")
-        if not self.exog:
-            raise UsageError("Logit needs at least one covariate: exog={'age': (0, 110), …}")
-        if self.endog in self.exog:
-            raise UsageError(
-                f"Logit: {self.endog!r} is both the outcome and a covariate; leave it out of exog"
-            )
-        for name, span in self.exog.items():
-            if np.shape(span) != (2,) or not all(isinstance(v, int | float | np.number) for v in span):
-                raise UsageError(
-                    f"Logit: the bounds of {name!r} are a pair of numbers (lo, hi), not {span!r}"
-                )
-            if not span[0] < span[1]:
-                raise RangeError(
-                    f"Logit: {name!r} has bounds {tuple(span)!r}; a covariate varies, so lo < hi"
-                )
-        Bounds.of(*zip(*self.exog.values(), strict=True))
+        super().__post_init__()
         if self.at_least is not None and not isinstance(self.at_least, int | float | np.number):
             raise UsageError(f"Logit: at_least is a number or None, not {self.at_least!r}")
-
-    @property
-    def bounds(self) -> Bounds:
-        """Bounds of the covariates, in order."""
-        return Bounds.of(*zip(*self.exog.values(), strict=True))
 
     @property
     def joint_bounds(self) -> Bounds:
@@ -230,16 +208,8 @@ class Logit:
         """Return the results by name, from a study's columns (values, and `name.present` where some are missing)."""
         cases = self._cases(t[self.endog])
         xp = namespace(cases)
-        masks = [_present(t, name) for name in (*self.exog, self.endog)]
-        held = [m for m in masks if m is not None]
-        everyone = (cases | ~cases) if not held else None
-        keep = everyone if everyone is not None else complete(xp.stack(held, axis=1))
-        units = []
-        for name, (lo, hi) in self.exog.items():
-            mask, values = _present(t, name), as_number(t[name])
-            _inside(name, values, lo, hi, mask is not None)
-            values = values if mask is None else xp.where(mask, values, (lo + hi) / 2)
-            units.append(standardise(values, keep, Bounds.of(lo, hi)))
+        keep = self._keep(t)
+        units = [self._units(t, name, span, keep) for name, span in self.exog.items()]
         fit = logit(columns(units), keep, cases, self.steps)
         return {"rows": xp.sum(as_int(keep), axis=0), **fit._asdict()}
 
@@ -269,31 +239,10 @@ class Logit:
 
     def read(self, opened: Mapping[str, Any], rows: int) -> LogitResults:
         """Return the table of coefficients from the opened results; `rows` is the public number of all rows."""
-        lacks = [name for name in self.results if name not in opened]
-        if lacks:
-            raise UsageError(
-                f"Logit: the results lack {', '.join(lacks)}; reveal all of {', '.join(self.results)}"
-            )
+        self._check_opened(opened)
         fit = LogitFit(*(opened[name] for name in LogitFit._fields))
         return LogitResults.of(
             self.endog, tuple(self.exog), self.joint_bounds, fit, int(opened["rows"]), rows
-        )
-
-
-def _present(t: Mapping[str, Any], name: str) -> Any:
-    return t.get(f"{name}.present")
-
-
-def _inside(name: str, values: Any, lo: float, hi: float, zeros: bool) -> None:
-    """Refuse bounds that a column's declared ones leave, because everything after relies on them."""
-    if not isinstance(values, SecretArray):
-        return  # `standardise` looks at the values themselves
-    low, high = values.aval.lo, values.aval.hi
-    # A column with missing values is 0 there, whatever its bounds.
-    if low < (min(lo, 0) if zeros else lo) or high > (max(hi, 0) if zeros else hi):
-        raise RangeError(
-            f"Logit: {name!r} has bounds ({lo:g}, {hi:g}), but its column is declared in [{low:g}, {high:g}]; give the "
-            "column's own bounds"
         )
 
 
@@ -348,11 +297,7 @@ class LogitResults:
 
     def conf_int(self, alpha: float = 0.05) -> Floats:
         """Return (k, 2) confidence intervals of the coefficients at level 1 − alpha."""
-        if not 0 < alpha < 1:
-            raise UsageError(f"conf_int: alpha is between 0 and 1, not {alpha!r}")
-        from statistics import NormalDist
-
-        reach = NormalDist().inv_cdf(1 - alpha / 2) * self.bse
+        reach = NormalDist().inv_cdf(1 - level(alpha) / 2) * self.bse
         return np.stack([self.params - reach, self.params + reach], axis=1)
 
     @property
@@ -382,10 +327,4 @@ class LogitResults:
         """Return the table of coefficients as text, or why there is none."""
         if not self.converged:
             return self.heading
-        headings, lines = self.table()
-        widths = [max(len(row[c]) for row in (headings, *lines)) for c in range(len(headings))]
-        text = [self.heading]
-        for row in (headings, *lines):
-            cells = [row[0].ljust(widths[0]), *(v.rjust(w) for v, w in zip(row[1:], widths[1:], strict=True))]
-            text.append("  ".join(cells))
-        return "\n".join(text)
+        return as_text(self.heading, *self.table())
