@@ -15,6 +15,7 @@ from tacit.array.analyse import nowhere, predict
 from tacit.array.interpret import Trace
 from tacit.array.program import Aval
 from tacit.array.runtime import Format
+from tacit.core import timing
 from tacit.core.clock import FRAME_BYTES
 from tacit.core.cost import CostModel
 from tacit.core.ghost import ghost
@@ -185,6 +186,19 @@ def test_the_packages_calibration_has_a_time_for_every_functionality() -> None:
     assert machine.source and 0 <= machine.wake_s < 1e-3
     for protocol in ("rep3", "semi2k"):
         assert all(machine.processor(name, 1000) > 0 for name in protocols.load(protocol).cards)
+
+
+@pytest.mark.parametrize("target", ["amx", "ifma", "avx2"])
+def test_each_processor_has_the_calibration_of_its_instructions(
+    target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = load_machine(Path(timing.__file__).with_name("machine.json"))
+    monkeypatch.setattr(timing.kernels, "info", lambda: {"target": target})
+    found = default_machine.__wrapped__()
+    own = Path(timing.__file__).with_name(f"machine_{target}.json")
+    assert found == (load_machine(own) if own.exists() else first).with_target(target)
+    assert (found.source != first.source) == (target == "ifma")
+    assert set(found.curves) == set(first.curves)
 
 
 def test_the_first_time_takes_longer_than_the_next_where_that_is_measured() -> None:

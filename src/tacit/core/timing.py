@@ -210,9 +210,14 @@ def load_machine(path: str | Path) -> Machine:
 
 @cache
 def default_machine() -> Machine:
-    """Return the calibration that the package brings, with the products of this process's kernels."""
-    found = _machine(json.loads((files("tacit.core") / "machine.json").read_text(encoding="utf-8")))
-    return found.with_target(kernels.info()["target"])
+    """Return the calibration that the package brings: of a processor with this one's instructions, if there is one.
+
+    Otherwise it is the package's first, with the products of this process's kernels.
+    """
+    target = kernels.info()["target"]
+    own = files("tacit.core") / f"machine_{target}.json"
+    brought = own if own.is_file() else files("tacit.core") / "machine.json"
+    return _machine(json.loads(brought.read_text(encoding="utf-8"))).with_target(target)
 
 
 def _machine(found: Any) -> Machine:
