@@ -69,13 +69,12 @@ def test_the_errors_are_those_of_the_point_that_was_asked_for() -> None:
             for c, b in {**BOUNDS, "cost": (0, 5000)}.items()
         ]
     )
+    for k, point in ((3, None), (3, at), (1, at[:1])):
+        x = units[:, :k] - (0 if point is None else point)
+        fit = stats.ols(stats.gram(units[:, [*range(k), 3]], np.ones(200, bool)), at=point)
+        want = api.OLS(units[:, 3], api.add_constant(x)).fit().bse
+        np.testing.assert_allclose(stats.standard_errors(fit, 200, 200, point), want, rtol=1e-9)
     gram = stats.gram(units, np.ones(200, bool))
-    for point in (None, at):
-        fit = stats.ols(gram, at=point)
-        x = api.add_constant(units[:, :3] - (0 if point is None else point))
-        np.testing.assert_allclose(
-            stats.standard_errors(fit, 200, 200, point), api.OLS(units[:, 3], x).fit().bse, rtol=1e-9
-        )
     for wrong in (at[:2], [0, 0, np.nan], 3.0):
         with pytest.raises(ShapeError, match="at is one finite number for each of 3 covariates"):
             stats.ols(gram, at=wrong)  # type: ignore[arg-type]
