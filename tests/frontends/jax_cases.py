@@ -302,6 +302,12 @@ CASES: dict[str, dict[str, Callable[[Array, Array, Array, Array], Array]]] = {
 # Each is refused, with this error, this word in the message and the line of the function below.
 REFUSED: dict[str, tuple[Callable[[Array, Array], Array], str, str]] = {
     "arcsine": (lambda x, k: jnp.arcsin(x), "RangeError", "clip"),
+    "correlation": (
+        lambda x, k: jnp.corrcoef(x, k),
+        "RangeError",
+        "jnp.corrcoef: a column that does not vary",
+    ),
+    "polynomial": (lambda x, k: jnp.polyfit(x, k, 2), "RangeError", "tacit.stats.ols says whether"),
     "incomplete": (lambda x, k: jax.scipy.special.gammainc(x, x), "NotRealised", "'igamma'"),
     "next": (lambda x, k: jnp.nextafter(x, 1.0), "NotRealised", "'nextafter'"),
     "copysign": (lambda x, k: jnp.copysign(x, -x), "NotRealised", "compare with zero"),

@@ -43,7 +43,7 @@ from tacit.frontends import (
 )
 from tacit.frontends.jax_extremes import Reduced
 from tacit.frontends.jax_flat import Atom, Const, Flat, Step, Value, flatten, fold, kind_of, known, x64
-from tacit.frontends.jax_refused import REMEDIES
+from tacit.frontends.jax_refused import INSTEAD, REMEDIES
 
 _PLAIN: dict[str, jax_rules.Rule] = {
     **jax_rules.RULES,
@@ -223,9 +223,12 @@ class Interpreter:
                     f"{where}: jax primitive {step.name!r} meets a constant that is NaN or infinite, which no secret "
                     "can be; use a finite number in its place, such as the end of the value's range"
                 ) from None
-            if where in str(exc) or not exc.args:
+            if not exc.args:
                 raise
-            exc.args = (f"{where}: {exc.args[0]}", *exc.args[1:])
+            said = str(exc.args[0]) if where in str(exc) else f"{where}: {exc.args[0]}"
+            if step.within and INSTEAD[step.within] not in said:
+                said = f"{said} (jnp.{step.within}: {INSTEAD[step.within]})"
+            exc.args = (said, *exc.args[1:])
             raise
         finally:
             self.source, self.context.source = outer, outer_ctx

@@ -16,6 +16,7 @@ from jax.extend.core import ClosedJaxpr, Literal
 from tacit.array.interpret import is_users
 from tacit.array.secret import SecretArray
 from tacit.errors import NotRealised
+from tacit.frontends.jax_refused import INSTEAD
 
 if TYPE_CHECKING:
     from tacit.frontends.jax import Interpreter
@@ -73,6 +74,8 @@ class Step:
     source: str
     effect: bool = False
     """Whether it does something besides computing its results, such as printing."""
+    within: str = ""
+    """The function of JAX that it is part of, of those in `jax_refused.INSTEAD`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,9 @@ class _Flattener:
         self.count += 1
         return self.count - 1
 
-    def inline(self, jaxpr: Any, consts: Sequence[Known], ins: Sequence[Atom], outer: str) -> list[Atom]:
+    def inline(
+        self, jaxpr: Any, consts: Sequence[Known], ins: Sequence[Atom], outer: str, within: str = ""
+    ) -> list[Atom]:
         env: dict[Any, Atom] = dict(zip(jaxpr.constvars, (Const(c) for c in consts), strict=True))
         env.update(zip(jaxpr.invars, ins, strict=True))
 
@@ -125,12 +130,25 @@ class _Flattener:
                 inner, inner_consts = (
                     (body.jaxpr, body.consts) if isinstance(body, ClosedJaxpr) else (body, ())
                 )
-                results = self.inline(inner, inner_consts, args, source)
+                called = str(eqn.params.get("name", ""))
+                results = self.inline(
+                    inner, inner_consts, args, source, called if called in INSTEAD else within
+                )
             else:
                 outs = tuple(self.fresh() for _ in eqn.outvars)
                 avals = tuple(v.aval for v in eqn.outvars)
                 self.steps.append(
-                    Step(name, eqn.primitive, eqn.params, tuple(args), outs, avals, source, bool(eqn.effects))
+                    Step(
+                        name,
+                        eqn.primitive,
+                        eqn.params,
+                        tuple(args),
+                        outs,
+                        avals,
+                        source,
+                        bool(eqn.effects),
+                        within,
+                    )
                 )
                 results = list(outs)
             env.update(zip(eqn.outvars, results, strict=True))

@@ -1,4 +1,4 @@
-"""What to write instead of a JAX primitive that has no rule."""
+"""What to write instead of what is refused of JAX: primitives without a rule, functions whose results may be NaN."""
 
 from __future__ import annotations
 
@@ -30,3 +30,10 @@ REMEDIES: dict[str, str] = {
     "io_callback": "secrets exist only as shares; compute with array operations",
     **dict.fromkeys(["debug_callback", "debug_print"], "a secret cannot be printed; reveal it on purpose"),
 }
+
+INSTEAD: dict[str, str] = {
+    "corrcoef": "a column that does not vary has no correlation, and shares have no NaN; tacit.stats.correlation "
+    "says which columns vary",
+    "polyfit": "powers of a column that does not vary determine no polynomial; tacit.stats.ols says whether they do",
+}
+"""By the function's name in jax.numpy, for what is refused inside of it."""

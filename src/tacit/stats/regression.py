@@ -203,8 +203,8 @@ def correlation(totals: Gram | Pairs, n: Any = None) -> Correlation:
 
     From `gram` it is `DataFrame.dropna().corr()`, from `pairs` it is `DataFrame.corr()`; `n` as for `spread`. A column
     does not vary if it is constant or nearly so: where its standard deviation is less than 2^−7 of half its bounds'
-    width, tighter bounds help. Opened are one number a pair and what varies, where covariances would tell every
-    column's variance, too.
+    width, tighter bounds help (if n of the rows count, less than √(rows / n) times that). Opened are one number a pair
+    and what varies, where covariances would tell every column's variance, too.
     """
     xp = namespace(totals.products)
     rows = max(totals.rows, 1)
