@@ -8,6 +8,7 @@ line, the interval and the remedy.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -106,18 +107,27 @@ def explain(step: Step, fmt: Format, need: int) -> str:
 
 
 FINE_BITS = 14
-FINE = f"(with {FINE_BITS} fractional bits or more)"
-"""What the reason of an assumption ends with that was proved of units no larger."""
 
 
-def _fine(program: Program) -> str:
-    """Return the line of a range that holds of fine units only, or ""."""
+def fine(bits: int) -> str:
+    """Return what the reason of an assumption ends with that was proved of units no larger than 2^−bits."""
+    return f"(with {bits} fractional bits or more)"
+
+
+FINE = fine(FINE_BITS)
+_FINE = re.compile(r"\s*\(with (\d+) fractional bits or more\)$")
+
+
+def _finest(program: Program) -> tuple[int, str]:
+    """Return how many fractional bits the ranges of a program take for granted, and the line of the one that does."""
+    found = (0, "")
     for eqn in program.eqns:
-        if eqn.op == "assume" and str(eqn.params.get("why", "")).endswith(FINE):
-            return f"{eqn.source}: the range of {eqn.params['why'].removesuffix(FINE).strip()}"
-        if "body" in eqn.params and (found := _fine(eqn.params["body"])):
-            return found
-    return ""
+        why = str(eqn.params.get("why", "")) if eqn.op == "assume" else ""
+        if of := _FINE.search(why):
+            found = max(found, (int(of[1]), f"{eqn.source}: the range of {why[: of.start()]}"))
+        if "body" in eqn.params:
+            found = max(found, _finest(eqn.params["body"]))
+    return found
 
 
 def fit(
@@ -152,9 +162,11 @@ def fit(
             f"no format has {said}: rings of 64 bits take 4 to 24 fractional bits, rings of 128 bits 4 to 56, of which "
             "at_least chooses up to 44"
         )
-    if any(c.frac_bits < FINE_BITS for c in found) and (line := _fine(program)):
+    bits, line = _finest(program)
+    found = tuple(c for c in found if c.frac_bits >= bits)
+    if not found:
         raise RangeError(
-            f"{line} is proved of {FINE_BITS} fractional bits and more; take as many, or let them be chosen"
+            f"{line} is proved of {bits} fractional bits and more; take as many, or let them be chosen"
         )
     exact = secret_steps(program)
     refused: RangeError | None = None

@@ -380,6 +380,7 @@ def compare(results: Mapping[str, Array], expected: Mapping[str, Array]) -> dict
     for name, want in expected.items():
         got, w = np.asarray(results[name], float), np.asarray(want, float)
         known = ~np.isnan(w) & (np.asarray(results["pairs vary"], bool) if name == "correlation" else True)
+        known &= ~np.isnan(got)
         gap = (np.abs(got - w) / np.maximum(np.abs(w), 1e-9))[known]
         if gap.size and np.all(results.get(ANSWERED.get(name, ""), True)):
             gaps[name] = float(gap.max())

@@ -9,12 +9,20 @@ from typing import Any
 
 import numpy as np
 
+from tacit.array import functions
+from tacit.array.ranges import fine
+from tacit.array.secret import SecretArray
 from tacit.errors import UsageError
 from tacit.stats._bounds import Bounds, Floats
 from tacit.stats._named import Regression, as_text, level
 from tacit.stats.describe import columns
 from tacit.stats.regression import Fit, gram, in_units, ols, standard_errors
 
+FINE_BITS = 32
+"""With fewer fractional bits, what a good fit leaves unexplained may be less than what rounding adds."""
+FINE = f"standard errors of a least-squares fit {fine(FINE_BITS)}"
+LEAST_ERROR = 2.0**-16
+"""Residual standard error, of half the target's bounds, from which it is more than rounding."""
 NEEDS_SCIPY = "p values and intervals of Student's t need SciPy: .venv/bin/pip install -e '.[stats]'"
 
 
@@ -51,7 +59,11 @@ class Ols(Regression):
         keep = self._keep(t)
         spans = {**self.exog, self.endog: self.endog_bounds}
         totals = gram(columns([self._units(t, name, span, keep) for name, span in spans.items()]), keep)
-        return {"rows": totals.n, **ols(totals, at=self.origin)._asdict()}
+        fit = ols(totals, at=self.origin)
+        error = fit.residual_error
+        if isinstance(error, SecretArray):
+            error = functions.assume(error, error.aval.lo, error.aval.hi, FINE)
+        return {"rows": totals.n, **fit._replace(residual_error=error)._asdict()}
 
     def read(self, opened: Mapping[str, Any], rows: int) -> OlsResults:
         """Return the table of coefficients from the opened results; `rows` is the public number of all rows."""
@@ -69,7 +81,7 @@ class OlsResults:
     """Of the coefficients: "(intercept)", then the covariates."""
     params: Floats
     bse: Floats
-    """Standard errors; NaN where no more rows than coefficients are complete."""
+    """Standard errors; NaN where no more rows than coefficients are complete, or nothing is left unexplained."""
     rsquared: float
     scale: float
     """Residual sum of squares over `df_resid`, in squared units of the target."""
@@ -84,15 +96,15 @@ class OlsResults:
             none = np.full(k, np.nan)
             return cls(model.endog, names, none, none, np.nan, np.nan, nobs, False)
         bounds = model.joint_bounds
-        own = float(bounds.half[-1])
+        own, told = float(bounds.half[-1]), nobs > k and float(fit.residual_error) >= LEAST_ERROR
         units = np.concatenate([[own], own / bounds.half[:-1]])
         return cls(
             model.endog,
             names,
             np.asarray(in_units(np.asarray(fit.weights, np.float64), bounds)),
-            standard_errors(fit, nobs, rows, model.origin) * units,
+            (standard_errors(fit, nobs, rows, model.origin) if told else np.nan) * units,
             float(fit.r_squared),
-            (float(fit.residual_error) * own) ** 2 if nobs > k else np.nan,
+            (float(fit.residual_error) * own) ** 2 if told else np.nan,
             nobs,
             True,
         )
@@ -117,7 +129,7 @@ class OlsResults:
     @property
     def fvalue(self) -> float:
         """F statistic of all covariates together, against the mean alone."""
-        if self.df_resid < 1 or not self.rsquared < 1:
+        if np.isnan(self.scale):
             return np.nan
         return (self.rsquared / self.df_model) / ((1 - self.rsquared) / self.df_resid)
 
@@ -145,11 +157,14 @@ class OlsResults:
     @property
     def heading(self) -> str:
         """What was fitted on how many rows, and whether there is an answer."""
-        if self.usable:
-            return (
-                f"least squares of {self.endog} over {self.nobs} complete rows; R² {self.rsquared:.4g}, adjusted "
-                f"{self.rsquared_adj:.4g}; residual standard error {np.sqrt(self.scale):.4g}"
+        fitted = f"least squares of {self.endog} over {self.nobs} complete rows; R² {self.rsquared:.4g}"
+        if self.usable and np.isnan(self.scale):
+            cause = (
+                "no more rows than coefficients" if self.df_resid < 1 else "residuals no larger than rounding"
             )
+            return f"{fitted}; {cause}, so without standard errors"
+        if self.usable:
+            return f"{fitted}, adjusted {self.rsquared_adj:.4g}; residual standard error {np.sqrt(self.scale):.4g}"
         return (
             f"least squares of {self.endog}: {self.nobs} complete rows do not determine the coefficients (a column is "
             "constant, a covariate follows from others, or has declared bounds far wider than its values); declare "

@@ -23,6 +23,8 @@ LEAST_PIVOT = 2.0**-12
 """Least share of a covariate's variance that the others must leave unexplained (1 / VIF)."""
 LEAST_SPREAD = 2.0**-14
 """Mean square distance from the mean, in standard units, below which a column counts as nearly constant."""
+LEAST_COVARIATE = 2.0**-16
+"""The same for a covariate of a least-squares fit, where S is held at `LEAST_SPREAD`."""
 RESIDUAL_TOLERANCE = 2.0**-8
 REACH = LEAST_SPREAD**-0.5
 """Most of √rows·S_i in `ols`."""
@@ -248,9 +250,10 @@ def ols(totals: Gram, n: Any = None, least_pivot: float = LEAST_PIVOT, at: Float
     same rounds), where its coefficient is z/√d' ≤ √rows/√least_pivot with d = R_kk·(1/VIF): bounded for certain.
 
     `usable` is false, and all results 0, when some pivot fell below `least_pivot` (collinear or constant covariates,
-    fewer complete rows than covariates), when the target is (nearly) constant, as any column is whose bounds are 2^8 of
-    its standard deviations apart (declare tighter ones), or when the weights do not
-    solve the normal equations, which would mean that precision ran out. It is the only thing learnt then.
+    fewer complete rows than covariates), when the target is (nearly) constant, as it is if its bounds are 2^8 of its
+    standard deviations apart, or a covariate is, if 2^9 (declare tighter ones; where n of the rows are complete, less
+    by √(n / rows)), or when the weights do not solve the normal equations, which would mean that precision ran out. It
+    is the only thing learnt then.
 
     `errors` are those of the slopes, and of what is fitted at the point `at` (p,) in standard units. Left out it is 0,
     where the intercept stands in standard units; the one in the columns' own units stands at −centre/half.
@@ -278,7 +281,9 @@ def ols(totals: Gram, n: Any = None, least_pivot: float = LEAST_PIVOT, at: Float
     # R·b = g up to rounding, or something went wrong; |R_ij| ≤ 1 and |g| ≤ √rows.
     gap = xp.reshape(xp.matmul(matrix, xp.reshape(slopes, (p, 1))), (p,)) - target
     room = RESIDUAL_TOLERANCE * math.sqrt(rows)
-    spare = [pivots - least_pivot, diagonal[p:] - floor, gap + room, room - gap]
+    # Without the second, rounding noise in a constant column's spread would pass for a pivot.
+    spare = [pivots - least_pivot, diagonal[:p] - LEAST_COVARIATE * rows, diagonal[p:] - floor]
+    spare += [gap + room, room - gap]
     usable = xp.all(xp.concat(spare, axis=0) >= 0.0)
     means, t = per_row(totals.sums, count, rows)
     weights = _weights(slopes, scale, means * (1.0 / t))
