@@ -221,3 +221,34 @@ def test_errors_take_units_that_are_finer_than_what_a_good_fit_leaves() -> None:
         else:
             assert np.all(np.isnan(found.bse)) and np.isnan(found.fvalue)
             assert "residuals no larger than rounding, so without standard errors" in found.summary()
+
+
+def test_a_constant_covariate_is_not_usable_however_few_the_rows_and_bits() -> None:
+    """Rounding noise in its spread, enlarged by its scale, would pass for a pivot: in one of six such fits."""
+
+    def fit(t: Any) -> dict[str, Any]:
+        everyone = t["x"] == t["x"]
+        units = stats.standardise(
+            stats.columns([t["x"], t["z"], t["y"]]),
+            stats.columns([everyone] * 3),
+            stats.Bounds.of([0, 0, 0], [10, 1, 1]),
+        )
+        found = stats.ols(stats.gram(units, everyone))
+        return {"usable": found.usable, "weights": found.weights}
+
+    columns = [tacit.Column(c, "fixed", 0, hi) for c, hi in (("x", 10), ("z", 1), ("y", 1))]
+    for seed in range(16):
+        rng = np.random.default_rng(seed)
+        constant, n = rng.uniform(0, 10), 2
+        data = {
+            o: {"x": np.full(n, constant), "z": rng.uniform(0, 1, n), "y": rng.uniform(0, 1, n)}
+            for o in "abc"
+        }
+        answer = tacit.Study(
+            fit,
+            [tacit.Table(o, n, columns) for o in data],
+            {name: tacit.Result("all", why="test") for name in ("usable", "weights")},
+            frontend="array",
+            width=64,
+        ).simulate(data, seed=seed)["a"]
+        assert not answer["usable"] and not np.any(answer["weights"]), seed
