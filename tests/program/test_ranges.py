@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tacit.array import functions as fn
 from tacit.array.analyse import plan
 from tacit.array.interpret import Trace, reveal
+from tacit.array.ops import table
 from tacit.array.program import Program
-from tacit.array.ranges import fit
+from tacit.array.ranges import AS_MUCH, fit
+from tacit.array.repeat import repeat
 from tacit.errors import RangeError, UsageError
 
 NAMES = ("alice", "bob", "carol")
@@ -159,3 +162,36 @@ def test_a_format_that_is_asked_for_is_taken_and_its_quotients_are_named() -> No
     coarse = fit(program, frac_bits=10)
     assert coarse.frac_bits == 10
     assert not plan(program, "rep3", coarse, NAMES, NAMES).noise
+
+
+STEPS: dict[str, tuple[Callable[[Any], Any], int]] = {
+    "Adam's step": (lambda g: g * 0.1 / 0.1 / (fn.sqrt(fn.square(g) * 0.001 / 0.001) + 1e-3), 128),
+    "a logarithm": (lambda g: fn.log(fn.sqrt(fn.square(g)) + 1e-5), 128),
+    "scaled up": (lambda g: 1e-3 / (fn.square(g) * 1e5 + 1e-3), 128),
+    "through moves": (lambda g: g / (fn.maximum(-fn.sqrt(fn.square(g))[::-1], -1.0) * -1.0 + 1e-6), 128),
+    "its variance and more": (lambda g: g / fn.sqrt(fn.square(g) + 1e-5), 64),
+    "its deviation, held up": (lambda g: g / fn.maximum(fn.sqrt(fn.square(g)), 1e-2), 64),
+    "away from zero": (lambda g: g / (fn.sqrt(fn.square(g) + 0.25) * 1000.0), 64),
+}
+
+
+@pytest.mark.parametrize("looped", [False, True])
+@pytest.mark.parametrize("name", STEPS)
+def test_a_divisor_that_may_be_rounding_alone_gets_more_bits(name: str, looped: bool) -> None:
+    made, width = STEPS[name]
+    trace = Trace()
+    x = fn.multiply(*(trace.input(f"x{o}", o, (4,), "fixed", -1, 1) for o in NAMES[:2]))
+    if looped:
+        span = (-1e6, 1e6)
+        (out,), _ = repeat(lambda held, carry, _: ([made(held[0])], []), [x], [x], [span], [np.zeros(3)])
+    else:
+        out = made(x)
+    reveal(out, why="asked", name="r")
+    program = trace.program()
+    assert fit(program).width == width
+    stated = plan(program, "rep3", fit(program, width=64), NAMES, NAMES).noise
+    assert ("rounding before it may move its values" in stated and "test_ranges.py" in stated) == (width > 64)
+
+
+def test_what_passes_an_error_on_is_in_the_table() -> None:
+    assert set(table()) >= AS_MUCH

@@ -12,7 +12,7 @@ from tacit.algebra.ring import Ring
 from tacit.array.loop import infer
 from tacit.array.ops import Op
 from tacit.array.program import PUBLIC, Aval, Eqn, Input, Program
-from tacit.array.ranges import Format, check, noise, rough, secret_steps, tightest
+from tacit.array.ranges import Format, check, drowned, noise, rough, secret_steps, tightest
 from tacit.array.runtime import Runtime, Value
 from tacit.array.steps import KEPT_ELEMENTS, Prepared
 from tacit.core.cost import Cost, CostModel
@@ -423,5 +423,14 @@ def plan(
         dealer,
         largest,
         largest_at,
-        "; ".join(filter(None, (noise(secret_steps(program), steps, fmt), rough(steps, fmt)[1]))),
+        "; ".join(
+            filter(
+                None,
+                (
+                    noise(secret_steps(program), steps, fmt),
+                    drowned(program, steps, fmt),
+                    rough(steps, fmt)[1],
+                ),
+            )
+        ),
     )

@@ -137,7 +137,7 @@ def fit(
 
     More fractional bits of a wide quotient leave its divisor's reciprocal the fewer (`rough`): the first format whose
     results are `CLOSE` is taken, else the closest one of the narrower ring if it is `FAIR`. One in which rounding stays
-    small beside the values is preferred to one in which it does not (`noise`), even if it is wider.
+    small beside the values is preferred to one in which it does not (`noise`, `drowned`), even if it is wider.
 
     `width` and `frac_bits` restrict the choice; `at_least` is the fewest fractional bits to accept. Raises
     RangeError naming the line that needs the most.
@@ -184,7 +184,7 @@ def fit(
                 refused = exc
         if refused is None:
             apart = max(rough(computed, fmt)[0], CLOSE)
-            noisy = bool(noise(exact, computed, fmt))
+            noisy = bool(noise(exact, computed, fmt) or drowned(program, computed, fmt))
             if apart == CLOSE and not noisy:
                 return fmt
             kept.append((noisy or apart > FAIR, apart, fmt))
@@ -228,6 +228,57 @@ def _scaled_up(step: Step) -> float:
         return 0.0
     of = step.ins[step.ins[0].where == PUBLIC]
     return step.outs[0].magnitude / of.magnitude if of.kind == "fixed" and of.magnitude else 0.0
+
+
+AS_MUCH = frozenset({
+    "abs", "add", "arrange", "assume", "broadcast", "concat", "convert", "cumsum", "dynamic_slice", "extreme", "flip",
+    "lookup", "maximum", "minimum", "neg", "reshape", "restore", "reveal", "running", "select", "slice", "sub", "sum",
+    "take", "top", "transpose",
+})  # fmt: skip
+"""Operations whose results are taken to be off by as much as the operand that is off most."""
+
+
+def drowned(program: Program, steps: Sequence[Step], fmt: Format) -> str:
+    """Say where a divisor, or what a logarithm is taken of, may be off by as much as its least value, or "".
+
+    What is followed is what makes rounding of one unit large: a public factor, and the root of what may be next to
+    nothing (√v of v = 0 ± one unit is up to √unit). Sums of many errors are not: they would be bounds, not errors.
+    """
+    made, unit = {id(step.eqn): step for step in steps}, math.ldexp(1.0, -fmt.frac_bits)
+
+    def off_by(step: Step, ins: list[float]) -> float:
+        op, worst = step.eqn.op, max(ins, default=0.0)
+        if times := _scaled_up(step):
+            return max(unit, worst * times)
+        if op == "sqrt":
+            least = max(step.ins[0].lo, 0.0)
+            return max(unit, min(math.sqrt(worst), worst / (2 * math.sqrt(least)) if least else math.inf))
+        return max(unit, worst) if op in AS_MUCH else unit
+
+    def walk(of: Program, off: dict[int, float]) -> str:
+        for eqn in of.eqns:
+            ins = [off.get(v, unit) for v in eqn.ins]
+            if "body" in eqn.params:
+                body = eqn.params["body"]
+                if found := walk(body, dict(zip((i.var for i in body.inputs), ins, strict=True))):
+                    return found
+                off.update(dict.fromkeys(eqn.outs, unit))
+            if (step := made.get(id(eqn))) is None:
+                continue
+            last = step.ins[-1] if step.ins else None
+            if eqn.op in NOT_OF_ZERO and last is not None and last.kind == "fixed" and last.where != PUBLIC:
+                least = max(last.lo, -last.hi)
+                if ins[-1] > max(unit, least):
+                    where = f" at {eqn.source}" if eqn.source else ""
+                    return (
+                        f"{eqn.op}{where}: rounding before it may move its values of [{last.lo:.6g}, {last.hi:.6g}] by "
+                        f"{ins[-1]:.2g}, so the least of them mean nothing; take more fractional bits, keep them away "
+                        "from zero by more, or scale up before squaring, not after"
+                    )
+            off.update(dict.fromkeys(eqn.outs, off_by(step, ins)))
+        return ""
+
+    return walk(program, {})
 
 
 def rough(steps: Sequence[Step], fmt: Format) -> tuple[float, str]:
