@@ -61,6 +61,10 @@ MISTAKES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a space in the name": (text("my hospital.csv", "age\n30\n"), "rename the file"),
     "an escape in the name": (text("a\x1b[31m.csv", "age\n30\n"), "rename the file"),
     "one owner twice": (text("a.CSV", "age\n30\n"), "a.CSV and a.csv name one owner"),
+    "one owner twice, tabs": (text("a.tsv", "age\n30\n"), "a.csv and a.tsv name one owner"),
+    "a note": (text("notes.txt", "About\nage\n"), "notes.txt has no column 'age'"),
+    "packed": (text("d.csv.gz", CANARY), "'d.csv.gz' looks like a table, and tables are .csv, .tsv, .txt or .parquet"),
+    "a workbook": (text("d.XLSX", CANARY), "'d.XLSX' looks like a table"),
     "a folder": (lambda f: (f / "x.csv").mkdir(), "'x.csv' is a folder"),
     "a dangling link": (lambda f: (f / "x.csv").symlink_to(f / "gone.csv"), "'x.csv' is a link that leads nowhere"),
     "a pipe": (lambda f: os.mkfifo(f / "x.csv"), "'x.csv' is no plain file"),
@@ -94,6 +98,14 @@ def test_a_link_to_a_table_is_a_table(folder: Path) -> None:
     (folder / "d.csv").symlink_to(folder / "a.csv")
     assert [p.name for p in find_tables(folder)] == ["a.csv", "b.csv", "c.csv", "d.csv"]
     assert read_header(folder / "d.csv") == ["age"]
+
+
+def test_tables_of_other_names_are_owners_too(folder: Path) -> None:
+    (folder / "east.tsv").write_text("note\tage\nx\t30\n", encoding="utf-8")
+    (folder / "west.txt").write_text("note;age\nx;30\n", encoding="utf-8")
+    (folder / "README.md").write_text("about", encoding="utf-8")
+    prepare(folder)
+    assert read_owners(folder, detect(folder)).rows == {"a": 2, "b": 2, "c": 2, "east": 1, "west": 1}
 
 
 def test_the_pooled_answer_of_no_rows_is_quiet(folder: Path) -> None:

@@ -164,7 +164,7 @@ def test_unknown_columns_say_what_is_needed(tmp_path: Path) -> None:
         detect(tmp_path)
     for word in ("north.csv lacks", "trestbps", "progression", "study.toml", "columns"):
         assert word in str(caught.value)
-    with pytest.raises(DataError, match=r"no .csv"):
+    with pytest.raises(DataError, match=r"no \.csv"):
         detect(tmp_path / "..")
     with pytest.raises(UsageError, match=r"does not exist"):
         detect(tmp_path / "nowhere")

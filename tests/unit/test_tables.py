@@ -168,11 +168,13 @@ def test_finds_the_tables_of_a_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"does not exist"):
         find_tables(tmp_path / "nowhere")
     put(tmp_path, "about", "README")
-    with pytest.raises(DataError, match=r"no .csv or .parquet"):
+    with pytest.raises(DataError, match=r"no \.csv, \.tsv, \.txt or \.parquet"):
         find_tables(tmp_path)
     put(tmp_path, "x\n1\n", "b.CSV")
     first = put(tmp_path, "x\n1\n", "a.csv")
-    assert [f.name for f in find_tables(tmp_path)] == ["a.csv", "b.CSV"]
+    put(tmp_path, "x\n1\n", "c.tsv")
+    put(tmp_path, "x\n1\n", "d.TXT")
+    assert [f.name for f in find_tables(tmp_path)] == ["a.csv", "b.CSV", "c.tsv", "d.TXT"]
     with pytest.raises(DataError, match=r"is a file"):
         find_tables(first)
 

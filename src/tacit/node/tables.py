@@ -35,6 +35,11 @@ _NUMBER = r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?"
 _STRANGE = r"[+-]?(nan|inf|infinity)"
 _FINE, _EMPTY, _TEXT, _NONFINITE = 0, 1, 2, 3
 _CSV, _PARQUET = (".csv", ".tsv", ".txt"), (".parquet",)
+_UNREAD = (
+    ".7z .arrow .avro .bz2 .dat .data .dta .duckdb .feather .gz .h5 .json .jsonl .ndjson .ods .orc .parq .pickle .pkl "
+    ".por .pq .psv .rda .rdata .rds .sas7bdat .sav .sqlite .tab .xls .xlsb .xlsm .xlsx .xpt .xz .zip .zst"
+)
+"""How names of tables end that are packed, or of a kind that is not read."""
 _HEADER_BYTES = 1 << 20
 _DTYPES: dict[str, Any] = {"fixed": np.float64, "int": np.int64, "bool": np.bool_}
 _IN_MEMORY_BYTES = 1 << 28
@@ -117,21 +122,36 @@ class Table:
 
 
 def find_tables(folder: str | Path) -> list[Path]:
-    """Return the CSV and Parquet files of a folder by name; DataError if there is none, or one is no plain file."""
+    """Return the CSV (.csv, .tsv, .txt) and Parquet files of a folder by name.
+
+    DataError if there is none, one is no plain file, or a file looks like a table of another kind.
+    """
     root = Path(folder)
     if not root.exists():
         raise DataError(f"{root} does not exist; give a folder with one CSV or Parquet file an owner")
     if not root.is_dir():
         raise DataError(f"{root} is a file; give the folder that holds one CSV or Parquet file an owner")
-    found = sorted(p for p in root.iterdir() if p.suffix.lower() in (".csv", ".parquet"))
-    for p in found:
-        # An owner left out in silence would be a wrong answer.
+    try:
+        inside = sorted(root.iterdir())
+    except OSError as exc:
+        raise DataError(f"{root} cannot be read ({exc.strerror}); correct its permissions") from None
+    found = []
+    # An owner left out in silence would be a wrong answer.
+    for p in inside:
+        if p.suffix.lower() in _UNREAD.split():
+            raise DataError(
+                f"{p.name!r} looks like a table, and tables are .csv, .tsv, .txt or .parquet files; save it as one of "
+                "these, or take it away"
+            )
+        if p.suffix.lower() not in _CSV + _PARQUET:
+            continue
         if not p.is_file():
             what = "a folder" if p.is_dir() else "no plain file"
             what = "a link that leads nowhere" if not p.exists() else what
             raise DataError(f"{p.name!r} is {what}; put the owner's table there, or take it away")
+        found.append(p)
     if not found:
-        raise DataError(f"{root} holds no .csv or .parquet file; put one table an owner there")
+        raise DataError(f"{root} holds no .csv, .tsv, .txt or .parquet file; put one table an owner there")
     return found
 
 
