@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tacit.array import streams
 from tacit.errors import DataError, RangeError, UsageError
 from tacit.node import demo_data
 from tacit.node.tables import Column, find_tables, read_header, read_table
@@ -73,6 +74,45 @@ def test_reads_parquet(tmp_path: Path) -> None:
         table.values["b"], [True, False, True]
     )
     assert read_header(file) == ["x", "y", "b"]
+
+
+def parquet(folder: Path, select: str, *renamed: tuple[str, str]) -> Path:
+    """Write a query's rows; `renamed` makes names that DuckDB does not write, in the bytes."""
+    file = folder / "north.parquet"
+    duckdb.sql(f"COPY (SELECT {select}) TO '{file}' (FORMAT parquet)")
+    for old, new in renamed:
+        file.write_bytes(file.read_bytes().replace(old.encode(), new.encode()))
+    return file
+
+
+def test_parquet_names_that_only_spaces_tell_apart_are_refused(tmp_path: Path) -> None:
+    file = parquet(tmp_path, '1 AS x, 2 AS "x "')
+    for read in (read_header, lambda f: read_table(f, [X])):
+        with pytest.raises(DataError, match=r"north\.parquet: the header names 'x' more than once"):
+            read(file)
+
+
+def test_parquet_names_that_only_case_tells_apart_are_columns_of_their_own(tmp_path: Path) -> None:
+    select = "1 AS \"Vabc\", {'p': 1, 'q': [2, 3]} AS s, 2 AS wabc, 3 AS \"Vabc_1\", 4 AS z"
+    file = parquet(tmp_path, select, ("wabc", "vabc"))
+    names = ["Vabc", "s", "vabc", "Vabc_1", "z"]
+    assert read_header(file) == names
+    numbers = [n for n in names if n != "s"]
+    table = read_table(file, [Column(n, "int", 0, 9) for n in numbers])
+    assert [int(table.values[n][0]) for n in numbers] == [1, 2, 3, 4]
+    with pytest.raises(DataError, match=r"no column 'x'; it has Vabc, s, vabc, Vabc_1, z$"):
+        read_table(file, [X])
+
+
+def test_a_parquet_column_may_be_called_file_row_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = parquet(tmp_path, "i AS x, 7 AS file_row_number FROM range(9) t(i)")
+    columns = [X, Column("file_row_number", "int", 0, 9)]
+    assert read_table(file, columns).values["file_row_number"].tolist() == [7] * 9
+    monkeypatch.setattr(streams, "LARGE", 9)
+    with pytest.raises(DataError, match=r"rename the column file_row_number"):
+        read_table(file, columns)
 
 
 REFUSED = {

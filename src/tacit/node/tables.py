@@ -159,7 +159,7 @@ def read_header(path: str | Path) -> list[str]:
     """Return a table's column names, trimmed; DataError as `read_table`."""
     file = _existing(path)
     if file.suffix.lower() in _PARQUET:
-        return [n.strip() for n in _parquet_names(_connect(file), file)]
+        return list(_parquet_columns(_connect(file), file))
     return _csv_header(file)[0]
 
 
@@ -329,10 +329,14 @@ def _csv_header(file: Path) -> tuple[list[str], str]:
         raise DataError(
             f"{file.name}: the first line holds numbers; it must be a header with the column names"
         )
+    _refuse_twins(file, names)
+    return names, delimiter
+
+
+def _refuse_twins(file: Path, names: list[str]) -> None:
     twice = sorted({n for n in names if n and names.count(n) > 1})
     if twice:
         raise DataError(f"{file.name}: the header names {', '.join(map(repr, twice))} more than once")
-    return names, delimiter
 
 
 def _looks_like_data(name: str) -> bool:
@@ -378,34 +382,42 @@ def _refuse_ragged(con: Any, file: Path, width: int) -> None:
     )
 
 
-def _parquet_names(con: Any, file: Path) -> list[str]:
-    return [name for name, _ in _parquet_columns(con, file)]
-
-
-def _parquet_columns(con: Any, file: Path) -> list[tuple[str, str]]:
-    """Return the columns' names and types."""
-    found = _quiet(
-        con, "DESCRIBE SELECT * FROM read_parquet(?)", [str(file)], f"{file.name} is not a Parquet file"
-    )
-    return [(str(r[0]), str(r[1])) for r in found.fetchall()]
+def _parquet_columns(con: Any, file: Path) -> dict[str, tuple[str, str]]:
+    """Return, by trimmed name, how SQL spells each column and its type."""
+    broken = f"{file.name} is not a Parquet file"
+    found = _quiet(con, "DESCRIBE SELECT * FROM read_parquet(?)", [str(file)], broken).fetchall()
+    # DuckDB gives other names to those that differ from another in case alone; the file's own are in its tree of names.
+    tree = _quiet(con, "SELECT name, num_children FROM parquet_schema(?)", [str(file)], broken).fetchall()
+    names, below = [], 0
+    for name, children in tree[1:]:
+        if not below:
+            names.append(str(name).strip())
+        below = max(below - 1, 0) + int(children or 0)
+    _refuse_twins(file, names)
+    return {n: (f'"{_escaped(str(r[0]))}"', str(r[1])) for n, r in zip(names, found, strict=True)}
 
 
 def _open_parquet(con: Any, file: Path) -> _Cells:
     """Load the file as text; a large one is read where it is."""
-    names = _parquet_names(con, file)
+    columns = _parquet_columns(con, file)
     path = str(file).replace("'", "''")
-    source = f"read_parquet('{path}', file_row_number=true)"
+    source = f"read_parquet('{path}')"
     damaged = f"{file.name} is damaged, or a column cannot be read as text"
     rows = _quiet(con, f"SELECT count(*) FROM {source}", [], damaged).fetchone()[0]
     if rows >= streams.LARGE:
+        if "file_row_number" in map(str.lower, columns):
+            raise DataError(
+                f"{file.name}: rename the column file_row_number, a name that reading so many rows takes"
+            )
+        source = f"read_parquet('{path}', file_row_number=true)"
         con.execute(f"SET memory_limit = '{_MEMORY}'")
         # Numbers are read as they are where their text would spell the same float64.
-        types = {n: t for n, t in _parquet_columns(con, file) if t in _SAME_AS_TEXT}
-        at = {n.strip(): f'"{_escaped(n)}"' + ("" if n in types else "::VARCHAR") for n in names}
-        return _Cells(source, at, "file_row_number", frozenset(n.strip() for n in types))
-    cells = ", ".join(f'CAST("{_escaped(n)}" AS VARCHAR) AS c{i}' for i, n in enumerate(names))
+        numeric = frozenset(n for n, (_, kind) in columns.items() if kind in _SAME_AS_TEXT)
+        at = {n: sql + ("" if n in numeric else "::VARCHAR") for n, (sql, _) in columns.items()}
+        return _Cells(source, at, "file_row_number", numeric)
+    cells = ", ".join(f"CAST({sql} AS VARCHAR) AS c{i}" for i, (sql, _) in enumerate(columns.values()))
     _quiet(con, f"CREATE TABLE cells AS SELECT {cells} FROM {source}", [], damaged)
-    return _Cells("cells", {n.strip(): f"c{i}" for i, n in enumerate(names)}, "rowid")
+    return _Cells("cells", {n: f"c{i}" for i, n in enumerate(columns)}, "rowid")
 
 
 def _escaped(name: str) -> str:
