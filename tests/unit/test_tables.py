@@ -49,6 +49,7 @@ def test_reads_values_and_missing_cells(tmp_path: Path) -> None:
         "x;y\n1;2\n3;4",
         "x\ty\n+1.0\t2\n3e0\t4\n",
         "x,y\n01,2\n\n.3e1,4\n",
+        "x,y,\n1,2,\n3,4,\n",
         "note,y,x\n\u00e9,2,1\n\u4e2d,4,3\n",
     ],
 )
@@ -138,8 +139,23 @@ REFUSED = {
     "nothing": ("", DataError, ["empty", "header"]),
     "blank": ("\n\n", DataError, ["empty", "header"]),
     "twice": ("x, x,y\n1,2,3\n", DataError, ["'x'", "more than once"]),
-    "long row": (f"x,y\n1,2\n3,4,{CANARY}\n", DataError, ["row 2", "more cells", "2 columns"]),
-    "short row": (f"x,y\n1,2\n{CANARY}\n", DataError, ["row 2", "fewer cells"]),
+    "long row": (
+        f"x,y\n1,2\n3,4,{CANARY}\n",
+        DataError,
+        ["row 2", "3 cells, more than the header's 2 columns"],
+    ),
+    "short row": (f"x,y\n1,2\n{CANARY}\n", DataError, ["row 2", "1 cell, fewer than the header's 2"]),
+    "row names": (
+        f"x,y\n{CANARY},1,\n{CANARY},2,\n",
+        DataError,
+        ["row 1", "3 cells, more", "name every column"],
+    ),
+    "a surplus empty cell": (
+        f'x,y\n1,2\n3,{CANARY},"",\n',
+        DataError,
+        ["row 2", "4 cells, more than the header's 2"],
+    ),
+    "a surplus empty cell at the end": (f"x,y\n1,2\n3,{CANARY},", DataError, ["row 2", "3 cells, more"]),
     "quotes": (f'x,y\n1,2\n"{CANARY}" z,2\n', DataError, ["row 2", "malformed", "quotes"]),
     "open quote": (f'x,y\n1,2\n"{CANARY},2\n3,4\n', DataError, ["north.csv", "quotes"]),
     "no column": ("xx,y\n1,2\n", DataError, ["no column 'x'", "did you mean 'xx'", "xx, y"]),
@@ -161,6 +177,11 @@ def test_refuses_and_says_where(tmp_path: Path, name: str) -> None:
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
     for word in words:
         assert word in message, message
+
+
+def test_a_surplus_cell_in_a_table_of_one_column_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"row 2 \(line 3\) has 2 cells, more than the header's 1"):
+        read_table(put(tmp_path, "y\n1\n2,\n"), [Y])
 
 
 def test_refuses_other_truth_values_and_empty_cells_without_a_code(tmp_path: Path) -> None:

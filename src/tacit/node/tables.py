@@ -357,9 +357,8 @@ def _open_csv(con: Any, file: Path) -> _Cells:
     _quiet(
         con,
         f"CREATE TABLE {table} AS SELECT * FROM read_csv(?, auto_detect=false, header=true, delim=?, quote='\"', "
-        f"escape='\"', columns={{{columns}}}, null_padding=false, store_rejects=true, allow_quoted_nulls=false)"
-        # DuckDB leaves out blank lines but for tables of one column, where "" is an empty cell.
-        + (" WHERE c0 IS NOT NULL" if len(names) == 1 else ""),
+        # Where empty cells are null, DuckDB drops surplus ones: row names would pass for the first column.
+        f"escape='\"', columns={{{columns}}}, null_padding=false, store_rejects=true, nullstr='\x01')",
         [str(file), delimiter],
         f"{file.name} cannot be read as CSV; quote cells that hold the delimiter, quotes or line breaks, and end "
         "lines with LF or CRLF, not CR alone",
@@ -369,7 +368,11 @@ def _open_csv(con: Any, file: Path) -> _Cells:
 
 
 def _refuse_ragged(con: Any, file: Path, width: int) -> None:
-    bad = con.execute("SELECT line, error_type FROM reject_errors ORDER BY line LIMIT 1").fetchone()
+    bad = con.execute(
+        "SELECT line, error_type, "
+        "max(TRY_CAST(regexp_extract(error_message, 'Columns: [0-9]+ Found: ([0-9]+)', 1) AS INT)) "
+        "FROM reject_errors GROUP BY ALL ORDER BY line LIMIT 1"
+    ).fetchone()
     if bad is None:
         return
     # The line is exact; the row is too unless empty lines or cells with line breaks come before it.
@@ -378,7 +381,8 @@ def _refuse_ragged(con: Any, file: Path, width: int) -> None:
     if what is None:
         raise DataError(f"{where} is malformed ({str(bad[1]).lower()}); correct its quotes")
     raise DataError(
-        f"{where} has {what} cells than the header's {width} columns; add or remove a delimiter, or quote the cell"
+        f"{where} has {bad[2]} cell{'' if bad[2] == 1 else 's'}, {what} than the header's {width} columns; name every "
+        "column in the header, add or remove a delimiter, or quote the cell"
     )
 
 
