@@ -75,6 +75,14 @@ def test_a_regression_without_an_answer_is_not_compared(
     assert "not compared: coefficients, standard errors of coefficients, r squared" in said
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_constant_target_leaves_nothing_to_explain_and_no_warning(tmp_path: Path) -> None:
+    spec = study([AGE, BMI], regression={"target": "bmi", "covariates": ["age"]})
+    got, want = answers(tmp_path, spec, [[50 + i * 3 % 7, 25.1] for i in range(60)])
+    assert np.isnan(want["r squared"])
+    assert set(compare(got, want)) == {"complete rows (regression)"}
+
+
 def test_a_logistic_regression_without_an_answer_is_not_compared() -> None:
     got = {"logistic: rows": 9, "logistic: usable": False, "logistic: coefficients": np.zeros(2)}
     want = {"logistic: rows": np.asarray(9), "logistic: coefficients": np.array([1.0, 2.0])}

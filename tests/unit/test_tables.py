@@ -8,6 +8,7 @@ import importlib.util
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -223,6 +224,23 @@ def test_refuses_what_is_no_table(tmp_path: Path) -> None:
         read_table(tmp_path / "north.csv", [X, X])
     with pytest.raises(UsageError, match=r"no column"):
         read_table(tmp_path / "north.csv", [])
+
+
+@pytest.mark.parametrize("read", [read_header, lambda f: read_table(f, [X])])
+@pytest.mark.parametrize("name", ["north.csv", "north.parquet"])
+def test_a_file_that_cannot_be_opened_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, read: Callable[[Path], object]
+) -> None:
+    file = put(tmp_path, "x,y\n1,2\n", name)
+
+    def locked(*args: object, **kwargs: object) -> object:
+        raise PermissionError(13, "Permission denied", str(file))
+
+    monkeypatch.setattr(Path, "open", locked)
+    with pytest.raises(
+        DataError, match=rf"{name} cannot be read \(Permission denied\); correct its permissions"
+    ):
+        read(file)
 
 
 def test_finds_the_tables_of_a_folder(tmp_path: Path) -> None:

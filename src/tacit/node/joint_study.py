@@ -315,7 +315,9 @@ def pooled_answer(spec: StudySpec, tables: Sequence[Table]) -> dict[str, Array]:
             out["coefficients"] = weights
             variances = np.diagonal(np.linalg.pinv(x.T @ x)) * (rest @ rest)
             out[ERRORS] = np.sqrt(variances / spare) if spare > 0 else np.full(len(weights), np.nan)
-            out["r squared"] = np.asarray(1 - rest @ rest / ((y - y.mean()) @ (y - y.mean())))
+            # A constant target leaves nothing to explain, and rounding would make that infinite.
+            around = (y - y.mean()) @ (y - y.mean()) if len(y) and np.ptp(y) > 0 else np.nan
+            out["r squared"] = np.asarray(1 - rest @ rest / around)
         if spec.logistic is not None:
             names = (spec.logistic.target, *spec.logistic.covariates)
             out[LOGISTIC + "rows"] = np.logical_and.reduce([p[c] for c in names]).sum()

@@ -240,7 +240,15 @@ class _BlockReader:
 
 def _existing(path: str | Path) -> Path:
     file = Path(path)
-    if not file.exists():
+    try:
+        there = file.exists()
+        if file.is_file():
+            file.open("rb").close()
+    except OSError as exc:
+        raise DataError(
+            f"{file} cannot be read ({exc.strerror}); correct its permissions, or copy it"
+        ) from None
+    if not there:
         near = difflib.get_close_matches(file.name, _neighbours(file), 1)
         raise DataError(f"the file {file} does not exist" + (f"; did you mean {near[0]}?" if near else ""))
     if file.is_dir():
