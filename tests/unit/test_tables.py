@@ -117,6 +117,26 @@ def test_a_parquet_column_may_be_called_file_row_number(
         read_table(file, columns)
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("beyond", [2**53 + 1, -(2**53) - 1])
+def test_whole_numbers_that_float64_cannot_hold_are_refused(tmp_path: Path, kind: str, beyond: int) -> None:
+    v = Column("v", "int", -(2**53), 2**53)
+
+    def table(*numbers: int) -> Path:
+        if kind == "csv":
+            return put(tmp_path, "v\n" + "\n".join(map(str, numbers)))
+        return parquet(tmp_path, f"unnest({list(numbers)}) AS v")
+
+    held = [2**53 - 1, 2**53, -(2**53)]
+    assert read_table(table(*held), [v]).values["v"].tolist() == held
+    with pytest.raises(
+        DataError, match=r"column 'v', row 2: whole numbers beyond 2\^53 are not exact; correct"
+    ):
+        read_table(table(1, beyond), [v])
+    with pytest.raises(DataError, match=r"row 2: whole numbers beyond"):
+        read_table(put(tmp_path, f"v\n9007199254740992.0\n{beyond}.0\n"), [v])
+
+
 REFUSED = {
     "text": (f"x,y\n1,2\n{CANARY}seven,2\n", DataError, ["north.csv", "'x'", "row 2", "text"]),
     "text in an integer": (f"x,y\n1,{CANARY}a\n", DataError, ["'y'", "row 1", "whole number"]),

@@ -33,7 +33,7 @@ _NAME = re.compile(r"\w[\w-]{0,55}")
 _WHOLE = 2.0**53  # beyond this float64 does not hold every integer
 _NUMBER = r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?"
 _STRANGE = r"[+-]?(nan|inf|infinity)"
-_FINE, _EMPTY, _TEXT, _NONFINITE = 0, 1, 2, 3
+_FINE, _EMPTY, _TEXT, _NONFINITE, _INEXACT = 0, 1, 2, 3, 4
 _CSV, _PARQUET = (".csv", ".tsv", ".txt"), (".parquet",)
 _UNREAD = (
     ".7z .arrow .avro .bz2 .dat .data .dta .duckdb .feather .gz .h5 .json .jsonl .ndjson .ods .orc .parq .pickle .pkl "
@@ -463,6 +463,9 @@ def _cells(con: Any, cells: _Cells, c: Column, rows: tuple[int, int] | None = No
         f"WHEN regexp_full_match({text}, '{allowed}') THEN {_FINE} "
         f"WHEN regexp_full_match({text}, '{_STRANGE}') THEN {_NONFINITE} ELSE {_TEXT} END"
     )
+    if c.kind == "int":
+        whole = f"TRY_CAST({text} AS HUGEINT) <> TRY_CAST({value} AS HUGEINT)"
+        status = f"CASE WHEN abs({value}) = {_WHOLE:.0f} AND {whole} THEN {_INEXACT} ELSE {status} END"
     if c.name in cells.numeric:
         value, status = (
             f"CAST({column} AS DOUBLE)",
@@ -524,6 +527,11 @@ def _convert(
         f"the value lies beyond the declared bound [{c.lo:g}, {c.hi:g}]",
         "correct the table or the bound",
         RangeError,
+    )
+    refuse(
+        present & (status == _INEXACT),
+        "whole numbers beyond 2^53 are not exact",
+        "correct the table, or give the number in two columns",
     )
     return np.where(present, raw, 0.0).astype(_DTYPES[c.kind]), present
 
