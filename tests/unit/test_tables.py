@@ -137,6 +137,40 @@ def test_whole_numbers_that_float64_cannot_hold_are_refused(tmp_path: Path, kind
         read_table(put(tmp_path, f"v\n9007199254740992.0\n{beyond}.0\n"), [v])
 
 
+LEFT_EMPTY = "leave the cell empty, and declare a missing-value code for this column"
+WORDS = {
+    "a mark for what is missing": ["NA", "NULL", ".", "N/A", "#N/A", "n.a.", "None", "-", "?", "<NA>"],
+    "a truth word": ["T", "f", "yes", "No", "TRUE", "false"],
+    "a date": ["2021-03-04", "04.03.2021", "3/4/21", "2021-03-04 05:06:07", "2021-03-04T05:06:07Z"],
+    "text": ["1 kg", "1.2.3", "0x1F", "1-2", "n.b.", "truly"],
+}
+
+
+@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize("column", [X, Y, B], ids=lambda c: c.kind)
+def test_words_in_number_columns_get_their_own_remedies(tmp_path: Path, word: str, column: Column) -> None:
+    for cell in WORDS[word]:
+        if column.kind == "bool" and cell in ("TRUE", "false"):
+            continue
+        said = {
+            "a mark for what is missing": "leave the cell empty, or write the code -9"
+            if column is X
+            else LEFT_EMPTY,
+            "a truth word": "declare the column bool, or write 0 or 1" if len(cell) > 3 else "write 0 or 1",
+            "a date": "write a number, such as the days from a day",
+            "text": "write 0 or 1" if column is B else "use a decimal point and no units",
+        }[word]
+        with pytest.raises(DataError) as caught:
+            read_table(put(tmp_path, f"{column.name}\n1\n{cell}\n"), [column])
+        message = str(caught.value)
+        assert f"row 2: the cell is {word} where a" in message and f"; {said}" in message, (cell, message)
+
+
+def test_truth_values_of_parquet_in_an_int_column_say_bool(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"'y', row 1: the cell is a truth word .*; declare the column bool"):
+        read_table(parquet(tmp_path, "true AS y"), [Y])
+
+
 REFUSED = {
     "text": (f"x,y\n1,2\n{CANARY}seven,2\n", DataError, ["north.csv", "'x'", "row 2", "text"]),
     "text in an integer": (f"x,y\n1,{CANARY}a\n", DataError, ["'y'", "row 1", "whole number"]),

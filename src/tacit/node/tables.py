@@ -33,7 +33,15 @@ _NAME = re.compile(r"\w[\w-]{0,55}")
 _WHOLE = 2.0**53  # beyond this float64 does not hold every integer
 _NUMBER = r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?"
 _STRANGE = r"[+-]?(nan|inf|infinity)"
-_FINE, _EMPTY, _TEXT, _NONFINITE, _INEXACT = 0, 1, 2, 3, 4
+_FINE, _EMPTY, _TEXT, _NONFINITE, _INEXACT, _MARK, _BOOL, _TRUTH, _DATE = range(9)
+_WORDS = {
+    _NONFINITE: _STRANGE,
+    _MARK: r"#?n[./]?a[.]?|<na>|#?null!?|none|missing|[.?*-]+",
+    _BOOL: "true|false",
+    _TRUTH: "t|f|y|n|yes|no",
+    _DATE: r"([0-9]{4}([-/.][0-9]{1,2}){2}|([0-9]{1,2}[-/.]){2}([0-9]{2}|[0-9]{4}))([t ].*)?",
+}
+"""What else a cell may be than a number, in lower case; everything else is text."""
 _CSV, _PARQUET = (".csv", ".tsv", ".txt"), (".parquet",)
 _UNREAD = (
     ".7z .arrow .avro .bz2 .dat .data .dta .duckdb .feather .gz .h5 .json .jsonl .ndjson .ods .orc .parq .pickle .pkl "
@@ -450,7 +458,7 @@ def _require_columns(file: Path, columns: Sequence[Column], there: list[str]) ->
 
 
 def _cells(con: Any, cells: _Cells, c: Column, rows: tuple[int, int] | None = None) -> tuple[Array, Array]:
-    """Return one column, or some rows of it, as float64 and what each cell is: fine, empty, text, or not finite."""
+    """Return one column, or some rows of it, as float64 and what each cell is: fine, empty, or what is wrong."""
     column = cells.at[c.name]
     text = f"lower(trim({column}))"
     value = f"TRY_CAST({text} AS DOUBLE)"
@@ -458,11 +466,9 @@ def _cells(con: Any, cells: _Cells, c: Column, rows: tuple[int, int] | None = No
     if c.kind == "bool":
         value = f"CASE {text} WHEN 'true' THEN 1.0 WHEN 'false' THEN 0.0 ELSE {value} END"
         allowed = f"{_NUMBER}|true|false"
-    status = (
-        f"CASE WHEN {column} IS NULL OR {text} = '' THEN {_EMPTY} "
-        f"WHEN regexp_full_match({text}, '{allowed}') THEN {_FINE} "
-        f"WHEN regexp_full_match({text}, '{_STRANGE}') THEN {_NONFINITE} ELSE {_TEXT} END"
-    )
+    known = {_FINE: allowed, **_WORDS}
+    whens = (f"WHEN regexp_full_match({text}, '{words}') THEN {found}" for found, words in known.items())
+    status = f"CASE WHEN {column} IS NULL OR {text} = '' THEN {_EMPTY} {' '.join(whens)} ELSE {_TEXT} END"
     if c.kind == "int":
         whole = f"TRY_CAST({text} AS HUGEINT) <> TRY_CAST({value} AS HUGEINT)"
         status = f"CASE WHEN abs({value}) = {_WHOLE:.0f} AND {whole} THEN {_INEXACT} ELSE {status} END"
@@ -504,7 +510,19 @@ def _convert(
     what = {"int": "a whole number", "fixed": "a number", "bool": "a truth value (0, 1, true or false)"}[
         c.kind
     ]
-    refuse(status == _TEXT, f"the cell is text where {what} belongs", "use a decimal point and no units")
+    code = (
+        f"or write the code {c.missing[0]:g}"
+        if c.missing
+        else "and declare a missing-value code for this column"
+    )
+    for found, word, remedy in (
+        (_MARK, "a mark for what is missing", f"leave the cell empty, {code}"),
+        (_BOOL, "a truth word", "declare the column bool, or write 0 or 1"),
+        (_TRUTH, "a truth word", "write 0 or 1"),
+        (_DATE, "a date", "write a number, such as the days from a day that all owners agree on"),
+        (_TEXT, "text", "write 0 or 1" if c.kind == "bool" else "use a decimal point and no units"),
+    ):
+        refuse(status == found, f"the cell is {word} where {what} belongs", remedy)
     write = (
         f"correct the table: write its missing-value code {c.missing[0]:g} there" if c.missing else declare
     )
