@@ -68,6 +68,10 @@ def test_reads_toml(tmp_path: Path) -> None:
     assert (spec.target, spec.covariates) == ("chol", ("age", "sex"))
 
 
+def test_a_byte_order_mark_is_no_entry(tmp_path: Path) -> None:
+    assert load_spec(put(tmp_path, b"\xef\xbb\xbf" + GOOD.lstrip().encode())).title == "Two clinics"
+
+
 def test_the_documented_example_is_valid_but_for_its_columns(tmp_path: Path) -> None:
     example = textwrap.dedent((study_spec.__doc__ or "").split("::", 1)[1])
     more = "".join(

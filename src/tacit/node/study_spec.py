@@ -228,7 +228,7 @@ def load_spec(path: str | Path) -> StudySpec:
     if len(raw) > MAX_BYTES:
         raise DataError(f"{file.name} is larger than {MAX_BYTES >> 20} MiB, which no study is")
     try:
-        content = tomllib.loads(raw.decode("utf-8"))
+        content = tomllib.loads(raw.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise DataError(f"{file.name} is not UTF-8 text") from None
     except tomllib.TOMLDecodeError as exc:

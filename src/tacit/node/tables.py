@@ -15,7 +15,7 @@ import re
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -288,13 +288,13 @@ def _connect(file: Path) -> Any:
     )
 
 
-def _quiet(con: Any, sql: str, params: list[Any], message: str) -> Any:
-    """Run SQL; DuckDB's own errors quote cells, so they are replaced by `message`."""
+def _quiet(con: Any, sql: str, params: list[Any], message: str | Callable[[], str]) -> Any:
+    """Run SQL; DuckDB's own errors quote cells, so they are replaced by `message`, or what it returns."""
     failed = importlib.import_module("duckdb").Error
     try:
         return con.execute(sql, params)
     except failed:
-        raise DataError(message) from None
+        raise DataError(message if isinstance(message, str) else message()) from None
     except RuntimeError as exc:
         # DuckDB puts this in the place of what the handler of a signal raised, which peers and the command understand.
         if str(exc) != "Query interrupted":
@@ -330,11 +330,24 @@ def _csv_header(file: Path) -> tuple[list[str], str]:
         raise DataError(f"{file.name}: line 1 is not UTF-8 text; save the table as UTF-8 CSV") from None
     # What follows the header is checked later; the block may end within a character.
     text = head.decode("utf-8-sig", errors="ignore")
-    first = text.splitlines()[0] if text.strip() else ""
-    if not first.strip():
+    if not text.strip():
         raise DataError(f"{file.name} is empty; its first line must be a header with the column names")
+    if not text.splitlines()[0].strip():
+        raise DataError(f"{file.name}: line 1 is blank; begin with the header, which holds the column names")
+    if re.match(r'"?sep=.?"?[\r\n]', text, re.I):
+        raise DataError(
+            f"{file.name}: line 1 is an instruction for Excel (sep=); remove it, so that the header is first"
+        )
+    # Delimiters within quotes are part of a name.
+    first = re.split(r"[\r\n]", re.sub(r'(^|[,;\t\r\n])"(?:[^"]|"")*"', r"\1", text), maxsplit=1)[0]
     delimiter = max(",;\t", key=first.count)
+    if delimiter not in first and "|" in first:
+        raise DataError(
+            f"{file.name}: columns are separated by commas, semicolons or tabs, not by |; save the table so"
+        )
     try:
+        if re.search(r'(^|[,;\t])"', first):
+            raise csv.Error
         names = [n.strip() for n in next(csv.reader(io.StringIO(text), delimiter=delimiter))]
     except csv.Error:
         raise DataError(
@@ -376,11 +389,25 @@ def _open_csv(con: Any, file: Path) -> _Cells:
         # Where empty cells are null, DuckDB drops surplus ones: row names would pass for the first column.
         f"escape='\"', columns={{{columns}}}, null_padding=false, store_rejects=true, nullstr='\x01')",
         [str(file), delimiter],
-        f"{file.name} cannot be read as CSV; quote cells that hold the delimiter, quotes or line breaks, and end "
-        "lines with LF or CRLF, not CR alone",
+        lambda: (
+            f"{file.name} cannot be read as CSV; {_other_end(file)}quote cells that hold the delimiter, quotes or "
+            "line breaks, and end lines with LF or CRLF, not CR alone"
+        ),
     )
     _refuse_ragged(con, file, len(names))
     return _Cells(table, {n: f"c{i}" for i, n in enumerate(names)}, "rowid", scratch=scratch)
+
+
+def _other_end(file: Path) -> str:
+    """Say which line does not end as the first does, if there is one."""
+    first = ""
+    with file.open(encoding="utf-8", newline="") as lines:
+        for at, line in enumerate(lines, 1):
+            end = line[len(line.rstrip("\r\n")) :]
+            first = first or end
+            if end and end != first:
+                return f"line {at} does not end as line 1 does; "
+    return ""
 
 
 def _refuse_ragged(con: Any, file: Path, width: int) -> None:
@@ -394,6 +421,10 @@ def _refuse_ragged(con: Any, file: Path, width: int) -> None:
     # The line is exact; the row is too unless empty lines or cells with line breaks come before it.
     where = f"{file.name}: row {bad[0] - 1} (line {bad[0]})"
     what = {"TOO MANY COLUMNS": "more", "MISSING COLUMNS": "fewer"}.get(str(bad[1]))
+    if bad[1] == "LINE SIZE OVER MAXIMUM":
+        raise DataError(
+            f"{where} goes on for more than 2 MB; close the quote that it opens, or shorten its cells"
+        )
     if what is None:
         raise DataError(f"{where} is malformed ({str(bad[1]).lower()}); correct its quotes")
     raise DataError(
