@@ -62,7 +62,7 @@ MISTAKES: dict[str, tuple[Callable[[Path], object], str]] = {
     "an escape in the name": (text("a\x1b[31m.csv", "age\n30\n"), "rename the file"),
     "one owner twice": (text("a.CSV", "age\n30\n"), "a.CSV and a.csv name one owner"),
     "one owner twice, tabs": (text("a.tsv", "age\n30\n"), "a.csv and a.tsv name one owner"),
-    "a note": (text("notes.txt", "About\nage\n"), "notes.txt has no column 'age'"),
+    "a note": (text("remarks.txt", "About\nage\n"), "remarks.txt has no column 'age'"),
     "packed": (text("d.csv.gz", CANARY), "'d.csv.gz' looks like a table, and tables are .csv, .tsv, .txt or .parquet"),
     "a workbook": (text("d.XLSX", CANARY), "'d.XLSX' looks like a table"),
     "a folder": (lambda f: (f / "x.csv").mkdir(), "'x.csv' is a folder"),

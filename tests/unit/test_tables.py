@@ -342,6 +342,8 @@ def test_finds_the_tables_of_a_folder(tmp_path: Path) -> None:
     first = put(tmp_path, "x\n1\n", "a.csv")
     put(tmp_path, "x\n1\n", "c.tsv")
     put(tmp_path, "x\n1\n", "d.TXT")
+    put(tmp_path, "Where these come from.\n", "README.txt")
+    put(tmp_path, "{}", "job.json")
     assert [f.name for f in find_tables(tmp_path)] == ["a.csv", "b.CSV", "c.tsv", "d.TXT"]
     with pytest.raises(DataError, match=r"is a file"):
         find_tables(first)

@@ -44,7 +44,7 @@ _WORDS = {
 """What else a cell may be than a number, in lower case; everything else is text."""
 _CSV, _PARQUET = (".csv", ".tsv", ".txt"), (".parquet",)
 _UNREAD = (
-    ".7z .arrow .avro .bz2 .dat .data .dta .duckdb .feather .gz .h5 .json .jsonl .ndjson .ods .orc .parq .pickle .pkl "
+    ".7z .arrow .avro .bz2 .dat .data .dta .duckdb .feather .gz .h5 .jsonl .ndjson .ods .orc .parq .pickle .pkl "
     ".por .pq .psv .rda .rdata .rds .sas7bdat .sav .sqlite .tab .xls .xlsb .xlsm .xlsx .xpt .xz .zip .zst"
 )
 """How names of tables end that are packed, or of a kind that is not read."""
@@ -55,6 +55,8 @@ _IN_MEMORY_BYTES = 1 << 28
 _SAME_AS_TEXT = ("DOUBLE", "TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER")
 _MEMORY = "256MB"
 """What DuckDB may use for a large table."""
+_NOTES = ("readme.txt", "license.txt", "licence.txt", "notes.txt", "sources.txt", "source.txt")
+"""What lies beside tables and is nobody's."""
 
 
 class _Scratch:
@@ -151,7 +153,7 @@ def find_tables(folder: str | Path) -> list[Path]:
                 f"{p.name!r} looks like a table, and tables are .csv, .tsv, .txt or .parquet files; save it as one of "
                 "these, or take it away"
             )
-        if p.suffix.lower() not in _CSV + _PARQUET:
+        if p.suffix.lower() not in _CSV + _PARQUET or p.name.lower() in _NOTES:
             continue
         if not p.is_file():
             what = "a folder" if p.is_dir() else "no plain file"
