@@ -37,6 +37,7 @@ from tacit.frontends import (
     jax_order,
     jax_places,
     jax_rules,
+    jax_sides,
     jax_spaced,
     jax_taken,
     jax_windows,
@@ -56,7 +57,9 @@ _PLAIN: dict[str, jax_rules.Rule] = {
     **jax_linalg.RULES,
 }
 RULES = jax_masked.masking(
-    jax_spaced.spacing(jax_taken.taking(jax_facts.noted(jax_norms.norming(jax_places.placing(_PLAIN)))))
+    jax_spaced.spacing(
+        jax_taken.taking(jax_facts.noted(jax_norms.norming(jax_places.placing(jax_sides.siding(_PLAIN)))))
+    )
 )
 DTYPES = {"fixed": np.float64, "int": np.int64, "bool": np.bool_}
 ASKED = (
@@ -164,6 +167,10 @@ class Interpreter:
         """Which truth values say that such an array equals one of its two, and which one."""
         self.views: dict[int, tuple[int, tuple[int, ...]]] = {}
         """Which arrays are others with their axes permuted, and how."""
+        self.sides: dict[int, jax_sides.Sides] = {}
+        """Which truth values say on which side of a number arrays are, by `moved` or their numbers."""
+        self.moved: dict[int, Hashable] = {}
+        """Which arrays are others, moved, and how."""
         self.places: dict[int, jax_places.Places] = {}
         """Which arrays hold places of an order."""
         self.masked: dict[int, jax_masked.Masked] = {}
