@@ -142,9 +142,10 @@ def _magnitude(v: Value) -> float:
 
 
 def _within(x: SecretArray, lo: float, hi: float, why: str) -> SecretArray:
-    lo, hi = max(lo, x.aval.lo), min(hi, x.aval.hi)
-    if not lo <= hi or hi - lo > WORTH * (x.aval.hi - x.aval.lo):
+    least, most = max(lo, x.aval.lo), min(hi, x.aval.hi)
+    if not least <= most or most - least > WORTH * (x.aval.hi - x.aval.lo):
         return x
+    # No more than what is proved: what else is known here of a loop's first turns may not hold in the next.
     return xp.assume(x, lo, hi, why)
 
 
