@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tacit import protocols
 from tacit.array import functions as fn
 from tacit.array.analyse import Plan
 from tacit.array.interpret import Trace, reveal
@@ -36,7 +37,7 @@ from tacit.array.secret import SecretArray
 from tacit.array.session import Revealed, simulate
 from tacit.array.streams import check_input
 from tacit.core.timing import Network, as_network
-from tacit.errors import DataError, NotRealised, UsageError
+from tacit.errors import DataError, NotRealised, RangeError, UsageError
 from tacit.node.job import Job
 from tacit.node.launch import Member, run_local
 from tacit.node.member import Outcome
@@ -90,6 +91,8 @@ class Check:
     expected: dict[str, Array]
     computed: dict[str, Array]
     plan: Plan
+    unopened: tuple[str, ...] = ()
+    """What the function gives besides: it is no result of the study."""
 
     @property
     def worst(self) -> dict[str, float]:
@@ -104,6 +107,8 @@ class Check:
         lines = [*self.plan.lines(), "", "on the sample, in the clear:"]
         for name, gap in self.worst.items():
             lines.append(f"{name:<20} largest difference from float64: {gap:.3g}")
+        if self.unopened:
+            lines.append(f"not opened: {', '.join(self.unopened)}, which `results` does not list")
         return "\n".join(lines)
 
 
@@ -112,7 +117,8 @@ class Study:
     """A study, traced when first needed. `function` takes a mapping of columns, returns a mapping of results.
 
     A column that several owners provide is pooled, their rows one after another in the order of `tables`; a column
-    with missing-value codes comes with a mask `name.present` and holds 0 where it is missing. `frontend` says what
+    with missing-value codes comes with a mask `name.present` and holds 0 where it is missing. Only what `results` lists
+    is computed and opened; `check` names what else the function returns. `frontend` says what
     the function is written in: "jax" (jax.numpy) or "array" (operators and the Python array API).
     """
 
@@ -146,6 +152,7 @@ class Study:
                 )
             if len(set(owners)) != len(owners):
                 raise UsageError("two tables have one owner; put their columns into one table")
+            self._check_count(owners)
             compute = tuple(self.compute) if self.compute is not None else owners[:3]
             others = (*owners, *((self.dealer,) if self.dealer else ()))
             parties = tuple(dict.fromkeys((*compute, *others)))
@@ -161,6 +168,15 @@ class Study:
             self._job = Job(title, self.protocol, fmt, compute, parties, program, columns, self.dealer, links)
         return self._job
 
+    def _check_count(self, owners: Sequence[str]) -> None:
+        """Refuse fewer owners than a protocol takes where nobody else is named to compute."""
+        low, _ = protocols.entry(self.protocol).parties
+        if self.compute is None and len(owners) < low:
+            raise UsageError(
+                f"{self.protocol} takes {low} compute parties, and {len(owners)} provide data ({', '.join(owners)}); "
+                'name more with compute=, who need not provide data, or take protocol="semi2k" with a dealer='
+            )
+
     def plan(self) -> Plan:
         """Return what the study will do and cost."""
         return self.job().plan()
@@ -168,9 +184,10 @@ class Study:
     def check(self, data: Data) -> Check:
         """Run the function on sample data in the clear, and its Program in ring arithmetic; compare."""
         job, arrays = self.job(), self._arrays(data)
-        expected = self._in_the_clear(self._pool_clear(arrays))
+        returned = self._in_the_clear(self._pool_clear(arrays))
         computed = run_clear(job.program, job.fmt, arrays)
-        return Check({k: expected[k] for k in self.results}, computed, job.plan())
+        expected = {k: returned[k] for k in self.results}
+        return Check(expected, computed, job.plan(), tuple(k for k in returned if k not in expected))
 
     def simulate(self, data: Data, seed: int | None = None) -> dict[str, dict[str, Revealed]]:
         """Run the real protocol code among threads of this process; what each party learned, by party."""
@@ -218,10 +235,7 @@ class Study:
                 raise UsageError(
                     f"the function returns no result called {name!r}; it returns {', '.join(out)}"
                 )
-            value = out[name]
-            if not isinstance(value, SecretArray):
-                value = trace.const(value)
-            reveal(value, result.to, why=result.why, name=name)
+            reveal(_array(trace, name, out[name]), result.to, why=result.why, name=name)
         return trace.program()
 
     def _in_the_clear(self, columns: dict[str, Array]) -> dict[str, Array]:
@@ -298,6 +312,24 @@ class Study:
                 if name in masked and name + PRESENT not in arrays[table.owner]:
                     pooled.setdefault(name + PRESENT, []).append(np.ones(table.rows, bool))
         return {name: np.concatenate(parts) for name, parts in pooled.items()}
+
+
+def _array(trace: Trace, name: str, value: Any) -> SecretArray:
+    """Return a result as an array of the trace."""
+    if isinstance(value, SecretArray):
+        return value
+    inside = value if isinstance(value, list | tuple) else ()
+    nested = isinstance(value, Mapping) or any(isinstance(v, SecretArray) for v in inside)
+    a = np.asarray(None if nested else value)
+    if a.dtype.kind not in "biuf":
+        raise UsageError(
+            f"result {name!r} is a {type(value).__name__}; results are arrays by name: return each by a name of its own"
+        )
+    if not np.all(np.isfinite(a)):
+        raise RangeError(
+            f"result {name!r} holds NaN or infinity, which no result can be; use a finite number instead"
+        )
+    return trace.const(a)
 
 
 def split_missing(c: Column, raw: Array, owner: str) -> tuple[Array, Array]:

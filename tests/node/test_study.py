@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -55,7 +56,23 @@ def test_products_with_a_dealer_say_who_is_trusted() -> None:
 
 
 MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
-    "too few compute": (lambda: study(owners="ab").job(), "rep3 takes 3 compute parties, the job names 2"),
+    "too few compute": (lambda: study(owners="ab", compute="ab").job(),
+                        "rep3 takes 3 compute parties, the job names 2"),
+    "too few owners to compute": (lambda: study(owners="ab").job(),
+                                  'name more with compute=, who need not provide data, or take protocol="semi2k"'),
+    "an infinite result": (lambda: study(lambda t: {"q": t["x"], "r": np.array([1, np.inf])}).job(),
+                           "result 'r' holds NaN or infinity"),
+    "an infinite result of JAX": (lambda: study(lambda t: {"q": t["x"], "r": np.array([1, np.inf])},
+                                                frontend="jax").job(), "result 'r' holds NaN or infinity"),
+    "a masked result": (lambda: study(lambda t: {"q": t["x"], "r": jnp.where(t["x"] > 3, t["x"], jnp.inf)},
+                                      frontend="jax").job(), "result 'r' holds places that a mask makes inf"),
+    "results of results": (lambda: study(lambda t: {"r": {"sum": t["x"].sum()}}).job(),
+                           "result 'r' is a dict; results are arrays by name"),
+    "results of results of JAX": (lambda: study(lambda t: {"r": {"sum": t["x"].sum()}}, frontend="jax").job(),
+                                  "result 'r' is a dict; results are arrays by name"),
+    "a list of results": (lambda: study(lambda t: {"r": [t["x"].sum()]}).job(),
+                          "result 'r' is a list; results are arrays by name"),
+    "no result": (lambda: study(lambda t: {"r": None}).job(), "result 'r' is a NoneType; results are arrays by name"),
     "a result not returned": (lambda: study(results={"q": ALL}).job(), "no result called 'q'; it returns r"),
     "a result for a stranger": (lambda: study(results={"r": tacit.Result("zed", why="w")}).job(), "zed"),
     "a result for nobody": (lambda: study(results={"r": tacit.Result([], why="w")}).job(), "'to'"),
@@ -86,6 +103,15 @@ def test_a_mistake_in_the_study_is_named(what: str) -> None:
     with pytest.raises(TacitError) as failure:
         make()
     assert says in str(failure.value)
+
+
+def test_what_is_no_result_is_not_opened_and_said() -> None:
+    made = study(lambda t: {"r": t["x"].sum(), "mean": t["x"].sum() / 12, "least": t["x"].min()})
+    assert [d.name for d in made.plan().disclosures] == ["r"]
+    checked = made.check(DATA)
+    assert set(checked.worst) == set(checked.computed) == {"r"}
+    assert "not opened: mean, least, which `results` does not list" in str(checked)
+    assert "not opened" not in str(study().check(DATA))
 
 
 CANARY = "7351935"

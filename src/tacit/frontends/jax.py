@@ -97,7 +97,13 @@ def trace_jax(fn: Callable[..., Any], args: Sequence[Any] = (), kwargs: dict[str
         specs = [jax.ShapeDtypeStruct(a.shape, DTYPES[a.dtype]) for a in secrets]
         closed, out_tree = _make_jaxpr(body, specs)
         flat = flatten(closed)
-        outs = Interpreter(context).run(flat, secrets)
+        names = _names(out_tree)
+        outs = Interpreter(context).run(flat, secrets, names)
+    for name, v in zip(names, outs, strict=True):
+        if _not_finite(v):
+            raise RangeError(
+                f"{name} holds NaN or infinity, which no secret is; use a finite number in its place"
+            )
     results = [finish(context, v, aval.dtype) for v, aval in zip(outs, flat.out_avals, strict=True)]
     return jax.tree_util.tree_unflatten(out_tree, results)
 
@@ -115,6 +121,14 @@ def _make_jaxpr(body: Callable[..., Any], specs: list[Any]) -> tuple[Any, Any]:
             "call or an index); use jnp.where, lax.fori_loop or a fixed size"
         ) from None
     return closed, jax.tree_util.tree_structure(shape)
+
+
+def _names(tree: Any) -> list[str]:
+    """Say which result each leaf of what a function returns is."""
+    leaves = jax.tree_util.tree_unflatten(tree, range(tree.num_leaves))
+    paths = [path for path, _ in jax.tree_util.tree_flatten_with_path(leaves)[0]]
+    keys = [[str(getattr(k, "key", getattr(k, "idx", k))) for k in path] for path in paths]
+    return [f"result {'/'.join(k)!r}" if k else "the result" for k in keys]
 
 
 def _line(exc: BaseException) -> str:
@@ -180,8 +194,8 @@ class Interpreter:
         self.asks_again = False
         self.source = ""
 
-    def run(self, flat: Flat, args: Sequence[Value]) -> list[Value]:
-        """Run the steps; return the outputs, known ones as NumPy arrays."""
+    def run(self, flat: Flat, args: Sequence[Value], names: Sequence[str] = ()) -> list[Value]:
+        """Run the steps; return the outputs, known ones as NumPy arrays. `names` are what errors call them."""
         flat = jax_least.direct(jax_linalg.direct(flat))
         self.asks_again |= any(step.name.startswith("select_and_") for step in flat.steps)
         env: dict[int, Value] = dict(zip(flat.ins, args, strict=True))
@@ -200,7 +214,7 @@ class Interpreter:
                 if last[a] == at:
                     del env[a]
         outs = [read(a) for a in flat.outs]
-        jax_masked.outputs(self, outs)
+        jax_masked.outputs(self, outs, names)
         return outs
 
     def step(self, step: Step, ins: list[Value]) -> list[Value]:

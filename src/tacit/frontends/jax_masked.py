@@ -11,7 +11,7 @@ treated alike, but given that end where something looks.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -226,16 +226,16 @@ def _is_finite(it: Interpreter, v: Value) -> bool:
     return bool(np.all(np.isfinite(np.asarray(v)))) if known(v) else v.ref not in it.masked
 
 
-def outputs(it: Interpreter, outs: list[Value]) -> None:
-    """Refuse to return masked places, or show those of whole numbers."""
+def outputs(it: Interpreter, outs: list[Value], names: Sequence[str]) -> None:
+    """Refuse to return masked places, or show those of whole numbers; `names` are what results are called."""
     for i, v in enumerate(outs):
         held = None if known(v) else it.masked.get(v.ref)
         if held is not None and held.whole:
             outs[i] = _shown(v, held)
         elif held is not None:
             raise RangeError(
-                f"a result holds places that a mask makes {held.value:g}; no secret is NaN or infinite, or beyond "
-                "1e30; use a finite number in its place"
+                f"{names[i] if names else 'a result'} holds places that a mask makes {held.value:g}; no secret is NaN "
+                "or infinite, or beyond 1e30; use a finite number in its place"
             )
 
 
