@@ -263,6 +263,16 @@ def test_growth_in_a_loop_is_refused_with_the_remedy() -> None:
         carried(lambda c: c + 1.0, 10_000_000)
 
 
+@pytest.mark.parametrize(("step", "length"), [(lambda c: c * 2.0, 10_000), (lambda c: c + 1.0, 10_000_000)])
+def test_what_grows_in_a_loop_is_told_from_what_else_is_carried(step: Any, length: int) -> None:
+    trace, inner = Trace(), Trace()
+    a, b = (inner.parameter(Aval(shape, "fixed", 1, 1)) for shape in ((3,), (2, 5)))
+    params = {"n_consts": 0, "n_carry": 2, "reverse": False, "body": inner.program([a, step(b)])}
+    start = [trace.const(np.ones(3)), trace.const(np.ones((2, 5)))]
+    with pytest.raises(RangeError, match=r"value 2 of 2 carried.*shape \(2, 5\), in \[1, \d"):
+        trace.bind("scan", start, {**params, "length": length})
+
+
 @pytest.mark.parametrize(
     ("build", "words"),
     [

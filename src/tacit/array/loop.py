@@ -134,12 +134,12 @@ def _settle(ins: Sequence[Aval], params: Params, fmt: Format | None) -> tuple[li
     current = list(carry)
     outs: list[Aval] = []
     env: dict[int, Aval] | None = None
-    turn, moved = 0, True
+    turn, moved, grown = 0, True, 0
     while turn < length or moved:
         if turn * len(body.eqns) > MAX_TURNS:
             raise RangeError(
                 f"the range of a value carried through a loop of {length} iterations still grows after {turn}; "
-                "clip it in the loop, or state what you know with tacit.assume(x, lo, hi)"
+                f"clip it in the loop, or state what you know with tacit.assume(x, lo, hi) {one_of(current, grown)}"
             )
         env = infer(body, [*consts, *current, *rows], before=env, fmt=fmt)
         outs = [env[v] for v in body.outputs]
@@ -150,15 +150,30 @@ def _settle(ins: Sequence[Aval], params: Params, fmt: Format | None) -> tuple[li
         if merged == current or not length:
             break
         moved = any(a.where != b.where for a, b in zip(current, merged, strict=True))
+        grown = changed(current, merged)
         current = [a if a == b else b for a, b in zip(current, merged, strict=True)]
-        worst = max((a.magnitude for a in current), default=0)
-        if worst > HUGE:
+        worst = max(range(len(current)), key=lambda i: current[i].magnitude)
+        if current[worst].magnitude > HUGE:
             raise RangeError(
                 "a value carried through a loop may grow without bound; clip it in the loop, or state what you "
-                "know with tacit.assume(x, lo, hi)"
+                f"know with tacit.assume(x, lo, hi) {one_of(current, worst)}"
             )
         turn += 1
     return [*consts, *current, *rows], outs
+
+
+def changed(before: Sequence[Aval], after: Sequence[Aval]) -> int:
+    """Return which of what is carried has another range, or is more visible; the first that does."""
+    return next((i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b), 0)
+
+
+def one_of(carry: Sequence[Aval], at: int) -> str:
+    """Say which of the values that a loop carries an error is about."""
+    a = carry[at]
+    return (
+        f"(value {at + 1} of {len(carry)} carried, known counters left out: shape {a.shape}, in [{a.lo:.6g}, "
+        f"{a.hi:.6g}])"
+    )
 
 
 def _merge(before: Aval, after: Aval, fmt: Format | None) -> Aval:

@@ -100,9 +100,14 @@ def explain(step: Step, fmt: Format, need: int) -> str:
         if finite
         else "its range is unbounded"
     )
+    more = (
+        "or use fewer fractional bits"
+        if fmt.width == 128
+        else "use fewer fractional bits, or allow width 128"
+    )
     return (
         f"{where}{step.eqn.op} of values in {operands} may overflow: {reach}, and the {fmt} leaves {fmt.width - 2}. "
-        "Declare tighter bounds, scale the data, clip, use fewer fractional bits, or allow width 128"
+        f"Declare tighter bounds, scale the data, clip, {more}"
     )
 
 

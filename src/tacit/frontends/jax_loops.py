@@ -14,7 +14,7 @@ import numpy as np
 
 from tacit.array import functions as xp
 from tacit.array.interpret import Trace
-from tacit.array.loop import infer, scan_types
+from tacit.array.loop import changed, infer, one_of, scan_types
 from tacit.array.ops import join_where
 from tacit.array.program import Aval, Program
 from tacit.array.secret import SecretArray
@@ -214,7 +214,8 @@ def _settled(
     rows = params["n_consts"] + params["n_carry"]
     current = [a if i < rows else Aval(a.shape[1:], a.kind, a.lo, a.hi, a.where) for i, a in enumerate(avals)]
     body = trace(current)
-    settling = 0
+    settling, carry = 0, slice(params["n_consts"], rows)
+    said = ""
     for _ in range(MAX_ROUNDS_OF_RANGES + min(length, MAX_STEPS_OF_RANGES)):
         try:
             found, _ = scan_types(avals, {**params, "body": body})
@@ -230,12 +231,14 @@ def _settled(
             break
         if found == current:
             return body
+        said = one_of(found[carry], changed(current[carry], found[carry]))
         current, before = found, body
         body = trace(current)
         if body.text() == before.text():
             return body
     raise RangeError(
-        f"the ranges of a loop of {length} iterations do not settle; clip what is carried, or state what you know"
+        f"the ranges of a loop of {length} iterations do not settle; clip what is carried, or state what you know "
+        f"{said}"
     )
 
 
