@@ -242,6 +242,22 @@ MASKED: dict[str, Callable[[Any], Any]] = {
         f(jnp.where(jnp.eye(4, dtype=bool), jnp.inf, jnp.abs(x[:, :1] - x[:, 0])))
         for f in (jnp.min, jnp.argmin)
     ],
+    "running": lambda x: [
+        jnp.minimum(lax.cummin(masked(x, jnp.inf)), 1e5),
+        jnp.maximum(lax.cummax(masked(x, -1e300), axis=1, reverse=True), x),
+        lax.cummin(jnp.where(LOWER, x, jnp.inf), axis=1) * x,
+        lax.cummax(jnp.where(LOWER.T, x, -jnp.inf), axis=1, reverse=True) + 1,
+        lax.cummin(jnp.where(LOWER.T, x, jnp.inf))[3],
+        lax.cummin(jnp.where(np.arange(4) > 1, x, jnp.inf), axis=1)[:, 2:] + 1,
+    ],
+    "sorted": lambda x: [
+        jnp.minimum(jnp.sort(masked(x, jnp.inf), axis=0), 50.0),
+        jnp.maximum(jnp.sort(masked(x, -jnp.inf)), x),
+        jnp.sort(jnp.where(np.arange(4) != 1, x, jnp.inf), axis=1)[:, :3] + 1,
+        jnp.sort(jnp.where(np.arange(4) != 1, x, -jnp.inf), axis=1)[:, 1:] + 1,
+        jnp.sort(jnp.where(np.arange(4) != 1, x, jnp.inf).T, axis=0)[:3],
+        jnp.argsort(masked(x, jnp.inf), axis=0),
+    ],
     "in a loop": lambda x: lax.scan(
         lambda c, r: (c, jax.nn.softmax(jnp.where(LOWER[2], r, -jnp.inf))), 0.0, x
     )[1],
@@ -266,6 +282,13 @@ LOOKED_AT: dict[str, Callable[[Any], Any]] = {
     "the maxima of rows, one masked": lambda x: jnp.max(jnp.where(np.arange(4) < 3, x, -jnp.inf).T, 1),
     "the minimum alone": lambda x: masked(x, jnp.inf).min(),
     "the other extreme": lambda x: jnp.max(masked(x, jnp.inf), initial=9.0),
+    "running": lambda x: lax.cummin(masked(x, jnp.inf)),
+    "the other extreme, running": lambda x: lax.cummax(masked(x, jnp.inf)) + 1,
+    "running, none so far": lambda x: lax.cummin(jnp.where(LOWER, x, jnp.inf), axis=0) + 1,
+    "sorted": lambda x: jnp.sort(masked(x, jnp.inf))[0] + 1,
+    "sorted, one too many": lambda x: jnp.sort(jnp.where(np.arange(4) != 1, x, jnp.inf))[:, 1:] + 1,
+    "sorted, not as many in each row": lambda x: jnp.sort(jnp.where(LOWER, x, jnp.inf))[:, :2] + 1,
+    "sorted by others": lambda x: lax.sort((x, masked(x, jnp.inf)))[1],
     "where the other is": lambda x: jnp.argmin(masked(x, -jnp.inf), 0),
     "against a secret as far": lambda x: jnp.maximum(masked(x, -jnp.inf), x * 30),
     "against a mask": lambda x: jnp.maximum(masked(x, -jnp.inf), jnp.where(LOWER, x, -1e300)),
@@ -306,6 +329,7 @@ AS_JAX: dict[str, Callable[[Any], Any]] = {
     "returned": lambda k: [masked(k, INT.max), masked(k, INT.min).max(0)],
     "counted": lambda k: (masked(k, INT.max) - 1, masked(k, INT.max) < 100, masked(k, INT.min) == INT.min),
     "sorted": lambda k: jnp.sort(masked(k, INT.max), axis=0),
+    "running": lambda k: lax.cummin(masked(k, INT.max)),
     "the other extreme": lambda k: jnp.max(masked(k, INT.max), initial=9),
     "in a loop": lambda k: lax.scan(lambda c, r: (c + (r > 100), None), k[0], masked(k, INT.max))[0],
     "as a float": lambda k: masked(k, INT.max).min(0).astype(float) / 2**60,

@@ -74,7 +74,7 @@ class Masked:
     def leaves_out(self, name: str) -> bool:
         """Whether no such place is what a primitive finds, or where."""
         extreme = EXTREMES[self.side]
-        return self.stage != "less" and name in (f"reduce_{extreme}", f"arg{extreme}")
+        return self.stage != "less" and name in (f"reduce_{extreme}", f"arg{extreme}", f"cum{extreme}")
 
     def meets(self, name: str) -> bool:
         """Whether a primitive takes what lies farther from such places, of two, where they are what `held` says."""
@@ -158,6 +158,8 @@ def _unseen(it: Interpreter, step: Step, ins: list[Value], v: Value, held: Maske
         return True
     if held.whole:
         return False
+    if step.name == "sort":
+        return v is ins[0] and all(known(w) or w.ref not in it.masked for w in ins[1:])
     if step.name == "sub" and _less(it, ins):
         return v is ins[0] or (held.stage == "extremes" and math.isfinite(held.value))
     return _converts(step) or (step.name == "exp" and held.side < 0 and held.stage != "extremes")
@@ -215,11 +217,31 @@ def carry(it: Interpreter, step: Step, ins: list[Value], outs: list[Value]) -> N
         if kept is not None and np.all(np.any(kept, axis=tuple(step.params["axes"]))):
             return
         kept, stage = None, "extremes"
+    elif step.name.startswith("cum"):
+        kept, stage = None if kept is None else _so_far(step, kept), "extremes"
+    elif step.name == "sort":
+        kept = None if kept is None else _sorted(step, kept, found.side)
     elif step.name == "sub":
         kept, stage = None, "less"
     elif kept is not None and step.name in MOVES and step.name not in ("stop_gradient", "copy"):
         kept = np.asarray(fold(step, [kept])[0]).astype(bool)
+    if kept is not None and np.all(kept):
+        return
     it.masked[outs[0].ref] = replace(found, kept=kept, stage=stage)
+
+
+def _so_far(step: Step, kept: Any) -> Any:
+    """Return where a running extreme has met a value."""
+    axis = step.params["axis"]
+    turned = np.flip(kept, axis) if step.params["reverse"] else kept
+    found = np.logical_or.accumulate(turned, axis)
+    return np.flip(found, axis) if step.params["reverse"] else found
+
+
+def _sorted(step: Step, kept: Any, side: int) -> Any:
+    """Return where values are among what has been sorted: masked places are the last, or the first."""
+    found = np.sort(kept, step.params["dimension"])
+    return np.flip(found, step.params["dimension"]) if side > 0 else found
 
 
 def _is_finite(it: Interpreter, v: Value) -> bool:
