@@ -258,6 +258,15 @@ MASKED: dict[str, Callable[[Any], Any]] = {
         jnp.sort(jnp.where(np.arange(4) != 1, x, jnp.inf).T, axis=0)[:3],
         jnp.argsort(masked(x, jnp.inf), axis=0),
     ],
+    "of groups": lambda x: [
+        jax.ops.segment_max(x, np.array([0, 1, 0, 1]), 2) + 1,
+        jnp.maximum(jax.ops.segment_max(x, np.array([0, 2, 0, 2]), 4), -9.0),
+        jax.ops.segment_min(x, np.array([0, 2, 0, 2]), 3)[::2] + 1,
+    ],
+    "of secret groups": lambda x: [
+        jnp.minimum(jax.ops.segment_min(x[0], (x[1] > 0).astype(int), 3), 9.0),
+        jnp.maximum(jax.ops.segment_max(x[0], (x[1] > 0).astype(int), 2), x[0, :2]),
+    ],
     "in a loop": lambda x: lax.scan(
         lambda c, r: (c, jax.nn.softmax(jnp.where(LOWER[2], r, -jnp.inf))), 0.0, x
     )[1],
@@ -288,6 +297,8 @@ LOOKED_AT: dict[str, Callable[[Any], Any]] = {
     "sorted": lambda x: jnp.sort(masked(x, jnp.inf))[0] + 1,
     "sorted, one too many": lambda x: jnp.sort(jnp.where(np.arange(4) != 1, x, jnp.inf))[:, 1:] + 1,
     "sorted, not as many in each row": lambda x: jnp.sort(jnp.where(LOWER, x, jnp.inf))[:, :2] + 1,
+    "of groups, one empty": lambda x: jax.ops.segment_max(x, np.array([0, 2, 0, 2]), 3) + 1,
+    "of secret groups": lambda x: jax.ops.segment_max(x[0], (x[1] > 0).astype(int), 2),
     "sorted by others": lambda x: lax.sort((x, masked(x, jnp.inf)))[1],
     "where the other is": lambda x: jnp.argmin(masked(x, -jnp.inf), 0),
     "against a secret as far": lambda x: jnp.maximum(masked(x, -jnp.inf), x * 30),

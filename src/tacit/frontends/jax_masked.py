@@ -21,6 +21,7 @@ from tacit.array import functions as xp
 from tacit.errors import RangeError
 from tacit.frontends.jax_extremes import beside
 from tacit.frontends.jax_flat import Step, Value, fold, known
+from tacit.frontends.jax_index import RULES
 
 if TYPE_CHECKING:
     from tacit.array.secret import SecretArray
@@ -201,6 +202,24 @@ def _met(it: Interpreter, step: Step, ins: list[Value]) -> list[Value] | None:
     return None
 
 
+def _grouped(it: Interpreter, step: Step, ins: list[Value]) -> list[Value] | None:
+    """Return extremes of groups that JAX starts at an infinity, which an empty one keeps; None of other starts."""
+    start, index, x = ins
+    far = -math.inf if step.name == "scatter-max" else math.inf
+    if known(x) or not known(start) or not np.size(start) or not np.all(np.asarray(start) == far):
+        return None
+    apart = max(x.aval.hi, 0) + APART if far > 0 else min(x.aval.lo, 0) - APART
+    out = RULES[step.name](it, step, [np.full(np.shape(start), apart, np.float64), index, x])[0]
+    kept = (
+        np.isfinite(fold(step, [start, index, np.zeros(x.shape, np.asarray(start).dtype)])[0])
+        if known(index)
+        else None
+    )
+    if kept is None or not np.all(kept):
+        it.masked[out.ref] = Masked(apart, far, kept, "extremes")
+    return [out]
+
+
 def _less(it: Interpreter, ins: list[Value]) -> bool:
     return not any(known(v) for v in ins) and beside(it, ins[0], ins[1], "max") is not None
 
@@ -267,6 +286,6 @@ def masking(rules: dict[str, Rule]) -> dict[str, Rule]:
     def first(special: Callable[[Interpreter, Step, list[Value]], list[Value] | None], plain: Rule) -> Rule:
         return lambda it, step, ins: special(it, step, ins) or plain(it, step, ins)
 
-    return {**rules, "select_n": first(_select, rules["select_n"])} | {
-        name: first(_met, rules[name]) for name in EXTREMES.values()
-    }
+    special = {"select_n": _select, **dict.fromkeys(EXTREMES.values(), _met)}
+    special |= dict.fromkeys(("scatter-max", "scatter-min"), _grouped)
+    return {**rules, **{name: first(rule, rules[name]) for name, rule in special.items()}}
