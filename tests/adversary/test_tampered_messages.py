@@ -22,7 +22,7 @@ from tacit.net.memory import Hub, Record
 from tacit.testing import NAMES
 
 CANARIES = (918273645, 192837465)
-SETTINGS = [("rep3", 3, ""), ("semi2k", 2, "zoe")]
+SETTINGS = testing.settings(2)
 Key = tuple[str, str, int]
 
 

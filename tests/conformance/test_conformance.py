@@ -23,13 +23,7 @@ from tacit.core.share import Planes, Share
 from tacit.testing import NAMES
 
 SEED = 20240611
-SETTINGS: list[tuple[str, int, str]] = [("rep3", 3, ""), ("semi2k", 2, "zoe"), ("semi2k", 4, "zoe")]
-
-
-def test_every_protocol_of_the_registry_is_tried() -> None:
-    assert {name for name, _, _ in SETTINGS} | {"clear"} == set(protocols.REGISTRY)
-
-
+SETTINGS = testing.settings(2, 4)
 PERMUTED = ("digit_ranks", "place", "fetch", "shuffle")
 """Functionalities that only some protocols realise; the others refuse them by name."""
 

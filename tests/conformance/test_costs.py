@@ -29,13 +29,7 @@ from tacit.protocols.rep3.turns import TURNED_FROM, pieces
 from tacit.testing import NAMES
 
 SEED = 7
-SETTINGS = [
-    ("rep3", 3, ""),
-    ("semi2k", 2, "zoe"),
-    ("semi2k", 3, "zoe"),
-    ("semi2k", 5, "zoe"),
-    ("clear", 1, ""),
-]
+SETTINGS = [*testing.settings(2, 3, 5), ("clear", 1, "")]
 CLIENTS = ("carl", "cleo")
 PERMUTED = ("digit_ranks", "place", "fetch")
 
@@ -140,7 +134,7 @@ def test_sorting(blocks: int, rows: int, bits: int) -> None:
 
 @pytest.mark.parametrize("network", PRESETS.values(), ids=str)
 @pytest.mark.parametrize(("rows", "width"), [(2, 40), (7, 3), (60, 1), (1500, 1), (20_000, 1)])
-@pytest.mark.parametrize(("protocol", "n", "dealer"), [("rep3", 3, ""), ("semi2k", 2, "zoe")])
+@pytest.mark.parametrize(("protocol", "n", "dealer"), testing.settings(2))
 def test_tournaments(protocol: str, n: int, dealer: str, rows: int, width: int, network: Any) -> None:
     """Every participant chooses the same groups, on every network, and they cost what the cards say."""
 

@@ -14,7 +14,7 @@ from tacit.algebra.ring import Ring
 from tacit.core.share import Share
 
 Array = npt.NDArray[Any]
-SETTINGS = [("rep3", 3, ""), ("semi2k", 3, "zoe")]
+SETTINGS = testing.settings(3)
 N = 9
 
 

@@ -29,7 +29,7 @@ from tacit.core.share import Share
 from tacit.errors import NotRealised, RangeError
 from tacit.frontends.jax import trace_jax
 from tacit.frontends.jax_flat import x64
-from tacit.testing import NAMES, gather, run, scatter
+from tacit.testing import NAMES, dealer_of, gather, run, scatter
 
 NARROW, WIDE = Format(64, 16), Format(128, 40)
 GRID = 2.0**-8  # exact in both formats, so that only the functions round
@@ -114,7 +114,7 @@ def on_shares(traced: Sequence[Traced], protocol: str) -> list[list[Any]]:
         p.party.flush()
         return found
 
-    results = run(protocol, fmt.width, go, dealer="dave" if protocol == "semi2k" else "")
+    results = run(protocol, fmt.width, go, dealer=dealer_of(protocol))
     compute = NAMES[: 1 if protocol == "clear" else 3]
     return [
         [_opened([results[name][i][j] for name in compute], protocol, ring, fmt) for j in range(len(first))]
@@ -175,9 +175,10 @@ def differences(group: str, protocol: str) -> list[str]:
 
 def realised(program: Program, protocol: str) -> bool:
     """Whether a protocol has all that the program needs; NotRealised is what the plan raises before any message."""
-    if protocol != "semi2k":
+    cards = protocols.load(protocol).cards
+    if protocol in ("clear", "rep3"):  # these realise everything
         return True
-    model = CostModel(protocol, protocols.load(protocol).cards, nowhere(NAMES[:3]), Ring(64), dealer="dave")
+    model = CostModel(protocol, cards, nowhere(NAMES[:3]), Ring(64), dealer_of(protocol))
     values = []
     for i in program.inputs:
         like = np.zeros(i.aval.shape, np.uint8)
@@ -187,7 +188,7 @@ def realised(program: Program, protocol: str) -> bool:
     try:
         Runtime(model, NARROW, NAMES[:3]).block(program, values)
     except NotRealised as exc:
-        assert "semi2k does not" in str(exc), str(exc)
+        assert f"{protocol} does not" in str(exc), str(exc)
         return False
     except RangeError:
         return True  # wider than this format, as the caller knows

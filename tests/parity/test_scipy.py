@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 from parity_run import differences
 
+from tacit import protocols
+
 GROUPS = ["special", "stats", "jnp.linalg", "linalg", "signal", "fft"]
 
 
-@pytest.mark.parametrize("protocol", ["clear", "rep3", "semi2k"])
+@pytest.mark.parametrize("protocol", protocols.REGISTRY)
 @pytest.mark.parametrize("group", GROUPS)
 def test_equals_jax(group: str, protocol: str) -> None:
     found = differences(group, protocol)

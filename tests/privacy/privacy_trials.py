@@ -12,6 +12,7 @@ import numpy.typing as npt
 from privacy_factored import DOUBLE, QUARTERS, Parity, of_number
 from privacy_lanes import Key, Lab, Pins, Program, Setting, enumerate_lanes
 
+from tacit import protocols
 from tacit.algebra.ring import Ring
 from tacit.core.rows import Column
 from tacit.core.share import Planes, Share, stack_planes
@@ -45,7 +46,7 @@ class Trial:
     def coalitions(self) -> list[tuple[str, ...]]:
         """Return the sets of participants that may learn nothing."""
         compute = NAMES[: self.setting.n]
-        size = 1 if self.setting.protocol == "rep3" else self.setting.n - 1
+        size = protocols.entry(self.setting.protocol).pooled(self.setting.n)
         return [c for c in combinations(compute, size) if self.owner not in c]
 
 
@@ -88,7 +89,7 @@ def pinnings(trial: Trial) -> list[tuple[tuple[str, ...], Pins | None]]:
             for c in trial.coalitions()
         ]
     out: list[tuple[tuple[str, ...], Pins | None]] = []
-    parts = 2 if trial.setting.protocol == "rep3" else 1
+    parts = protocols.load(trial.setting.protocol).parts
     for coalition in trial.coalitions():
         held = {(NAMES.index(c) + j) % trial.setting.n for c in coalition for j in range(parts)}
         for _ in range(trial.pinned):

@@ -10,6 +10,7 @@ operand it knows: the result, though it stays shared, is a function of the secre
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,11 @@ from tacit.algebra.ring import Ring
 from tacit.core.share import Share
 from tacit.kernels import Masks
 from tacit.protocols.rep3 import arithmetic
-from tacit.testing import NAMES, gather
+from tacit.testing import NAMES, gather, settings
 
 REP3 = Setting("rep3", 2, clients=("carl",))
 SEMI2K = Setting("semi2k", 2, 3, clients=("carl",))
+EVERY = [Setting(protocol, 2, n, clients=("carl",)) for protocol, n, _ in settings(3)]
 
 
 def trial(name: str, protocol: str = "rep3") -> Trial:
@@ -45,11 +47,11 @@ def _reveal(secret: int, to: list[str], bits: bool = False) -> Program:
     return program
 
 
-@pytest.mark.parametrize("setting", [REP3, SEMI2K], ids=["rep3", "semi2k"])
+@pytest.mark.parametrize("setting", EVERY, ids=lambda setting: setting.protocol)
 @pytest.mark.parametrize("to", [["bob"], ["carl"], ["carl", "alice"]])
 @pytest.mark.parametrize("bits", [False, True])
 def test_reveal_tells_the_others_nothing(setting: Setting, to: list[str], bits: bool) -> None:
-    blind = [n for n in NAMES[:3] if n not in to]
+    blind = [n for n in NAMES[: setting.n] if n not in to]
     first: dict[str, Any] = {}
     for secret in range(2 if bits else 4):
         world, got = enumerate_lanes(setting, _reveal(secret, to, bits))
@@ -60,19 +62,18 @@ def test_reveal_tells_the_others_nothing(setting: Setting, to: list[str], bits: 
             assert np.all(got[name] == secret)
 
 
-def _histories(width: int, secret: int) -> list[dict[tuple[int, int], int]]:
-    """Return all three-component sharings of a secret as pins that leave the last component free."""
-    size = 1 << width
-    return [{(0, 0): a, (0, 1): b} for a in range(size) for b in range(size)]
+def _histories(width: int, n: int) -> list[dict[tuple[int, int], int]]:
+    """Return all sharings of a secret in n components as pins that leave the last component free."""
+    return [{(0, c): v for c, v in enumerate(held)} for held in product(range(1 << width), repeat=n - 1)]
 
 
-@pytest.mark.parametrize("setting", [REP3, SEMI2K], ids=["rep3", "semi2k"])
+@pytest.mark.parametrize("setting", EVERY, ids=lambda setting: setting.protocol)
 @pytest.mark.parametrize("bits", [False, True])
 def test_a_client_sees_the_sum_alone_whatever_the_history(setting: Setting, bits: bool) -> None:
     for secret in range(2 if bits else 4):
         views = [
             enumerate_lanes(setting, _reveal(secret, ["carl"], bits), pins)[0].view(["carl"])
-            for pins in _histories(1 if bits else 2, secret)
+            for pins in _histories(1 if bits else 2, setting.n)
         ]
         assert all(np.array_equal(v, views[0]) for v in views)
 
@@ -361,7 +362,7 @@ def test_planted_reveal_without_rerandomising(setting: Setting, label: str) -> N
     def views() -> list[Any]:
         worlds: list[World] = [
             enumerate_lanes(setting, _reveal(1, ["carl"]), pins, without(label))[0]
-            for pins in _histories(2, 1)
+            for pins in _histories(2, setting.n)
         ]
         return [w.view(["carl"]) for w in worlds]
 

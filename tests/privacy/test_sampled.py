@@ -163,7 +163,7 @@ REP3_ALONE = OF_ONE_WORD | frozenset(
         "powers of two words",
     }
 )
-SETTINGS = [("rep3", 3, ""), ("semi2k", 2, "zoe"), ("semi2k", 3, "zoe")]
+SETTINGS = testing.settings(2, 3)
 
 
 def transcript(

@@ -70,7 +70,7 @@ def run(program: Program, protocol: str, fmt: Format) -> tuple[dict[str, Any], d
         runtime = Runtime(p, fmt, PARTIES)
         return runtime.run(program, values().get(p.party.name, {})), p.party.mesh.meter.snapshot()
 
-    dealer = "dealer" if protocol == "semi2k" else ""
+    dealer = testing.dealer_of(protocol, "dealer")
     out = testing.run(protocol, fmt.width, body, clients=("dave",), dealer=dealer, seed=3)
     return {n: found for n, (found, _) in out.items()}, {n: s for n, (_, s) in out.items()}
 

@@ -26,7 +26,7 @@ from tacit.core.share import Share
 from tacit.core.timing import LOOPBACK, Network
 from tacit.gadgets import pairs
 from tacit.net.memory import Hub
-from tacit.testing import NAMES, gather, run, scatter
+from tacit.testing import NAMES, dealer_of, gather, run, scatter
 
 FORMAT = Format(64, 16)
 SHAPE = (5, 50)
@@ -66,7 +66,7 @@ def values() -> list[Any]:
 
 def simulated(made: Program, protocol: str) -> tuple[Any, int, list[int]]:
     """Return the opened result, the rounds, and what each compute party sent."""
-    names, dealer = NAMES[: 1 if protocol == "clear" else 3], "dave" if protocol == "semi2k" else ""
+    names, dealer = NAMES[: 1 if protocol == "clear" else 3], dealer_of(protocol)
     hub = Hub((*names, *([dealer] if dealer else [])))
 
     def go(p: Any) -> Any:
@@ -95,7 +95,7 @@ def predicted(made: Program) -> tuple[int, list[int]]:
 
 
 @pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("protocol", ["clear", "rep3", "semi2k"])
+@pytest.mark.parametrize("protocol", protocols.REGISTRY)
 @pytest.mark.parametrize("name", CALLS)
 def test_blocks_give_what_the_whole_gives(name: str, protocol: str) -> None:
     call, clear = CALLS[name]

@@ -57,7 +57,7 @@ def data(kind: str = "fixed") -> dict[str, dict[str, Any]]:
 
 def run(program: Program, fmt: Format, protocol: str, kind: str = "fixed") -> list[Any]:
     inputs = data(kind)
-    dealer = "dealer" if protocol == "semi2k" else ""
+    dealer = testing.dealer_of(protocol, "dealer")
     found = testing.run(
         protocol,
         fmt.width,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from metering import assert_as_predicted, run_metered
 
+from tacit import protocols
 from tacit.array import functions as fn
 from tacit.array import order as od
 from tacit.array import top
@@ -19,6 +20,7 @@ from tacit.array.ranges import fit
 from tacit.array.session import simulate
 from tacit.core.timing import LOOPBACK, PRESETS
 from tacit.errors import DataError, ShapeError
+from tacit.testing import dealer_of
 
 OWNERS = ("alice", "bob", "carol")
 LAN, WAN = PRESETS["lan"], PRESETS["wan"]
@@ -75,12 +77,12 @@ def test_the_greatest_are_those_of_a_stable_sort(name: str, kind: str) -> None:
     assert np.array_equal(found["v"], want[0]) and np.array_equal(found["p"], want[1])
 
 
-@pytest.mark.parametrize("protocol", ["rep3", "semi2k", "clear"])
+@pytest.mark.parametrize("protocol", protocols.REGISTRY)
 def test_of_few_values_all_are_sorted(protocol: str) -> None:
     shape, k = (2, 130), 2
     assert not top.grouped(LOOPBACK, shape, k)
     x = values(shape, "fixed")
-    with simulate(protocol, seed=2, dealer="dave" if protocol == "semi2k" else "") as s:
+    with simulate(protocol, seed=2, dealer=dealer_of(protocol)) as s:
         held = s.input(x, "alice", bound=4)
         secret = held if protocol == "clear" else held + s.input(np.zeros(shape), "bob", bound=0)
         found = [np.asarray(reveal(v, why="test")) for v in od.top_k(secret, k)]

@@ -240,7 +240,7 @@ def test_a_loop_takes_as_long_as_its_iterations() -> None:
     assert seconds[3] - seconds[2] == pytest.approx(6 * (seconds[2] - seconds[1]), rel=0.01)
 
 
-@pytest.mark.parametrize("protocol", ["rep3", "semi2k"])
+@pytest.mark.parametrize("protocol", [name for name, _, _ in testing.settings(3)])
 @pytest.mark.parametrize("network", [LOOPBACK, LAN, WAN])
 def test_iterations_that_are_not_counted_one_by_one_take_as_long(protocol: str, network: Network) -> None:
     """A loop of values whose owner, as the dealer, holds no shares: as long as the same program without a loop."""
@@ -261,7 +261,7 @@ def test_iterations_that_are_not_counted_one_by_one_take_as_long(protocol: str, 
                 x = fn.clip(x * x - 0.5, -1, 1)
         reveal(x, to=("dave",), why="the test's answer", name="it")
         machine = replace(default_machine(), cores=2 / 3, together=network == LOOPBACK)
-        dealer = "dealer" if protocol == "semi2k" else ""
+        dealer = testing.dealer_of(protocol)
         cost = predict(
             trace.program(),
             protocol,

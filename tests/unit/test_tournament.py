@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 import tacit
-from tacit import testing
+from tacit import protocols, testing
 from tacit.algebra.ring import Ring
 from tacit.array import functions as fn
 from tacit.array import order as od
@@ -56,8 +56,7 @@ def opened(protocol: str, width: int, network: Network, x: Array, run: Any) -> A
         p.party.network = network
         return p.reveal(run(p, testing.scatter(p, p.ring.encode_ints(x))), p.party.compute)
 
-    dealer = "zoe" if protocol == "semi2k" else ""
-    found = testing.run(protocol, width, body, n=2 if dealer else 3, dealer=dealer)
+    found = testing.run(protocol, width, body, dealer=testing.dealer_of(protocol))
     return np.array([int(v) for v in Ring(width).to_ints(found[testing.NAMES[0]])], np.int64)
 
 
@@ -72,7 +71,9 @@ def test_every_size_on_every_network(shape: tuple[int, int], network: Network) -
 
 
 @pytest.mark.parametrize("network", [LOOPBACK, PRESETS["wan"], NETWORKS[-1]], ids=str)
-@pytest.mark.parametrize(("protocol", "width"), [("clear", 64), ("semi2k", 64), ("rep3", 128), ("rep3", 9)])
+@pytest.mark.parametrize(
+    ("protocol", "width"), [*((name, 64) for name in protocols.REGISTRY), ("rep3", 128), ("rep3", 9)]
+)
 def test_every_protocol_and_width(protocol: str, width: int, network: Network) -> None:
     x = np.random.default_rng(1).integers(-8, 9, (23, 4))
     run = greatest_above, places.greatest_place

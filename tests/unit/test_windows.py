@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tacit import testing
 from tacit.array import functions as fn
 from tacit.array import windows
 from tacit.array.analyse import predict
@@ -258,12 +259,12 @@ def program(owned: bool) -> Program:
 
 
 @pytest.mark.parametrize("owned", [False, True])
-@pytest.mark.parametrize("protocol", ["rep3", "semi2k"])
+@pytest.mark.parametrize("protocol", [name for name, _, _ in testing.settings(3)])
 @pytest.mark.parametrize("width", [64, 128])
 def test_price_and_answers(protocol: str, owned: bool, width: int) -> None:
     """The model's bytes and rounds are the meter's, and the answers NumPy's."""
     rng = np.random.default_rng(3)
-    p, fmt, dealer = program(owned), Format(width, 16), "dave" if protocol == "semi2k" else ""
+    p, fmt, dealer = program(owned), Format(width, 16), testing.dealer_of(protocol)
     x, w = (np.round(rng.uniform(-1, 1, s) * 2**16) / 2**16 for s in ((2, 2, 9), (4, 1, 3)))
     k = rng.integers(0, 9, (2, 5))
     data = {"x": x, "w": w, "k": k, "zbob": np.zeros(()), "zalice": np.zeros((), int)}

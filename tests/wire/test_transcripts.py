@@ -31,7 +31,7 @@ Array = npt.NDArray[Any]
 FILE = Path(__file__).with_name("transcripts.json")
 SEED = 2
 N = 67
-SETTINGS = [("rep3", 3, "", 64), ("rep3", 3, "", 100), ("semi2k", 3, "zoe", 64), ("semi2k", 2, "zoe", 31)]
+SETTINGS = [*((*each, 64) for each in testing.settings(3)), ("rep3", 3, "", 100), ("semi2k", 2, "zoe", 31)]
 
 
 def _numbers(p: Any, scale: int) -> Array:

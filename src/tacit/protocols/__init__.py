@@ -21,9 +21,15 @@ class Entry:
     dealer: str
     parties: tuple[int, int]
     """Fewest and most compute parties."""
+    corruptions: int
+    """How many compute parties may pool what they see and learn nothing; below 0: all but so many."""
     trust: str
     gives: str
     does_not_give: str
+
+    def pooled(self, n: int) -> int:
+        """Return how many of n compute parties may pool what they see."""
+        return self.corruptions + (n if self.corruptions < 0 else 0)
 
 
 REGISTRY: dict[str, Entry] = {
@@ -33,6 +39,7 @@ REGISTRY: dict[str, Entry] = {
         "",
         "",
         (1, 1),
+        0,
         "the one party that computes sees everything",
         "nothing: the ideal world, for checking",
         "any privacy",
@@ -43,6 +50,7 @@ REGISTRY: dict[str, Entry] = {
         "Rep3Client",
         "",
         (3, 3),
+        1,
         "no two of {compute} pool what they hold",
         "privacy against one curious compute party that follows the protocol",
         "anything if two compute parties collude; correctness if one of them deviates",
@@ -53,6 +61,7 @@ REGISTRY: dict[str, Entry] = {
         "Semi2kClient",
         "Semi2kDealer",
         (2, 64),
+        -1,
         "each of {compute} follows the protocol; nobody is trusted beyond that: even all the others together learn "
         "only what the results tell them",
         "privacy against all compute parties but one, if they follow the protocol",

@@ -25,6 +25,25 @@ T = TypeVar("T")
 NAMES = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi")
 
 
+def dealer_of(protocol: str, name: str = "zoe") -> str:
+    """Return `name` if the protocol has a dealer, else no name."""
+    return name if protocols.entry(protocol).dealer else ""
+
+
+def settings(*parties: int) -> list[tuple[str, int, str]]:
+    """Return (protocol, how many compute, dealer) for every registered protocol but `clear`: tests for all walk it.
+
+    `parties` says how many parties to try; a protocol that does not take so many takes the nearest number that it does.
+    """
+    found = dict.fromkeys(
+        (name, max(entry.parties[0], min(n, entry.parties[1])), dealer_of(name))
+        for name, entry in protocols.REGISTRY.items()
+        if name != "clear"
+        for n in parties
+    )
+    return list(found)
+
+
 def seeded_keys(name: str, names: tuple[str, ...], seed: int) -> KeyRing:
     """Return the keys of one party, made from `seed` alone: for tests, never for data."""
     raw = str(seed).encode()
