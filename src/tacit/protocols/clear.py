@@ -79,16 +79,19 @@ class Clear(Protocol):
 
     def sign(self, x: Share, bits: int) -> Planes:
         """F_sign."""
+        self.check_bits(bits + 1)
         planes = kernels.to_planes(np.ascontiguousarray(x.parts[0]).reshape(-1), bits + 1)
         return Planes((planes[bits:],), x.size)
 
     def is_zero(self, x: Share, bits: int) -> Planes:
         """F_zero."""
+        self.check_bits(bits)
         planes = kernels.to_planes(np.ascontiguousarray(x.parts[0]).reshape(-1), bits)
         return Planes((~np.bitwise_or.reduce(planes, axis=0)[None, :],), x.size)
 
     def decompose(self, x: Share, bits: int) -> Planes:
         """F_a2b."""
+        self.check_bits(bits)
         return Planes((kernels.to_planes(np.ascontiguousarray(x.parts[0]).reshape(-1), bits),), x.size)
 
     def to_arith(self, b: Planes) -> Share:
