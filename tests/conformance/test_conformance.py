@@ -215,17 +215,21 @@ def test_permuting_is_refused_by_name_where_it_is_not_realised(name: str) -> Non
     testing.run("semi2k", 64, body)
 
 
-@pytest.mark.parametrize("owner", range(3))
+@pytest.mark.parametrize(("protocol", "n", "dealer"), SETTINGS)
+@pytest.mark.parametrize("owner", [*NAMES[:4], "zack"])
 @pytest.mark.parametrize("count", [4_000, 40_000])
-def test_rounding_is_unbiased_on_fresh_inputs(owner: int, count: int) -> None:
+def test_rounding_is_unbiased_on_fresh_inputs(
+    protocol: str, n: int, dealer: str, owner: str, count: int
+) -> None:
     # Sums over many truncated inputs would drift if the share by which truncation rounds were a constant.
-    ring, f, names = Ring(64), 8, testing.NAMES[:3]
+    clients = () if owner in NAMES[:n] else (owner,)
+    ring, f = Ring(64), 8
     x = integers(np.random.default_rng(SEED), count, -(2**30), 2**30)
 
     def body(p: Any) -> Share:
-        mine = ring.encode_ints(x) if p.party.index == owner else None
-        return p.trunc(p.share_input(names[owner], mine, (count,)), f)
+        mine = ring.encode_ints(x) if p.party.name == owner else None
+        return p.trunc(p.share_input(owner, mine, (count,)), f)
 
-    got = run("rep3", 64, body, 3, "")
-    error = (opened(list(got.values()), "rep3", ring, 3) - x / 2**f).astype(float)
+    got = run(protocol, 64, body, n, dealer, clients=clients)
+    error = (opened(list(got.values()), protocol, ring, n) - x / 2**f).astype(float)
     assert abs(error.mean()) < 5 * error.std() / np.sqrt(count), f"seed {SEED}"

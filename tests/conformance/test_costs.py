@@ -213,9 +213,12 @@ def test_rep3_card_figures_cited_in_the_decision_record() -> None:
 # -- refusals come before any message ------------------------------------------------------------------------
 
 
-def _refused(protocol: str, fn: Callable[[Any], Any], error: type[Exception], n: int = 3) -> str:
-    """Run `fn`, which every compute party must refuse; return the message."""
-    hub, seen = Hub((*NAMES[:n], "carl"), record=True), {}
+def _refused(
+    protocol: str, fn: Callable[[Any], Any], error: type[Exception], n: int = 3, dealer: str = ""
+) -> str:
+    """Run `fn`, which every compute party, and the dealer, must refuse before any message; return what one says."""
+    outside = ("carl",) if protocols.entry(protocol).client else ()
+    hub, seen = Hub((*NAMES[:n], *outside, *((dealer,) if dealer else ())), record=True), {}
 
     def body(p: Any) -> None:
         try:
@@ -223,8 +226,8 @@ def _refused(protocol: str, fn: Callable[[Any], Any], error: type[Exception], n:
         except error as caught:
             seen[p.party.name] = str(caught)
 
-    testing.run(protocol, 64, body, n=n, clients=("carl",), hub=hub)
-    assert set(NAMES[:n]) <= set(seen) and not hub.records, seen
+    testing.run(protocol, 64, body, n=n, clients=outside, dealer=dealer, hub=hub)
+    assert {*NAMES[:n], *((dealer,) if dealer else ())} <= set(seen) and not hub.records, seen
     return seen["alice"]
 
 
@@ -271,19 +274,28 @@ def test_an_unrealised_functionality_names_itself(name: str) -> None:
         getattr(bare, name)(*([None] * arguments))
 
 
-@pytest.mark.parametrize("protocol", ["rep3"])
+SHIFTING = ("trunc", "trunc_exact", "mul_trunc", "matmul_trunc", "narrowed", "select_trunc", "trunc_into")
+
+
+@pytest.mark.parametrize(("protocol", "n", "dealer"), SETTINGS)
 @pytest.mark.parametrize(
     ("name", "amount"),
-    [("trunc", 63), ("trunc_exact", -1), ("mul_trunc", 64), ("matmul_trunc", 63), ("sign", 64),
-     ("is_zero", 65), ("decompose", 65), ("decompose", 0)],
-)  # fmt: skip
-def test_impossible_amounts_are_refused_by_all(protocol: str, name: str, amount: int) -> None:
+    [*product(SHIFTING, (-1, 63)), ("sign", 64), ("is_zero", 65), ("decompose", 65), ("decompose", 0)],
+)
+def test_impossible_amounts_are_refused_by_all(
+    protocol: str, n: int, dealer: str, name: str, amount: int
+) -> None:
+    cls = protocols.load(protocol)
+    if name not in cls.cards and getattr(cls, name) is getattr(Protocol, name):
+        pytest.skip(f"{protocol} does not realise {name}")
+
     def body(p: Any) -> None:
         x = testing.scatter(p, Ring(64).zeros((4, 4)))
-        operands = (x, x) if "mul_" in name or "matmul_" in name else (x,)
-        getattr(p, name)(*operands, amount)
+        first = [p.pack(p.constant_bits(np.ones(16, np.uint8)))] if name == "select_trunc" else []
+        operands = [x, x] if "mul_" in name else [*first, x.reshape(16)]
+        getattr(p, name)(*operands, amount, *([Ring(1)] if name == "trunc_into" else []))
 
-    assert str(amount) in _refused(protocol, body, RangeError) or name == "sign"
+    assert str(amount) in _refused(protocol, body, RangeError, n, dealer) or name == "sign"
 
 
 def test_party_counts_and_dealers_are_checked() -> None:

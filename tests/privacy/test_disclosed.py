@@ -22,6 +22,7 @@ from privacy_widths import NARROWING
 from tacit.algebra.ring import Ring
 from tacit.core.share import Share
 from tacit.kernels import Masks
+from tacit.protocols import load
 from tacit.protocols.rep3 import arithmetic
 from tacit.testing import NAMES, gather, settings
 
@@ -135,6 +136,24 @@ def test_rounding_of_trunc_is_a_function_of_each_partys_operand(width: int, f: i
         # The carry is 1 iff rest < b's low part iff rest < a's, offset included.
         a = (x0 + x1 + np.uint64((1 << (width - 2)) - 1)) & low
         _check_rounding(setting, f, secret, got, [x2 & low, a])
+
+
+@pytest.mark.parametrize("protocol", [protocol for protocol, _, _ in settings(3)])
+def test_a_card_says_so_where_how_a_truncation_is_rounded_is_told(protocol: str) -> None:
+    """Told: among runs on one secret, the result, opened, is not the same whatever a party sees before."""
+    of, told = trial("trunc", protocol), False
+    for secrets in of.secrets:
+        world, got = enumerate_lanes(of.setting, of.program(secrets))
+        ring = Ring(of.setting.width)
+        out = ring.to_ints(gather(got, protocol, ring, of.setting.n)).astype(float)
+        for name in NAMES[: of.setting.n]:
+            seen = np.zeros(world.lanes, np.uint64)
+            for column, bits in world.views[name].values():
+                seen = np.unique(seen << np.uint64(bits) | column, return_inverse=True)[1].astype(np.uint64)
+            view = seen.astype(np.int64)
+            means = np.bincount(view, out) / np.bincount(view)
+            told |= not np.allclose(means, means[0])
+    assert told != load(protocol).cards["trunc"].leaks.startswith("nothing")
 
 
 @pytest.mark.parametrize("factors", [s for s in values(-2, 2, 2) if -2 < s[0] * s[1] < 2])

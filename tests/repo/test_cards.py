@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import fields
 
 import pytest
@@ -29,6 +30,19 @@ def test_cards_are_complete(name: str) -> None:
             assert told or isinstance(told, bool), f"{name}.{m}: the card lacks {field.name}"
         assert card.functionality == m
         assert card.protocol == name
+
+
+@pytest.mark.parametrize("name", protocols.REGISTRY)
+def test_no_card_promises_what_the_protocol_does_not_do(name: str) -> None:
+    cls, entry = protocols.load(name), protocols.entry(name)
+    most = entry.parties[1] if entry.corruptions >= 0 else "n"
+    pooled = f"{entry.corruptions if entry.corruptions >= 0 else f'n − {-entry.corruptions}'} of {most}"
+    for functionality, card in cls.cards.items():
+        body = inspect.getsource(getattr(cls, functionality))
+        assert "_missing(" not in body, f"{name}: {functionality} has a card and no method"
+        assert card.corruptions == pooled, f"{name}.{functionality}: the registry says {pooled}"
+    patient = [f for f, card in cls.cards.items() if card.patient]
+    assert not patient or cls.settle is not Protocol.settle, f"{name} leaves {patient}, and has no settle"
 
 
 def test_the_figures_of_the_design() -> None:
