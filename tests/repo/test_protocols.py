@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tacit import protocols, testing
+from tacit.core.protocol import Protocol
 
 ROOT = Path(__file__).resolve().parents[2]
 REAL = {name for name in protocols.REGISTRY if name != "clear"}
@@ -75,3 +76,42 @@ def test_the_tables_of_promises_have_every_protocol(page: str, names: set[str]) 
     text = (ROOT / page).read_text(encoding="utf-8")
     table = next(t for t in re.findall(r"(?:^\|.*\n)+", text, re.M) if t.startswith("| protocol |"))
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.M)) == names, f"{page}: its table of protocols"
+
+
+AUTHORS = (ROOT / "docs" / "protocol-authors.md").read_text(encoding="utf-8")
+
+
+def _defined() -> set[str]:
+    """Return every name that the sources or the tests define, and those of modules."""
+    found = {"tacit"}
+    for path in [*(ROOT / "src" / "tacit").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]:
+        found |= {path.stem, path.parent.name}
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                found.add(node.name)
+            elif isinstance(node, ast.arg):
+                found.add(node.arg)
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                found.add(node.id)
+    return found
+
+
+def test_what_authors_of_protocols_are_told_of_exists() -> None:
+    names = [n for n in re.findall(r"`([^`\n]+)`", AUTHORS) if "NAME" not in n and not re.search(r"[ (*]", n)]
+    files = [n for n in names if "/" in n or n.endswith((".md", ".toml"))]
+    assert len(files) > 10 and len(names) > 80
+    for name in files:
+        assert any((base / name).exists() for base in (ROOT, ROOT / "src" / "tacit")), name
+    defined = _defined()
+    assert not [n for n in names if n not in files and not set(n.split(".")) <= defined]
+
+
+def test_what_is_offered_brings_what_the_authors_are_told() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| ((?:`\w+`(?:, )?)+) \|$", AUTHORS, re.M)
+    assert len(rows) == 5
+    for protocol in protocols.REGISTRY:
+        cls = protocols.load(protocol)
+        for offered, needs in rows:
+            for need in re.findall(r"`(\w+)`", needs) if offered in cls.cards else ():
+                own = getattr(cls, need) is not getattr(Protocol, need)
+                assert need in cls.cards or (own and need == "narrowed"), f"{protocol}: {offered}, not {need}"
