@@ -11,8 +11,6 @@ from tacit import protocols
 from tacit.algebra.ring import Ring
 from tacit.core.protocol import Protocol
 
-LOCAL = {"mul_trunc", "matmul_trunc"}  # composed in the base class from two carded ones
-
 
 @pytest.mark.parametrize("name", protocols.REGISTRY)
 def test_cards_are_complete(name: str) -> None:

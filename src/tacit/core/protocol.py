@@ -503,10 +503,12 @@ class Protocol:
 
     def mul_trunc(self, x: Share, y: Share, f: int) -> Share:
         """F_mul then F_trunc."""
+        self.check_shift(f)
         return self.trunc(self.mul(x, y), f)
 
     def matmul_trunc(self, x: Matrix, y: Matrix, f: int) -> Share:
         """F_matmul then F_trunc."""
+        self.check_shift(f)
         return self.trunc(self.matmul(x, y), f)
 
     def and_(self, x: Planes, y: Planes) -> Planes:

@@ -7,7 +7,7 @@ from typing import Self
 from tacit.algebra.ring import Ring
 from tacit.core.party import Party
 from tacit.core.protocol import Protocol
-from tacit.core.share import Matrix, Planes, Share
+from tacit.core.share import Planes, Share
 from tacit.errors import NotRealised, UsageError
 from tacit.protocols.semi2k import arithmetic, boolean
 from tacit.protocols.semi2k.cards import CARDS
@@ -67,16 +67,6 @@ class Semi2k(Protocol):
     is_zero = boolean.is_zero
     decompose = boolean.decompose
     to_arith = boolean.to_arith
-
-    def mul_trunc(self, x: Share, y: Share, f: int) -> Share:
-        """F_mul then F_trunc."""
-        self.check_shift(f)
-        return self.trunc(self.mul(x, y), f)
-
-    def matmul_trunc(self, x: Matrix, y: Matrix, f: int) -> Share:
-        """F_matmul then F_trunc."""
-        self.check_shift(f)
-        return self.trunc(self.matmul(x, y), f)
 
     def select(self, b: Planes, x: Share) -> Share:
         """F_inject: F_b2a then F_mul."""
