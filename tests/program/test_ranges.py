@@ -169,24 +169,41 @@ def test_a_format_that_is_asked_for_is_taken_and_its_quotients_are_named() -> No
     assert not plan(program, "rep3", coarse, NAMES, NAMES).noise
 
 
+def looped(turn: Callable[[Any, Any], tuple[Any, Any]], x: Any) -> Any:
+    """Return what a loop of three turns carries, and what it gives in each."""
+
+    def body(held: list[Any], carry: list[Any], _: Any) -> tuple[list[Any], list[Any]]:
+        after, out = turn(held[0], carry[0])
+        return [after], [out]
+
+    (last,), (every,) = repeat(body, [x], [fn.abs(x)], [(0.0, 2.0)], [np.zeros(3)])
+    return last, every
+
+
 STEPS: dict[str, tuple[Callable[[Any], Any], int]] = {
     "Adam's step": (lambda g: g * 0.1 / 0.1 / (fn.sqrt(fn.square(g) * 0.001 / 0.001) + 1e-3), 128),
     "a logarithm": (lambda g: fn.log(fn.sqrt(fn.square(g)) + 1e-5), 128),
     "scaled up": (lambda g: 1e-3 / (fn.square(g) * 1e5 + 1e-3), 128),
     "through moves": (lambda g: g / (fn.maximum(-fn.sqrt(fn.square(g))[::-1], -1.0) * -1.0 + 1e-6), 128),
+    "a cosine": (lambda g: g / (fn.sqrt(fn.square(g)) * fn.sqrt(fn.square(g[::-1])) + 1e-5), 128),
+    "masked": (lambda g: g / (fn.sqrt(fn.square(g)) * (g > 0) + 1e-5), 128),
+    "turned": (lambda g: g / (fn.matmul(np.eye(4), fn.sqrt(fn.square(g))) + 1e-5), 128),
+    "of a loop": (lambda g: g / (looped(lambda x, c: (x * 0.0, fn.sqrt(fn.square(x))), g)[1][0] + 1e-5), 128),
+    "carried": (lambda g: looped(lambda x, c: (fn.sqrt(fn.square(x)), x / (c + 2e-5)), g)[1][1], 128),
+    "the root of a count": (lambda g: g / (fn.sqrt(fn.sum(g > 0)) + 1e-5), 64),
     "its variance and more": (lambda g: g / fn.sqrt(fn.square(g) + 1e-5), 64),
     "its deviation, held up": (lambda g: g / fn.maximum(fn.sqrt(fn.square(g)), 1e-2), 64),
     "away from zero": (lambda g: g / (fn.sqrt(fn.square(g) + 0.25) * 1000.0), 64),
 }
 
 
-@pytest.mark.parametrize("looped", [False, True])
+@pytest.mark.parametrize("inside", [False, True])
 @pytest.mark.parametrize("name", STEPS)
-def test_a_divisor_that_may_be_rounding_alone_gets_more_bits(name: str, looped: bool) -> None:
+def test_a_divisor_that_may_be_rounding_alone_gets_more_bits(name: str, inside: bool) -> None:
     made, width = STEPS[name]
     trace = Trace()
     x = fn.multiply(*(trace.input(f"x{o}", o, (4,), "fixed", -1, 1) for o in NAMES[:2]))
-    if looped:
+    if inside:
         span = (-1e6, 1e6)
         (out,), _ = repeat(lambda held, carry, _: ([made(held[0])], []), [x], [x], [span], [np.zeros(3)])
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 
 import tacit
 from tacit import stats
+from tacit.array.ranges import fit
+from tacit.array.runtime import Format
 from tacit.errors import RangeError, ShapeError, UsageError
 from tacit.stats.linear import NEEDS_SCIPY
 
@@ -194,14 +197,17 @@ def test_bounds_that_the_column_leaves_are_refused() -> None:
 
 
 def test_errors_take_units_that_are_finer_than_what_a_good_fit_leaves() -> None:
-    assert study(40, ()).job().fmt.frac_bits >= 32
-    study_of_narrow = study(40, ())
-    with pytest.raises(
-        RangeError, match="standard errors of a least-squares fit is proved of 32 fractional bits"
-    ):
-        tacit.Study(
-            MODEL, study_of_narrow.tables, study_of_narrow.results, frontend="array", frac_bits=24
-        ).job()
+    job = study(40, ()).job()
+    assert job.fmt.frac_bits >= 36
+    said = "standard errors of a least-squares fit is proved of 36 fractional bits"
+    with pytest.raises(RangeError, match=said):
+        fit(job.program, frac_bits=24)
+    # A job's file is read by others, who may have been sent another one.
+    with pytest.raises(RangeError, match=said):
+        replace(job, fmt=Format(128, 32)).plan()
+    jax = pytest.importorskip("jax")
+    with pytest.raises(UsageError, match="frontend='array'"):
+        jax.make_jaxpr(MODEL)({c: np.ones(4) for c in (*BOUNDS, "cost")})
     rng = np.random.default_rng(0)
     pool = {
         "age": rng.uniform(40, 60, 300),
@@ -226,7 +232,7 @@ def test_errors_take_units_that_are_finer_than_what_a_good_fit_leaves() -> None:
 def test_a_constant_covariate_is_not_usable_however_few_the_rows_and_bits() -> None:
     """Rounding noise in its spread, enlarged by its scale, would pass for a pivot: in one of six such fits."""
 
-    def fit(t: Any) -> dict[str, Any]:
+    def fitting(t: Any) -> dict[str, Any]:
         everyone = t["x"] == t["x"]
         units = stats.standardise(
             stats.columns([t["x"], t["z"], t["y"]]),
@@ -245,10 +251,15 @@ def test_a_constant_covariate_is_not_usable_however_few_the_rows_and_bits() -> N
             for o in "abc"
         }
         answer = tacit.Study(
-            fit,
+            fitting,
             [tacit.Table(o, n, columns) for o in data],
             {name: tacit.Result("all", why="test") for name in ("usable", "weights")},
             frontend="array",
             width=64,
         ).simulate(data, seed=seed)["a"]
         assert not answer["usable"] and not np.any(answer["weights"]), seed
+
+
+def test_what_is_explained_wholly_has_no_f() -> None:
+    found = MODEL.read({**MODEL(drawn(9)), "r_squared": 1.0 + 1e-9}, 9)
+    assert np.isnan(found.fvalue) and np.isnan(found.f_pvalue)

@@ -12,7 +12,7 @@ from tacit.algebra.ring import Ring
 from tacit.array.loop import infer
 from tacit.array.ops import Op
 from tacit.array.program import PUBLIC, Aval, Eqn, Input, Program
-from tacit.array.ranges import Format, check, drowned, noise, rough, secret_steps, tightest
+from tacit.array.ranges import Format, check, drowned, fine_enough, noise, rough, secret_steps, tightest
 from tacit.array.runtime import Runtime, Value
 from tacit.array.steps import KEPT_ELEMENTS, Prepared
 from tacit.core.cost import Cost, CostModel
@@ -386,6 +386,7 @@ def plan(
     machine: Machine | None = None,
 ) -> Plan:
     """Analyse a Program; RangeError if it could overflow `fmt`, NotRealised if the protocol lacks an operation."""
+    fine_enough(program, fmt)
     steps = secret_steps(program, fmt)
     for step in steps:
         check(step, fmt)

@@ -135,6 +135,16 @@ def _finest(program: Program) -> tuple[int, str]:
     return found
 
 
+def fine_enough(program: Program, fmt: Format) -> None:
+    """Raise RangeError where a range is proved of finer units only than a format has."""
+    bits, line = _finest(program)
+    if fmt.frac_bits < bits:
+        raise RangeError(
+            f"{line} is proved of {bits} fractional bits and more, not {fmt.frac_bits}; take as many, or let them be "
+            "chosen"
+        )
+
+
 def fit(
     program: Program, width: int | None = None, frac_bits: int | None = None, at_least: int = 16
 ) -> Format:
@@ -167,12 +177,8 @@ def fit(
             f"no format has {said}: rings of 64 bits take 4 to 24 fractional bits, rings of 128 bits 4 to 56, of which "
             "at_least chooses up to 44"
         )
-    bits, line = _finest(program)
-    found = tuple(c for c in found if c.frac_bits >= bits)
-    if not found:
-        raise RangeError(
-            f"{line} is proved of {bits} fractional bits and more; take as many, or let them be chosen"
-        )
+    fine_enough(program, max(found, key=lambda c: c.frac_bits))
+    found = tuple(c for c in found if c.frac_bits >= _finest(program)[0])
     exact = secret_steps(program)
     refused: RangeError | None = None
     kept: list[tuple[bool, float, Format]] = []
@@ -243,44 +249,75 @@ AS_MUCH = frozenset({
 """Operations whose results are taken to be off by as much as the operand that is off most."""
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class _Off:
+    """By how much a value may be off, and whether by a root next to zero, which products pass on."""
+
+    by: float
+    root: bool = False
+
+
 def drowned(program: Program, steps: Sequence[Step], fmt: Format) -> str:
     """Say where a divisor, or what a logarithm is taken of, may be off by as much as its least value, or "".
 
     What is followed is what makes rounding of one unit large: a public factor, and the root of what may be next to
-    nothing (√v of v = 0 ± one unit is up to √unit). Sums of many errors are not: they would be bounds, not errors.
+    nothing (√v of v = 0 ± one unit is up to √unit), the latter through products, too. Sums of many errors are not, nor
+    factors of factors, nor what grows from turn to turn of a loop: they would be bounds, not errors.
     """
     made, unit = {id(step.eqn): step for step in steps}, math.ldexp(1.0, -fmt.frac_bits)
+    exact, usual = _Off(0.0), _Off(unit)
 
-    def off_by(step: Step, ins: list[float]) -> float:
-        op, worst = step.eqn.op, max(ins, default=0.0)
+    def off_by(step: Step, ins: list[_Off]) -> _Off:
+        op, worst = step.eqn.op, max(ins, default=exact)
+        if op == "convert" and not worst.by:
+            return exact  # a whole number
         if times := _scaled_up(step):
-            return max(unit, worst * times)
+            return max(usual, _Off(worst.by * times, worst.root))
         if op == "sqrt":
             least = max(step.ins[0].lo, 0.0)
-            return max(unit, min(math.sqrt(worst), worst / (2 * math.sqrt(least)) if least else math.inf))
-        return max(unit, worst) if op in AS_MUCH else unit
+            steep = worst.by / (2 * math.sqrt(least)) if least else math.inf
+            return max(usual, _Off(min(math.sqrt(worst.by), steep), True))
+        if op in ("mul", "matmul", "square"):
+            (x, y), (off_x, off_y) = (step.ins * 2)[:2], (ins * 2)[:2]
+            reach = [_Off(o.by * other.magnitude, True) for o, other in ((off_x, y), (off_y, x)) if o.root]
+            return max(usual, *reach) if reach else usual
+        return max(usual, worst) if op in AS_MUCH else usual
 
-    def walk(of: Program, off: dict[int, float]) -> str:
+    def walk(of: Program, off: dict[int, _Off]) -> str:
+        kinds = {i.var: i.aval.kind for i in of.inputs}
         for eqn in of.eqns:
-            ins = [off.get(v, unit) for v in eqn.ins]
+            step = made.get(id(eqn))
+            ins = [off.get(v, usual if kinds.get(v, "fixed") == "fixed" else exact) for v in eqn.ins]
             if "body" in eqn.params:
-                body = eqn.params["body"]
-                if found := walk(body, dict(zip((i.var for i in body.inputs), ins, strict=True))):
+                if found := turns(eqn, ins, off):
                     return found
-                off.update(dict.fromkeys(eqn.outs, unit))
-            if (step := made.get(id(eqn))) is None:
                 continue
+            if step is None:
+                continue
+            ins = [o if a.kind == "fixed" else exact for o, a in zip(ins, step.ins, strict=True)]
             last = step.ins[-1] if step.ins else None
             if eqn.op in NOT_OF_ZERO and last is not None and last.kind == "fixed" and last.where != PUBLIC:
                 least = max(last.lo, -last.hi)
-                if ins[-1] > max(unit, least):
+                if ins[-1].by > max(unit, least):
                     where = f" at {eqn.source}" if eqn.source else ""
                     return (
                         f"{eqn.op}{where}: rounding before it may move its values of [{last.lo:.6g}, {last.hi:.6g}] by "
-                        f"{ins[-1]:.2g}, so the least of them mean nothing; take more fractional bits, keep them away "
-                        "from zero by more, or scale up before squaring, not after"
+                        f"{ins[-1].by:.2g}, so the least of them mean nothing; take more fractional bits, keep them "
+                        "away from zero by more, or scale up before squaring, not after"
                     )
             off.update(dict.fromkeys(eqn.outs, off_by(step, ins)))
+        return ""
+
+    def turns(eqn: Eqn, ins: list[_Off], off: dict[int, _Off]) -> str:
+        body, first, carry = eqn.params["body"], eqn.params["n_consts"], eqn.params["n_carry"]
+        ends = [usual] * len(eqn.outs)
+        for _ in range(2):  # the second turn has what the first carries
+            inner = dict(zip((i.var for i in body.inputs), ins, strict=True))
+            if found := walk(body, inner):
+                return found
+            ends = [inner.get(v, usual) for v in body.outputs]
+            ins = ins[:first] + list(map(max, ins[first : first + carry], ends)) + ins[first + carry :]
+        off.update(zip(eqn.outs, ends, strict=True))
         return ""
 
     return walk(program, {})

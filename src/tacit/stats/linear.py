@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from tacit.array import functions
-from tacit.array.ranges import fine
 from tacit.array.secret import SecretArray
 from tacit.errors import UsageError
 from tacit.stats._bounds import Bounds, Floats
@@ -18,10 +16,7 @@ from tacit.stats._named import Regression, as_text, level
 from tacit.stats.describe import columns
 from tacit.stats.regression import Fit, gram, in_units, ols, standard_errors
 
-FINE_BITS = 32
-"""With fewer fractional bits, what a good fit leaves unexplained may be less than what rounding adds."""
-FINE = f"standard errors of a least-squares fit {fine(FINE_BITS)}"
-LEAST_ERROR = 2.0**-16
+LEAST_ERROR = 2.0**-15
 """Residual standard error, of half the target's bounds, from which it is more than rounding."""
 NEEDS_SCIPY = "p values and intervals of Student's t need SciPy: .venv/bin/pip install -e '.[stats]'"
 
@@ -56,14 +51,15 @@ class Ols(Regression):
 
     def __call__(self, t: Mapping[str, Any]) -> dict[str, Any]:
         """Return the results by name, from a study's columns (values, and `name.present` where some are missing)."""
+        if not isinstance(t[self.endog], SecretArray | np.ndarray):
+            raise UsageError(
+                "Ols is written against the Python array API, where it can say how many fractional bits its standard "
+                "errors take; give the study frontend='array'"
+            )
         keep = self._keep(t)
         spans = {**self.exog, self.endog: self.endog_bounds}
         totals = gram(columns([self._units(t, name, span, keep) for name, span in spans.items()]), keep)
-        fit = ols(totals, at=self.origin)
-        error = fit.residual_error
-        if isinstance(error, SecretArray):
-            error = functions.assume(error, error.aval.lo, error.aval.hi, FINE)
-        return {"rows": totals.n, **fit._replace(residual_error=error)._asdict()}
+        return {"rows": totals.n, **ols(totals, at=self.origin)._asdict()}
 
     def read(self, opened: Mapping[str, Any], rows: int) -> OlsResults:
         """Return the table of coefficients from the opened results; `rows` is the public number of all rows."""
@@ -128,8 +124,8 @@ class OlsResults:
 
     @property
     def fvalue(self) -> float:
-        """F statistic of all covariates together, against the mean alone."""
-        if np.isnan(self.scale):
+        """F statistic of all covariates together, against the mean alone; NaN where R² is 1."""
+        if np.isnan(self.scale) or not self.rsquared < 1:
             return np.nan
         return (self.rsquared / self.df_model) / ((1 - self.rsquared) / self.df_resid)
 
