@@ -19,7 +19,7 @@ from tacit.array.runtime import Format, Runtime
 from tacit.errors import NotRealised, RangeError, UsageError
 from tacit.frontends.jax import trace_jax
 from tacit.frontends.jax_flat import x64
-from tacit.testing import run
+from tacit.testing import dealer_of, run
 
 FMT = Format(64, 16)
 rng = np.random.default_rng(3)
@@ -167,7 +167,7 @@ def record(fn: Callable[..., Any]) -> Program:
 def execute(program: Program, protocol: str) -> dict[str, Any]:
     data = {**DATA, **{"z" + k: np.zeros(()) for k in DATA}}
     names = ("alice", "bob", "carol")
-    dealer = "dave" if protocol == "semi2k" else ""
+    dealer = dealer_of(protocol, "dave")
     return run(protocol, 64, lambda p: Runtime(p, FMT, names).run(program, data), dealer=dealer)["alice"]
 
 

@@ -21,7 +21,7 @@ from tacit.array.runtime import Format, Runtime
 from tacit.errors import RangeError
 from tacit.frontends.jax import trace_jax
 from tacit.frontends.jax_flat import x64
-from tacit.testing import run
+from tacit.testing import dealer_of, run
 
 rng = np.random.default_rng(5)
 N = 9
@@ -209,7 +209,7 @@ def ran(program: Program, fmt: Format, x: Any, protocol: str) -> dict[str, Any]:
     def body(p: Any) -> Any:
         return Runtime(p, fmt, OWNERS).run(program, data.get(p.party.name, {}))
 
-    return run(protocol, fmt.width, body, seed=3, dealer="dave" if protocol == "semi2k" else "")["carol"]
+    return run(protocol, fmt.width, body, seed=3, dealer=dealer_of(protocol, "dave"))["carol"]
 
 
 def apart(x: Any, first: bool) -> Any:

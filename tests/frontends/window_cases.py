@@ -16,7 +16,7 @@ from tacit.array.secret import SecretArray
 from tacit.frontends.jax import trace_jax
 from tacit.frontends.jax_flat import x64
 from tacit.study import run_clear
-from tacit.testing import run
+from tacit.testing import dealer_of, run
 
 OWNERS = ("alice", "bob", "carol")
 FORMAT = Format(64, 16)
@@ -68,7 +68,7 @@ def compare(
     if protocol == "clear":
         got = run_clear(program, fmt, dict.fromkeys(OWNERS, data))
     else:
-        got = run(protocol, fmt.width, go, dealer="dave" if protocol == "semi2k" else "")["alice"]
+        got = run(protocol, fmt.width, go, dealer=dealer_of(protocol, "dave"))["alice"]
     with x64():
         want = jax.tree_util.tree_leaves(function(*(jnp.asarray(v) for v in values)))
     assert len(got) == len(want)

@@ -21,7 +21,7 @@ from tacit.array.secret import SecretArray
 from tacit.frontends.jax import trace_jax
 from tacit.frontends.jax_flat import x64
 from tacit.study import run_clear
-from tacit.testing import run
+from tacit.testing import dealer_of, run
 
 OWNERS = ("alice", "bob", "carol")
 
@@ -67,7 +67,7 @@ class Compiled:
         if protocol == "clear":
             opened = run_clear(self.program, self.fmt, self.data)
         else:
-            dealer = "dave" if protocol == "semi2k" else ""
+            dealer = dealer_of(protocol, "dave")
 
             def go(p: Any) -> Any:
                 learned = Runtime(p, self.fmt, OWNERS).run(self.program, self.data.get(p.party.name, {}))
@@ -109,7 +109,7 @@ def compile(
         reveal(leaf, why="the program's answer", name=f"r{i}")
     program = localise(trace.program())
     fmt = fit(program, **limits)
-    dealer = "dave" if protocol == "semi2k" else ""
+    dealer = dealer_of(protocol, "dave")
     made = plan(program, protocol, fmt, OWNERS, OWNERS, dealer)
     return Compiled(program, made, tree, data, time.perf_counter() - start)
 

@@ -410,6 +410,7 @@ def plan(
             disclosures.append(Disclosure(p["name"], to, p["why"], avals[eqn.ins[0]], eqn.source, of))
     cost = predict(program, protocol, fmt, compute, parties, dealer, network, machine)
     largest, largest_at = tightest(steps, fmt)
+    doubts = noise(secret_steps(program), steps, fmt), drowned(program, steps, fmt), rough(steps, fmt)[1]
     return Plan(
         program,
         protocol,
@@ -424,14 +425,5 @@ def plan(
         dealer,
         largest,
         largest_at,
-        "; ".join(
-            filter(
-                None,
-                (
-                    noise(secret_steps(program), steps, fmt),
-                    drowned(program, steps, fmt),
-                    rough(steps, fmt)[1],
-                ),
-            )
-        ),
+        "; ".join(filter(None, doubts)),
     )

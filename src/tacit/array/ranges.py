@@ -41,6 +41,11 @@ class Step:
     ins: list[Aval]
     outs: list[Aval]
 
+    @property
+    def place(self) -> str:
+        """Operation and line, for a message."""
+        return self.eqn.op + (f" at {self.eqn.source}" if self.eqn.source else "")
+
     def need(self, f: int) -> int:
         """Bits that the ring must offer, its two spare bits left out."""
         shared = [iv.bits_of(a.magnitude, scale_of(a, f)) for a in self.ins if a.kind != "bool"]
@@ -75,7 +80,7 @@ def tightest(steps: Sequence[Step], fmt: Format) -> tuple[int, str]:
     for step in steps:
         need = step.need(fmt.frac_bits)
         if need > best:
-            best, where = need, step.eqn.op + (f" at {step.eqn.source}" if step.eqn.source else "")
+            best, where = need, step.place
     return best, where
 
 
@@ -135,14 +140,15 @@ def _finest(program: Program) -> tuple[int, str]:
     return found
 
 
-def fine_enough(program: Program, fmt: Format) -> None:
-    """Raise RangeError where a range is proved of finer units only than a format has."""
+def fine_enough(program: Program, fmt: Format) -> int:
+    """Return how many fractional bits the ranges of a program take for granted; RangeError if `fmt` has fewer."""
     bits, line = _finest(program)
     if fmt.frac_bits < bits:
         raise RangeError(
             f"{line} is proved of {bits} fractional bits and more, not {fmt.frac_bits}; take as many, or let them be "
             "chosen"
         )
+    return bits
 
 
 def fit(
@@ -177,8 +183,8 @@ def fit(
             f"no format has {said}: rings of 64 bits take 4 to 24 fractional bits, rings of 128 bits 4 to 56, of which "
             "at_least chooses up to 44"
         )
-    fine_enough(program, max(found, key=lambda c: c.frac_bits))
-    found = tuple(c for c in found if c.frac_bits >= _finest(program)[0])
+    bits = fine_enough(program, max(found, key=lambda c: c.frac_bits))
+    found = tuple(c for c in found if c.frac_bits >= bits)
     exact = secret_steps(program)
     refused: RangeError | None = None
     kept: list[tuple[bool, float, Format]] = []
@@ -214,19 +220,18 @@ def _over(steps: Sequence[Step], fmt: Format) -> RangeError | None:
 def noise(exact: Sequence[Step], computed: Sequence[Step], fmt: Format) -> str:
     """Say where rounding alone may move a value far, or "": by 1/32 of its exact range and 256 units."""
     for a, b in zip(exact, computed, strict=True):
-        where = f" at {a.eqn.source}" if a.eqn.source else ""
         for was, now in zip(a.outs, b.outs, strict=True):
             # Either way: a range that rounds to nothing is lost, too.
             beyond = max(abs(now.hi - was.hi), abs(was.lo - now.lo))
             if was.kind == "fixed" and beyond > iv.margin(was.magnitude, fmt.frac_bits):
                 return (
-                    f"{a.eqn.op}{where}: rounding alone may move a value of [{was.lo:.6g}, {was.hi:.6g}] beyond it by "
+                    f"{a.place}: rounding alone may move a value of [{was.lo:.6g}, {was.hi:.6g}] beyond it by "
                     f"{beyond:.3g}; take more fractional bits, or do not scale down what is scaled up again"
                 )
         times = _scaled_up(a)
         if times and math.ldexp(times, -fmt.frac_bits) > iv.margin(a.outs[0].magnitude, fmt.frac_bits):
             return (
-                f"{a.eqn.op}{where}: values of [{a.ins[0].lo:.6g}, {a.ins[0].hi:.6g}], rounded to "
+                f"{a.place}: values of [{a.ins[0].lo:.6g}, {a.ins[0].hi:.6g}], rounded to "
                 f"{2.0**-fmt.frac_bits:.3g}, are made {times:.3g} times as large; take more fractional bits, or do not "
                 "scale down what is scaled up again"
             )
@@ -299,9 +304,8 @@ def drowned(program: Program, steps: Sequence[Step], fmt: Format) -> str:
             if eqn.op in NOT_OF_ZERO and last is not None and last.kind == "fixed" and last.where != PUBLIC:
                 least = max(last.lo, -last.hi)
                 if ins[-1].by > max(unit, least):
-                    where = f" at {eqn.source}" if eqn.source else ""
                     return (
-                        f"{eqn.op}{where}: rounding before it may move its values of [{last.lo:.6g}, {last.hi:.6g}] by "
+                        f"{step.place}: rounding before it may move its values of [{last.lo:.6g}, {last.hi:.6g}] by "
                         f"{ins[-1].by:.2g}, so the least of them mean nothing; take more fractional bits, keep them "
                         "away from zero by more, or scale up before squaring, not after"
                     )
@@ -338,9 +342,8 @@ def rough(steps: Sequence[Step], fmt: Format) -> tuple[float, str]:
     relative, worst = found
     if worst is None or relative <= CLOSE:
         return relative, ""
-    where = f" at {worst.eqn.source}" if worst.eqn.source else ""
     return relative, (
-        f"{worst.eqn.op}{where}: a result in [{worst.outs[0].lo:.6g}, {worst.outs[0].hi:.6g}] may be off by "
+        f"{worst.place}: a result in [{worst.outs[0].lo:.6g}, {worst.outs[0].hi:.6g}] may be off by "
         f"{relative:.2g} of itself; take fewer fractional bits, tighter bounds, or width 128"
     )
 

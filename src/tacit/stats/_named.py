@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from tacit.array.secret import SecretArray
 from tacit.errors import RangeError, UsageError
-from tacit.stats._bounds import Bounds, as_number, namespace
+from tacit.stats._bounds import Bounds, Floats, as_number, namespace
 from tacit.stats.describe import standardise
 from tacit.stats.regression import complete
 
@@ -100,11 +100,12 @@ def _present(t: Mapping[str, Any], name: str) -> Any:
     return t.get(f"{name}.present")
 
 
-def level(alpha: float) -> float:
-    """Return a checked level of confidence intervals."""
+def intervals(params: Floats, errors: Floats, alpha: float, quantile: Callable[[float], float]) -> Floats:
+    """Return (k, 2) confidence intervals at level 1 − alpha, of estimates over their errors with these quantiles."""
     if not 0 < alpha < 1:
         raise UsageError(f"conf_int: alpha is between 0 and 1, not {alpha!r}")
-    return alpha
+    reach = quantile(1 - alpha / 2) * errors
+    return np.stack([params - reach, params + reach], axis=1)
 
 
 def as_text(heading: str, headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

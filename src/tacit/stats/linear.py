@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from tacit.array.secret import SecretArray
 from tacit.errors import UsageError
 from tacit.stats._bounds import Bounds, Floats
-from tacit.stats._named import Regression, as_text, level
+from tacit.stats._named import Regression, as_text, intervals
 from tacit.stats.describe import columns
 from tacit.stats.regression import Fit, gram, in_units, ols, standard_errors
 
@@ -147,8 +147,8 @@ class OlsResults:
 
     def conf_int(self, alpha: float = 0.05) -> Floats:
         """Return (k, 2) confidence intervals of the coefficients at level 1 − alpha."""
-        reach = _special().stdtrit(max(self.df_resid, 1), 1 - level(alpha) / 2) * self.bse
-        return np.stack([self.params - reach, self.params + reach], axis=1)
+        student = partial(_special().stdtrit, max(self.df_resid, 1))
+        return intervals(self.params, self.bse, alpha, student)
 
     @property
     def heading(self) -> str:

@@ -19,9 +19,17 @@ from tacit.array.repeat import repeat
 from tacit.array.secret import SecretArray
 from tacit.errors import ShapeError, UsageError
 from tacit.stats._bounds import Bounds, Floats, as_int, as_number, namespace, within
-from tacit.stats._named import Regression, as_text, level
+from tacit.stats._named import Regression, as_text, intervals
 from tacit.stats.describe import columns
-from tacit.stats.regression import LEAST_PIVOT, LEAST_SPREAD, eliminate, gather, in_units, triangle
+from tacit.stats.regression import (
+    LEAST_PIVOT,
+    LEAST_SPREAD,
+    eliminate,
+    gather,
+    in_units,
+    normalised,
+    triangle,
+)
 
 STEPS = 12
 MOST_WEIGHT = 2.0**8
@@ -166,8 +174,8 @@ def _step(at: _Point, ridge: Any, least_pivot: float) -> tuple[Any, Any, Any]:
     )
     diagonal = within(xp.take(around, back.diagonal(), axis=0), 0.0, 0.25 + FLOOR)
     scale = xp.maximum(diagonal, LEAST_SPREAD) ** -0.5
-    half = within(xp.take(around, back[i, j], axis=0) * xp.take(scale, i, axis=0), -0.51, 0.51)
-    matrix = gather(within(half * xp.take(scale, j, axis=0), -1.0, 1.0), back)
+    left, right = (xp.take(scale, at, axis=0) for at in (i, j))
+    matrix = gather(normalised(xp.take(around, back[i, j], axis=0), left, right, 0.51), back)
     target = within((at.score[1:] - means * at.score[:1]) * scale, -root, root)
     solved = eliminate(matrix, target, root, least_pivot)
     slopes, pivots = solved.weights, solved.pivots
@@ -297,8 +305,7 @@ class LogitResults:
 
     def conf_int(self, alpha: float = 0.05) -> Floats:
         """Return (k, 2) confidence intervals of the coefficients at level 1 − alpha."""
-        reach = NormalDist().inv_cdf(1 - level(alpha) / 2) * self.bse
-        return np.stack([self.params - reach, self.params + reach], axis=1)
+        return intervals(self.params, self.bse, alpha, NormalDist().inv_cdf)
 
     @property
     def heading(self) -> str:

@@ -8,6 +8,7 @@ post-steps use public scales only, so they may run on opened values and reveal n
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from tacit.array.ranges import fine
 from tacit.array.secret import SecretArray
 from tacit.errors import ShapeError
 from tacit.stats._bounds import Bounds, Floats, as_int, namespace, within
-from tacit.stats.describe import at_least_one, per_row
+from tacit.stats.describe import at_least_one, blank, per_row
 
 Index = npt.NDArray[np.int64]
 LEAST_PIVOT = 2.0**-12
@@ -76,7 +77,7 @@ class Correlation(NamedTuple):
 
     def filled(self) -> Floats:
         """Return the opened matrix with NaN where a column does not vary, as `DataFrame.corr` has it."""
-        return np.where(np.asarray(self.varies), np.asarray(self.matrix, np.float64), np.nan)
+        return blank(self.matrix, self.varies, 1)
 
 
 class Fit(NamedTuple):
@@ -157,6 +158,14 @@ def _centred(products: Any, left: Any, right: Any, n: Any, rows: int) -> Any:
     return within(products - left * scaled * (1.0 / t), -most, most)
 
 
+def normalised(x: Any, left: Any, right: Any, root: float) -> Any:
+    """Return R_ij = C_ij·S_i·S_j in [−1, 1], for S_i ≤ 1/√C_ii and C_ii ≤ root².
+
+    On the way |C_ij|·S_i ≤ √C_jj ≤ root, by Cauchy and Schwarz.
+    """
+    return within(within(x * left, -root, root) * right, -1.0, 1.0)
+
+
 # -- covariance -------------------------------------------------------------------------------------------
 
 
@@ -231,9 +240,7 @@ def correlation(totals: Gram | Pairs, n: Any = None) -> Correlation:
         each, scale = own >= floor, xp.maximum(own, floor) ** -0.5
         varies = xp.take(each, i, axis=0) & xp.take(each, j, axis=0)
         left, right = (xp.take(scale, at, axis=0) for at in (i, j))
-    # |C_ij|·S_i ≤ √C_jj ≤ √rows and |R_ij| ≤ 1, by Cauchy and Schwarz.
-    root = math.sqrt(rows)
-    upper = within(within(around * left, -root, root) * right, -1.0, 1.0)
+    upper = normalised(around, left, right, math.sqrt(rows))
     upper = xp.where(varies, xp.where(i == j, 1.0, upper), 0.0)
     return Correlation(gather(upper, back), gather(varies, back))
 
@@ -319,9 +326,9 @@ def _normalise(around: Any, scale: Any, back: Index, rows: int) -> tuple[Any, An
     p = back.shape[0] - 1
     i, j, small = triangle(p)
     root = math.sqrt(rows)
-    # |C_ij|·S_i ≤ √C_jj ≤ √rows, by Cauchy and Schwarz.
-    half = within(xp.take(around, back[i, j], axis=0) * xp.take(scale, i, axis=0), -root, root)
-    upper = within(half * xp.take(scale, j, axis=0), -1.0, 1.0)
+    left, right = (xp.take(scale, at, axis=0) for at in (i, j))
+    upper = normalised(xp.take(around, back[i, j], axis=0), left, right, root)
+    # |C_iy|·S_i ≤ √C_yy ≤ √rows, by Cauchy and Schwarz.
     target = within(xp.take(around, back[:p, p], axis=0) * scale, -root, root)
     return gather(upper, small), target
 
@@ -403,23 +410,21 @@ def _solve_lower(solved: Solved, h: Any, usable: Any, least_pivot: float) -> Any
     xp = namespace(h)
     p = h.shape[0]
     longest = math.sqrt(p / least_pivot)
+    room = longest / math.sqrt(least_pivot)
     roots = xp.where(usable, solved.roots, 1.0)
-    left, found = h * roots, []
+    columns = []
     if p > 1:
-        factor = xp.where(usable, xp.concat(solved.factor, axis=0), 0.0)
-        # Row i of the column that begins after k entries stands at k + i − (its first row).
-        rows = np.concatenate([np.arange(i + 1, p) for i in range(p - 1)])
-        factor = factor * xp.take(roots, rows, axis=0)
-    start = 0
-    for i in range(p):
+        # Below the diagonal, column after column, each entry over the L_ii of its row.
+        row = np.triu_indices(p, 1)[1]
+        factor = xp.where(usable, xp.concat(solved.factor, axis=0), 0.0) * xp.take(roots, row, axis=0)
+        ends = np.cumsum([0, *range(p - 1, 0, -1)]).tolist()
+        columns = [factor[a:b] for a, b in itertools.pairwise(ends)]
+    left, found = h * roots, []
+    for column in columns:
         z = within(left[:1], -longest, longest)
         found.append(z)
-        if i < p - 1:
-            column = factor[start : start + p - 1 - i]
-            start += p - 1 - i
-            room = longest / math.sqrt(least_pivot)
-            left = within(left[1:] - column * z, -room, room)
-    return xp.concat(found, axis=0)
+        left = within(left[1:] - column * z, -room, room)
+    return xp.concat([*found, within(left, -longest, longest)], axis=0)
 
 
 def _room(point: Floats) -> float:
