@@ -108,9 +108,49 @@ template <class T, size_t ROWS> void strips(const Task<T> &task, size_t i) {
     for (; j < task.n; j += LANE) strip<T, ROWS, 1>(task, i, j, task.n - j < LANE ? task.n - j : LANE);
 }
 
+// Registers that hold a whole row of the result, beside those that a row of b passes through.
+template <class T> constexpr size_t ROW_REGISTERS = Reg<T>::LANE == 8 ? 16 : Reg<T>::LANE > 1 ? 8 : 0;
+
+// One row that fits WIDE registers, the last of `lanes`: b is read in the order of memory, which from beyond the second
+// cache takes half the time of reading four rows of it side by side.
+template <class T, size_t WIDE, bool BOTH> void short_row(const Task<T> &task, size_t t, size_t lanes) {
+    using R = Reg<T>;
+    typename R::type acc[WIDE];
+    T *const c = task.out(0, 0);
+#pragma GCC unroll 16
+    for (size_t w = 0; w < WIDE; ++w) acc[w] = R::get(c + w * R::LANE, w + 1 < WIDE ? R::LANE : lanes);
+    for (size_t l = 0; l < task.k; ++l) {
+        const T *const b = task.b(t, l, 0), *const b2 = BOTH ? task.b2(t, l, 0) : nullptr;
+        const T *const more = task.a2(t, 0, l);
+        const typename R::type x = R::same(more ? *task.a(t, 0, l) + *more : *task.a(t, 0, l));
+#pragma GCC unroll 16
+        for (size_t w = 0; w < WIDE; ++w) {
+            const size_t have = w + 1 < WIDE ? R::LANE : lanes;
+            typename R::type y = R::get(b + w * R::LANE, have);
+            if (BOTH) y = y + R::get(b2 + w * R::LANE, have);
+            acc[w] = acc[w] + x * y;
+        }
+    }
+#pragma GCC unroll 16
+    for (size_t w = 0; w < WIDE; ++w) R::set(c + w * R::LANE, acc[w], w + 1 < WIDE ? R::LANE : lanes);
+}
+
+template <class T, size_t WIDE> void short_row(const Task<T> &task) {
+    if constexpr (WIDE > 0) {
+        if (task.n <= (WIDE - 1) * Reg<T>::LANE) return short_row<T, WIDE - 1>(task);
+        const size_t lanes = task.n - (WIDE - 1) * Reg<T>::LANE;
+        for (size_t t = 0; t < task.count; ++t)
+            if (task.b2(t, 0, 0))
+                short_row<T, WIDE, true>(task, t, lanes);
+            else
+                short_row<T, WIDE, false>(task, t, lanes);
+    }
+}
+
 // One row: it gains multiples of the rows of b, which are read once and in order.
 template <class T> void one_row(const Task<T> &task) {
     using R = Reg<T>;
+    if (task.n <= ROW_REGISTERS<T> * R::LANE) return short_row<T, ROW_REGISTERS<T>>(task);
     constexpr size_t AT_ONCE = 4;
     T *const c = task.out(0, 0);
     for (size_t t = 0; t < task.count; ++t)
@@ -458,6 +498,33 @@ template <class Big, class Small> void one(const Task<typename Big::type> &task)
 }
 
 constexpr size_t WORTH = 1 << 17;  // multiply-adds that repay waking a thread
+constexpr size_t SHORT = 1 << 10;  // elements of a result of which every thread may have its own
+
+// A short result of long sums: each thread adds up some of the inner index, so that operands are read in order.
+template <class Big, class Small, class T = typename Big::type>
+bool in_sums(T *c, const Term<T> *terms, size_t count, const Shape &shape, Steps a_step, Steps b_step, size_t threads) {
+    const size_t m = shape.m, k = shape.k, n = shape.n, each = (k + threads - 1) / threads;
+    const Buffer buffer((threads - 1) * m * n * sizeof(T));
+    T *const others = buffer.as<T>();
+    if (!others) return false;
+    memset(static_cast<void *>(others), 0, (threads - 1) * m * n * sizeof(T));
+    parallel(threads, 1, [=](size_t i, size_t end) {
+        for (; i < end; ++i) {
+            const size_t from = least(i * each, k), some = least(each, k - from);
+            Term<T> moved[MOST_TERMS];
+            for (size_t t = 0; t < count; ++t) {
+                const Term<T> &of = terms[t];
+                const size_t a = from * a_step.inner, b = from * b_step.outer;
+                moved[t] = {of.a + a, of.a2 ? of.a2 + a : nullptr, of.b + b, of.b2 ? of.b2 + b : nullptr};
+            }
+            T *const own = i ? others + (i - 1) * m * n : c;
+            if (some) one<Big, Small>({own, moved, count, m, some, n, 0, 0, a_step, b_step, n, {}, {}});
+        }
+    });
+    for (size_t i = 1; i < threads; ++i)
+        for (size_t j = 0; j < m * n; ++j) c[j] = c[j] + others[(i - 1) * m * n + j];
+    return true;
+}
 
 template <class Big, class Small, class T = typename Big::type>
 void product(T *c, const Term<T> *terms, size_t count, const Shape &shape) {
@@ -487,6 +554,9 @@ void product(T *c, const Term<T> *terms, size_t count, const Shape &shape) {
     }
     for (size_t b = 0; b < batch; ++b) {
         const size_t share = work / WORTH < threads ? work / WORTH : threads;
+        if (batch == 1 && m * n <= SHORT && (m == 1 || n == 1) && !shape.a_at.first && share > 1 &&
+            in_sums<Big, Small>(c, terms, count, shape, a_step, b_step, share))
+            continue;
         if (m >= n)
             parallel(m, up((m + share - 1) / share, Big::MR),
                      [=](size_t i, size_t end) { part(b, i, end - i, 0, n); });
