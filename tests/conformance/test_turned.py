@@ -105,8 +105,8 @@ def test_a_product_some_rows_at_a_time(width: int, turn: bool, monkeypatch: pyte
         done.setdefault(current_thread().name, []).append((-1, 0))
         send(self, to, label, *parts)
 
-    def noted(*operands: npt.NDArray[Any]) -> Any:
-        rows = by_rows(*operands)
+    def noted(*operands: Any, bits: int) -> Any:
+        rows = by_rows(*operands, bits=bits)
 
         def some(start: int, out: npt.NDArray[Any], role: int) -> None:
             done.setdefault(current_thread().name, []).append((start, len(out)))

@@ -58,23 +58,24 @@ def products(c: Watch, w: int, shapes: Shapes) -> None:
         for turned in (
             ((False, False), (True, True)) if many else ((x, y) for x in (False, True) for y in (False, True))
         ):
-            c("matmul" + to, c.out(result), c.secret(left), c.secret(right), *shape, *turned)
+            bits = 52 if turned[0] else 8 * w
+            c("matmul" + to, c.out(result), c.secret(left), c.secret(right), *shape, *turned, bits)
             for role in (1,) if many else range(3):
                 parts = (c.secret(left), c.secret(left), c.secret(right), c.secret(right))
-                c("rep3_matmul" + to, c.out(result), role, *parts, *shape, *turned)
+                c("rep3_matmul" + to, c.out(result), role, *parts, *shape, *turned, bits)
 
 
 def rows_of_products(c: Watch, w: int) -> None:
     """Some rows of a product whose right operand was packed before."""
     to = f"_{8 * w}"
     for whole, k, n in ((9, 5, 3), (9, 70, 40), (7, 300, 19), (45, 100, 70), (9, 40, 700), (2, 400, 340)):
-        size = getattr(c.native, "right_bytes" + to)(k, n)
+        size = getattr(c.native, "right_bytes" + to)(k, n, 8 * w)
         for turned in (False, True):
             held = c.out(size)
-            c("pack_right" + to, held, c.secret(k * n * w), c.secret(k * n * w), k, n, turned)
+            c("pack_right" + to, held, c.secret(k * n * w), c.secret(k * n * w), k, n, turned, 8 * w)
             for role in range(3):
                 x = (c.secret(whole * k * w), c.secret(whole * k * w))
-                c("rep3_rows" + to, c.out((whole - 1) * n * w), role, *x, held, 1, whole, k, n, turned)
+                c("rep3_rows" + to, c.out((whole - 1) * n * w), role, *x, held, 1, whole, k, n, turned, 8 * w)
 
 
 def gathered(c: Watch, w: int) -> None:
@@ -96,13 +97,24 @@ def gathered(c: Watch, w: int) -> None:
                         x, y = (
                             [c.secret(900 * w), c.secret(900 * w) if parts == 2 else NONE] for _ in range(2)
                         )
-                        c("gathered_matmul" + to, c.out(2 * m * n * w), role, *x, *y, *at, *by, *into)
+                        c("gathered_matmul" + to, c.out(2 * m * n * w), role, *x, *y, *at, *by, *into, 52)
     m = k = 64
     n = 70
     at = [int64s([0]), int64s([k * i for i in range(m)]), int64s(range(k))]
     by = [int64s([0]), int64s([n * i for i in range(k)]), int64s(range(n))]
     x, y = ([c.secret(k * size * w), c.secret(k * size * w)] for size in (m, n))
-    c("gathered_matmul" + to, c.out(m * n * w), 1, *x, *y, *at, *by, int64s([n * i for i in range(m)]), 1)
+    c(
+        "gathered_matmul" + to,
+        c.out(m * n * w),
+        1,
+        *x,
+        *y,
+        *at,
+        *by,
+        int64s([n * i for i in range(m)]),
+        1,
+        8 * w,
+    )
 
 
 # -- bits ------------------------------------------------------------------------------------------------------

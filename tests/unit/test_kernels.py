@@ -70,6 +70,12 @@ def assert_same(expected: Any, got: Any) -> None:
         assert x.tobytes() == y.tobytes()
 
 
+def assert_same_low(expected: Array, got: Array, bits: int) -> None:
+    """The low bits are the same, whatever those above are."""
+    assert (expected.dtype, expected.shape) == (got.dtype, got.shape)
+    assert not np.any((as_int(expected) ^ as_int(got)) & ((1 << bits) - 1))
+
+
 @pytest.fixture(params=["reference", "compiled"])
 def kernel_module(request: pytest.FixtureRequest) -> Implementation:
     if request.param == "reference":
@@ -95,11 +101,11 @@ def test_native_equals_reference(target: str, kernel: Kernel, wide: bool, n: int
 SIDE = st.one_of(st.integers(0, 9), st.integers(0, 100))
 
 
-def in_rows(kernel_module: Any, operands: list[Array], role: int, some: int = 37) -> Array:
+def in_rows(kernel_module: Any, operands: list[Array], role: int, some: int = 37, bits: int = 128) -> Array:
     """Return a role's part of a product, computed some rows at a time, the last of them first."""
     x, y = operands[0], operands[2]
     out = np.empty((x.shape[0], y.shape[1]), x.dtype)
-    rows = kernel_module.rep3_matmul_rows(*operands)
+    rows = kernel_module.rep3_matmul_rows(*operands, bits=bits)
     for start in reversed(range(0, len(out), some)):
         rows(start, out[start : start + some], role)
     return out
@@ -108,7 +114,12 @@ def in_rows(kernel_module: Any, operands: list[Array], role: int, some: int = 37
 @needs_native
 @settings(max_examples=120, deadline=None, derandomize=True)
 @given(
-    st.integers(0, 3), SIDE, st.one_of(SIDE, st.integers(190, 600)), SIDE, st.booleans(), st.integers(0, 3)
+    st.integers(0, 3),
+    SIDE,
+    st.one_of(SIDE, st.integers(190, 600)),
+    st.one_of(SIDE, st.integers(100, 300)),
+    st.booleans(),
+    st.integers(0, 3),
 )
 def test_products_of_any_shape(batch: int, m: int, k: int, n: int, wide: bool, turned: int) -> None:
     """Also of operands that lie in memory as their transposes."""
@@ -129,6 +140,12 @@ def test_products_of_any_shape(batch: int, m: int, k: int, n: int, wide: bool, t
             assert_same(part, compiled.rep3_matmul(role, *x, *y))
             if not batch:
                 assert_same(part, in_rows(compiled, [*x, *y], role))
+        for bits in (31, 52, 53):
+            assert_same_low(plain, compiled.matmul(x[0], y[0], bits=bits), bits)
+            for role, part in enumerate(parts):
+                assert_same_low(part, compiled.rep3_matmul(role, *x, *y, bits=bits), bits)
+                if not batch:
+                    assert_same_low(part, in_rows(compiled, [*x, *y], role, bits=bits), bits)
 
 
 @needs_native
@@ -173,6 +190,8 @@ def test_products_of_matrices_that_lie_anywhere(
     for _ in each_target():
         for role in range(3):
             assert_same(want[role], compiled.gathered_matmul(x, x_at, y, y_at, role))
+            low = compiled.gathered_matmul(x, x_at, y, y_at, role, bits=52)
+            assert_same_low(want[role], low, 52)
             for rows, step, where, size in placed:
                 out = np.zeros((batch, size), x[0].dtype)
                 expected = out.copy()
@@ -232,6 +251,33 @@ def test_results_do_not_depend_on_threads(kernel: Kernel, wide: bool) -> None:
         for threads in (2, 3, 8):
             _native.set_threads(threads)
             assert_same(alone, getattr(compiled, kernel.name)(*arguments))
+    finally:
+        _native.set_threads(before)
+
+
+@needs_native
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("bits", [52, 128])
+@pytest.mark.parametrize(
+    ("m", "k", "n"), [(1, 9_000, 100), (1, 5_000, 129), (90, 9_001, 1), (1, 600_000, 1), (1, 3, 200_000)]
+)
+def test_threads_add_up_some_of_a_vectors_products_each(
+    m: int, k: int, n: int, bits: int, wide: bool
+) -> None:
+    """Sums of long vectors are cut along them, those of a matrix that is turned as well."""
+    draw = drawer("sums", m, k, n, wide)
+    x, y = (draw((k, m), wide).T for _ in range(2)), (draw((k, n), wide) for _ in range(2))
+    operands, before = [*x, *y], _native.get_threads()
+    want = [reference.rep3_matmul(role, *operands) for role in range(3)]
+    try:
+        for threads in (1, 2, 5):
+            _native.set_threads(threads)
+            for role in range(3):
+                assert_same_low(
+                    want[role],
+                    compiled.rep3_matmul(role, *operands, bits=bits),
+                    min(bits, 128 if wide else 64),
+                )
     finally:
         _native.set_threads(before)
 
@@ -533,19 +579,23 @@ def test_memory_safety_does_not_hang_on_the_wrapper() -> None:
             tables = [bad if i == place else zero for i in range(6)]
             with pytest.raises(ValueError):
                 _native.gathered_matmul_64(
-                    np.zeros(1, np.uint64), 0, flat, none, flat, none, *tables, zero, 1
+                    np.zeros(1, np.uint64), 0, flat, none, flat, none, *tables, zero, 1, 64
                 )
         with pytest.raises(ValueError):
-            _native.gathered_matmul_64(np.zeros(4, np.uint64), 0, flat, none, flat, none, *[zero] * 6, bad, 1)
+            _native.gathered_matmul_64(
+                np.zeros(4, np.uint64), 0, flat, none, flat, none, *[zero] * 6, bad, 1, 64
+            )
     two = [*[zero] * 5, np.array([0, 1])]
     for step in (4, 2**63, 2**64 - 1):
         with pytest.raises(ValueError):
-            _native.gathered_matmul_64(np.zeros(4, np.uint64), 0, flat, none, flat, none, *two, zero, step)
-    right = np.zeros(_native.right_bytes_64(2, 2), np.uint8)
+            _native.gathered_matmul_64(
+                np.zeros(4, np.uint64), 0, flat, none, flat, none, *two, zero, step, 64
+            )
+    right = np.zeros(_native.right_bytes_64(2, 2, 64), np.uint8)
     with pytest.raises(ValueError):
-        _native.pack_right_64(right[1:], flat, flat, 2, 2, False)
+        _native.pack_right_64(right[1:], flat, flat, 2, 2, False, 64)
     with pytest.raises(ValueError):
-        _native.pack_right_64(right, flat[1:], flat, 2, 2, False)
+        _native.pack_right_64(right, flat[1:], flat, 2, 2, False, 64)
     for start, packed, whole in (
         (0, right[1:], 2),
         (1, right, 2),
@@ -554,11 +604,11 @@ def test_memory_safety_does_not_hang_on_the_wrapper() -> None:
         (2**64 - 1, right, 2),
     ):
         with pytest.raises(ValueError):
-            _native.rep3_rows_64(np.zeros(4, np.uint64), 0, flat, flat, packed, start, whole, 2, 2, False)
+            _native.rep3_rows_64(np.zeros(4, np.uint64), 0, flat, flat, packed, start, whole, 2, 2, False, 64)
     with pytest.raises(ValueError):
-        _native.gathered_matmul_64(np.zeros(2, np.uint64), 0, flat, none, flat, none, *two, zero[:0], 1)
+        _native.gathered_matmul_64(np.zeros(2, np.uint64), 0, flat, none, flat, none, *two, zero[:0], 1, 64)
     with pytest.raises(ValueError):
-        _native.gathered_matmul_64(np.zeros(1, np.uint64), 3, flat, none, flat, none, *[zero] * 7, 1)
+        _native.gathered_matmul_64(np.zeros(1, np.uint64), 3, flat, none, flat, none, *[zero] * 7, 1, 64)
 
 
 def test_the_table_names_every_kernel() -> None:

@@ -176,7 +176,7 @@ class Ring:
 
     def matmul(self, a: Array, b: Array) -> Array:
         """Return a @ b for matrices (..., m, k) and (..., k, n)."""
-        return self._batched(lambda x, y: kernels.matmul(x, y), a, b)
+        return self._batched(lambda x, y: kernels.matmul(x, y, bits=self.width), a, b)
 
     def _batched(self, fn: Any, a: Array, b: Array) -> Array:
         batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])

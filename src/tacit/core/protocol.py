@@ -399,9 +399,12 @@ class Protocol:
         if isinstance(x, Gathered):
             assert isinstance(c, Gathered)
             first, second = (c, x) if left else (x, c)
+            bits = self.ring.width
 
             def product(a: Array, b: Array) -> Array:
-                out = first.times(second, lambda x, y, to: kernels.gathered_matmul((a,), x, (b,), y, into=to))
+                out = first.times(
+                    second, lambda x, y, to: kernels.gathered_matmul((a,), x, (b,), y, into=to, bits=bits)
+                )
                 return self.ring.reduce(out[0] if len(out) == 1 else out)
 
             return Share(tuple([product(a, b) for a in first.flat.parts for b in second.flat.parts]))

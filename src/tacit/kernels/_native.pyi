@@ -27,7 +27,16 @@ def shr_64(out: Array, a: Array, s: int) -> None: ...
 shr_128 = shr_64
 
 def matmul_64(
-    out: Array, a: Array, b: Array, batch: int, m: int, k: int, n: int, a_turned: bool, b_turned: bool
+    out: Array,
+    a: Array,
+    b: Array,
+    batch: int,
+    m: int,
+    k: int,
+    n: int,
+    a_turned: bool,
+    b_turned: bool,
+    bits: int,
 ) -> None: ...
 
 matmul_128 = matmul_64
@@ -47,6 +56,7 @@ def gathered_matmul_64(
     y_second: Array,
     to_rows: Array,
     step: int,
+    bits: int,
 ) -> None: ...
 
 gathered_matmul_128 = gathered_matmul_64
@@ -64,12 +74,13 @@ def rep3_matmul_64(
     n: int,
     x_turned: bool,
     y_turned: bool,
+    bits: int,
 ) -> None: ...
 
 rep3_matmul_128 = rep3_matmul_64
 
-def right_bytes_64(k: int, n: int) -> int: ...
-def pack_right_64(right: Array, y0: Array, y1: Array, k: int, n: int, turned: bool) -> None: ...
+def right_bytes_64(k: int, n: int, bits: int) -> int: ...
+def pack_right_64(right: Array, y0: Array, y1: Array, k: int, n: int, turned: bool, bits: int) -> None: ...
 def rep3_rows_64(
     out: Array,
     role: int,
@@ -81,6 +92,7 @@ def rep3_rows_64(
     k: int,
     n: int,
     turned: bool,
+    bits: int,
 ) -> None: ...
 
 right_bytes_128 = right_bytes_64

@@ -6,7 +6,7 @@ import numpy as np
 
 from tacit.kernels import _native, reference, shapes
 from tacit.kernels.reference_aes import expanded
-from tacit.kernels.shapes import ABSENT, U64, U128, Array
+from tacit.kernels.shapes import ABSENT, ALL_BITS, U64, U128, Array
 
 __all__ = [
     "KeyStream",
@@ -100,18 +100,20 @@ def _pair(a: Array, b: Array) -> tuple[Array, Array, bool]:
     return a, b, turned
 
 
-def matmul(a: Array, b: Array) -> Array:
-    """Return the matrix product ``(m,k)@(k,n)`` or, batched, ``(B,m,k)@(B,k,n)``."""
+def matmul(a: Array, b: Array, *, bits: int = ALL_BITS) -> Array:
+    """Return the matrix product ``(m,k)@(k,n)`` or, batched, ``(B,m,k)@(B,k,n)``; low bits as the reference."""
     wide, shape = shapes.product(a, b)
     out = np.empty(shape, a.dtype)
     kernel = _native.matmul_128 if wide else _native.matmul_64
     (x,), x_turned = _rows(a)
     (y,), y_turned = _rows(b)
-    kernel(out, x, y, shape[0] if a.ndim == 3 else 1, shape[-2], a.shape[-1], shape[-1], x_turned, y_turned)
+    kernel(
+        out, x, y, shape[0] if a.ndim == 3 else 1, shape[-2], a.shape[-1], shape[-1], x_turned, y_turned, bits
+    )
     return out
 
 
-def rep3_matmul(role: int, x0: Array, x1: Array, y0: Array, y1: Array) -> Array:
+def rep3_matmul(role: int, x0: Array, x1: Array, y0: Array, y1: Array, *, bits: int = ALL_BITS) -> Array:
     """Return a role's part of a replicated product, as the reference says (two dimensions, or batched)."""
     wide, shape = shapes.replicated_product(x0, x1, y0, y1, role)
     kernel = _native.rep3_matmul_128 if wide else _native.rep3_matmul_64
@@ -119,11 +121,11 @@ def rep3_matmul(role: int, x0: Array, x1: Array, y0: Array, y1: Array) -> Array:
     batch = shape[0] if x0.ndim == 3 else 1
     a0, a1, a_turned = _pair(x0, x1)
     b0, b1, b_turned = _pair(y0, y1)
-    kernel(out, role, a0, a1, b0, b1, batch, shape[-2], x0.shape[-1], shape[-1], a_turned, b_turned)
+    kernel(out, role, a0, a1, b0, b1, batch, shape[-2], x0.shape[-1], shape[-1], a_turned, b_turned, bits)
     return out
 
 
-def rep3_matmul_rows(x0: Array, x1: Array, y0: Array, y1: Array) -> shapes.Rows:
+def rep3_matmul_rows(x0: Array, x1: Array, y0: Array, y1: Array, *, bits: int = ALL_BITS) -> shapes.Rows:
     """Return what writes rows ``start`` and following of a role's ``rep3_matmul`` to ``out``: it packs y once."""
     wide, (m, n) = shapes.row_products(x0, x1, y0, y1)
     k, kernel = x0.shape[1], _native.rep3_rows_128 if wide else _native.rep3_rows_64
@@ -134,12 +136,12 @@ def rep3_matmul_rows(x0: Array, x1: Array, y0: Array, y1: Array) -> shapes.Rows:
     )
     (a0, a1), a_turned = _rows(x0, x1)
     (b0, b1), b_turned = _rows(y0, y1)
-    right = np.empty(size(k, n), np.uint8)
-    pack(right, b0, b1, k, n, b_turned)
+    right = np.empty(size(k, n, bits), np.uint8)
+    pack(right, b0, b1, k, n, b_turned, bits)
 
     def rows(start: int, out: Array, role: int) -> None:
         shapes.some_rows(start, out, role, (m, n), wide)
-        kernel(out, role, a0, a1, right, start, m, k, n, a_turned)
+        kernel(out, role, a0, a1, right, start, m, k, n, a_turned, bits)
 
     return rows
 
@@ -151,6 +153,8 @@ def gathered_matmul(
     y_at: shapes.Places,
     role: int = 0,
     into: shapes.Into | None = None,
+    *,
+    bits: int = ALL_BITS,
 ) -> Array:
     """Return ``x0@y0``, or `rep3_matmul` of two parts: batches of matrices that lie anywhere in flat parts."""
     wide = shapes.gathered(x, x_at, y, y_at, role, into)
@@ -158,7 +162,7 @@ def gathered_matmul(
     out, rows, step = into or shapes.in_rows(x_at, y_at, x[0].dtype)
     second = (x[1], y[1]) if len(x) == 2 else (ABSENT, ABSENT)
     if x_at[2].size:
-        kernel(out, role, x[0], second[0], y[0], second[1], *x_at, *y_at, rows, step)
+        kernel(out, role, x[0], second[0], y[0], second[1], *x_at, *y_at, rows, step, bits)
     else:
         shapes.put(np.zeros((*map(len, x_at[:2]), y_at[2].size), out.dtype), (out, rows, step))
     return out

@@ -11,7 +11,7 @@ import numpy as np
 
 from tacit.kernels import shapes
 from tacit.kernels.reference_aes import KeyStream, expanded, prg
-from tacit.kernels.shapes import U128, Array
+from tacit.kernels.shapes import ALL_BITS, U128, Array
 
 __all__ = [
     "KeyStream",
@@ -128,8 +128,11 @@ def _limb_product(a: Array, b: Array) -> Array:
     return out
 
 
-def matmul(a: Array, b: Array) -> Array:
-    """Return the matrix product ``(m,k)@(k,n)`` or, batched, ``(B,m,k)@(B,k,n)``."""
+def matmul(a: Array, b: Array, *, bits: int = ALL_BITS) -> Array:
+    """Return the matrix product ``(m,k)@(k,n)`` or, batched, ``(B,m,k)@(B,k,n)``.
+
+    Of this and the other products of matrices the low ``bits`` count; those above are right or not, as is faster.
+    """
     wide, shape = shapes.product(a, b)
     k = a.shape[-1]
     if not wide and np.prod(shape) * k <= _SMALL_PRODUCT:
@@ -141,7 +144,7 @@ def matmul(a: Array, b: Array) -> Array:
     return out
 
 
-def rep3_matmul(role: int, x0: Array, x1: Array, y0: Array, y1: Array) -> Array:
+def rep3_matmul(role: int, x0: Array, x1: Array, y0: Array, y1: Array, *, bits: int = ALL_BITS) -> Array:
     """Return a role's part of a replicated product, of its holder's components (two dimensions, or batched).
 
     The parts of roles 0, 1, 2, who hold components (0, 1), (1, 2), (2, 0), sum to the product: of its nine terms P0
@@ -153,7 +156,7 @@ def rep3_matmul(role: int, x0: Array, x1: Array, y0: Array, y1: Array) -> Array:
     return add(matmul(x0, y1), matmul(x1, add(y0, y1) if role == 1 else y0))
 
 
-def rep3_matmul_rows(x0: Array, x1: Array, y0: Array, y1: Array) -> shapes.Rows:
+def rep3_matmul_rows(x0: Array, x1: Array, y0: Array, y1: Array, *, bits: int = ALL_BITS) -> shapes.Rows:
     """Return what writes rows ``start`` and following of a role's ``rep3_matmul`` to ``out``."""
     wide, shape = shapes.row_products(x0, x1, y0, y1)
 
@@ -172,6 +175,8 @@ def gathered_matmul(
     y_at: shapes.Places,
     role: int = 0,
     into: shapes.Into | None = None,
+    *,
+    bits: int = ALL_BITS,
 ) -> Array:
     """Return ``x0@y0``, or `rep3_matmul` of two parts: batches of matrices that lie anywhere in flat parts.
 

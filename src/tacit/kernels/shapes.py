@@ -24,6 +24,8 @@ ALL = (1 << 128) - 1
 """All bits of a block of the generator."""
 
 
+ALL_BITS = 128
+"""As many bits of a product of matrices as any element has."""
 ABSENT: tuple[()] = ()
 """What native kernels are given in the place of an array that is not there. An empty array is one of a wrong size."""
 

@@ -60,6 +60,7 @@ template <class T> struct Tiles {
     // KC: the sums of a diagonal, at most LIMBS * KC * 255^2, stay below 2^32.
     static constexpr size_t MR = 32, NR = 32, PAD = 64, KC = 8192 / LIMBS, MC = 4 * MR, NC = 16 * NR;
     static constexpr size_t A_BYTES = MR * LIMBS, B_BYTES = NR * LIMBS;
+    static constexpr bool A_IN_STEPS = false, B_IN_STEPS = false;
 
     static void begin() {
         const Config config;
@@ -210,10 +211,8 @@ template <class T> struct Tiles {
 
 Kernels kernels() {
     Kernels k = avx512::kernels();
-    k.narrow.product = product<Tiles<u64>, Plain<u64, 8, 3>>;
-    k.wide.product = product<Tiles<u128>, Plain<u128, 2, 2>>;
-    k.narrow.prepared = Choose<Tiles<u64>, Plain<u64, 8, 3>, u64>::table();
-    k.wide.prepared = Choose<Tiles<u128>, Plain<u128, 2, 2>, u128>::table();
+    k.narrow.whole = {product<Tiles<u64>, Plain<u64, 8, 3>>, Choose<Tiles<u64>, Plain<u64, 8, 3>, u64>::table()};
+    k.wide.whole = {product<Tiles<u128>, Plain<u128, 2, 2>>, Choose<Tiles<u128>, Plain<u128, 2, 2>, u128>::table()};
     return k;
 }
 

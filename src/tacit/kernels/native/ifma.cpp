@@ -7,12 +7,9 @@ namespace tacit::TACIT_TARGET {
 
 Kernels kernels() {
     Kernels k = avx512::kernels();
-    if (!__builtin_cpu_is("amd")) {
-        k.narrow.product = product<Split, Split>;
-        k.narrow.prepared = Choose<Split, Split, u64>::table();
-    }
-    k.wide.product = product<SplitWide, SplitWide>;
-    k.wide.prepared = Choose<SplitWide, SplitWide, u128>::table();
+    if (!__builtin_cpu_is("amd")) k.narrow.whole = {product<Split, Split>, Choose<Split, Split, u64>::table()};
+    k.narrow.low = {product<Low, Low>, Choose<Low, Low, u64>::table()};
+    k.wide.whole = {product<SplitWide, SplitWide>, Choose<SplitWide, SplitWide, u128>::table()};
     return k;
 }
 

@@ -305,6 +305,12 @@ template <class T> struct Part {
     }
 };
 
+// What multiplies matrices of which so many bits count.
+template <class T> const Products<T> &products(unsigned bits) {
+    const Ring<T> &r = ring<T>();
+    return bits <= LOW_BITS && r.low.product ? r.low : r.whole;
+}
+
 // --- one binding for each kernel, for both widths ---------------------------------------------------------
 
 template <class T> void bind_ring(nb::module_ &m, const std::string &suffix) {
@@ -345,17 +351,18 @@ template <class T> void bind_ring(nb::module_ &m, const std::string &suffix) {
         const Unlocked free(o.size());
         ring<T>().neg(to, px, n);
     });
-    def("matmul", [](H out, H a, H b, size_t batch, size_t m, size_t k, size_t n, bool a_turned, bool b_turned) {
+    def("matmul", [](H out, H a, H b, size_t batch, size_t m, size_t k, size_t n, bool a_turned, bool b_turned,
+                     unsigned bits) {
         const Out o(out);
         const In x(a), y(b);
         T *const to = o.at<T>(batch * m * n);
         const Term<T> term{x.at<T>(batch * m * k), nullptr, y.at<T>(batch * k * n), nullptr};
         const Unlocked free(o.size() * k);
         memset(to, 0, o.size());
-        ring<T>().product(to, &term, 1, {batch, m, k, n, a_turned, b_turned, {}, {}});
+        products<T>(bits).product(to, &term, 1, {batch, m, k, n, a_turned, b_turned, {}, {}});
     });
     def("rep3_matmul", [](H out, unsigned role, H x0, H x1, H y0, H y1, size_t batch, size_t m, size_t k, size_t n,
-                          bool x_turned, bool y_turned) {
+                          bool x_turned, bool y_turned, unsigned bits) {
         const Out o(out);
         const In a0(x0), a1(x1), b0(y0), b1(y1);
         const size_t na = batch * m * k, nb_ = batch * k * n;
@@ -364,35 +371,38 @@ template <class T> void bind_ring(nb::module_ &m, const std::string &suffix) {
         const Part<T> part(role, m <= 4 && m < n, a0.at<T>(na), a1.at<T>(na), b0.at<T>(nb_), b1.at<T>(nb_));
         const Unlocked free(o.size() * k);
         memset(to, 0, o.size());
-        ring<T>().product(to, part.terms, part.count, {batch, m, k, n, x_turned, y_turned, {}, {}});
+        products<T>(bits).product(to, part.terms, part.count, {batch, m, k, n, x_turned, y_turned, {}, {}});
     });
-    def("right_bytes", [](size_t k, size_t n) { return 3 * ring<T>().prepared.bytes(k, n) + 64; });
-    def("pack_right", [](H right, H y0, H y1, size_t k, size_t n, bool turned) {
+    def("right_bytes", [](size_t k, size_t n, unsigned bits) { return 3 * products<T>(bits).prepared.bytes(k, n) + 64; });
+    def("pack_right", [](H right, H y0, H y1, size_t k, size_t n, bool turned, unsigned bits) {
+        const Prepared<T> &prepared = products<T>(bits).prepared;
         const Out o(right);
         const In b0(y0), b1(y1);
         const T *const q0 = b0.at<T>(k * n), *const q1 = b1.at<T>(k * n);
-        u8 *const to = panels(o.at<u8>(3 * ring<T>().prepared.bytes(k, n) + 64));
+        u8 *const to = panels(o.at<u8>(3 * prepared.bytes(k, n) + 64));
         const Term<T> terms[3] = {{nullptr, nullptr, q0, nullptr}, {nullptr, nullptr, q1, nullptr}, {nullptr, nullptr, q0, q1}};
         const Unlocked free(o.size());
-        ring<T>().prepared.pack(to, terms, 3, k, n, turned);
+        prepared.pack(to, terms, 3, k, n, turned);
     });
     // Rows `start` and following, as many as fit into `out`, of `whole` ones.
-    def("rep3_rows", [](H out, unsigned role, H x0, H x1, H right, size_t start, size_t whole, size_t k, size_t n, bool turned) {
+    def("rep3_rows", [](H out, unsigned role, H x0, H x1, H right, size_t start, size_t whole, size_t k, size_t n, bool turned,
+                        unsigned bits) {
         const Out o(out);
+        const Prepared<T> &prepared = products<T>(bits).prepared;
         const In a0(x0), a1(x1), r(right);
         const size_t m = n ? o.size() / sizeof(T) / n : 0;
         if (start > whole || m > whole - start) throw std::invalid_argument("no such rows");
         T *const to = o.at<T>(m * n);
         const size_t from = turned ? start : start * k;
-        const u8 *const packed = panels(r.at<u8>(3 * ring<T>().prepared.bytes(k, n) + 64));
+        const u8 *const packed = panels(r.at<u8>(3 * prepared.bytes(k, n) + 64));
         const Part<T> part(role, false, a0.at<T>(whole * k) + from, a1.at<T>(whole * k) + from, nullptr, nullptr);
         const Unlocked free(o.size() * k);
         memset(to, 0, o.size());
-        if (!ring<T>().prepared.rows(to, part.terms, part.right, part.count, packed, m, whole, k, n, turned))
+        if (!prepared.rows(to, part.terms, part.right, part.count, packed, m, whole, k, n, turned))
             throw std::bad_alloc();
     });
     def("gathered_matmul", [](H out, unsigned role, H x0, H x1, H y0, H y1, H x_batch, H x_first, H x_second, H y_batch,
-                              H y_first, H y_second, H to_rows, size_t step) {
+                              H y_first, H y_second, H to_rows, size_t step, unsigned bits) {
         const Out o(out);
         const In rows(to_rows);
         const In a0(x0), b0(y0), xb(x_batch), xf(x_first), xs(x_second), yb(y_batch), yf(y_first), ys(y_second);
@@ -411,7 +421,7 @@ template <class T> void bind_ring(nb::module_ &m, const std::string &suffix) {
         const Term<T> plain = {p0, nullptr, q0, nullptr};
         const Part<T> part(role, false, p0, p1, q0, q1);
         const Unlocked free(o.size() * k);
-        ring<T>().product(to, p1 ? part.terms : &plain, p1 ? part.count : 1,
+        products<T>(bits).product(to, p1 ? part.terms : &plain, p1 ? part.count : 1,
                           {batch, m, k, n, false, false, x_at, y_at, rows_at, step, apart});
     });
     def("to_planes", [](H out, H words, H plus, size_t bits) {

@@ -322,12 +322,27 @@ template <class T, size_t ROWS, size_t WIDE> struct Plain {
     using type = T;
     static constexpr size_t MR = ROWS, NR = WIDE * R::LANE, KC = 256, MC = 16 * MR, NC = 64 * NR, PAD = 1;
     static constexpr size_t A_BYTES = sizeof(T) * MR, B_BYTES = sizeof(T) * NR;  // for each k
+    static constexpr bool A_IN_STEPS = true, B_IN_STEPS = true;  // each k's bytes follow those of the one before
 
     static void begin() {}
     static void end() {}
     static void pack_a(u8 *to, const T *a, const T *a2, Steps step, size_t rows, size_t k) {
         T *dst = reinterpret_cast<T *>(to);
-        for (size_t l = 0; l < k; ++l)
+        size_t l = 0;
+#if defined(__AVX512F__)
+        if constexpr (MR == LANES && sizeof(T) == sizeof(u64))
+            if (step.inner == 1 && rows == MR)
+                for (; l + LANES <= k; l += LANES) {
+                    V row[LANES];
+                    for (size_t r = 0; r < LANES; ++r) {
+                        row[r] = load(a + r * step.outer + l);
+                        if (a2) row[r] = row[r] + load(a2 + r * step.outer + l);
+                    }
+                    turn(row);
+                    for (size_t r = 0; r < LANES; ++r) store(dst + (l + r) * MR, row[r]);
+                }
+#endif
+        for (; l < k; ++l)
             fetch(dst + l * MR, a + l * step.inner, a2 ? a2 + l * step.inner : a2, step.outer, rows, MR);
     }
     static void pack_b(u8 *to, const T *b, const T *b2, Steps step, size_t columns, size_t k) {
@@ -356,6 +371,8 @@ template <class T, size_t ROWS, size_t WIDE> struct Plain {
 
 // --- the loops around a micro kernel ----------------------------------------------------------------------
 
+constexpr size_t A_FEW = 8;
+
 template <class K> bool packed(const Task<typename K::type> &task) {
     using T = typename K::type;
     const size_t kc = up(least(K::KC, task.k), K::PAD);
@@ -380,17 +397,24 @@ template <class K> bool packed(const Task<typename K::type> &task) {
         const Steps lies = near_to(near, from.b, from.b2, task.b_at.first + l, task.b_at.second + j, k, columns);
         K::pack_b(to, near, nullptr, lies, columns, k);
     };
+    // Where panels are next to each other in memory, some inner indices at a time: so it is read in order.
+    const size_t b_some = K::B_IN_STEPS && !spread && task.b_step.inner == 1 ? A_FEW : K::KC;
+    const size_t a_some = K::A_IN_STEPS && !spread && task.a_step.outer == 1 ? A_FEW : K::KC;
     K::begin();
     for (size_t jc = 0; jc < task.n; jc += nc)
         for (size_t t = 0; t < task.count; ++t)
             for (size_t l = 0; l < task.k; l += K::KC) {
                 const size_t k = least(K::KC, task.k - l), columns = least(nc, task.n - jc);
-                for (size_t j = 0; j < columns; j += K::NR)
-                    pack_b(bs + j / K::NR * b_panel, t, l, jc + j, least(K::NR, columns - j), k);
+                for (size_t s = 0; s < k; s += b_some)
+                    for (size_t j = 0; j < columns; j += K::NR)
+                        pack_b(bs + j / K::NR * b_panel + s * K::B_BYTES, t, l + s, jc + j, least(K::NR, columns - j),
+                               least(b_some, k - s));
                 for (size_t ic = 0; ic < task.m; ic += mc) {
                     const size_t rows = least(mc, task.m - ic);
-                    for (size_t i = 0; i < rows; i += K::MR)
-                        pack_a(as + i / K::MR * a_panel, t, ic + i, l, least(K::MR, rows - i), k);
+                    for (size_t s = 0; s < k; s += a_some)
+                        for (size_t i = 0; i < rows; i += K::MR)
+                            pack_a(as + i / K::MR * a_panel + s * K::A_BYTES, t, ic + i, l + s, least(K::MR, rows - i),
+                                   least(a_some, k - s));
                     for (size_t j = 0; j < columns; j += K::NR)
                         for (size_t i = 0; i < rows; i += K::MR)
                             K::run(task.out(ic + i, jc + j), task.ldc, as + i / K::MR * a_panel,

@@ -15,6 +15,7 @@ struct Split {
     using type = u64;
     static constexpr size_t MR = 4, NR = 16, KC = 128, MC = 64 * MR, NC = 32 * NR, PAD = 1;
     static constexpr size_t A_BYTES = 12 * MR, B_BYTES = 12 * NR;  // elements, and the 12 bits of both their parts
+    static constexpr bool A_IN_STEPS = false, B_IN_STEPS = true;
 
     // The 12 bits of both parts, those of the lower part first for one factor and last for the other.
     static __m512i low_first(__m512i x) {
@@ -126,6 +127,33 @@ struct Split {
     }
 };
 
+// Where only the lowest 52 bits count, IFMA reads these and adds those of the product: one step for eight products.
+struct Low : Plain<u64, 8, 2> {
+    static constexpr size_t KC = 128, MC = 32 * MR, NC = 32 * NR;
+    static_assert(NR == 2 * LANES);
+
+    static void run(u64 *c, size_t ldc, const u8 *pa, const u8 *pb, size_t rows, size_t columns, size_t k) {
+        const u64 *a = reinterpret_cast<const u64 *>(pa), *b = reinterpret_cast<const u64 *>(pb);
+        __m512i sum[MR][2];
+        for (size_t r = 0; r < MR; ++r) sum[r][0] = sum[r][1] = _mm512_setzero_si512();
+        for (size_t l = 0; l < k; ++l, a += MR, b += NR) {
+            const __m512i y0 = _mm512_load_si512(b), y1 = _mm512_load_si512(b + LANES);
+#pragma GCC unroll 8
+            for (size_t r = 0; r < MR; ++r) {
+                const __m512i x = _mm512_set1_epi64((long long)a[r]);
+                sum[r][0] = _mm512_madd52lo_epu64(sum[r][0], x, y0);
+                sum[r][1] = _mm512_madd52lo_epu64(sum[r][1], x, y1);
+            }
+        }
+        for (size_t r = 0; r < rows; ++r) {
+            u64 *const to = c + r * ldc;
+            store(to, load(to, columns) + V(sum[r][0]), columns);
+            if (columns > LANES)
+                store(to + LANES, load(to + LANES, columns - LANES) + V(sum[r][1]), columns - LANES);
+        }
+    }
+};
+
 // Elements of 128 bits, a = a0 + a1 2^52 + a2 2^104, are multiplied as three sums with the weights 1, 2^52 and 2^104:
 //   lo(a0b0),  hi(a0b0) + lo(a0b1) + lo(a1b0),  hi(a0b1) + hi(a1b0) + lo(a1b1) + lo(a0b2) + lo(a2b0).
 // The first two must not wrap: each of KC inner indices adds less than 3 * 2^52. Of the third 24 bits count.
@@ -133,6 +161,7 @@ struct SplitWide {
     using type = u128;
     static constexpr size_t MR = 4, NR = 16, KC = 128, MC = 32 * MR, NC = 48 * NR, PAD = 1, LIMBS = 3;
     static constexpr size_t A_BYTES = 8 * LIMBS * MR, B_BYTES = 8 * LIMBS * NR;
+    static constexpr bool A_IN_STEPS = true, B_IN_STEPS = true;
     static_assert(3 * KC < 1 << 12, "sums of limbs stay below 2^64");
 
     static void begin() {}

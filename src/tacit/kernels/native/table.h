@@ -48,6 +48,14 @@ template <class T> struct Prepared {
                  size_t k, size_t n, bool turned);
 };
 
+constexpr unsigned LOW_BITS = 52;
+
+template <class T> struct Products {
+    // c (batch,m,n), preset by the caller, gains the sum of the terms' products (batch,m,k) @ (batch,k,n).
+    void (*product)(T *c, const Term<T> *terms, size_t count, const Shape &shape);
+    Prepared<T> prepared;
+};
+
 struct AesKeys {
     alignas(16) u8 round[11][16], keep[16];
 };
@@ -111,9 +119,7 @@ template <class T> struct Ring {
     void (*mul)(T *out, const T *a, const T *b, size_t n);
     void (*shl)(T *out, const T *a, unsigned s, size_t n);
     void (*shr)(T *out, const T *a, unsigned s, size_t n);
-    // c (batch,m,n), preset by the caller, gains the sum of the terms' products (batch,m,k) @ (batch,k,n).
-    void (*product)(T *c, const Term<T> *terms, size_t count, const Shape &shape);
-    Prepared<T> prepared;
+    Products<T> whole, low;  // of all bits, and of the lowest LOW_BITS, with any bits above: null where that is no faster
     void (*to_planes)(u64 *out, const T *words, const T *plus, size_t bits, size_t n);
     void (*from_planes)(T *out, const u64 *planes, size_t bits, size_t length, size_t n);
     void (*pack_words)(u8 *out, const T *words, size_t bits, size_t n);

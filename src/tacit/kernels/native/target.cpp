@@ -39,9 +39,9 @@ template <> struct Reg<Scalar> {
 using Block = Plain<Scalar, 4, 2>;
 #endif
 
-template <class T> Ring<T> ring(decltype(Ring<T>::product) product, Prepared<T> prepared) {
-    return {add<T>,        sub<T>,        neg<T>,         mul<T>,         shl<T>,          shr<T>,         product,
-            prepared,      to_planes<T>,  from_planes<T>, pack_words<T>,  unpack_words<T>,
+template <class T> Ring<T> ring(const Products<T> &products) {
+    return {add<T>,        sub<T>,        neg<T>,         mul<T>,         shl<T>,          shr<T>,         products,
+            {},            to_planes<T>,  from_planes<T>, pack_words<T>,  unpack_words<T>,
             rep3_products<T>, add_masks<T>, trunc_first<T>, trunc_second<T>, trunc_third<T>, select_first<T>, select_second<T>,
             select_trunc_first<T>, select_trunc_second<T>, bits_first<T>, bits_second<T>,
             table_first<T>, table_second<T>, moved<T>, placed<T>, places<T>};
@@ -62,8 +62,8 @@ Kernels kernels() {
     const auto narrow = scalar_product;
 #endif
     using Pair = Plain<u128, 2, 2>;
-    return {ring<u64>(narrow, Choose<Block, Block, u64>::table()),
-            ring<u128>(product<Pair, Pair>, Choose<Pair, Pair, u128>::table()),
+    return {ring<u64>({narrow, Choose<Block, Block, u64>::table()}),
+            ring<u128>({product<Pair, Pair>, Choose<Pair, Pair, u128>::table()}),
             pack_bool,
             unpack_bool,
             add_planes,

@@ -39,6 +39,25 @@ inline void store(u64 *p, V v, size_t n) {
     if (n >= LANES) return store(p, v);
     _mm512_mask_storeu_epi64(p, __mmask8((1u << n) - 1), __m512i(v));
 }
+
+// Eight rows of eight words become their columns.
+inline void turn(V *rows) {
+    __m512i *const r = reinterpret_cast<__m512i *>(rows), pairs[8], fours[8];
+    for (size_t i = 0; i < 8; i += 2) {
+        pairs[i] = _mm512_unpacklo_epi64(r[i], r[i + 1]);
+        pairs[i + 1] = _mm512_unpackhi_epi64(r[i], r[i + 1]);
+    }
+    const __m512i first = _mm512_set_epi64(13, 12, 5, 4, 9, 8, 1, 0), last = _mm512_set_epi64(15, 14, 7, 6, 11, 10, 3, 2);
+    for (size_t i = 0; i < 8; i += 4)
+        for (size_t odd = 0; odd < 2; ++odd) {
+            fours[i + odd] = _mm512_permutex2var_epi64(pairs[i + odd], first, pairs[i + odd + 2]);
+            fours[i + odd + 2] = _mm512_permutex2var_epi64(pairs[i + odd], last, pairs[i + odd + 2]);
+        }
+    for (size_t i = 0; i < 4; ++i) {
+        r[i] = _mm512_shuffle_i64x2(fours[i], fours[i + 4], 0x44);
+        r[i + 4] = _mm512_shuffle_i64x2(fours[i], fours[i + 4], 0xEE);
+    }
+}
 #elif defined(__AVX2__)
 inline __m256i lanes(size_t n) {
     return _mm256_cmpgt_epi64(_mm256_set1_epi64x((long long)n), _mm256_setr_epi64x(0, 1, 2, 3));

@@ -54,20 +54,20 @@ def local_matmul(p: Rep3, x: Matrix, y: Matrix) -> Array:
 
     Of the nine products of components, P0 needs one matrix product for the four that it can compute, P1 and P2 two.
     """
-    role = p.party.index
+    role, bits = p.party.index, p.ring.width
     if isinstance(x, Gathered) and isinstance(y, Gathered):
         a, b = x.flat.parts, y.flat.parts
-        out = x.times(y, lambda at, by, into: kernels.gathered_matmul(a, at, b, by, role, into))
+        out = x.times(y, lambda at, by, into: kernels.gathered_matmul(a, at, b, by, role, into, bits=bits))
         return out[0] if len(out) == 1 else out
     x, y = laid_out(x), laid_out(y)
     if len(x.shape) == len(y.shape) == 2:
-        return kernels.rep3_matmul(role, *x.parts, *y.parts)
+        return kernels.rep3_matmul(role, *x.parts, *y.parts, bits=bits)
     batch = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
     flat = [
         np.broadcast_to(part, batch + part.shape[-2:]).reshape(-1, *part.shape[-2:])
         for part in (*x.parts, *y.parts)
     ]
-    out = kernels.rep3_matmul(role, *flat)
+    out = kernels.rep3_matmul(role, *flat, bits=bits)
     return out.reshape(*batch, *out.shape[-2:])
 
 
@@ -151,7 +151,7 @@ def _in_rows(p: Rep3, x: Matrix, y: Matrix) -> tuple[Array, Callable[[int, int],
     if not rows:
         return local_matmul(p, x, y), _nothing
     z, missing = np.empty((m, n), p.ring.dtype), [True] * -(-m // rows)
-    compute = kernels.rep3_matmul_rows(*x.parts, *y.parts)
+    compute = kernels.rep3_matmul_rows(*x.parts, *y.parts, bits=p.ring.width)
 
     def ready(low: int, high: int) -> None:
         for i in range(low // n // rows, -(-high // (n * rows))):
