@@ -158,7 +158,7 @@ def test_products_of_any_shape(batch: int, m: int, k: int, n: int, wide: bool, t
     st.booleans(),
     st.booleans(),
     st.sampled_from([1, 4, 5, 8, 20]),
-    st.sampled_from([1, 4, 8]),
+    st.sampled_from([1, 4, 8, 20]),
 )
 def test_products_of_matrices_that_lie_anywhere(
     batch: int, m: int, k: int, n: int, wide: bool, two: bool, row: int, column: int

@@ -60,7 +60,7 @@ template <class T> struct Tiles {
     // KC: the sums of a diagonal, at most LIMBS * KC * 255^2, stay below 2^32.
     static constexpr size_t MR = 32, NR = 32, PAD = 64, KC = 8192 / LIMBS, MC = 4 * MR, NC = 16 * NR;
     static constexpr size_t A_BYTES = MR * LIMBS, B_BYTES = NR * LIMBS;
-    static constexpr bool A_IN_STEPS = false, B_IN_STEPS = false;
+    static constexpr bool A_IN_STEPS = false, B_IN_STEPS = false, IN_PLACE = false;
 
     static void begin() {
         const Config config;

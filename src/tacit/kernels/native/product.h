@@ -1,79 +1,10 @@
 // Matrix products: thin shapes directly, others over packed panels with a register block (a "micro kernel").
 #pragma once
 
-#include <cstdlib>
-
-#include "vector.h"
+#include "windows.h"
 
 namespace tacit::TACIT_TARGET {
 namespace {
-
-constexpr size_t MOST_TERMS = 2;
-
-inline size_t up(size_t x, size_t step) { return (x + step - 1) / step * step; }
-inline size_t least(size_t a, size_t b) { return a < b ? a : b; }
-
-// Distances in memory, in elements, between neighbours along the first and along the second index.
-struct Steps {
-    size_t outer, inner;
-};
-
-// c (m,n) += sum of (a + a2) (m,k) @ (b + b2) (k,n).
-template <class T> struct Task {
-    T *c;
-    const Term<T> *terms;
-    size_t count, m, k, n, row, column;  // row, column: where this part of c begins
-    Steps a_step, b_step;
-    size_t ldc;
-    Places a_at, b_at;  // instead of steps, from `row` and `column` on
-    // With them: where rows of the result are written, from `row` on, and how far apart its columns are there.
-    const std::int64_t *to = nullptr;
-    size_t step = 0;
-
-    T *out(size_t i, size_t j) const { return c + (row + i) * ldc + column + j; }
-    const T *a(size_t t, size_t i, size_t l) const { return terms[t].a + at_a(i, l); }
-    const T *b(size_t t, size_t l, size_t j) const { return terms[t].b + at_b(l, j); }
-    const T *a2(size_t t, size_t i, size_t l) const { return terms[t].a2 ? terms[t].a2 + at_a(i, l) : nullptr; }
-    const T *b2(size_t t, size_t l, size_t j) const { return terms[t].b2 ? terms[t].b2 + at_b(l, j) : nullptr; }
-
-    size_t place_a(size_t i, size_t l) const { return a_at.first ? a_at.first[i] + a_at.second[l] : at_a(i, l); }
-    size_t place_b(size_t l, size_t j) const { return b_at.first ? b_at.first[l] + b_at.second[j] : at_b(l, j); }
-
-  private:
-    size_t at_a(size_t i, size_t l) const { return (row + i) * a_step.outer + l * a_step.inner; }
-    size_t at_b(size_t l, size_t j) const { return l * b_step.outer + (column + j) * b_step.inner; }
-};
-
-// Elements in registers: vectors of 64-bit words, single 128-bit ones.
-template <class T> struct Reg;
-template <> struct Reg<u64> {
-    using type = V;
-    static constexpr size_t LANE = LANES;
-    static V get(const u64 *p, size_t n) { return load(p, n); }
-    static V get(const u64 *p) { return load(p); }
-    static void set(u64 *p, V v, size_t n) { store(p, v, n); }
-    static V same(u64 x) { return all(x); }
-    static u64 total(V v) { return sum(v); }
-};
-template <> struct Reg<u128> {
-    using type = u128;
-    static constexpr size_t LANE = 1;
-    static u128 get(const u128 *p, size_t = 1) { return *p; }
-    static void set(u128 *p, u128 v, size_t) { *p = v; }
-    static u128 same(u128 x) { return x; }
-    static u128 total(u128 v) { return v; }
-};
-
-// Aligned here and not by aligned_alloc: glibc keeps the piece that it cuts off in front for small objects, so that what
-// is freed is too short for the next such buffer, and a process grew by one at every product.
-struct Buffer {
-    void *whole;
-    explicit Buffer(size_t bytes) : whole(std::malloc(bytes + 63)) {}
-    ~Buffer() { std::free(whole); }
-    Buffer(const Buffer &) = delete;
-    Buffer &operator=(const Buffer &) = delete;
-    template <class T> T *as() const { return reinterpret_cast<T *>((uintptr_t(whole) + 63) & ~uintptr_t(63)); }
-};
 
 // --- thin shapes ------------------------------------------------------------------------------------------
 
@@ -323,6 +254,9 @@ template <class T, size_t ROWS, size_t WIDE> struct Plain {
     static constexpr size_t MR = ROWS, NR = WIDE * R::LANE, KC = 256, MC = 16 * MR, NC = 64 * NR, PAD = 1;
     static constexpr size_t A_BYTES = sizeof(T) * MR, B_BYTES = sizeof(T) * NR;  // for each k
     static constexpr bool A_IN_STEPS = true, B_IN_STEPS = true;  // each k's bytes follow those of the one before
+    static constexpr bool IN_PLACE = R::LANE == 8;               // whether windows may be read where they lie
+
+    static typename R::type step(typename R::type sum, typename R::type x, typename R::type y) { return sum + x * y; }
 
     static void begin() {}
     static void end() {}
@@ -505,13 +439,16 @@ template <class Big, class Small> void one(const Task<typename Big::type> &task)
     const auto fills = [&](size_t m, size_t n) { return m >= Big::MR / 2 && n >= Big::NR / 2 && task.k >= Big::PAD / 2; };
     const auto blocks = [&] { return fills(task.m, task.n) ? packed<Big>(task) : packed<Small>(task); };
     bool done = false;
-    if (task.a_at.first) {
+    if constexpr (Big::IN_PLACE) done = task.a_at.first && (sums_in_place<Big>(task) || windows_in_place<Big>(task));
+    if (!done && task.a_at.first) {
         const size_t whole = up(task.m, Big::MR) * up(task.n, Big::NR), turn = up(task.n, Big::MR) * up(task.m, Big::NR);
         if (turn > whole)
             done = fills(task.m, task.n) ? packed_apart<Big>(task) : packed_apart<Small>(task);
         else
             done = fills(task.n, task.m) ? packed_turned<Big>(task) : packed_turned<Small>(task);
     }
+    else if (done)
+        return;
     else if (task.n < 8)
         done = task.a_step.inner == 1 ? few_columns(task) : turned(task, rows);
     else if (task.m <= 4 || (task.k <= 3 && task.b_step.inner == 1))

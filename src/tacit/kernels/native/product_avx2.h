@@ -13,7 +13,7 @@ struct Halves {
     using type = u64;
     static constexpr size_t MR = 2, NR = 8, KC = 256, MC = 64 * MR, NC = 128 * NR, PAD = 1;
     static constexpr size_t A_BYTES = 16 * MR, B_BYTES = 16 * NR;
-    static constexpr bool A_IN_STEPS = true, B_IN_STEPS = true;
+    static constexpr bool A_IN_STEPS = true, B_IN_STEPS = true, IN_PLACE = false;
 
     static void begin() {}
     static void end() {}

@@ -15,7 +15,7 @@ struct Split {
     using type = u64;
     static constexpr size_t MR = 4, NR = 16, KC = 128, MC = 64 * MR, NC = 32 * NR, PAD = 1;
     static constexpr size_t A_BYTES = 12 * MR, B_BYTES = 12 * NR;  // elements, and the 12 bits of both their parts
-    static constexpr bool A_IN_STEPS = false, B_IN_STEPS = true;
+    static constexpr bool A_IN_STEPS = false, B_IN_STEPS = true, IN_PLACE = false;
 
     // The 12 bits of both parts, those of the lower part first for one factor and last for the other.
     static __m512i low_first(__m512i x) {
@@ -132,6 +132,8 @@ struct Low : Plain<u64, 8, 2> {
     static constexpr size_t KC = 128, MC = 32 * MR, NC = 32 * NR;
     static_assert(NR == 2 * LANES);
 
+    static V step(V sum, V x, V y) { return V(_mm512_madd52lo_epu64(__m512i(sum), __m512i(x), __m512i(y))); }
+
     static void run(u64 *c, size_t ldc, const u8 *pa, const u8 *pb, size_t rows, size_t columns, size_t k) {
         const u64 *a = reinterpret_cast<const u64 *>(pa), *b = reinterpret_cast<const u64 *>(pb);
         __m512i sum[MR][2];
@@ -161,7 +163,7 @@ struct SplitWide {
     using type = u128;
     static constexpr size_t MR = 4, NR = 16, KC = 128, MC = 32 * MR, NC = 48 * NR, PAD = 1, LIMBS = 3;
     static constexpr size_t A_BYTES = 8 * LIMBS * MR, B_BYTES = 8 * LIMBS * NR;
-    static constexpr bool A_IN_STEPS = true, B_IN_STEPS = true;
+    static constexpr bool A_IN_STEPS = true, B_IN_STEPS = true, IN_PLACE = false;
     static_assert(3 * KC < 1 << 12, "sums of limbs stay below 2^64");
 
     static void begin() {}
