@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <type_traits>
-#include <vector>
 
 #include "task.h"
 
@@ -18,19 +17,27 @@ struct Strip {
     size_t lanes;
 };
 
-// All places of two tables; none if they are mostly short, which registers would be half empty for.
-inline std::vector<Strip> strips_of(const std::int64_t *from, const std::int64_t *to, size_t m, size_t most) {
-    std::vector<Strip> strips;
-    strips.reserve(m / most + 1);
-    for (size_t i = 0; i < m;) {
-        size_t n = 1;
-        while (n < most && i + n < m && from[i + n] == from[i] + std::int64_t(n) && to[i + n] == to[i] + std::int64_t(n)) ++n;
-        strips.push_back({from[i], to[i], n});
-        i += n;
+// All places of two tables in strips; none if these are mostly short, which registers would be half empty for, or for
+// want of memory: threads of the pool may not throw.
+struct Strips {
+    Strips(const std::int64_t *from, const std::int64_t *to, size_t m, size_t most)
+        : buffer((m * 4 / (3 * most) + 1) * sizeof(Strip)), all(buffer.as<Strip>()) {
+        const size_t room = all ? m * 4 / (3 * most) : 0;
+        size_t i = 0;
+        const auto follows = [=](size_t at, size_t n) {
+            return from[at + n] == from[at] + std::int64_t(n) && to[at + n] == to[at] + std::int64_t(n);
+        };
+        for (size_t n; i < m && size < room; i += n) {
+            n = 1;
+            while (n < most && i + n < m && follows(i, n)) ++n;
+            all[size++] = {from[i], to[i], n};
+        }
+        if (i < m) size = 0;
     }
-    if (strips.size() * most * 3 > m * 4) strips.clear();
-    return strips;
-}
+    const Buffer buffer;
+    Strip *const all;
+    size_t size = 0;
+};
 
 // ROWS results of WIDE strips; the kernels' elements are packed as (k, ROWS) for each term.
 template <class K, size_t ROWS, size_t WIDE, bool WHOLE>
@@ -88,8 +95,8 @@ inline size_t at_once(size_t n) { return n >= 8 ? 8 : n >= 4 ? 4 : n >= 2 ? 2 : 
 template <class K> bool windows_in_place(const Task<typename K::type> &task) {
     using T = typename K::type;
     constexpr size_t LANE = Reg<T>::LANE, NEAR = 48;  // strips whose images stay in the cache for all results
-    std::vector<Strip> strips = strips_of(task.a_at.first, task.to, task.m, LANE);
-    if (strips.empty()) return false;
+    const Strips strips(task.a_at.first, task.to, task.m, LANE);
+    if (!strips.size) return false;
     const Buffer buffer(task.count * task.k * task.n * sizeof(T));
     T *const packed = buffer.as<T>();
     if (!packed) return false;
@@ -103,10 +110,11 @@ template <class K> bool windows_in_place(const Task<typename K::type> &task) {
                     *to++ = task.terms[t].b2 ? task.terms[t].b[at] + task.terms[t].b2[at] : task.terms[t].b[at];
                 }
     }
-    for (size_t i = 0; i < strips.size(); i += NEAR) {
-        Strip *const some = &strips[i];
-        const size_t n = least(NEAR, strips.size() - i);
-        const size_t whole = size_t(std::partition(some, some + n, [](const Strip &s) { return s.lanes == LANE; }) - some);
+    for (size_t i = 0; i < strips.size; i += NEAR) {
+        Strip *const some = strips.all + i;
+        const size_t n = least(NEAR, strips.size - i);
+        const auto full = [](const Strip &s) { return s.lanes == LANE; };
+        const size_t whole = size_t(std::partition(some, some + n, full) - some);
         const T *held = packed;
         for (size_t j = 0, rows; j < task.n; j += rows) {
             rows = at_once(task.n - j);
@@ -184,16 +192,17 @@ template <class K> bool sums_in_place(const Task<typename K::type> &task) {
     using T = typename K::type;
     constexpr size_t LANE = Reg<T>::LANE, NEAR = 64;  // strips whose operands stay in the cache for all sums
     if (task.k < 4 * task.m || task.k < 4 * task.n) return false;
-    const std::vector<Strip> strips = strips_of(task.a_at.second, task.b_at.first, task.k, LANE);
-    if (strips.empty()) return false;
+    const Strips strips(task.a_at.second, task.b_at.first, task.k, LANE);
+    if (!strips.size) return false;
     for (size_t i = 0; i < task.m; ++i)
         for (size_t j = 0; j < task.n; ++j) task.c[task.to[i] + std::int64_t((task.column + j) * task.step)] = T{};
-    for (size_t s = 0; s < strips.size(); s += NEAR) {
-        const size_t n = least(NEAR, strips.size() - s);
+    for (size_t s = 0; s < strips.size; s += NEAR) {
+        const Strip *const some = strips.all + s;
+        const size_t n = least(NEAR, strips.size - s);
         size_t j = 0;
-        for (; j + 4 <= task.n; j += 4) columns_of_sums<K, 4>(task, &strips[s], n, j);
-        for (; j + 2 <= task.n; j += 2) columns_of_sums<K, 2>(task, &strips[s], n, j);
-        if (j < task.n) columns_of_sums<K, 1>(task, &strips[s], n, j);
+        for (; j + 4 <= task.n; j += 4) columns_of_sums<K, 4>(task, some, n, j);
+        for (; j + 2 <= task.n; j += 2) columns_of_sums<K, 2>(task, some, n, j);
+        if (j < task.n) columns_of_sums<K, 1>(task, some, n, j);
     }
     return true;
 }
