@@ -16,6 +16,7 @@ from tacit.array.loop import infer, scan_types
 from tacit.array.ops import kind_dtype
 from tacit.array.passes import localise, once, prune
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
+from tacit.array.ratios import exact
 from tacit.array.schema import ASKED, WANTED
 from tacit.array.together import gather
 
@@ -29,6 +30,7 @@ Role = tuple[str, bool]
 
 def optimise(program: Program, local: bool = True) -> Program:
     """Return the Program as it is put before those who approve it: owners' own computation first, if `local`."""
+    program = exact(program)
     return prune(gather(merge(once(localise(program) if local else prune(program)))))
 
 

@@ -128,7 +128,7 @@ PARAMS: dict[str, dict[str, Check]] = {
     },
 }
 
-OPTIONAL: dict[str, dict[str, Check]] = {"assume": {"why": _text}}
+OPTIONAL: dict[str, dict[str, Check]] = {"assume": {"why": _text}, "floor": {"estimate": _flag}}
 
 _TWO = "add sub mul maximum minimum compare matmul conv lookup spread div lt eq and or xor"
 OPERANDS: dict[str, range] = {

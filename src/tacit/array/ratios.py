@@ -1,0 +1,306 @@
+"""Ratios of whole numbers stay ratios where they are compared or rounded down: a pass, like those of `passes`.
+
+`votes / 1000 >= 0.05` and `floor(cents / 100)` ask about whole numbers, and have one answer also where both sides are
+equal, or a quotient is whole. A quotient of shares may be a unit off, so there it would be chance. `exact` puts
+`votes >= 50` and `cents // 100` in their place: no quotient is computed then, and none is rounded
+(docs/decisions/0089). Where the whole numbers would not fit, the equation stays as it was written.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from tacit.array import functions as xp
+from tacit.array import integers
+from tacit.array.interpret import Trace
+from tacit.array.loop import infer, scan_types
+from tacit.array.passes import prune
+from tacit.array.program import Aval, Eqn, Input, Program, params_text
+from tacit.array.secret import SecretArray
+from tacit.errors import UsageError
+
+MOST = 2**52
+"""Whole numbers that are compared stay below this, as quotients of whole numbers do (`integers`)."""
+SHORT = 10**6
+"""A public factor stands for the fraction of the least denominator, up to this, whose float64 it is: 0.05 for 1/20."""
+KEPT_BITS = 12
+"""A product with a multiple of 2^-12 has no more fractional bits than every format, so nothing is rounded."""
+MOVES = frozenset({"broadcast", "reshape", "transpose", "slice", "flip"})
+
+Leaf = tuple[int, tuple[tuple[str, str], ...]]
+"""A whole number or truth value of the Program, and what moved it since: operations and their parameters as text."""
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """(the sum of whole numbers times fractions, plus a fraction) over a positive whole number, or over 1."""
+
+    terms: tuple[tuple[Leaf, Fraction], ...]
+    shift: Fraction = Fraction(0)
+    under: Leaf | None = None
+
+    @property
+    def rounded(self) -> bool:
+        """Whether shares of it may be off by a unit, as no sum of whole numbers is."""
+        return self.under is not None or any(2**KEPT_BITS % c.denominator for _, c in self.terms)
+
+    @property
+    def known(self) -> bool:
+        """Whether it is a number of the Program's text."""
+        return not self.terms and self.under is None
+
+    def times(self, factor: Fraction) -> Ratio:
+        """Return the ratio times a number."""
+        return Ratio(tuple((v, c * factor) for v, c in self.terms if factor), self.shift * factor, self.under)
+
+    def plus(self, other: Ratio) -> Ratio:
+        """Return the sum of two ratios over the same."""
+        terms = dict(self.terms)
+        for v, c in other.terms:
+            terms[v] = terms.get(v, Fraction(0)) + c
+        left = tuple((v, c) for v, c in terms.items() if c)
+        return Ratio(left, self.shift + other.shift, self.under)
+
+
+def exact(program: Program, ins: Sequence[Aval] | None = None) -> Program:
+    """Return the Program with comparisons and floors of ratios put as ones of whole numbers, in loops, too."""
+    avals = infer(program, ins)
+    bodies = {}
+    for eqn in program.eqns:
+        if eqn.op == "scan":
+            made = exact(eqn.params["body"], scan_types([avals[v] for v in eqn.ins], eqn.params)[0])
+            if made is not eqn.params["body"]:
+                bodies[eqn.outs] = made
+    found = _Finder(avals)
+    wanted = {eqn.outs[0]: ask for eqn in program.eqns if (ask := found.take(eqn)) is not None}
+    if not wanted and not bodies:
+        return program
+    return prune(_Again(program, avals, found.params).run(wanted, bodies))
+
+
+def _short(value: float) -> Fraction:
+    """Return the fraction of a small denominator that a float64 or float32 is written for, or just the float."""
+    whole = Fraction(value)
+    near = whole.limit_denominator(SHORT)
+    if near == whole or float(near) == value:
+        return near
+    if float(np.float32(value)) == value:
+        near = whole.limit_denominator(math.isqrt(SHORT))
+        if float(np.float32(float(near))) == value:
+            return near
+    return whole
+
+
+Ask = Callable[["_Again"], SecretArray]
+
+
+class _Finder:
+    """Says which variables are ratios, equation by equation, and what a comparison of two asks of whole numbers."""
+
+    def __init__(self, avals: dict[int, Aval]) -> None:
+        self.avals = avals
+        self.ratios: dict[int, Ratio] = {}
+        self.params: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def of(self, v: int) -> Ratio | None:
+        """Return the ratio that a variable is."""
+        if v not in self.ratios and self.avals[v].kind in ("int", "bool"):
+            self.ratios[v] = Ratio((((v, ()), Fraction(1)),))
+        return self.ratios.get(v)
+
+    def take(self, eqn: Eqn) -> Ask | None:
+        """Note what an equation makes; return what stands in its place if it asks something of ratios."""
+        ratios = [self.of(v) for v in eqn.ins]
+        if eqn.op == "const":
+            value = eqn.params["value"]
+            if (
+                value.dtype.kind in "if"
+                and value.size
+                and np.all(value == value.flat[0])
+                and np.isfinite(value.flat[0])
+            ):
+                self.ratios[eqn.outs[0]] = Ratio((), _short(value.flat[0].item()))
+            return None
+        if len(eqn.outs) != 1 or any(r is None for r in ratios):
+            return None
+        made = self._made(eqn, [r for r in ratios if r is not None])
+        # A whole number is its own ratio, unless all know it.
+        if made is not None and (self.avals[eqn.outs[0]].kind == "fixed" or made.known):
+            self.ratios[eqn.outs[0]] = made
+        return self._asked(eqn, [r for r in ratios if r is not None])
+
+    def _made(self, eqn: Eqn, of: list[Ratio]) -> Ratio | None:
+        if eqn.op in ("convert", "assume"):
+            return of[0]
+        if eqn.op in MOVES or eqn.op == "sum":
+            return self._moved(eqn, of[0])
+        if eqn.op == "neg":
+            return of[0].times(Fraction(-1))
+        if eqn.op in ("add", "sub"):
+            other = of[1] if eqn.op == "add" else of[1].times(Fraction(-1))
+            return of[0].plus(other) if of[0].under == other.under else None
+        if eqn.op == "mul":
+            for a, b in (of, of[::-1]):
+                if b.known:
+                    return a.times(b.shift)
+        if eqn.op == "div":
+            return self._divided(*of)
+        return None
+
+    def _moved(self, eqn: Eqn, of: Ratio) -> Ratio | None:
+        count = self.avals[eqn.ins[0]].size // max(1, self.avals[eqn.outs[0]].size) if eqn.op == "sum" else 1
+        if eqn.op == "sum" and of.under is not None:
+            return None
+        move = (eqn.op, params_text(eqn))
+        self.params[move] = eqn.params
+
+        def to(leaf: Leaf) -> Leaf:
+            return leaf[0], (*leaf[1], move)
+
+        under = None if of.under is None else to(of.under)
+        return Ratio(tuple((to(v), c) for v, c in of.terms), of.shift * count, under)
+
+    def _divided(self, a: Ratio, b: Ratio) -> Ratio | None:
+        if b.known:
+            return a.times(1 / b.shift) if b.shift else None
+        if a.under is None and b.under is None and len(b.terms) == 1 and not b.shift:
+            (leaf, factor), aval = b.terms[0], self.avals[b.terms[0][0][0]]
+            if (
+                factor > 0
+                and aval.kind == "int"
+                and aval.lo >= 1
+                and not any(op == "sum" for op, _ in leaf[1])
+            ):
+                return Ratio(a.terms, a.shift, leaf).times(1 / factor)
+        return None
+
+    def _asked(self, eqn: Eqn, of: list[Ratio]) -> Ask | None:
+        if not any(r.rounded for r in of):
+            return None
+        if eqn.op in ("lt", "eq"):
+            return lambda again: again.compare(eqn.op == "lt", of[0], of[1])
+        if eqn.op == "floor" and "estimate" not in eqn.params:
+            return lambda again: again.floor(of[0])
+        return None
+
+
+class _Refused(Exception):
+    """What was asked does not fit whole numbers."""
+
+
+class _Again(Trace):
+    """Records a Program again, with other equations where something is asked of ratios."""
+
+    def __init__(
+        self, program: Program, avals: dict[int, Aval], params: dict[tuple[str, str], dict[str, Any]]
+    ) -> None:
+        super().__init__()
+        self.before, self.avals, self.params = program, avals, params
+        self.now: dict[int, SecretArray] = {}
+
+    def run(self, wanted: dict[int, Ask], bodies: dict[tuple[int, ...], Program]) -> Program:
+        """Return the Program with other equations for variables that are `wanted`, and other bodies of loops."""
+        for spec in self.before.inputs:
+            var = self.new_var()
+            aval = self.avals[spec.var]
+            self.inputs.append(Input(spec.name, spec.owner, var, spec.aval))
+            self.now[spec.var] = SecretArray(self, var, aval)
+        for eqn in self.before.eqns:
+            self.source = eqn.source
+            if eqn.outs and eqn.outs[0] in wanted and self._put(eqn, wanted[eqn.outs[0]]):
+                continue
+            params = {**eqn.params, "body": bodies[eqn.outs]} if eqn.outs in bodies else eqn.params
+            made = self.bind(eqn.op, [self.now[v] for v in eqn.ins], params)
+            self.now.update(zip(eqn.outs, made, strict=True))
+        return self.program([self.now[v] for v in self.before.outputs])
+
+    def _put(self, eqn: Eqn, ask: Ask) -> bool:
+        """Record what is asked; take it back if it does not fit."""
+        recorded = len(self.eqns)
+        try:
+            made = ask(self)
+        except (_Refused, UsageError):
+            del self.eqns[recorded:]
+            return False
+        self.now[eqn.outs[0]] = made
+        return True
+
+    def compare(self, less: bool, a: Ratio, b: Ratio) -> SecretArray:
+        """Return whether a < b, or a = b."""
+        if a.under == b.under:
+            left, right = Ratio(a.terms, a.shift), Ratio(b.terms, b.shift)
+        else:
+            left, right = self._over(a, b.under), self._over(b, a.under)
+        gap = left.plus(right.times(Fraction(-1)))
+        if not gap.terms:
+            raise _Refused
+        scale = Fraction(math.lcm(*(c.denominator for _, c in gap.terms)), 1)
+        scale /= math.gcd(*(int(c * scale) for _, c in gap.terms))
+        total, low, high = self._sum(gap, scale)
+        bound = -gap.shift * scale
+        if less:
+            return xp.less(total, min(max(math.ceil(bound), low), high + 1))
+        return xp.equal(total, int(bound) if bound.denominator == 1 and low <= bound <= high else high + 1)
+
+    def floor(self, a: Ratio) -> SecretArray:
+        """Return the greatest whole number not above a."""
+        if not a.terms:
+            raise _Refused
+        scale = math.lcm(*(c.denominator for _, c in a.terms))
+        if a.under is not None:
+            scale = math.lcm(scale, a.shift.denominator)
+        total, low, high = self._sum(a, Fraction(scale))
+        more = math.floor(a.shift * scale)
+        if max(abs(low + more), abs(high + more)) >= MOST:
+            raise _Refused
+        total = xp.add(total, more) if more else total
+        if a.under is None:
+            return integers.floor_divide(total, scale) if scale > 1 else total
+        under = self._leaf(a.under)
+        return integers.floor_divide(total, xp.multiply(under, scale) if scale > 1 else under)
+
+    def _over(self, of: Ratio, other: Leaf | None) -> Ratio:
+        """Return what stands above the line, times a whole number that stands below that of the other side."""
+        if other is None:
+            return Ratio(of.terms, of.shift)
+        terms = [(self._product(v, other), c) for v, c in of.terms]
+        return Ratio((*terms, *([(other, of.shift)] if of.shift else []))).plus(Ratio(()))
+
+    def _product(self, a: Leaf, b: Leaf) -> Leaf:
+        made = xp.multiply(self._leaf(a), self._leaf(b))
+        if made.aval.magnitude >= MOST:
+            raise _Refused
+        var = -1 - made.ref  # a name that the Program does not have
+        self.now[var] = made
+        return var, ()
+
+    def _sum(self, of: Ratio, scale: Fraction) -> tuple[SecretArray, int, int]:
+        """Return the sum of whole numbers times their fractions times `scale`, and the range that it stays in."""
+        terms = [(self._leaf(v), int(c * scale)) for v, c in of.terms]
+        ends = [sorted((int(a.aval.lo) * c, int(a.aval.hi) * c)) for a, c in terms]
+        low, high = sum(e[0] for e in ends), sum(e[1] for e in ends)
+        if sum(max(abs(e[0]), abs(e[1])) for e in ends) + abs(of.shift * scale) >= MOST:
+            raise _Refused
+        total: Any = None
+        for a, c in terms:
+            part = a if abs(c) == 1 else xp.multiply(a, abs(c))
+            if total is None:
+                total = part if c > 0 else xp.negative(part)
+            else:
+                total = xp.add(total, part) if c > 0 else xp.subtract(total, part)
+        return total, low, high
+
+    def _leaf(self, leaf: Leaf) -> SecretArray:
+        v, moves = leaf
+        a = self.now[v]
+        if a.dtype == "bool":
+            a = xp.astype(a, "int")
+        for move in moves:
+            a = self.bind(move[0], [a], self.params[move])[0]
+        return a
