@@ -17,7 +17,7 @@ from tacit.testing import scatter, scatter_planes
 
 Array = npt.NDArray[Any]
 SIZES = (0, 1, 63, 64, 65, 1000)
-WIDTHS = (8, 16, 32, 63, 64, 65, 100, 128)
+WIDTHS = (8, 16, 32, 52, 63, 64, 65, 100, 128)
 
 
 @dataclass(frozen=True)

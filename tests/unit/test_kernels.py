@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
+import mmap
 import os
 import subprocess
 import sys
@@ -253,6 +255,87 @@ def test_results_do_not_depend_on_threads(kernel: Kernel, wide: bool) -> None:
             assert_same(alone, getattr(compiled, kernel.name)(*arguments))
     finally:
         _native.set_threads(before)
+
+
+@needs_native
+@pytest.mark.parametrize("bits", [52, 64])
+@pytest.mark.parametrize(
+    ("m", "k", "n"), [(48, 64, 200), (20, 6_000, 24), (3, 1_500, 4), (700, 9, 11), (5, 3, 4)]
+)
+def test_windows_in_place_on_threads(m: int, k: int, n: int, bits: int) -> None:
+    """Of few windows each thread has some results; long sums come in pieces; results have places of their own."""
+    draw, zero = drawer("in place", m, k, n), np.zeros(1, np.int64)
+    x, y = (tuple(draw((size,), False) for _ in range(2)) for size in (m + k, k * n))
+    x_at, y_at = (zero, np.arange(m), np.arange(k)), (zero, np.arange(k), np.arange(n) * k)
+    before = _native.get_threads()
+    try:
+        for role in range(3):
+            want = np.full((1, m * n), 7, np.uint64)
+            reference.gathered_matmul(x, x_at, y, y_at, role, (want, np.arange(m), m))
+            for _ in each_target():
+                for threads in (1, 2, 3):
+                    _native.set_threads(threads)
+                    got = np.full((1, m * n), 7, np.uint64)
+                    compiled.gathered_matmul(x, x_at, y, y_at, role, (got, np.arange(m), m), bits=bits)
+                    assert_same_low(want, got, bits)
+    finally:
+        _native.set_threads(before)
+
+
+class Guarded:
+    """Copies of arrays that end, or begin, where a page begins that nobody may read or write."""
+
+    def __init__(self) -> None:
+        self.libc, self.held = ctypes.CDLL(None, use_errno=True), list[mmap.mmap]()
+        self.libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+
+    def __call__(self, a: Array, front: bool) -> Array:
+        """Return a copy; what lies before it (or behind) is forbidden."""
+        if not a.nbytes:
+            return a
+        page = mmap.PAGESIZE
+        room = mmap.mmap(-1, (-(-a.nbytes // page) + 2) * page)
+        self.held.append(room)
+        first = ctypes.addressof(ctypes.c_char.from_buffer(room))
+        for at in (first, first + len(room) - page):
+            assert self.libc.mprotect(at, page, 0) == 0
+        begin = page if front else len(room) - page - a.nbytes
+        out = np.frombuffer(room, a.dtype, a.size, begin).reshape(a.shape)
+        out[...] = a
+        return out
+
+
+@needs_native
+@pytest.mark.skipif(os.name != "posix", reason="pages are forbidden by mprotect")
+@pytest.mark.parametrize("front", [False, True])
+def test_products_read_and_write_nothing_beside_their_arrays(front: bool) -> None:
+    """Also where a row is no whole register: a read beyond ends this process."""
+    zero = np.zeros(1, np.int64)
+    for m, k, n in ((1, 3, 13), (1, 70, 129), (4, 8, 16), (9, 5, 17), (33, 20, 3), (2, 300, 5), (12, 1, 9)):
+        draw, keep = drawer("guarded", m, k, n), Guarded()
+        for turned in range(4):
+            x = [keep(draw((k, m) if turned & 1 else (m, k), False), front) for _ in range(2)]
+            y = [keep(draw((n, k) if turned & 2 else (k, n), False), front) for _ in range(2)]
+            x, y = [a.T for a in x] if turned & 1 else x, [a.T for a in y] if turned & 2 else y
+            want = [reference.rep3_matmul(role, *x, *y) for role in range(3)]
+            for _ in each_target():
+                for bits in (52, 64):
+                    for role in range(3):
+                        assert_same_low(want[role], compiled.rep3_matmul(role, *x, *y, bits=bits), bits)
+                        assert_same_low(want[role], in_rows(compiled, [*x, *y], role, 2, bits), bits)
+        x, y = ([keep(draw((size,), False), front) for _ in range(2)] for size in (m + k - 1, k + n - 1))
+        at = [keep(np.arange(size), front) for size in (m, k, n)]
+        places = (zero, at[0], at[1]), (zero, at[1], at[2])
+        for role in range(3):
+            whole = reference.gathered_matmul(tuple(x), places[0], tuple(y), places[1], role)[0].T.reshape(
+                1, -1
+            )
+            for _ in each_target():
+                for bits in (52, 64):
+                    out = keep(np.zeros((1, m * n), np.uint64), front)
+                    into = (out, at[0], m)
+                    compiled.gathered_matmul(tuple(x), places[0], tuple(y), places[1], role, into, bits=bits)
+                    assert_same_low(whole, out, bits)
 
 
 @needs_native

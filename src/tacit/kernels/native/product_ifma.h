@@ -46,7 +46,7 @@ struct Split {
                     if (a2) row[r] = row[r] + load(a2 + r * step.outer + l, inner);
                 }
                 turn(turned, row);
-            } else if (step.outer == 1 && step.inner == MR && !a2) {
+            } else if (step.outer == 1 && step.inner == MR && rows == MR && !a2) {
                 for (size_t i = 0; i * LANES < MR * inner; ++i)
                     turned[i] = load(a + MR * l + i * LANES, MR * inner - i * LANES);
             } else {

@@ -161,12 +161,10 @@ void few_sums(const Task<typename K::type> &task, const Strip *strips, size_t n,
     };
     for (size_t t = 0; t < task.count; ++t) {
         const Term<T> &of = task.terms[t];
-        if (of.a2 && of.b2)
+        if (of.a2)  // then of both: see Part in module.cpp
             add(std::true_type(), std::true_type(), of);
         else if (of.b2)
             add(std::false_type(), std::true_type(), of);
-        else if (of.a2)
-            add(std::true_type(), std::false_type(), of);
         else
             add(std::false_type(), std::false_type(), of);
     }
