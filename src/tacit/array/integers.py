@@ -332,23 +332,61 @@ def _whole(x: SecretArray, name: str) -> SecretArray:
     return xp._number(x)
 
 
-def _amount(x: SecretArray, by: Any, name: str) -> Any:
+MOST_PLACES = 62
+
+
+def _amount(x: Any, by: Any, name: str) -> Any:
+    """Return a public number of places, NumPy or an array of the session or trace; refuse what is none."""
+    if isinstance(x, SecretArray):
+        _whole(x, name)
     if isinstance(by, SecretArray):
-        raise NotRealised(
-            f"{name} by a secret number of places; multiply by a power looked up with a one-hot selection"
-        )
+        if by.aval.where != PUBLIC:
+            raise NotRealised(
+                f"{name} by a secret number of places; shift by each that it may be, and add up where(k == i, …)"
+            )
+        if by.dtype != "int" or by.aval.lo < 0 or by.aval.hi > MOST_PLACES:
+            raise RangeError(
+                f"{name} by a value in [{by.aval.lo:.6g}, {by.aval.hi:.6g}]; a number of places is a whole number "
+                f"from 0 to {MOST_PLACES}"
+            )
+        return by
     places = np.asarray(by)
-    if places.dtype.kind not in "iu" or np.any(places < 0) or np.any(places > 62):
-        raise RangeError(f"{name} by {by}: a number of places is from 0 to 62")
-    _whole(x, name)
-    return 2 ** places.astype(np.int64)
+    if places.dtype.kind not in "iu" or np.any(places < 0) or np.any(places > MOST_PLACES):
+        raise RangeError(f"{name} by {by}: a number of places is from 0 to {MOST_PLACES}")
+    return places.astype(np.int64)
 
 
-def bitwise_left_shift(x: SecretArray, by: Any) -> SecretArray:
+def _looked_up(by: SecretArray, row: Any) -> SecretArray:
+    """Return row[by] for public numbers that only the run knows, as those of a loop's turn are: exact, no message."""
+    low = int(by.aval.lo)
+    row = row[low : int(by.aval.hi) + 1]
+    at = np.arange(low, low + len(row)).reshape(-1, *[1] * by.ndim)
+    one_of_them = xp.astype(xp.equal(xp.expand_dims(by, 0), at), "int")
+    found = xp.sum(xp.multiply(one_of_them, row.reshape(at.shape)), 0)
+    return _proved(found, int(row.min()), int(row.max()), "an entry of a public table")
+
+
+def bitwise_left_shift(x: Any, by: Any) -> SecretArray:
     """x·2^by for a public `by`; what could overflow is refused."""
-    return xp.multiply(xp._number(x), _amount(x, by, "bitwise_left_shift"))
+    by = _amount(x, by, "bitwise_left_shift")
+    powers = 2 ** np.arange(MOST_PLACES + 1)
+    return xp.multiply(x, _looked_up(by, powers) if isinstance(by, SecretArray) else powers[by])
 
 
-def bitwise_right_shift(x: SecretArray, by: Any) -> SecretArray:
+def bitwise_right_shift(x: Any, by: Any) -> SecretArray:
     """Floor of x / 2^by for a public `by`, exact."""
-    return floor_divide(xp._number(x), _amount(x, by, "bitwise_right_shift"))
+    by = _amount(x, by, "bitwise_right_shift")
+    if not isinstance(by, SecretArray):
+        return floor_divide(xp._number(x), 2**by)
+    x, most = xp._number(xp._lift(by.context, x)), int(by.aval.hi)
+    shape = xp._common_shape(x.shape, by.shape)
+    x, by = xp.broadcast_to(x, shape), xp.broadcast_to(by, shape)
+    places = np.arange(MOST_PLACES + 1)
+    if math.ldexp(x.aval.magnitude, most) <= MOST_FIXED:
+        # x·2^(most − by) is exact, and its divisor the same for every amount.
+        return floor_divide(xp.multiply(x, _looked_up(by, 2 ** np.maximum(most - places, 0))), 2**most)
+    # What is larger has no room for that: 1, 2, 4, … places, each taken where the amount has that bit.
+    for bit in range(most.bit_length()):
+        has = _looked_up(by, places >> bit & 1)
+        x = xp.where(xp.equal(has, 1), floor_divide(x, 2 ** (1 << bit)), x)
+    return x

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tacit.array import functions as xp
+from tacit.array.program import PUBLIC
 from tacit.array.secret import SecretArray
 from tacit.errors import NotRealised, RangeError
 from tacit.frontends import jax_index, jax_rules
@@ -97,17 +98,18 @@ def _logic(on_truth: Callable[..., Any], on_bits: Callable[..., Any]) -> jax_rul
 
 def _shift(fn: Callable[..., Any], logical: bool = False) -> jax_rules.Rule:
     def rule(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
-        x, by = ins
-        if not known(by):
+        x, by = it.lift(ins[0]), ins[1]
+        if not known(by) and by.aval.where != PUBLIC:
+            picked = "shift by each that it may be, and add up jnp.where(k == i, x >> i, 0)"
+            remedy = "write x * 2**k" if step.name == "shift_left" else picked
             raise NotRealised(
-                f"jax primitive {step.name!r} by a secret number of places is not supported; multiply by a power that "
-                "is selected with a one-hot comparison"
+                f"jax primitive {step.name!r} by a secret number of places is not supported; {remedy}"
             )
         if logical and x.aval.lo < 0:
             raise RangeError(
                 f"jax primitive {step.name!r} of a value in [{x.aval.lo:.6g}, {x.aval.hi:.6g}], which may be negative"
             )
-        return [fn(x, np.asarray(by))]
+        return [fn(x, np.asarray(by) if known(by) else by)]
 
     return rule
 

@@ -243,9 +243,10 @@ NOTES = {
     "acosh": "range of at least 1",
     **dict.fromkeys(["lgamma", "digamma"], "positive range"),
     **dict.fromkeys(
-        ["shift_left", "shift_right_arithmetic", "shift_right_logical"], "by a known number of places"
+        ["shift_left", "shift_right_arithmetic", "shift_right_logical"],
+        "by a public number of places, a loop's counter, too",
     ),
-    "shift_right_logical": "by a known number of places; no negative range",
+    "shift_right_logical": "by a public number of places, a loop's counter, too; no negative range",
     "population_count": "no negative range",
     "div": "the divisor's range must exclude zero; exact on whole numbers, up to 2^52",
     "rem": "the divisor's range must exclude zero; a known float divisor is a multiple of 2^-16",
