@@ -12,7 +12,9 @@ import pytest
 from jax import lax
 from jax_shared import same
 
-from tacit.errors import NotRealised
+from tacit.array.interpret import Trace
+from tacit.errors import NotRealised, RangeError
+from tacit.frontends.jax import trace_jax
 
 BYTES, SIGNED = np.array([0, 5, 200, 255, 77]), np.array([-100, -7, 0, 3, 100])
 PLACES, LARGE = np.array([0, 1, 3, 7, 2]), BYTES * 2**24 + 5
@@ -63,3 +65,61 @@ def test_shifts_by_secrets_are_refused() -> None:
         same(lambda x, k: x << k, [SIGNED, PLACES])
     with pytest.raises(NotRealised, match=r"secret number of places.*jnp.where\(k == i, x >> i, 0\)"):
         same(lambda x, k: x >> k, [SIGNED, PLACES])
+
+
+def mixed(turn: Callable[[Any, Any], Any], start: int, x: Any) -> Any:
+    """Mix whole numbers into one, one after the other."""
+    return lax.scan(lambda c, v: (turn(c, v), None), jnp.full((), start, x.dtype), x)[0]
+
+
+def shifted_apart(c: Any, v: Any) -> Any:
+    """Mix as a generator of 16 bits does."""
+    c = c ^ (c << 7) & 0xFFFF
+    return c ^ c >> 9 ^ v
+
+
+MASKS: dict[str, tuple[Callable[..., Any], list[Any]]] = {
+    "a narrow type afterwards": (lambda a, b: ((a + b) & 255).astype(jnp.uint8), [BYTES, BYTES]),
+    "doubled": (lambda x: lax.fori_loop(0, 9, lambda i, c: (c * 2) & 255, x), [BYTES]),
+    "a polynomial hash": (lambda x: mixed(lambda c, v: (31 * c + v) & 0xFFFF, 0, x), [BYTES]),
+    "djb2": (lambda x: mixed(lambda c, v: (33 * c + v) & 0xFFFFFFFF, 5381, x), [BYTES]),
+    "xorshift": (lambda x: mixed(shifted_apart, 1, x), [BYTES]),
+    "feedback": (lambda x: lax.fori_loop(0, 6, lambda i, c: c >> 1 ^ (c & 1) * 0xB8, x), [BYTES]),
+    "bits in between, of negative numbers": (lambda x: (x & 0b1010, x & 1, x & 96), [SIGNED]),
+    "negative masks": (lambda x, y: (x & -4, y & -4, x & -1), [BYTES, SIGNED]),
+    "a mask of each": (lambda x: x & jnp.array([0, 1, 255, 7, 6]), [SIGNED]),
+    "nothing": (lambda x: (x & 0, x[:0] & 3, x[0] & jnp.array([], int)), [SIGNED]),
+    "two secrets": (lambda x, y: (x & y, y & x, x | y, x ^ y), [BYTES, SIGNED]),
+}
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_masks(name: str) -> None:
+    same(*MASKS[name])
+
+
+@pytest.mark.parametrize(
+    ("function", "ends"),
+    [
+        (lambda x, y: x & 255, (0, 255)),
+        (lambda x, y: x & 0b1010, (0, 10)),
+        (lambda x, y: y & 255, (0, 20)),
+        (lambda x, y: x & y, (0, 20)),
+        (lambda x, y: y & -2, (0, 20)),
+        (lambda x, y: y | 3, (0, 31)),
+        (lambda x, y: y ^ 31, (0, 31)),
+    ],
+)
+def test_ranges_of_bits(function: Callable[..., Any], ends: tuple[int, int]) -> None:
+    trace = Trace()
+    x, y = trace.input("x", "alice", (2,), "int", -5000, 5000), trace.input("y", "bob", (2,), "int", 0, 20)
+    found = trace_jax(function, [x, y])
+    assert (found.aval.lo, found.aval.hi) == ends
+
+
+def test_bits_of_what_is_too_large_say_so() -> None:
+    x = Trace().input("x", "alice", (2,), "int", 0, 2**60)
+    with pytest.raises(
+        RangeError, match=r"bitwise_and of a value in .* keep its low bits where it is smaller"
+    ):
+        trace_jax(lambda x: x & 255, [x])

@@ -263,33 +263,50 @@ def _bitwise(x: Any, y: Any, name: str, fn: Bitwise) -> SecretArray:
             )
     if not isinstance(x, SecretArray):
         x, y = y, x
-    if not isinstance(y, SecretArray):
-        y = np.asarray(y, np.int64)
-        ends = [int(y.min(initial=0)), int(y.max(initial=0))]
-        if (
-            name == "bitwise_and"
-            and y.size
-            and ends[0] == ends[1]
-            and ends[1] > 0
-            and ends[1] & (ends[1] + 1) == 0
-        ):
-            return remainder(xp.broadcast_to(x, xp._common_shape(x.shape, y.shape)), ends[1] + 1)
-    else:
-        ends = [int(y.aval.lo), int(y.aval.hi)]
-    shape = xp._common_shape(x.shape, y.shape)
+    y = y if isinstance(y, SecretArray) else np.asarray(y, np.int64)
+    spans, shape = [_ends(x), _ends(y)], xp._common_shape(x.shape, y.shape)
     x = xp.broadcast_to(x, shape)
-    y = np.broadcast_to(y, shape) if isinstance(y, np.ndarray) else xp.broadcast_to(y, shape)
-    reach = max(int(x.aval.hi), -int(x.aval.lo) - 1, ends[1], -ends[0] - 1, 1)
-    count = reach.bit_length()
+    y = xp.broadcast_to(y, shape) if isinstance(y, SecretArray) else np.broadcast_to(y, shape)
+    for v, (lo, hi) in zip((x, y), spans, strict=True):
+        if isinstance(v, SecretArray) and max(hi, -lo) > MOST_WHOLE:
+            raise RangeError(
+                f"{name} of a value in [{lo:.6g}, {hi:.6g}], whose bits are found up to {MOST_WHOLE:.6g}; bound it, "
+                "or keep its low bits where it is smaller, as x & 0xFFFF does"
+            )
+    most = [hi for lo, hi in spans if lo >= 0]
+    if name == "bitwise_and" and most:
+        # No bit is above those of the one that is not negative, so none is looked at.
+        count = min(most).bit_length()
+        if not count:
+            return xp._lift(ctx, np.zeros(shape, np.int64))
+        x, y = (
+            v if 0 <= lo <= hi < 2**count else _low(v, count)
+            for v, (lo, hi) in zip((x, y), spans, strict=True)
+        )
+        if not isinstance(y, SecretArray) and np.all(y == 2**count - 1):
+            return x
+        low, high = 0, min(most)
+    else:
+        count = max(1, *(max(hi, -lo - 1).bit_length() for lo, hi in spans))
+        low, high = (0 if len(most) == 2 else -(2**count)), 2**count - 1
     (a, a_sign), (b, b_sign) = _bits(x, count), _bits(y, count)
     weights = 2 ** np.arange(count)
-    sign = fn(a_sign, b_sign)
     bits = fn(a, b)
     total = xp.sum(xp.multiply(bits, weights.reshape(-1, *[1] * (bits.ndim - 1))), 0)
-    found = xp.subtract(total, xp.multiply(sign, 2**count))
-    positive = [x.aval.lo >= 0, ends[0] >= 0]
-    low = 0 if all(positive) or (name == "bitwise_and" and any(positive)) else -(2**count)
-    return _proved(xp._lift(ctx, found), low, 2**count - 1, "as many bits as the operands have")
+    found = total if low == 0 else xp.subtract(total, xp.multiply(fn(a_sign, b_sign), 2**count))
+    return _proved(xp._lift(ctx, found), low, high, "as many bits as the operands have")
+
+
+def _ends(x: Any) -> tuple[int, int]:
+    """Return the least and the greatest that whole numbers may be."""
+    if isinstance(x, SecretArray):
+        return int(x.aval.lo), int(x.aval.hi)
+    return (int(x.min()), int(x.max())) if x.size else (0, 0)
+
+
+def _low(x: Any, count: int) -> Any:
+    """Return the lowest bits of whole numbers, as a number that is not negative."""
+    return remainder(x, 2**count) if isinstance(x, SecretArray) else x & (2**count - 1)
 
 
 def bitwise_and(x: Any, y: Any) -> SecretArray:
