@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
-from jax_shared import same
+from jax_shared import same, shared
 
 from tacit.array.interpret import Trace
-from tacit.errors import NotRealised, RangeError
+from tacit.errors import NotRealised, RangeError, UsageError
 from tacit.frontends.jax import trace_jax
 
 BYTES, SIGNED = np.array([0, 5, 200, 255, 77]), np.array([-100, -7, 0, 3, 100])
@@ -123,3 +123,101 @@ def test_bits_of_what_is_too_large_say_so() -> None:
         RangeError, match=r"bitwise_and of a value in .* keep its low bits where it is smaller"
     ):
         trace_jax(lambda x: x & 255, [x])
+
+
+UNSIGNED = [np.uint8, np.uint16, np.uint32, np.uint64]
+LEAVING: dict[str, Callable[[Any, Any], Any]] = {
+    "add": lambda x, top: x + top // 2 + top // 2,
+    "sub": lambda x, top: x - 1,
+    "mul": lambda x, top: x * (top // 16),
+    "neg": lambda x, top: -x,
+    "shift_left": lambda x, top: x << (8 * x.dtype.itemsize - 4),
+}
+
+
+@pytest.mark.parametrize("dtype", UNSIGNED)
+@pytest.mark.parametrize("name", LEAVING)
+def test_what_may_leave_an_unsigned_type_is_refused(name: str, dtype: Any) -> None:
+    x, top = Trace().input("x", "alice", (2,), "int", 0, 100), dtype(np.iinfo(dtype).max)
+    said = (
+        rf"test_jax_whole.py:\d+: jax primitive '{name}' may leave {dtype.__name__}, .*convert to int64 first"
+    )
+    with pytest.raises(RangeError, match=said):
+        trace_jax(lambda x: LEAVING[name](x.astype(dtype), top), [x])
+
+
+MULTIPLIER = 2654435761
+KEPT: dict[str, Callable[[Any], Any]] = {
+    "within the type": lambda x: (x.astype(np.uint32) * np.uint32(2**24) + np.uint32(7)) >> 24,
+    "what is advised": lambda x: ((x * MULTIPLIER) & 0xFFFFFFFF) >> 24,
+    "JAX's own": lambda x: (x.astype(np.uint32) * np.uint32(2**24)).sum(),
+    **{f"not {d.__name__}": lambda x, d=d: ~x.astype(d) for d in UNSIGNED[:3]},
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_what_stays_in_an_unsigned_type(name: str) -> None:
+    same(KEPT[name], [BYTES])
+
+
+def test_not_of_64_bits_without_a_sign_is_refused() -> None:
+    with pytest.raises(RangeError, match="'not' may leave uint64"):
+        same(lambda x: ~x.astype(np.uint64), [BYTES])
+
+
+def test_signed_types_of_32_and_64_bits_never_wrap() -> None:
+    x = np.array([2**30, 7])
+    got = shared(lambda x: (x.astype(np.int32) * np.int32(8), x * 2**40), [x])
+    assert np.array_equal(got[0], x * 8)
+    assert [int(v) for v in got[1]] == [int(v) * 2**40 for v in x]
+
+
+def added(x: Any) -> Any:
+    """Add up a column from a start of 32 bits."""
+    return lax.scan(lambda c, v: (c + v, None), jnp.int32(0), x)[0]
+
+
+NARROWER: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "scan": (added, "int32.*int64"),
+    "loop": (lambda x: lax.fori_loop(0, 4, lambda i, c: c + x[i], jnp.int32(0)), "int32.*int64"),
+    "branches": (lambda x: lax.cond(x[0] > 0, lambda: x[0], lambda: jnp.int32(0)), "int64.*int32"),
+    "select": (
+        lambda x: lax.select(x > 0, jnp.zeros(4, jnp.int32), x),
+        "lax.select requires .* int64, int32",
+    ),
+    "add": (lambda x: lax.add(x, jnp.zeros(4, jnp.int32)), "lax.add requires .* int64, int32"),
+    "fractions": (
+        lambda x: lax.max(x * 0.5, jnp.zeros(4, jnp.float32)),
+        "lax.max requires .* float64, float32",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NARROWER)
+def test_types_of_32_bits_beside_columns_are_told(name: str) -> None:
+    function, said = NARROWER[name]
+    x = Trace().input("x", "alice", (4,), "int", -100, 100)
+    with pytest.raises(
+        UsageError, match=rf"(?s)^test_jax_whole.py:\d+: .*{said}.*columns are int64.*x\.dtype"
+    ):
+        trace_jax(function, [x])
+
+
+def test_what_is_advised_beside_columns_works() -> None:
+    same(lambda x: lax.scan(lambda c, v: (c + v, None), jnp.zeros((), x.dtype), x)[0], [SIGNED])
+    same(lambda x: lax.max(x, jnp.arange(5, dtype=jnp.int32).astype(x.dtype)), [SIGNED])
+
+
+def test_other_type_errors_are_the_functions_own() -> None:
+    x = Trace().input("x", "alice", (4,), "int", -100, 100)
+    with pytest.raises(TypeError, match="unsupported operand"):
+        trace_jax(lambda x: x + "a", [x])
+
+
+@pytest.mark.parametrize("draw", [jax.random.randint, jax.random.uniform])
+def test_draws_from_a_fixed_key_are_those_of_their_type(draw: Callable[..., Any]) -> None:
+    ends = {"minval": 0, "maxval": 1000}
+    dtype = jnp.int32 if draw is jax.random.randint else jnp.float32
+    drawn = np.asarray(draw(jax.random.key(3), (5,), dtype=dtype, **ends))
+    got = shared(lambda x: x * 0 + draw(jax.random.key(3), (5,), dtype=dtype, **ends), [SIGNED])[0]
+    assert np.allclose(got.astype(float), drawn, atol=2.0**-10)

@@ -7,6 +7,7 @@ follows from constants alone is computed here, while tracing, and adds no equati
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -43,7 +44,19 @@ from tacit.frontends import (
     jax_windows,
 )
 from tacit.frontends.jax_extremes import Reduced
-from tacit.frontends.jax_flat import Atom, Const, Flat, Step, Value, flatten, fold, kind_of, known, x64
+from tacit.frontends.jax_flat import (
+    PLACES_OF_JAX,
+    Atom,
+    Const,
+    Flat,
+    Step,
+    Value,
+    flatten,
+    fold,
+    kind_of,
+    known,
+    x64,
+)
 from tacit.frontends.jax_refused import INSTEAD, REMEDIES
 
 _PLAIN: dict[str, jax_rules.Rule] = {
@@ -61,6 +74,8 @@ RULES = jax_masked.masking(
         jax_taken.taking(jax_facts.noted(jax_norms.norming(jax_places.placing(jax_sides.siding(_PLAIN)))))
     )
 )
+WIDE, NARROW = re.compile(r"\b(int|float)64\b"), re.compile(r"\b(u?int(8|16|32)|b?float(16|32))\b")
+"""Types of columns, and those that meet them in functions written for JAX's usual 32 bits."""
 DTYPES = {"fixed": np.float64, "int": np.int64, "bool": np.bool_}
 ASKED = (
     jax.errors.ConcretizationTypeError,
@@ -119,6 +134,13 @@ def _make_jaxpr(body: Callable[..., Any], specs: list[Any]) -> tuple[Any, Any]:
         raise SecretUsedAsPublic(
             f"{_line(exc)}: Python asked for the value of a secret (in `if`, `while`, `range`, `float()`, a NumPy "
             "call or an index); use jnp.where, lax.fori_loop or a fixed size"
+        ) from None
+    except TypeError as exc:
+        if not WIDE.search(str(exc)) or not NARROW.search(str(exc)):
+            raise
+        raise UsageError(
+            f"{_line(exc)}: {' '.join(str(exc).split())} (columns are int64, float64 or bool in a traced function: "
+            "write jnp.zeros((), x.dtype) beside a column x, or .astype(x.dtype))"
         ) from None
     return closed, jax.tree_util.tree_structure(shape)
 
@@ -247,7 +269,7 @@ class Interpreter:
             if not exc.args:
                 raise
             said = str(exc.args[0]) if where in str(exc) else f"{where}: {exc.args[0]}"
-            if step.within and INSTEAD[step.within] not in said:
+            if step.within in INSTEAD and INSTEAD[step.within] not in said:
                 said = f"{said} (jnp.{step.within}: {INSTEAD[step.within]})"
             exc.args = (said, *exc.args[1:])
             raise
@@ -261,13 +283,16 @@ class Interpreter:
         if known(v):
             return v
         kind = kind_of(aval.dtype)
-        # Wider types are what JAX itself computes places in; there the result is exact where JAX would wrap.
-        if kind == "int" and np.dtype(aval.dtype).itemsize <= 2:
+        # Signed types of 32 and 64 bits are what JAX itself computes places in; they are exact where JAX would wrap.
+        unsigned = np.dtype(aval.dtype).kind == "u" and step.within not in PLACES_OF_JAX
+        if kind == "int" and (np.dtype(aval.dtype).itemsize <= 2 or unsigned):
             ends = np.iinfo(aval.dtype)
             if v.size and not ends.min <= v.aval.lo <= v.aval.hi <= ends.max:
+                masked = f" (x & {ends.max:#x} does)" if ends.min == 0 and ends.bits < 64 else ""
                 raise RangeError(
                     f"{step.source}: jax primitive {step.name!r} may leave {aval.dtype}, with values in "
-                    f"[{v.aval.lo:.6g}, {v.aval.hi:.6g}], and wrap; convert to int64 first, or bound it"
+                    f"[{v.aval.lo:.6g}, {v.aval.hi:.6g}], and wrap; convert to int64 first, which never wraps{masked}, "
+                    "or bound it"
                 )
         # A float that is whole by construction stays an int: it needs no truncation later and is exact.
         if v.dtype == kind or (kind, v.dtype) == ("fixed", "int"):

@@ -42,6 +42,9 @@ CALLS = {
     "custom_lin",
 }
 
+PLACES_OF_JAX = frozenset({"searchsorted"})
+"""Functions of jax.numpy that count places in an unsigned type; their ranges do not show that none is negative."""
+
 
 def x64() -> AbstractContextManager[Any]:
     """Return a context in which JAX traces 64-bit types; nothing is switched globally."""
@@ -75,7 +78,7 @@ class Step:
     effect: bool = False
     """Whether it does something besides computing its results, such as printing."""
     within: str = ""
-    """The function of JAX that it is part of, of those in `jax_refused.INSTEAD`."""
+    """The function of JAX that it is part of, of those in `jax_refused.INSTEAD` and `PLACES_OF_JAX`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,11 @@ class _Flattener:
                 )
                 called = str(eqn.params.get("name", ""))
                 results = self.inline(
-                    inner, inner_consts, args, source, called if called in INSTEAD else within
+                    inner,
+                    inner_consts,
+                    args,
+                    source,
+                    called if called in INSTEAD or called in PLACES_OF_JAX else within,
                 )
             else:
                 outs = tuple(self.fresh() for _ in eqn.outvars)
@@ -166,11 +173,14 @@ def _body(params: dict[str, Any]) -> Any:
     return None
 
 
-def flatten(closed: Any, source: str = "") -> Flat:
-    """Inline every call of a closed jaxpr and drop what no output needs; `source` is the line of who calls it."""
+def flatten(closed: Any, source: str = "", within: str = "") -> Flat:
+    """Inline every call of a closed jaxpr and drop what no output needs; `source` is the line of who calls it.
+
+    `within` is the function of JAX that it is part of, as of a `Step`.
+    """
     f = _Flattener()
     ins = tuple(f.fresh() for _ in closed.jaxpr.invars)
-    outs = tuple(f.inline(closed.jaxpr, closed.consts, ins, source))
+    outs = tuple(f.inline(closed.jaxpr, closed.consts, ins, source, within))
     in_avals = tuple(v.aval for v in closed.jaxpr.invars)
     return Flat(ins, tuple(live(f.steps, outs)), outs, in_avals, tuple(v.aval for v in closed.jaxpr.outvars))
 

@@ -131,7 +131,13 @@ def _scan(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     p = step.params
     a, b = p["num_consts"], p["num_consts"] + p["num_carry"]
     return _run(
-        it, flatten(p["jaxpr"], step.source), ins[:a], ins[a:b], ins[b:], int(p["length"]), bool(p["reverse"])
+        it,
+        flatten(p["jaxpr"], step.source, step.within),
+        ins[:a],
+        ins[a:b],
+        ins[b:],
+        int(p["length"]),
+        bool(p["reverse"]),
     )
 
 

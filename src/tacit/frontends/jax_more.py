@@ -96,6 +96,14 @@ def _logic(on_truth: Callable[..., Any], on_bits: Callable[..., Any]) -> jax_rul
     return rule
 
 
+def _not(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+    dtype = np.dtype(step.avals[0].dtype)
+    # Of a type without a sign, NOT is what is missing to its greatest number; 64 bits of it are no constant here.
+    if dtype.kind == "u" and dtype.itemsize < 8:
+        return [xp.subtract(int(np.iinfo(dtype).max), ins[0])]
+    return [(xp.bitwise_invert if jax_rules.is_int(step) else xp.logical_not)(ins[0])]
+
+
 def _shift(fn: Callable[..., Any], logical: bool = False) -> jax_rules.Rule:
     def rule(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
         x, by = it.lift(ins[0]), ins[1]
@@ -148,7 +156,7 @@ RULES: dict[str, jax_rules.Rule] = {
     "and": _logic(xp.logical_and, xp.bitwise_and),
     "or": _logic(xp.logical_or, xp.bitwise_or),
     "xor": _logic(xp.logical_xor, xp.bitwise_xor),
-    "not": _logic(xp.logical_not, xp.bitwise_invert),
+    "not": _not,
     "shift_left": _shift(xp.bitwise_left_shift),
     "shift_right_arithmetic": _shift(xp.bitwise_right_shift),
     "shift_right_logical": _shift(xp.bitwise_right_shift, logical=True),
