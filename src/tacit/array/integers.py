@@ -359,7 +359,7 @@ def _amount(x: Any, by: Any, name: str) -> Any:
     if isinstance(by, SecretArray):
         if by.aval.where != PUBLIC:
             raise NotRealised(
-                f"{name} by a secret number of places; shift by each that it may be, and add up where(k == i, …)"
+                f"{name} by a secret number of places; write the sum of where(k == i, …) over each i that k may be"
             )
         if by.dtype != "int" or by.aval.lo < 0 or by.aval.hi > MOST_PLACES:
             raise RangeError(

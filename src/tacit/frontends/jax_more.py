@@ -108,7 +108,7 @@ def _shift(fn: Callable[..., Any], logical: bool = False) -> jax_rules.Rule:
     def rule(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
         x, by = it.lift(ins[0]), ins[1]
         if not known(by) and by.aval.where != PUBLIC:
-            picked = "shift by each that it may be, and add up jnp.where(k == i, x >> i, 0)"
+            picked = "write the sum of jnp.where(k == i, x >> i, 0) over each i that k may be"
             remedy = "write x * 2**k" if step.name == "shift_left" else picked
             raise NotRealised(
                 f"jax primitive {step.name!r} by a secret number of places is not supported; {remedy}"
