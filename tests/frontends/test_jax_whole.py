@@ -12,9 +12,12 @@ import pytest
 from jax import lax
 from jax_shared import same, shared
 
+from tacit.array import functions as fn
+from tacit.array import order
 from tacit.array.interpret import Trace
 from tacit.errors import NotRealised, RangeError, UsageError
 from tacit.frontends.jax import trace_jax
+from tacit.frontends.jax_refused import INSTEAD
 
 BYTES, SIGNED = np.array([0, 5, 200, 255, 77]), np.array([-100, -7, 0, 3, 100])
 PLACES, LARGE = np.array([0, 1, 3, 7, 2]), BYTES * 2**24 + 5
@@ -221,3 +224,58 @@ def test_draws_from_a_fixed_key_are_those_of_their_type(draw: Callable[..., Any]
     drawn = np.asarray(draw(jax.random.key(3), (5,), dtype=dtype, **ends))
     got = shared(lambda x: x * 0 + draw(jax.random.key(3), (5,), dtype=dtype, **ends), [SIGNED])[0]
     assert np.allclose(got.astype(float), drawn, atol=2.0**-10)
+
+
+TABLE = np.array([[5, 200, 7, 255, 6], [13, 0, 3, 17, 96], [1, 2, 64, 31, 99]])
+TURNED = TABLE - 100
+REDUCED: dict[str, Callable[..., Any]] = {"and": lax.reduce_and, "or": lax.reduce_or, "xor": lax.reduce_xor}
+
+
+@pytest.mark.parametrize("name", REDUCED)
+def test_bits_of_all_elements(name: str) -> None:
+    reduce = REDUCED[name]
+    same(lambda x: (reduce(x, (0,)), reduce(x, (1,)), reduce(x, (0, 1)), reduce(x[:, :0], (1,))), [TABLE])
+    same(lambda x: reduce(x, (1,)), [TURNED])
+    same(lambda x: (reduce(x > 30, (0,)), reduce(x > 30, (0, 1)), reduce(x[:, :0] > 0, (1,))), [TABLE])
+
+
+def test_a_divisor_of_both_signs_is_refused_with_what_works() -> None:
+    said = r"may be zero by what is known of it \(a range with both signs.*maximum\(abs\(y\), 1\), with s = where"
+    y = Trace().input("y", "alice", (4,), "int", -100, 100)
+    for function in (lambda y: 7 // jnp.where(y == 0, 1, y), lambda y: 1 / jnp.where(y == 0, 1, y)):
+        with pytest.raises(RangeError, match=said):
+            trace_jax(function, [y])
+
+    def apart(x: Any, y: Any) -> Any:
+        s = jnp.where(y < 0, -1, 1)
+        return (x * s) // jnp.maximum(jnp.abs(y), 1), (x * s) / jnp.maximum(jnp.abs(y), 1)
+
+    x, y = np.array([100, -7, 7, 0, -100]), np.array([-100, 2, -2, 3, 7])
+    got = shared(apart, [x, y])
+    assert np.array_equal(got[0], x // y)
+    assert np.allclose(got[1], x / y, atol=2.0**-14)
+
+
+def euclid(x: Any, y: Any) -> Any:
+    """Take the steps that are advised instead of jnp.gcd, as they are written there."""
+    return eval(INSTEAD["gcd"].partition("below 100: ")[2], {"lax": lax, "jnp": jnp, "x": x, "y": y})
+
+
+@pytest.mark.parametrize("function", [jnp.gcd, jnp.lcm])
+def test_the_greatest_common_divisor_names_the_steps(function: Callable[..., Any]) -> None:
+    with pytest.raises(NotRealised, match=r"jnp.gcd: its steps go on .*lax.fori_loop"):
+        same(lambda x: function(x, 6), [BYTES])
+    x, y = np.array([55, 89, 12, 0, 99, 99]), np.array([89, 55, 18, 7, 0, 99])
+    assert np.array_equal(shared(euclid, [x, y])[0], np.gcd(x, y))
+    x, y = np.mgrid[:100, :100]
+    assert np.array_equal(jax.jit(euclid)(x, y), np.gcd(x, y))
+
+
+def test_names_of_other_modules_are_pointed_to() -> None:
+    with pytest.raises(AttributeError, match=r"'argmax'; it is tacit\.array\.order\.argmax"):
+        fn.argmax  # noqa: B018
+    with pytest.raises(AttributeError, match=r"'isin'; tacit\.frontends\.jax\.trace_jax"):
+        fn.isin  # noqa: B018
+    x = Trace().input("x", "alice", (4,), "int", 0, 100)
+    assert trace_jax(jnp.isin, [x, np.array([1, 5])]).dtype == "bool"
+    assert order.argmax(x).dtype == "int"

@@ -123,9 +123,6 @@ _BY_WORD: dict[str, str] = {
     "ragged_dot_general": """
         lax.ragged_dot lax.ragged_dot_general
     """,
-    "reduce_xor": """
-        lax.reduce_xor
-    """,
     "regularized_incomplete_beta": """
         lax.betainc special.betainc stats.beta.cdf stats.beta.logcdf stats.beta.logsf stats.beta.sf
     """,

@@ -612,4 +612,15 @@ def __getattr__(name: str) -> Any:
         found = importlib.import_module(f"tacit.array.{module}")
         if name in found.__all__:
             return getattr(found, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    order = importlib.import_module("tacit.array.order")
+    there = (
+        not name.startswith("_") and getattr(getattr(order, name, None), "__module__", "") == order.__name__
+    )
+    raise AttributeError(
+        f"module {__name__!r} has no attribute {name!r}; "
+        + (
+            f"it is tacit.array.order.{name}"
+            if there
+            else "tacit.frontends.jax.trace_jax runs jax.numpy's functions"
+        )
+    )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tacit.array import functions as xp
+from tacit.array import intervals as iv
 from tacit.array.program import PUBLIC
 from tacit.array.secret import SecretArray
 from tacit.errors import NotRealised, RangeError, ScaleError
@@ -88,10 +89,7 @@ def _positive_divisor(x: Any, y: Any) -> tuple[SecretArray, Any, Any]:
     if isinstance(y, SecretArray):
         b = xp._number(y)
         if b.aval.lo <= 0 <= b.aval.hi:
-            raise RangeError(
-                f"a quotient by a value in [{b.aval.lo:.6g}, {b.aval.hi:.6g}], which may be zero; keep it away "
-                "from zero, for example maximum(y, 1), or state what you know with tacit.assume(y, lo, hi)"
-            )
+            raise RangeError(iv.refuses_zero("a quotient", (b.aval.lo, b.aval.hi)))
         # Fixed-point values are whole multiples of one unit, and their quotients are as those of whole numbers.
         a, b = (xp.astype(v, "fixed") if "fixed" in (a.dtype, b.dtype) else v for v in (a, b))
         turned = 1 if b.aval.lo > 0 else -1

@@ -73,3 +73,15 @@ def rounded_bits(magnitude: float, frac_bits: int) -> int:
 def margin(magnitude: float, frac_bits: int) -> float:
     """Return what a computed value may pass an assumed end by: 1/32 of it and 256 units."""
     return magnitude * 2.0**-5 + math.ldexp(256.0, -frac_bits)
+
+
+def refuses_zero(what: str, a: Interval) -> str:
+    """Say that nothing is divided by what may be zero, or is not known not to be: its range is one interval."""
+    why, signs = "which may be zero", ""
+    if a[0] < 0 < a[1]:
+        why += " by what is known of it (a range with both signs has zero inside, even if no value is zero)"
+        signs = "; for both signs divide x * s by maximum(abs(y), 1), with s = where(y < 0, -1, 1)"
+    return (
+        f"{what} by a value in [{a[0]:.6g}, {a[1]:.6g}], {why}; keep it away from zero, for example maximum(y, 1), or "
+        f"state what you know with tacit.assume(y, lo, hi){signs}"
+    )

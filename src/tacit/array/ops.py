@@ -140,10 +140,7 @@ def _div(ins: list[Aval], params: Params) -> list[Aval]:
     shape = same_shape(ins, "div")
     x, y = ins
     if y.lo <= 0 <= y.hi:
-        raise RangeError(
-            f"division by a value in [{y.lo:.6g}, {y.hi:.6g}], which may be zero; keep it away from zero, for "
-            "example maximum(y, 1), or state what you know with tacit.assume(y, lo, hi)"
-        )
+        raise RangeError(iv.refuses_zero("division", (y.lo, y.hi)))
     lo, hi = iv.mul((x.lo, x.hi), iv.reciprocal((y.lo, y.hi)))
     return [Aval(shape, "fixed", lo, hi)]
 

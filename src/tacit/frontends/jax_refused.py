@@ -5,7 +5,6 @@ from __future__ import annotations
 _POLYNOMIAL = "use a polynomial on a bounded range"
 _BITS = "secrets are not floats of 64 bits; compare with zero, or use & | ^ and shifts on whole numbers"
 _DRAW = "draw randomness from a fixed key, outside of what secrets decide"
-
 REMEDIES: dict[str, str] = {
     **dict.fromkeys(
         ["igamma", "igammac", "regularized_incomplete_beta"],
@@ -18,7 +17,6 @@ REMEDIES: dict[str, str] = {
     **dict.fromkeys(["lu_pivots_to_permutation", "tridiagonal"], "use eigh, qr or solve"),
     "householder_product": "use jnp.linalg.qr",
     "geqrf": "use jnp.linalg.qr",
-    **dict.fromkeys(["reduce_xor"], _BITS),
     **dict.fromkeys(["clz", "bitcast_convert_type"], _BITS),
     **dict.fromkeys(["random_bits", "threefry2x32", "rng_bit_generator"], _DRAW),
     "nextafter": "fixed point has no next number of its own; add a step that you choose",
@@ -34,6 +32,9 @@ REMEDIES: dict[str, str] = {
 INSTEAD: dict[str, str] = {
     "corrcoef": "a column that does not vary has no correlation, and shares have no NaN; tacit.stats.correlation "
     "says which columns vary",
+    "gcd": "its steps go on until nothing is left; take as many as the greatest number may need, 10 below 100: "
+    "lax.fori_loop(0, 10, lambda i, c: (jnp.where(c[1] > 0, c[1], c[0]), jnp.where(c[1] > 0, c[0] % "
+    "jnp.maximum(c[1], 1), 0)), (x, y))[0]",
     "polyfit": "powers of a column that does not vary determine no polynomial; tacit.stats.ols says whether they do",
 }
 """By the function's name in jax.numpy, for what is refused inside of it."""

@@ -11,7 +11,7 @@ import numpy as np
 from tacit.array import functions as xp
 from tacit.array import order as od
 from tacit.array.secret import SecretArray
-from tacit.errors import NotRealised, RangeError
+from tacit.errors import RangeError
 from tacit.frontends.jax_extremes import Reduced, beside, identity
 from tacit.frontends.jax_facts import away_from_zero
 from tacit.frontends.jax_flat import Step, Value, known
@@ -358,11 +358,24 @@ def _reduce(fn: Callable[..., SecretArray]) -> Rule:
     return lambda it, step, ins: [fn(ins[0], _axes(step))]
 
 
-def _reduce_logic(fn: Callable[..., SecretArray]) -> Rule:
+def _reduce_logic(
+    on_truth: Callable[..., SecretArray] | None, on_bits: Callable[..., Any], none: int
+) -> Rule:
+    """Return the rule of bits of all elements: by `on_bits` in pairs, `none` where there are no elements."""
+
     def rule(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
-        if is_int(step):
-            raise NotRealised(f"jax primitive {step.name!r} on whole numbers is not supported on secrets")
-        return [fn(ins[0], _axes(step))]
+        x, axes = ins[0], _axes(step)
+        if not is_int(step) and on_truth is not None:
+            return [on_truth(x, axes)]
+        kept, count = [i for i in range(x.ndim) if i not in axes], math.prod(x.shape[i] for i in axes)
+        y = xp.reshape(
+            xp.permute_dims(x, (*axes, *kept)), (-1, *_shape(step)) if x.size else (0, *_shape(step))
+        )
+        if not count:
+            return [np.full(_shape(step), none).astype(step.avals[0].dtype)]
+        while (half := y.shape[0] // 2) > 0:
+            y = xp.concat([on_bits(y[:half], y[half : 2 * half]), y[2 * half :]])
+        return [y[0]]
 
     return rule
 
@@ -448,8 +461,11 @@ RULES: dict[str, Rule] = {
     "reduce_max": _reduce_max,
     "reduce_min": _reduce(xp.min),
     "reduce_prod": _reduce(xp.prod),
-    "reduce_and": _reduce_logic(xp.all),
-    "reduce_or": _reduce_logic(xp.any),
+    "reduce_and": _reduce_logic(xp.all, xp.bitwise_and, -1),
+    "reduce_or": _reduce_logic(xp.any, xp.bitwise_or, 0),
+    "reduce_xor": _reduce_logic(
+        None, lambda x, y: (xp.logical_xor if x.dtype == "bool" else xp.bitwise_xor)(x, y), 0
+    ),
     "argmax": _arg(od.argmax),
     "argmin": _arg(od.argmin),
     "cumsum": _cumsum,

@@ -145,6 +145,7 @@ GROUPS: dict[str, dict[str, Example]] = {
         "reduce_prod": lambda m: (m[:4] / 8).prod(0),
         "reduce_and": lambda b: lax.reduce_and(b.reshape(64, 64), (0,)),
         "reduce_or": lambda b: lax.reduce_or(b.reshape(64, 64), (0,)),
+        "reduce_xor": lambda b: lax.reduce_xor(b.reshape(64, 64), (0,)),
         "argmax": lambda m: lax.argmax(m, 0, np.int64),
         "argmin": lambda m: lax.argmin(m, 0, np.int64),
         "cumsum": lambda m: lax.cumsum(m),
@@ -285,8 +286,9 @@ NOTES = {
     "argmin": "one axis",
     "round": "both rounding methods",
     "convert_element_type": "bool to int to float is exact; float to int rounds toward zero",
-    "reduce_and": "truth values",
-    "reduce_or": "truth values",
+    **dict.fromkeys(
+        ["reduce_and", "reduce_or", "reduce_xor"], "truth values; whole numbers bit by bit, exactly, in pairs"
+    ),
     **dict.fromkeys(["and", "or", "xor", "not"], "truth values; whole numbers bit by bit, exactly"),
 }
 
