@@ -616,11 +616,9 @@ def __getattr__(name: str) -> Any:
     there = (
         not name.startswith("_") and getattr(getattr(order, name, None), "__module__", "") == order.__name__
     )
-    raise AttributeError(
-        f"module {__name__!r} has no attribute {name!r}; "
-        + (
-            f"it is tacit.array.order.{name}"
-            if there
-            else "tacit.frontends.jax.trace_jax runs jax.numpy's functions"
-        )
+    advice = (
+        f"it is tacit.array.order.{name}"
+        if there
+        else "tacit.frontends.jax.trace_jax runs jax.numpy's functions"
     )
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; {advice}")
