@@ -312,7 +312,7 @@ REFUSED: dict[str, tuple[Callable[[Array, Array], Array], str, str]] = {
     "next": (lambda x, k: jnp.nextafter(x, 1.0), "NotRealised", "'nextafter'"),
     "copysign": (lambda x, k: jnp.copysign(x, -x), "NotRealised", "compare with zero"),
     "gcd": (lambda x, k: jnp.gcd(k, k), "NotRealised", "'while'"),
-    "secret_shift": (lambda x, k: k << k, "NotRealised", "one-hot"),
+    "secret_shift": (lambda x, k: k << k, "NotRealised", "write x * 2**k"),
     "wide_shift": (lambda x, k: k << 63, "RangeError", "62"),
     "gamma_pole": (lambda x, k: jax.scipy.special.gammaln(x), "RangeError", "lgamma"),
     "big_angle": (lambda x, k: jnp.sin(x * 1e6), "RangeError", "bound its argument"),

@@ -248,11 +248,6 @@ def floor(x: SecretArray) -> SecretArray:
     return x if x.dtype == "int" else _bind("floor", x)
 
 
-def floor_near(x: SecretArray) -> SecretArray:
-    """Greatest integer not above what shares of x are, an estimate that its user settles (`ratios` leaves it)."""
-    return _bind("floor", x, estimate=True)
-
-
 def sign(x: SecretArray) -> SecretArray:
     """−1, 0 or 1, as int."""
     return _bind("weigh", greater(x, 0), less(x, 0), weights=np.array([1, -1]))

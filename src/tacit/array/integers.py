@@ -165,11 +165,11 @@ def _by_public(a: SecretArray, n: Any) -> tuple[SecretArray, SecretArray]:
         if np.all(n == 1):
             return a, xp.multiply(a, 0)
         near = xp.multiply(a, np.where(n == 1, 0.0, 1.0 / n))
-        q = xp.floor_near(xp.subtract(near, 0.5))
+        q = _estimate(xp.subtract(near, 0.5))
         if np.any(n == 1):
             q = xp.where(np.broadcast_to(n == 1, a.shape), a, q)
         return q, xp.subtract(a, xp.multiply(q, n))
-    q = xp.floor_near(xp.subtract(xp.divide(a, n), 0.5))
+    q = _estimate(xp.subtract(xp.divide(a, n), 0.5))
     # n is a multiple of 2^-16, so the product is exact.
     return q, xp.subtract(a, xp.multiply(q, n.astype(np.float64)))
 
@@ -184,14 +184,19 @@ def _by_secret(a: SecretArray, b: SecretArray) -> tuple[SecretArray, SecretArray
     largest, most = float(a.aval.magnitude), a.aval.magnitude / b.aval.lo
     r = a
     while most > SETTLED:
-        step = xp.floor_near(xp.divide(r, b))
+        step = _estimate(xp.divide(r, b))
         q = step if q is None else xp.add(q, step)
         r = xp.subtract(r, xp.multiply(step, b))
         most = most * COARSE + 1.1
         largest = math.ceil(largest * COARSE + 1.1 * b.aval.hi)
         r = _proved(r, -largest, largest, "what a quotient leaves is bounded by the error of the division")
-    step = xp.floor_near(xp.subtract(xp.divide(r, b), 0.5))
+    step = _estimate(xp.subtract(xp.divide(r, b), 0.5))
     return (step if q is None else xp.add(q, step)), xp.subtract(r, xp.multiply(step, b))
+
+
+def _estimate(x: SecretArray) -> SecretArray:
+    """Return the greatest whole number not above what shares of x are; a remainder settles it, `ratios` leaves it."""
+    return xp._bind("floor", x, estimate=True)
 
 
 # -- rounding -------------------------------------------------------------------------------------------------
