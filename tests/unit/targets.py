@@ -19,6 +19,19 @@ def each_target() -> Iterator[str]:
         _native.set_target(before)
 
 
+def each_threads(*counts: int) -> Iterator[int]:
+    """Let the native kernels run on one number of threads after the other, then on as many as before."""
+    from tacit.kernels import _native
+
+    before = _native.get_threads()
+    try:
+        for threads in counts:
+            _native.set_threads(threads)
+            yield threads
+    finally:
+        _native.set_threads(before)
+
+
 def everywhere(reference: Any, compiled: Any) -> Iterator[Any]:
     """Yield the reference and, on each instruction set, the native kernels."""
     yield reference

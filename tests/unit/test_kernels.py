@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from targets import each_target
+from targets import each_target, each_threads
 
 from tacit import kernels
 from tacit.errors import ShapeError, UsageError
@@ -246,15 +246,9 @@ def test_strided_unaligned_and_read_only_inputs(target: str) -> None:
 def test_results_do_not_depend_on_threads(kernel: Kernel, wide: bool) -> None:
     n = 250_000
     arguments = kernel.sample(drawer("threads", kernel.name, wide), n, wide)
-    before = _native.get_threads()
-    try:
-        _native.set_threads(1)
-        alone = getattr(compiled, kernel.name)(*arguments)
-        for threads in (2, 3, 8):
-            _native.set_threads(threads)
-            assert_same(alone, getattr(compiled, kernel.name)(*arguments))
-    finally:
-        _native.set_threads(before)
+    alone, *parts = (getattr(compiled, kernel.name)(*arguments) for _ in each_threads(1, 2, 3, 8))
+    for part in parts:
+        assert_same(alone, part)
 
 
 @needs_native
@@ -267,19 +261,14 @@ def test_windows_in_place_on_threads(m: int, k: int, n: int, bits: int) -> None:
     draw, zero = drawer("in place", m, k, n), np.zeros(1, np.int64)
     x, y = (tuple(draw((size,), False) for _ in range(2)) for size in (m + k, k * n))
     x_at, y_at = (zero, np.arange(m), np.arange(k)), (zero, np.arange(k), np.arange(n) * k)
-    before = _native.get_threads()
-    try:
-        for role in range(3):
-            want = np.full((1, m * n), 7, np.uint64)
-            reference.gathered_matmul(x, x_at, y, y_at, role, (want, np.arange(m), m))
-            for _ in each_target():
-                for threads in (1, 2, 3):
-                    _native.set_threads(threads)
-                    got = np.full((1, m * n), 7, np.uint64)
-                    compiled.gathered_matmul(x, x_at, y, y_at, role, (got, np.arange(m), m), bits=bits)
-                    assert_same_low(want, got, bits)
-    finally:
-        _native.set_threads(before)
+    for role in range(3):
+        want = np.full((1, m * n), 7, np.uint64)
+        reference.gathered_matmul(x, x_at, y, y_at, role, (want, np.arange(m), m))
+        for _ in each_target():
+            for _ in each_threads(1, 2, 3):
+                got = np.full((1, m * n), 7, np.uint64)
+                compiled.gathered_matmul(x, x_at, y, y_at, role, (got, np.arange(m), m), bits=bits)
+                assert_same_low(want, got, bits)
 
 
 class Guarded:
@@ -350,19 +339,12 @@ def test_threads_add_up_some_of_a_vectors_products_each(
     """Sums of long vectors are cut along them, those of a matrix that is turned as well."""
     draw = drawer("sums", m, k, n, wide)
     x, y = (draw((k, m), wide).T for _ in range(2)), (draw((k, n), wide) for _ in range(2))
-    operands, before = [*x, *y], _native.get_threads()
+    operands = [*x, *y]
     want = [reference.rep3_matmul(role, *operands) for role in range(3)]
-    try:
-        for threads in (1, 2, 5):
-            _native.set_threads(threads)
-            for role in range(3):
-                assert_same_low(
-                    want[role],
-                    compiled.rep3_matmul(role, *operands, bits=bits),
-                    min(bits, 128 if wide else 64),
-                )
-    finally:
-        _native.set_threads(before)
+    for _ in each_threads(1, 2, 5):
+        for role in range(3):
+            got = compiled.rep3_matmul(role, *operands, bits=bits)
+            assert_same_low(want[role], got, min(bits, 128 if wide else 64))
 
 
 @needs_native
@@ -377,15 +359,11 @@ def test_threads_write_their_part_of_a_product_where_it_belongs(m: int, k: int, 
         for sides in ((m, k), (k, n))
     )
     rows, step = np.argsort(draw((m,), False)).astype(np.int64) * 2 * n, 2
-    before, parts = _native.get_threads(), []
-    try:
-        for threads in (1, 2, 5):
-            _native.set_threads(threads)
-            out = np.zeros((1, 2 * m * n), x[0].dtype)
-            compiled.gathered_matmul(x, x_at, y, y_at, 0, (out, rows, step))
-            parts.append(out)
-    finally:
-        _native.set_threads(before)
+    parts = []
+    for _ in each_threads(1, 2, 5):
+        out = np.zeros((1, 2 * m * n), x[0].dtype)
+        compiled.gathered_matmul(x, x_at, y, y_at, 0, (out, rows, step))
+        parts.append(out)
     out = np.zeros_like(parts[0])
     reference.gathered_matmul(x, x_at, y, y_at, 0, (out, rows, step))
     for part in parts:

@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from tacit.array.loop import infer
 from tacit.array.program import SECRET, Eqn, Program
+from tacit.array.schema import MOVES
 from tacit.array.secret import SecretArray
 
 Array = npt.NDArray[Any]
-MOVES = frozenset({"broadcast", "reshape", "transpose", "slice", "flip"})
 
 
 def _fractions(secret: Any, public: Any) -> Array | None:

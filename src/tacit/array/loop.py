@@ -122,6 +122,25 @@ def scan_types(
     return list(body_ins), list(outs)
 
 
+def inside(
+    program: Program, avals: dict[int, Aval], rewrite: Callable[[Program, list[Aval]], Program]
+) -> Program:
+    """Return the Program with the bodies of its loops rewritten for the avals that hold in every iteration."""
+    eqns = []
+    for eqn in program.eqns:
+        if eqn.op == "scan":
+            body = eqn.params["body"]
+            made = rewrite(body, scan_types([avals[v] for v in eqn.ins], eqn.params)[0])
+            if made is not body:
+                eqn = Eqn(eqn.op, eqn.ins, eqn.outs, {**eqn.params, "body": made}, eqn.source)
+        eqns.append(eqn)
+    return (
+        program
+        if all(a is b for a, b in zip(eqns, program.eqns, strict=True))
+        else program.replace(eqns=tuple(eqns))
+    )
+
+
 def _settle(ins: Sequence[Aval], params: Params, fmt: Format | None) -> tuple[list[Aval], list[Aval]]:
     consts, carry, xs = split(params, ins)
     length, body = params["length"], params["body"]

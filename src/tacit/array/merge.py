@@ -12,15 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from tacit.array.loop import infer, scan_types
+from tacit.array.loop import infer, inside
 from tacit.array.ops import kind_dtype
 from tacit.array.passes import localise, once, prune
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
 from tacit.array.ratios import exact
-from tacit.array.schema import ASKED, WANTED
+from tacit.array.schema import ASKED, MOVES, WANTED
 from tacit.array.together import gather
 
-MOVES = frozenset({"broadcast", "reshape", "transpose", "slice", "flip"})
 SAME = MOVES | {"convert", "add", "sub", "neg", "not"}
 """Operations without rounding: their results are the same again if their operands are."""
 EXTREMES = {op: ASKED[op] for op in ("maximum", "minimum")}
@@ -41,17 +40,9 @@ def merge(program: Program) -> Program:
 
 def _merged(program: Program, ins: list[Aval] | None) -> Program:
     avals = infer(program, ins)
-    eqns = tuple(_inside(e, avals) if e.op == "scan" else e for e in program.eqns)
-    program = program.replace(eqns=eqns)
+    program = inside(program, avals, _merged)
     found = _Finder(avals).find(program)
     return prune(_rewritten(program, avals, found)) if found else program
-
-
-def _inside(eqn: Eqn, avals: dict[int, Aval]) -> Eqn:
-    body, params = eqn.params["body"], eqn.params
-    made = _merged(body, scan_types([avals[v] for v in eqn.ins], params)[0])
-    same = made.eqns == body.eqns
-    return eqn if same else Eqn(eqn.op, eqn.ins, eqn.outs, {**params, "body": made}, eqn.source)
 
 
 @dataclass(slots=True)

@@ -19,11 +19,12 @@ import numpy as np
 from tacit.array import functions as xp
 from tacit.array import integers
 from tacit.array.interpret import Trace
-from tacit.array.loop import infer, scan_types
+from tacit.array.loop import infer, inside
 from tacit.array.passes import prune
 from tacit.array.program import Aval, Eqn, Input, Program, params_text
+from tacit.array.schema import MOVES
 from tacit.array.secret import SecretArray
-from tacit.errors import UsageError
+from tacit.errors import RangeError, UsageError
 
 MOST = 2**52
 """Whole numbers that are compared stay below this, as quotients of whole numbers do (`integers`)."""
@@ -31,7 +32,8 @@ SHORT = 10**6
 """A public factor stands for the fraction of the least denominator, up to this, whose float64 it is: 0.05 for 1/20."""
 KEPT_BITS = 12
 """A product with a multiple of 2^-12 has no more fractional bits than every format, so nothing is rounded."""
-MOVES = frozenset({"broadcast", "reshape", "transpose", "slice", "flip"})
+
+BEYOND = "the whole numbers of a ratio do not fit"
 
 Leaf = tuple[int, tuple[tuple[str, str], ...]]
 """A whole number or truth value of the Program, and what moved it since: operations and their parameters as text."""
@@ -71,17 +73,10 @@ class Ratio:
 def exact(program: Program, ins: Sequence[Aval] | None = None) -> Program:
     """Return the Program with comparisons and floors of ratios put as ones of whole numbers, in loops, too."""
     avals = infer(program, ins)
-    bodies = {}
-    for eqn in program.eqns:
-        if eqn.op == "scan":
-            made = exact(eqn.params["body"], scan_types([avals[v] for v in eqn.ins], eqn.params)[0])
-            if made is not eqn.params["body"]:
-                bodies[eqn.outs] = made
+    program = inside(program, avals, exact)
     found = _Finder(avals)
     wanted = {eqn.outs[0]: ask for eqn in program.eqns if (ask := found.take(eqn)) is not None}
-    if not wanted and not bodies:
-        return program
-    return prune(_Again(program, avals, found.params).run(wanted, bodies))
+    return prune(_Again(program, avals, found.params).run(wanted)) if wanted else program
 
 
 def _short(value: float) -> Fraction:
@@ -190,10 +185,6 @@ class _Finder:
         return None
 
 
-class _Refused(Exception):
-    """What was asked does not fit whole numbers."""
-
-
 class _Again(Trace):
     """Records a Program again, with other equations where something is asked of ratios."""
 
@@ -204,8 +195,8 @@ class _Again(Trace):
         self.before, self.avals, self.params = program, avals, params
         self.now: dict[int, SecretArray] = {}
 
-    def run(self, wanted: dict[int, Ask], bodies: dict[tuple[int, ...], Program]) -> Program:
-        """Return the Program with other equations for variables that are `wanted`, and other bodies of loops."""
+    def run(self, wanted: dict[int, Ask]) -> Program:
+        """Return the Program with other equations for variables that are `wanted`."""
         for spec in self.before.inputs:
             var = self.new_var()
             aval = self.avals[spec.var]
@@ -215,8 +206,7 @@ class _Again(Trace):
             self.source = eqn.source
             if eqn.outs and eqn.outs[0] in wanted and self._put(eqn, wanted[eqn.outs[0]]):
                 continue
-            params = {**eqn.params, "body": bodies[eqn.outs]} if eqn.outs in bodies else eqn.params
-            made = self.bind(eqn.op, [self.now[v] for v in eqn.ins], params)
+            made = self.bind(eqn.op, [self.now[v] for v in eqn.ins], eqn.params)
             self.now.update(zip(eqn.outs, made, strict=True))
         return self.program([self.now[v] for v in self.before.outputs])
 
@@ -225,7 +215,7 @@ class _Again(Trace):
         recorded = len(self.eqns)
         try:
             made = ask(self)
-        except (_Refused, UsageError):
+        except UsageError:
             del self.eqns[recorded:]
             return False
         self.now[eqn.outs[0]] = made
@@ -239,7 +229,7 @@ class _Again(Trace):
             left, right = self._over(a, b.under), self._over(b, a.under)
         gap = left.plus(right.times(Fraction(-1)))
         if not gap.terms:
-            raise _Refused
+            raise RangeError(BEYOND)
         scale = Fraction(math.lcm(*(c.denominator for _, c in gap.terms)), 1)
         scale /= math.gcd(*(int(c * scale) for _, c in gap.terms))
         total, low, high = self._sum(gap, scale)
@@ -251,14 +241,14 @@ class _Again(Trace):
     def floor(self, a: Ratio) -> SecretArray:
         """Return the greatest whole number not above a."""
         if not a.terms:
-            raise _Refused
+            raise RangeError(BEYOND)
         scale = math.lcm(*(c.denominator for _, c in a.terms))
         if a.under is not None:
             scale = math.lcm(scale, a.shift.denominator)
         total, low, high = self._sum(a, Fraction(scale))
         more = math.floor(a.shift * scale)
         if max(abs(low + more), abs(high + more)) >= MOST:
-            raise _Refused
+            raise RangeError(BEYOND)
         total = xp.add(total, more) if more else total
         if a.under is None:
             return integers.floor_divide(total, scale) if scale > 1 else total
@@ -270,12 +260,12 @@ class _Again(Trace):
         if other is None:
             return Ratio(of.terms, of.shift)
         terms = [(self._product(v, other), c) for v, c in of.terms]
-        return Ratio((*terms, *([(other, of.shift)] if of.shift else []))).plus(Ratio(()))
+        return Ratio((*terms, *([(other, of.shift)] if of.shift else [])))
 
     def _product(self, a: Leaf, b: Leaf) -> Leaf:
         made = xp.multiply(self._leaf(a), self._leaf(b))
         if made.aval.magnitude >= MOST:
-            raise _Refused
+            raise RangeError(BEYOND)
         var = -1 - made.ref  # a name that the Program does not have
         self.now[var] = made
         return var, ()
@@ -286,7 +276,7 @@ class _Again(Trace):
         ends = [sorted((int(a.aval.lo) * c, int(a.aval.hi) * c)) for a, c in terms]
         low, high = sum(e[0] for e in ends), sum(e[1] for e in ends)
         if sum(max(abs(e[0]), abs(e[1])) for e in ends) + abs(of.shift * scale) >= MOST:
-            raise _Refused
+            raise RangeError(BEYOND)
         total: Any = None
         for a, c in terms:
             part = a if abs(c) == 1 else xp.multiply(a, abs(c))

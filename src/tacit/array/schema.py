@@ -18,6 +18,8 @@ WANTED = ("less", "greater", "greatest", "least", "distance")
 """What a comparison of x and y may be asked for, in the order of its results: x < y, x > y, max, min, |x − y|."""
 ASKED = {"lt": "less", "maximum": "greatest", "minimum": "least", "abs": "distance"}
 """What operations with a name of their own ask of one comparison; `abs` compares with zero."""
+MOVES = frozenset({"broadcast", "reshape", "transpose", "slice", "flip"})
+"""Operations on one value that give its elements as they are, in other places."""
 MAX_AXES, MAX_ELEMENTS, MAX_REACH = 32, 1 << 36, 2.0**300
 INPUT_NAME = re.compile(r"^[^\s%]{1,128}$")
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tacit.array import beside
-from tacit.array.loop import infer, scan_types
+from tacit.array.loop import infer, inside
 from tacit.array.ops import table
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
 
@@ -149,20 +149,15 @@ def gather(program: Program) -> Program:
 
 def _gathered(program: Program, ins: list[Aval] | None) -> Program:
     avals = infer(program, ins)
-    eqns = [_inside(e, avals) if e.op == "scan" else e for e in program.eqns]
-    order = _Order(eqns, avals)
-    return program.replace(eqns=tuple(eqns[i] for i in order.run()))
-
-
-def _inside(eqn: Eqn, avals: dict[int, Aval]) -> Eqn:
-    body = _gathered(eqn.params["body"], scan_types([avals[v] for v in eqn.ins], eqn.params)[0])
-    return Eqn(eqn.op, eqn.ins, eqn.outs, {**eqn.params, "body": body}, eqn.source)
+    program = inside(program, avals, _gathered)
+    order = _Order(program.eqns, avals)
+    return program.replace(eqns=tuple(program.eqns[i] for i in order.run()))
 
 
 class _Order:
     """Equations by number, in a new order."""
 
-    def __init__(self, eqns: list[Eqn], avals: dict[int, Aval]) -> None:
+    def __init__(self, eqns: Sequence[Eqn], avals: dict[int, Aval]) -> None:
         self.eqns = eqns
         results = [[avals[v] for v in e.outs] for e in eqns]
         known = [(e, [avals[v] for v in e.ins], outs) for e, outs in zip(eqns, results, strict=True)]
