@@ -92,11 +92,13 @@ def rounds(slots: Array, size: int) -> tuple[list[Level], Array]:
         a, b = slots[:, 0::2], slots[:, 1::2]
         both = (a >= 0) & (b >= 0)
         single = np.where(both, -1, np.maximum(a, b))
-        pairs, at = np.unique(np.stack([a[both], b[both]], axis=1), axis=0, return_inverse=True)
+        # One number for two places: NumPy sorts rows ten times slower.
+        pairs, at = np.unique(a[both] * (size + 1) + b[both], return_inverse=True)
+        left, right = np.divmod(pairs, size + 1)
         alone, to = np.unique(single[single >= 0], return_inverse=True)
-        levels.append(Level(pairs[:, 0], pairs[:, 1], alone, size))
+        levels.append(Level(left, right, alone, size))
         slots = np.full(a.shape, -1)
-        slots[both] = at.reshape(-1)
+        slots[both] = at
         slots[single >= 0] = len(pairs) + to.reshape(-1)
         size = len(pairs) + len(alone)
     return levels, slots[:, 0]
