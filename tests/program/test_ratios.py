@@ -21,6 +21,7 @@ from tacit.array.program import Program
 from tacit.array.ratios import exact
 from tacit.array.repeat import repeat
 from tacit.array.runtime import Format, Runtime
+from tacit.array.session import simulate
 from tacit.study import run_clear
 
 FMT, OWNERS = Format(64, 16), ("alice", "bob", "carol")
@@ -99,6 +100,40 @@ def test_with_a_dealer(name: str) -> None:
     body, want = AT_ENDS[name]
     found = run(recorded(body), X, Y, "semi2k", 1)
     assert np.array_equal(found, np.full_like(found, want))
+
+
+@pytest.mark.parametrize("name", AT_ENDS)
+def test_in_a_session_as_in_a_program(name: str) -> None:
+    """A quotient that is there already is not what is compared."""
+    body, want = AT_ENDS[name]
+    for seed in range(2):
+        with simulate(frac_bits=16, seed=seed) as s:
+            x, y = (s.input(v, owner, (0, MOST)) for v, owner in ((X, "alice"), (Y, "bob")))
+            found = reveal(body(x, y), why="test")
+        assert np.array_equal(found, np.full_like(found, want)), (seed, found)
+
+
+def test_a_session_keeps_what_its_ratios_are_of_and_no_longer() -> None:
+    with simulate(frac_bits=16, seed=1) as s:
+        held = s.cluster.workers["alice"].values  # type: ignore[attr-defined]
+        x, y = (s.input(v, owner, (0, MOST)) for v, owner in ((X, "alice"), (Y, "bob")))
+        quotient = (x + y) / 10  # of a sum that has no name
+        flipped = fn.flip(quotient)
+        del quotient
+        assert np.array_equal(reveal(fn.floor(flipped), why="test"), [5] * N)
+        assert np.array_equal(reveal(flipped * 2 < 10, why="test"), [False] * N)
+        del flipped
+        reveal(x, why="the session drops what it can with the next operation")
+        assert len(held) == 3, held
+
+
+@pytest.mark.parametrize("most", [2**40, 2**20])
+def test_a_session_computes_a_quotient_where_whole_numbers_do_not_fit(most: int) -> None:
+    with simulate(width=128, frac_bits=30, seed=2) as s:
+        x, y = (s.input(np.array([most // 8, 3]), owner, (1, most)) for owner in ("alice", "bob"))
+        ratio = (x + y) * 1000 / fn.maximum(y, 1)
+        assert np.array_equal(reveal(ratio * 0.001 < 2.5, why="test"), [True, True])
+        assert np.array_equal(reveal(ratio * 0.001 < 1.5, why="test"), [False, False])
 
 
 def test_a_comparison_with_a_public_rate_is_one_of_whole_numbers() -> None:

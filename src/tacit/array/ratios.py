@@ -18,7 +18,7 @@ import numpy as np
 
 from tacit.array import functions as xp
 from tacit.array import integers
-from tacit.array.interpret import Trace
+from tacit.array.interpret import Context, Trace
 from tacit.array.loop import infer, inside
 from tacit.array.passes import prune
 from tacit.array.program import Aval, Eqn, Input, Program, params_text
@@ -92,7 +92,7 @@ def _short(value: float) -> Fraction:
     return whole
 
 
-Ask = Callable[["_Again"], SecretArray]
+Ask = Callable[["_Whole"], SecretArray]
 
 
 class _Finder:
@@ -111,7 +111,11 @@ class _Finder:
 
     def take(self, eqn: Eqn) -> Ask | None:
         """Note what an equation makes; return what stands in its place if it asks something of ratios."""
-        ratios = [self.of(v) for v in eqn.ins]
+        self.note(eqn)
+        return self.asked(eqn) if len(eqn.outs) == 1 else None
+
+    def note(self, eqn: Eqn) -> None:
+        """Note what an equation makes."""
         if eqn.op == "const":
             value = eqn.params["value"]
             if (
@@ -121,14 +125,17 @@ class _Finder:
                 and np.isfinite(value.flat[0])
             ):
                 self.ratios[eqn.outs[0]] = Ratio((), _short(value.flat[0].item()))
-            return None
-        if len(eqn.outs) != 1 or any(r is None for r in ratios):
-            return None
-        made = self._made(eqn, [r for r in ratios if r is not None])
+            return
+        of = self._all(eqn)
+        made = self._made(eqn, of) if of is not None and len(eqn.outs) == 1 else None
         # A whole number is its own ratio, unless all know it.
         if made is not None and (self.avals[eqn.outs[0]].kind == "fixed" or made.known):
             self.ratios[eqn.outs[0]] = made
-        return self._asked(eqn, [r for r in ratios if r is not None])
+
+    def _all(self, eqn: Eqn) -> list[Ratio] | None:
+        """Return the ratios that all operands are."""
+        ratios = [r for v in eqn.ins if (r := self.of(v)) is not None]
+        return ratios if len(ratios) == len(eqn.ins) else None
 
     def _made(self, eqn: Eqn, of: list[Ratio]) -> Ratio | None:
         if eqn.op in ("convert", "assume"):
@@ -175,51 +182,28 @@ class _Finder:
                 return Ratio(a.terms, a.shift, leaf).times(1 / factor)
         return None
 
-    def _asked(self, eqn: Eqn, of: list[Ratio]) -> Ask | None:
-        if not any(r.rounded for r in of):
+    def asked(self, eqn: Eqn) -> Ask | None:
+        """Return what stands in place of an equation that asks something of ratios."""
+        if eqn.op not in ("lt", "eq", "floor") or "estimate" in eqn.params:
             return None
-        if eqn.op in ("lt", "eq"):
-            return lambda again: again.compare(eqn.op == "lt", of[0], of[1])
-        if eqn.op == "floor" and "estimate" not in eqn.params:
-            return lambda again: again.floor(of[0])
-        return None
+        of = self._all(eqn)
+        if of is None or not any(r.rounded for r in of):
+            return None
+        if eqn.op == "floor":
+            return lambda whole: whole.floor(of[0])
+        return lambda whole: whole.compare(eqn.op == "lt", of[0], of[1])
 
 
-class _Again(Trace):
-    """Records a Program again, with other equations where something is asked of ratios."""
+class _Whole:
+    """Puts what is asked of ratios as a question about whole numbers."""
 
     def __init__(
-        self, program: Program, avals: dict[int, Aval], params: dict[tuple[str, str], dict[str, Any]]
+        self,
+        context: Context,
+        now: dict[int, SecretArray],
+        params: dict[tuple[str, str], dict[str, Any]],
     ) -> None:
-        super().__init__()
-        self.before, self.avals, self.params = program, avals, params
-        self.now: dict[int, SecretArray] = {}
-
-    def run(self, wanted: dict[int, Ask]) -> Program:
-        """Return the Program with other equations for variables that are `wanted`."""
-        for spec in self.before.inputs:
-            var = self.new_var()
-            aval = self.avals[spec.var]
-            self.inputs.append(Input(spec.name, spec.owner, var, spec.aval))
-            self.now[spec.var] = SecretArray(self, var, aval)
-        for eqn in self.before.eqns:
-            self.source = eqn.source
-            if eqn.outs and eqn.outs[0] in wanted and self._put(eqn, wanted[eqn.outs[0]]):
-                continue
-            made = self.bind(eqn.op, [self.now[v] for v in eqn.ins], eqn.params)
-            self.now.update(zip(eqn.outs, made, strict=True))
-        return self.program([self.now[v] for v in self.before.outputs])
-
-    def _put(self, eqn: Eqn, ask: Ask) -> bool:
-        """Record what is asked; take it back if it does not fit."""
-        recorded = len(self.eqns)
-        try:
-            made = ask(self)
-        except UsageError:
-            del self.eqns[recorded:]
-            return False
-        self.now[eqn.outs[0]] = made
-        return True
+        self.context, self.now, self.params = context, now, params
 
     def compare(self, less: bool, a: Ratio, b: Ratio) -> SecretArray:
         """Return whether a < b, or a = b."""
@@ -292,5 +276,83 @@ class _Again(Trace):
         if a.dtype == "bool":
             a = xp.astype(a, "int")
         for move in moves:
-            a = self.bind(move[0], [a], self.params[move])[0]
+            a = self.context.bind(move[0], [a], self.params[move])[0]
         return a
+
+
+class _Again(Trace):
+    """Records a Program again, with other equations where something is asked of ratios."""
+
+    def __init__(
+        self, program: Program, avals: dict[int, Aval], params: dict[tuple[str, str], dict[str, Any]]
+    ) -> None:
+        super().__init__()
+        self.before, self.avals, self.params = program, avals, params
+        self.now: dict[int, SecretArray] = {}
+
+    def run(self, wanted: dict[int, Ask]) -> Program:
+        """Return the Program with other equations for variables that are `wanted`."""
+        for spec in self.before.inputs:
+            var = self.new_var()
+            aval = self.avals[spec.var]
+            self.inputs.append(Input(spec.name, spec.owner, var, spec.aval))
+            self.now[spec.var] = SecretArray(self, var, aval)
+        for eqn in self.before.eqns:
+            self.source = eqn.source
+            if eqn.outs and eqn.outs[0] in wanted and self._put(eqn, wanted[eqn.outs[0]]):
+                continue
+            made = self.bind(eqn.op, [self.now[v] for v in eqn.ins], eqn.params)
+            self.now.update(zip(eqn.outs, made, strict=True))
+        return self.program([self.now[v] for v in self.before.outputs])
+
+    def _put(self, eqn: Eqn, ask: Ask) -> bool:
+        """Record what is asked; take it back if it does not fit."""
+        recorded = len(self.eqns)
+        try:
+            made = ask(_Whole(self, self.now, self.params))
+        except UsageError:
+            del self.eqns[recorded:]
+            return False
+        self.now[eqn.outs[0]] = made
+        return True
+
+
+class Live:
+    """The ratios among the arrays of a session; what one is a ratio of stays with the parties as long as it does."""
+
+    def __init__(self) -> None:
+        self.finder = _Finder({})
+        self.held: dict[int, dict[int, SecretArray]] = {}
+
+    def instead(self, eqn: Eqn, ins: Sequence[SecretArray]) -> list[SecretArray] | None:
+        """Return what an equation asks of ratios, computed on whole numbers; None where that cannot be."""
+        self.finder.avals.update({a.ref: a.aval for a in ins})
+        ask = self.finder.asked(eqn)
+        if ask is None:
+            return None
+        try:
+            return [ask(_Whole(ins[0].context, self._now(ins), self.finder.params))]
+        except UsageError:
+            return None
+
+    def note(self, eqn: Eqn, ins: Sequence[SecretArray], outs: Sequence[SecretArray]) -> None:
+        """Note what an equation made, and keep what that is a ratio of."""
+        self.finder.avals.update({a.ref: a.aval for a in (*ins, *outs)})
+        self.finder.note(eqn)
+        for out in outs:
+            ratio = self.finder.ratios.get(out.ref)
+            if ratio is not None and not ratio.known:
+                now, under = self._now(ins), [] if ratio.under is None else [ratio.under]
+                self.held[out.ref] = {v: now[v] for v, _ in (*(t[0] for t in ratio.terms), *under)}
+
+    def forget(self, var: int) -> None:
+        """Forget a variable that nobody refers to."""
+        for known in (self.finder.avals, self.finder.ratios, self.held):
+            known.pop(var, None)
+
+    def _now(self, ins: Sequence[SecretArray]) -> dict[int, SecretArray]:
+        """Return the arrays that operands are, and those that they are ratios of."""
+        now = {a.ref: a for a in ins}
+        for a in ins:
+            now.update(self.held.get(a.ref, {}))
+        return now

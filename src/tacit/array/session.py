@@ -21,6 +21,7 @@ from tacit.algebra.ring import Ring
 from tacit.array.interpret import Context
 from tacit.array.program import PUBLIC, Aval, Eqn, Program, owned
 from tacit.array.ranges import Step, check, secret_steps
+from tacit.array.ratios import Live
 from tacit.array.runtime import Format, Runtime, Value
 from tacit.array.secret import SecretArray
 from tacit.array.streams import check_input
@@ -212,6 +213,7 @@ class Session(Context):
         self.fmt: Format = fmt
         self.stamp = stamp
         self._dropped: list[int] = []
+        self._ratios = Live()
         self._reveals = 0
         self._open = True
 
@@ -242,6 +244,19 @@ class Session(Context):
     def const(self, value: Any, kind: str | None = None) -> SecretArray:
         """Return a public constant of this session."""
         return super().const(value, kind)
+
+    def bind(
+        self, op: str, ins: Sequence[SecretArray], params: dict[str, Any] | None = None
+    ) -> list[SecretArray]:
+        """Run one operation and return its results; what it asks of ratios is computed on whole numbers (0089)."""
+        if any(a.context is not self for a in ins):
+            return super().bind(op, ins, params)  # which refuses
+        draft = Eqn(op, tuple(a.ref for a in ins), (), params or {})
+        made = self._ratios.instead(draft, ins)
+        if made is None:
+            made = super().bind(op, ins, params)
+            self._ratios.note(Eqn(op, draft.ins, tuple(a.ref for a in made), draft.params), ins, made)
+        return made
 
     def record(self, eqn: Eqn, ins: list[Aval], outs: list[Aval]) -> None:
         """Check the ranges of one equation, then run it at every party."""
@@ -295,6 +310,7 @@ class Session(Context):
     def release(self, var: int) -> None:
         """Note that nobody refers to a variable; the parties drop it with the next operation."""
         self._dropped.append(var)
+        self._ratios.forget(var)
 
     def close(self) -> None:
         """End the session."""
