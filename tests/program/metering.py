@@ -48,4 +48,4 @@ def with_all_bits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _from_nothing(program: Program, *how: Any) -> Prepared:
-    return replace(prepared(program.replace(), *how), program=program)
+    return replace(prepared(program.replace(), *how), text=program)

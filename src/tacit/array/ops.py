@@ -437,3 +437,9 @@ def table() -> dict[str, Op]:
     if not _CACHE:
         _CACHE.update(_table())
     return _CACHE
+
+
+def bits_needed(op: str, ins: list[Aval], outs: list[Aval], params: Params, f: int) -> int:
+    """Return the bits that the ring must offer to an equation on shares, its two spare bits left out."""
+    shared = [iv.bits_of(a.magnitude, bd.scale_of(a, f)) for a in ins if a.kind != "bool"]
+    return max([table()[op].need(ins, outs, params, f), *shared])

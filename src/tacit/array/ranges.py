@@ -15,9 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tacit.array import intervals as iv
-from tacit.array.bounds import scale_of
 from tacit.array.loop import infer
-from tacit.array.ops import table
+from tacit.array.ops import bits_needed, table
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
 from tacit.array.runtime import Format
 from tacit.errors import RangeError, UsageError
@@ -48,8 +47,7 @@ class Step:
 
     def need(self, f: int) -> int:
         """Bits that the ring must offer, its two spare bits left out."""
-        shared = [iv.bits_of(a.magnitude, scale_of(a, f)) for a in self.ins if a.kind != "bool"]
-        return max([table()[self.eqn.op].need(self.ins, self.outs, self.eqn.params, f), *shared])
+        return bits_needed(self.eqn.op, self.ins, self.outs, self.eqn.params, f)
 
 
 def secret_steps(program: Program, fmt: Format | None = None) -> list[Step]:

@@ -166,6 +166,7 @@ class Runtime:
         Outputs that will only be `opened` hold no more bits than that needs (decision 0077).
         """
         plan = self._plan(program, [v.aval for v in values], opened)
+        program = plan.program
         for spec, v in zip(program.inputs, values, strict=True):
             if 0 < v.width < plan.needed.get(spec.var, 0):
                 raise UsageError(
@@ -209,7 +210,7 @@ class Runtime:
 
     def _plan(self, program: Program, ins: list[Aval], opened: bool) -> Prepared:
         found = self._plans.get(id(program))
-        if found is not None and found.program is program and (found.ins, found.opened) == (ins, opened):
+        if found is not None and found.text is program and (found.ins, found.opened) == (ins, opened):
             return found
         if len(self._plans) >= KEPT_PLANS:
             self._plans.clear()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from tacit.array import beside
+from tacit.array.inner import inner
 from tacit.array.loop import infer_once
 from tacit.array.ops import Op, table
 from tacit.array.program import SECRET, Aval, Eqn, Program
@@ -68,7 +69,10 @@ class Step:
 class Prepared:
     """What every run of a program on inputs of these avals has in common."""
 
+    text: Program
+    """As it was approved."""
     program: Program
+    """As it is run."""
     ins: list[Aval]
     opened: bool
     avals: dict[int, Aval]
@@ -82,6 +86,7 @@ def prepared(program: Program, ins: list[Aval], p: Protocol, fmt: Format, opened
 
     Results that are kept are shares of one session's parties: steps that keep any are the runtime's own.
     """
+    text, program = program, inner(program, ins, fmt)
     of = p.party
     key = "steps", id(p.cards), of.network, of.n, fmt, opened, *ins
     # Parties of one process, threads, all take what the first has stored.
@@ -90,7 +95,7 @@ def prepared(program: Program, ins: list[Aval], p: Protocol, fmt: Format, opened
     )
     steps = [replace(step, kept=None, joined={}) if step.fixed or step.text else step for step in known[1]]
     needed = ways(program, ins, p, fmt, opened)[2].needed
-    return Prepared(program, ins, opened, infer_once(program, ins, fmt), steps, needed)
+    return Prepared(text, program, ins, opened, infer_once(program, ins, fmt), steps, needed)
 
 
 def _steps(program: Program, ins: list[Aval], p: Protocol, fmt: Format, opened: bool) -> list[Step]:

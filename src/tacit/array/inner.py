@@ -1,0 +1,213 @@
+"""Products that are only added up, as inner products (decision 0094).
+
+`sum(x * y)` of shares exchanges a message for each product; `x @ y` one for each sum. So where nothing but a sum
+reads a product, a run multiplies matrices instead, if the sums fit the ring before they are rounded: operands that were
+repeated to meet each other (`x[:, None] * y`) are rows and columns of one. A run follows from it what a Program's
+equations do one by one: values and ranges are the same, errors no larger.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from tacit.array.late import factors, uses
+from tacit.array.loop import infer_eqn, infer_once
+from tacit.array.ops import bits_needed
+from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
+from tacit.errors import RangeError
+
+if TYPE_CHECKING:
+    from tacit.array.runtime import Format
+
+
+CONVERTED = 4
+"""Truth values are made numbers before they meet where that is a fourth as many, or less."""
+
+
+@dataclass(slots=True)
+class _Factor:
+    """An array that stands in a product, and which of its axes each axis of the product is; None where it repeats."""
+
+    var: int
+    axes: list[int | None]
+
+
+def inner(program: Program, ins: Sequence[Aval], fmt: Format) -> Program:
+    """Return the Program in which sums of products are products of matrices; the second time from memory."""
+    key = "inner", fmt, *ins
+    found: Program | None = program.memo.get(key)
+    if found is None:
+        found = program.memo.setdefault(key, _Finder(program, infer_once(program, ins, fmt), fmt).run())
+    return found
+
+
+class _Finder:
+    """Goes through a Program; sums of products that fit are made otherwise, all else stays."""
+
+    def __init__(self, program: Program, avals: dict[int, Aval], fmt: Format) -> None:
+        self.program, self.avals, self.fmt = program, dict(avals), fmt
+        self.maker = {v: eqn for eqn in program.eqns for v in eqn.outs}
+        self.uses, self.kept = uses(program), frozenset(program.outputs)
+        self.fresh = max(self.avals, default=-1) + 1
+        self.made: list[Eqn] = []
+
+    def run(self) -> Program:
+        """Return the Program with what stands in place of sums, and without what nothing reads any more."""
+        eqns: list[Eqn] = []
+        for eqn in self.program.eqns:
+            self.made = []
+            eqns += self.made if eqn.op == "sum" and self._put(eqn) else [eqn]
+        if len(eqns) == len(self.program.eqns):
+            return self.program
+        needed, kept = set(self.kept), []
+        for eqn in reversed(eqns):
+            if eqn.op == "reveal" or not needed.isdisjoint(eqn.outs):
+                kept.append(eqn)
+                needed.update(eqn.ins)
+        return self.program.replace(eqns=tuple(reversed(kept)))
+
+    def _put(self, total: Eqn) -> bool:
+        """Make the sum of a product by a product of matrices, and say whether that can be."""
+        (v,), summed = total.ins, frozenset(total.params["axes"])
+        eqn = self._only(v)
+        bits = eqn is not None and eqn.op == "convert" and self.avals[eqn.ins[0]].kind == "bool"
+        eqn = self._only(eqn.ins[0]) if eqn is not None and bits else eqn
+        if eqn is None or eqn.op not in (("and",) if bits else ("mul", "square")):
+            return False
+        if self.avals[v].where != SECRET or any(self.avals[u].where == PUBLIC for u in eqn.ins):
+            return False
+        x, y = (self._unrepeated(u) for u in factors(eqn))
+        shape, of = self.avals[v].shape, [self.avals[factor.var].size for factor in (x, y)]
+        if bits and CONVERTED * sum(of) > math.prod(shape):
+            return False
+        among: dict[tuple[bool, bool, bool], list[int]] = {}
+        for axis in (axis for axis, size in enumerate(shape) if size != 1):
+            kind = x.axes[axis] is not None, y.axes[axis] is not None, axis in summed
+            among.setdefault(kind, []).append(axis)
+        both, inside = among.get((True, True, False), []), among.get((True, True, True), [])
+        left, right = among.get((True, False, False), []), among.get((False, True, False), [])
+        lone = among.get((True, False, True), []), among.get((False, True, True), [])
+        if not (inside or lone[0] or lone[1]) or any(not (of_x or of_y) for of_x, of_y, _ in among):
+            return False
+        try:
+            if bits:
+                x, y = (
+                    replace(z, var=self._emit(total, "convert", [z.var], {"kind": "int"})) for z in (x, y)
+                )
+            a = self._laid(total, x, (both, left, inside), lone[0])
+            # Of squares, the same in memory.
+            b = a if x == y and not left else self._laid(total, y, (both, inside, right), lone[1])
+            b = self._shaped(
+                total, b, [math.prod(shape[axis] for axis in group) for group in (both, inside, right)]
+            )
+            out = self._product(total, a, b)
+            order = [*both, *left, *right]
+            out = self._shaped(total, out, [shape[axis] for axis in order])
+            out = self._turned(total, out, sorted(range(len(order)), key=order.__getitem__))
+            out = self._shaped(total, out, self.avals[total.outs[0]].shape)
+        except RangeError:
+            return False
+        # What is known of the sum, of squares that it is not negative, stays known.
+        was = self.avals[total.outs[0]]
+        self.made.append(Eqn("assume", (out,), total.outs, {"lo": was.lo, "hi": was.hi}, total.source))
+        return True
+
+    def _only(self, v: int) -> Eqn | None:
+        """Return what makes a variable that one equation reads and nothing else."""
+        return self.maker.get(v) if v not in self.kept and len(self.uses[v]) == 1 else None
+
+    def _unrepeated(self, v: int) -> _Factor:
+        """Return what a factor was before it was repeated to the product's shape."""
+        found = _Factor(v, [i if n != 1 else None for i, n in enumerate(self.avals[v].shape)])
+        while (eqn := self.maker.get(found.var)) is not None and eqn.op in ("broadcast", "reshape"):
+            before, now = self.avals[eqn.ins[0]].shape, self.avals[found.var].shape
+            if eqn.op == "broadcast":
+                back = {axis: i for i, axis in enumerate(eqn.params["dims"]) if before[i] == now[axis]}
+            else:
+                olds, news = ([i for i, n in enumerate(s) if n != 1] for s in (before, now))
+                if [before[i] for i in olds] != [now[i] for i in news]:
+                    break
+                back = dict(zip(news, olds, strict=True))
+            found = _Factor(eqn.ins[0], [None if a is None else back.get(a) for a in found.axes])
+        return found
+
+    def _laid(
+        self, total: Eqn, factor: _Factor, groups: Sequence[Sequence[int]], alone: Sequence[int]
+    ) -> int:
+        """Lay a factor out as matrices, by the product's axes; axes that it alone is summed over are summed first."""
+        v, shape = factor.var, self.avals[factor.var].shape
+        gone = sorted(i for axis in alone if (i := factor.axes[axis]) is not None)
+        if gone:
+            v = self._emit(total, "sum", [v], {"axes": gone})
+        axes = [i for group in groups for axis in group if (i := factor.axes[axis]) is not None]
+        v = self._shaped(total, v, [shape[i] for i in sorted(axes)])
+        v = self._turned(total, v, [sorted(axes).index(i) for i in axes])
+        sizes = self.avals[total.ins[0]].shape
+        return self._shaped(total, v, [math.prod(sizes[axis] for axis in group) for group in groups])
+
+    def _product(self, total: Eqn, a: int, b: int) -> int:
+        """Multiply matrices (batch, m, k) by (batch, k, n), in as many parts of k as keep sums within the ring."""
+        (batch, m, k), n = self.avals[a].shape, self.avals[b].shape[2]
+        most = self._most(a, b) if k > 1 else 1
+        if most < min(k, 2):
+            raise RangeError("no two products fit")
+        if most >= k:
+            return self._matmul(total, a, b)
+        parts, rest = divmod(k, most)
+        left = self._shaped(total, self._cut(total, a, 2, 0, parts * most), (batch, m, parts, most))
+        left = self._shaped(total, self._turned(total, left, [0, 2, 1, 3]), (batch * parts, m, most))
+        right = self._shaped(total, self._cut(total, b, 1, 0, parts * most), (batch * parts, most, n))
+        out, ends = self._matmul(total, left, right), k - rest
+        # Both are asked for before either is read, in the same rounds.
+        cut = [self._cut(total, a, 2, ends, k), self._cut(total, b, 1, ends, k)] if rest else []
+        others = [self._matmul(total, *cut)] if rest else []
+        out = self._emit(total, "sum", [self._shaped(total, out, (batch, parts, m, n))], {"axes": [1]})
+        return self._emit(total, "add", [out, *others], {}) if others else out
+
+    def _most(self, a: int, b: int) -> int:
+        """Return how many products of elements may be added up before they are rounded: a power of two, or all."""
+        x, y = self.avals[a], self.avals[b]
+        most = x.shape[2]
+        while most > 1:
+            of = [replace(x, shape=(1, 1, most)), replace(y, shape=(1, most, 1))]
+            made = infer_eqn(Eqn("matmul", (0, 1), (2,), {}, ""), of, self.fmt)
+            if bits_needed("matmul", of, made, {}, self.fmt.frac_bits) <= self.fmt.width - 2:
+                return most
+            most = 1 << (most - 1).bit_length() - 1
+        return 0
+
+    def _matmul(self, total: Eqn, a: int, b: int) -> int:
+        """Multiply two matrices, or as many as they hold."""
+        batch = self.avals[a].shape[0]
+        of = [a, b] if batch > 1 else [self._shaped(total, v, self.avals[v].shape[1:]) for v in (a, b)]
+        out = self._emit(total, "matmul", of, {})
+        return out if batch > 1 else self._shaped(total, out, (1, *self.avals[out].shape))
+
+    def _cut(self, total: Eqn, v: int, axis: int, start: int, stop: int) -> int:
+        shape = self.avals[v].shape
+        if (start, stop) == (0, shape[axis]):
+            return v
+        ends = [0] * len(shape), list(shape), [1] * len(shape)
+        ends[0][axis], ends[1][axis] = start, stop
+        return self._emit(total, "slice", [v], dict(zip(("start", "stop", "steps"), ends, strict=True)))
+
+    def _shaped(self, total: Eqn, v: int, shape: Sequence[int]) -> int:
+        same = self.avals[v].shape == tuple(shape)
+        return v if same else self._emit(total, "reshape", [v], {"shape": list(shape)})
+
+    def _turned(self, total: Eqn, v: int, perm: list[int]) -> int:
+        return v if perm == sorted(perm) else self._emit(total, "transpose", [v], {"perm": perm})
+
+    def _emit(self, total: Eqn, op: str, ins: list[int], params: dict[str, Any]) -> int:
+        """Add an equation; RangeError if the format is too narrow for it."""
+        of, draft = [self.avals[v] for v in ins], Eqn(op, tuple(ins), (self.fresh,), params, total.source)
+        (made,) = infer_eqn(draft, of, self.fmt)
+        if bits_needed(op, of, [made], params, self.fmt.frac_bits) > self.fmt.width - 2:
+            raise RangeError("the sum of products does not fit")
+        self.made.append(draft)
+        self.avals[self.fresh] = made
+        self.fresh += 1
+        return draft.outs[0]
