@@ -71,7 +71,7 @@ def ops(program: Program) -> list[str]:
 def sums(draw: Any) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], bool]:
     """Shapes of two factors that are repeated to meet, the axes of the sum, and whether the second is the first."""
     rank = draw(st.integers(1, 4))
-    whole = [draw(st.sampled_from([1, 2, 3, 5])) for _ in range(rank)]
+    whole = [draw(st.sampled_from([1, 2, 3, 5, 0])) for _ in range(rank)]
     x, y = ([n if draw(st.integers(0, 3)) else 1 for n in whole] for _ in range(2))
     axes = sorted(draw(st.sets(st.integers(0, rank - 1), min_size=1)))
     return tuple(x), tuple(y), tuple(axes), draw(st.booleans())

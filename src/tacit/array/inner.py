@@ -77,7 +77,11 @@ class _Finder:
         eqn = self._only(eqn.ins[0]) if eqn is not None and bits else eqn
         if eqn is None or eqn.op not in (("and",) if bits else ("mul", "square")):
             return False
-        if self.avals[v].where != SECRET or any(self.avals[u].where == PUBLIC for u in eqn.ins):
+        if (
+            not self.avals[v].size
+            or self.avals[v].where != SECRET
+            or any(self.avals[u].where == PUBLIC for u in eqn.ins)
+        ):
             return False
         x, y = (self._unrepeated(u) for u in factors(eqn))
         shape, of = self.avals[v].shape, [self.avals[factor.var].size for factor in (x, y)]
