@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,10 +16,13 @@ from tacit import protocols, testing
 from tacit.algebra.ring import Ring
 from tacit.array import functions as fn
 from tacit.array import order as od
+from tacit.array.analyse import nowhere
 from tacit.array.interpret import Trace, reveal
 from tacit.array.ranges import fit
 from tacit.array.session import Session
 from tacit.core import blocks
+from tacit.core.cost import CostModel
+from tacit.core.ghost import ghost
 from tacit.core.timing import LOOPBACK, PRESETS, Network
 from tacit.errors import RangeError, ShapeError
 from tacit.gadgets import places, tournament
@@ -165,19 +170,87 @@ def test_the_greatest_so_far(shape: tuple[int, int], network: Network) -> None:
     assert np.array_equal(found.reshape(shape), np.maximum.accumulate(x, 0))
 
 
-@pytest.mark.parametrize("k", tournament.ARITIES)
-def test_the_greatest_so_far_in_groups_of_every_size(k: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    def spans(*what: Any) -> tuple[int, tuple[int, ...]]:
-        levels, reach = [], 1
-        while reach < what[4]:
-            levels.append(k)
-            reach *= k
-        return 0, tuple(levels)
+RUNNING = [
+    *(((), (k,)) for k in tournament.ARITIES),
+    *(((k,), (64,)) for k in tournament.BLOCKS),
+    *(((), (k, 3, 2, 20)) for k in (2, 3, 4, 7)),
+    ((2, 2, 4), (3, 9)),
+    ((4, 2, 2, 2, 2, 2, 2), (2,)),
+]
+"""Sizes of blocks and of spans."""
 
-    monkeypatch.setattr(tournament, "_spans", spans)
-    x = np.random.default_rng(k).integers(0, 16, (k + 3, 3))
-    found = opened("rep3", 7, LOOPBACK, x, lambda p, s: tournament.running(p, s, BITS).reshape(x.size))
-    assert np.array_equal(found.reshape(x.shape), np.maximum.accumulate(x, 0))
+
+@pytest.mark.parametrize(("protocol", "width"), [*((n, 64) for n in protocols.REGISTRY), ("rep3", 128)])
+def test_the_greatest_so_far_with_every_protocol(
+    protocol: str, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = np.random.default_rng(1).integers(-8, 9, (23, 2))
+    for levels in (((2, 4), (3,)), ((), (3, 3, 3))):
+        monkeypatch.setattr(tournament, "_plan_running", lambda *_, levels=levels: (0, levels))
+        found = opened(
+            protocol, width, LOOPBACK, x, lambda p, s: tournament.running(p, s, BITS).reshape(x.size)
+        )
+        assert np.array_equal(found.reshape(x.shape), np.maximum.accumulate(x, 0))
+
+
+@pytest.mark.parametrize("levels", RUNNING, ids=str)
+def test_the_greatest_so_far_by_blocks_and_spans_of_every_size(
+    levels: tournament.Levels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few values, and the ends of the range; sizes around whole blocks."""
+    monkeypatch.setattr(tournament, "_plan_running", lambda *_: (0, levels))
+    sizes = levels[0] + levels[1]
+    fewer, most = math.prod(sizes[:-1]), math.prod(sizes)
+    near = (2, fewer + 1, fewer + 2, 2 * fewer - 1, 2 * fewer + 2, 23, 49, most)
+    for rows in {n for n in near if fewer < n <= min(most, 600)}:
+        x = np.random.default_rng(rows).integers(0, 3, (rows, 3))
+        x[:, 2] = np.where(x[:, 2] > 1, 31, 0)
+        found = opened("rep3", 7, LOOPBACK, x, lambda p, s: tournament.running(p, s, BITS).reshape(-1))
+        assert np.array_equal(found.reshape(x.shape), np.maximum.accumulate(x, 0)), rows
+
+
+def model(network: Network) -> CostModel:
+    """Return the cost model of three parties on a network."""
+    return CostModel("rep3", protocols.load("rep3").cards, nowhere(testing.NAMES, network=network), Ring(64))
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=str)
+def test_the_greatest_so_far_calls_what_was_priced(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[tuple[str, int, dict[str, Any]]] = []
+    monkeypatch.setattr(CostModel, "visit", lambda p, *what, **sizes: called.append((*what, sizes)))
+    for rows in (2, 3, 20, 63, 130, 1025, 4099, 100_003):
+        p = model(network)
+        price, levels = tournament._plan_running(p, rows, 2, BITS)
+        called.clear()
+        assert tournament._so_far(p, ghost((rows, 2)), BITS, *levels).shape == (rows, 2)
+        starts = [i for i, call in enumerate(called) if call[0] == "sign"]
+        each = [called[a:b] for a, b in pairwise([*starts, len(called)])]
+        assert price == sum(p.price(*calls) for calls in each)
+        blocks, spans = levels
+        assert len(each) == 2 * len(blocks) + len(spans)
+
+
+def test_the_greatest_so_far_of_many_compares_few_and_is_planned_for_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Twice as often as there are rows, where rounds are not much; where they are, few rows meet each other at once."""
+    priced: list[Any] = []
+    calls: list[int] = []
+    price = tournament._level
+    monkeypatch.setattr(tournament, "_level", lambda *what: priced.append(what) or price(*what))
+    monkeypatch.setattr(CostModel, "visit", lambda p, name, n, **_: calls.append(n * (name == "sign")))
+    compared = {}
+    for network in NETWORKS:
+        for rows in (60, 10**6):
+            tournament._cheapest_running.cache_clear()
+            priced.clear()
+            levels = tournament._plan_running(model(network), rows, 1, 21)[1]
+            assert len(priced) < 300
+            calls.clear()
+            tournament._so_far(model(network), ghost((rows, 1)), 21, *levels)
+            compared[network.name, rows] = sum(calls) / rows
+    assert 1.99 < compared["slow line", 10**6] < compared["loopback", 10**6] < 2.1
+    assert compared["slow line", 60] < 3 and compared["wan", 60] == compared["satellite", 60] == 59 / 2
 
 
 def test_groups_grow_towards_the_end_and_with_what_a_round_is_worth() -> None:

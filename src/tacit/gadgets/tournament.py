@@ -8,9 +8,9 @@ while many rows are left, and large near the end, where rounds are what costs (d
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache
-from itertools import chain
-from typing import Any, NamedTuple
+from functools import cache, lru_cache
+from itertools import chain, count
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from tacit.algebra.ring import Ring, ring_of
 from tacit.core.blocks import elements, put_together
 from tacit.core.ghost import Ghost, ghost, ghost_planes
 from tacit.core.protocol import Card, Protocol, Wave, price
-from tacit.core.share import Planes, Share, join
+from tacit.core.share import Planes, Share, join, stack_planes
 from tacit.core.timing import Network
 from tacit.kernels import seats as kernels
 from tacit.kernels.seats import Seating
@@ -32,6 +32,13 @@ ROOM = 2
 """Bits of a ring beyond those of a number that is not negative and is `lifted` from it."""
 ARITIES = (2, 3, 4, 5, 7, 9, 17, 33, 64)
 """Sizes of groups, besides all that are left: with all up to 64, plans are worth less than 1% more."""
+BLOCKS = (2, 4, 8, 16, 32)
+"""Rows of a block of `running`: halves of halves, so that few numbers of rows are left to plan for."""
+LEVELS = 4
+"""The most levels at which spans are joined: of more rows, blocks compare fewer in as many rounds."""
+Levels = tuple[tuple[int, ...], ...]
+"""Sizes of blocks, and how many spans are joined, level by level; nothing where nothing is to do."""
+L = TypeVar("L", bound=tuple[Any, ...])
 
 
 def greatest(p: Protocol, x: Share, bits: int, low: int) -> Share:
@@ -69,8 +76,8 @@ def cheapest(p: Protocol, rows: int, columns: int, bits: int) -> tuple[int, Prot
 
 
 def cheapest_of(
-    p: Protocol, plan: Callable[[Protocol], Plan], width: int, back: int
-) -> tuple[int, Protocol, tuple[int, ...]]:
+    p: Protocol, plan: Callable[[Protocol], tuple[int, L]], width: int, back: int
+) -> tuple[int, Protocol, L]:
     """Return the least price of a plan, over which ring, and its sizes of groups.
 
     Numbers of which no more than `width` bits count may be worked on in a ring of so many, if `back` of them are
@@ -148,7 +155,8 @@ def _cheapest(
             for k in (*(k for k in ARITIES if k < n), *([n] if n <= ARITIES[-1] else [])):
                 groups, alone = groups_of(n, k)
                 met = groups * columns
-                here = _level(cards, parties, network, ring, met * k * (k - 1) // 2, met, k, bits, moving)
+                compared, decided = met * k * (k - 1) // 2, met * (k - 1)
+                here = _level(cards, parties, network, ring, compared, decided, k - 1, bits, moving)
                 if least[1] and here >= least[0]:
                     break  # larger groups compare more
                 rest, levels = best(groups + alone)
@@ -166,17 +174,17 @@ def _level(
     network: Network,
     ring: Ring,
     compared: int,
-    n: int,
-    k: int,
+    decided: int,
+    planes: int,
     bits: int,
     moving: int,
 ) -> int:
-    """Return the price of so many comparisons that decide n groups of k."""
+    """Return the price of so many comparisons, by `planes` of which it is decided whether a row wins."""
     compare, every, select = cards
     calls: tuple[tuple[Card, int, dict[str, Any]], ...] = (
         (compare, compared, {"bits": bits}),
-        (every, n * (k - 1), {"planes": k - 1}),
-        (select, n * (k - 1) * moving, {}),
+        (every, decided, {"planes": planes}),
+        (select, decided * moving, {}),
     )
     waves: list[Wave] = []
     for card, size, sizes in calls:
@@ -276,62 +284,156 @@ def moved(p: Protocol, steps: Share, seats: Seats) -> Share:
 
 
 def running(p: Protocol, x: Share, bits: int) -> Share:
-    """Return the greatest of each row of x (rows, columns) and those before it.
+    """Return the greatest of each row of x (rows, columns) and those before it (decision 0091).
 
-    As `greatest`, where each row has a group of its own: itself, and rows `reach`, 2·reach … before it, each the
-    greatest of its own `reach`. Two rows so far apart meet in several groups, and are compared once.
+    While many rows are left, in blocks: each row meets those of its block before it, then the greatest of all blocks
+    before, which is found likewise. Of few rows, spans that know it for themselves are joined to longer ones.
     """
-    (rows, columns), reach, own = x.shape, 1, x
-    _, q, levels = cheapest_of(p, lambda q: _plan_spans(q, rows, columns, bits), bits + ROOM, rows * columns)
-    x = over(q, x)
-    least = x
-    for k in levels:
-        # Rows before the first are the first again; those nearer to it than `reach` are decided.
-        at = np.maximum(np.arange(reach, rows) - reach * np.arange(k)[:, None], 0)
-        seats = x[at]
-        gaps = q.sub(seats[:-1], seats[-1:])
-        spans = q.sub(seats[:1], seats[1:])
-        later = q.sign(spans.reshape(spans.size), bits)
-        if k == 2:
-            hot = q.invert(later)
-        else:
-            known = np.zeros((k - 1, reach, columns), np.uint8)
-            beaten = q.unpack(later, spans.shape).map(lambda a: np.concatenate([known, a], axis=1))  # noqa: B023
-            first, second = kernels.pairs(k)
-            beaten = beaten[(second - first - 1)[:, None], at[first]]
-            hot = _winners(q, q.pack(beaten.reshape(beaten.size)), k, spans[0].size)
-        steps = q.select(hot, gaps.reshape(gaps.size)).reshape(*gaps.shape)
-        x = join([x[:reach], q.add(steps[0] if k == 2 else q.sum(steps, (0,)), seats[-1])])
-        reach *= k
+    (rows, columns), own = x.shape, x
+    _, q, levels = cheapest_of(
+        p, lambda q: _plan_running(q, rows, columns, bits), bits + ROOM, rows * columns
+    )
+    least = x = over(q, x)
+    if levels:
+        x = _so_far(q, x, bits, *levels)
     if q is p:
         return x
     more = q.sub(x, least)
     return p.add(lifted(p, q, more.reshape(more.size)).reshape(rows, columns), own)
 
 
-def _plan_spans(p: Protocol, rows: int, columns: int, bits: int) -> Plan:
-    """Return the least price of `running`, and its sizes of groups."""
+def _so_far(q: Protocol, x: Share, bits: int, blocks: tuple[int, ...], spans: tuple[int, ...]) -> Share:
+    """Return the greatest so far, by blocks of so many rows, each level's of the last level's blocks, then spans."""
+    rows, reach = x.shape[0], 1
+    if not blocks:
+        for k in spans:
+            x, reach = _joined(q, x, reach, k, bits), reach * k
+        return x
+    k = blocks[0]
+    x = _joined(q, x, 1, k, bits)
+    last = np.append(np.arange(k - 1, rows - 1, k), rows - 1)
+    found = _so_far(q, x[last], bits, blocks[1:], spans)
+    others = np.delete(np.arange(rows), last)[k - 1 :]
+    gaps = q.sub(found[others // k - 1], x[others])
+    hot = q.invert(q.sign(gaps.reshape(gaps.size), bits))
+    steps = q.select(hot, gaps.reshape(gaps.size)).reshape(*gaps.shape)
+    return _put(q, _added(q, x, [others], steps), last, found)
+
+
+def _joined(q: Protocol, x: Share, reach: int, k: int, bits: int) -> Share:
+    """Join every k spans of `reach` rows, each row the greatest of its span so far, to one.
+
+    A row meets the ends of the spans before its own. That these are compared with each other is known from the ends'
+    own meetings.
+    """
+    rows, columns = x.shape
+    span = np.arange(rows) // reach
+    after = [np.flatnonzero(span % k > i) for i in range(min(k, span[-1] + 1) - 1)]
+    which, second = np.repeat(np.arange(len(after)), [a.size for a in after]), np.concatenate(after)
+    begins = (span - span % k)[second]
+    first = (begins + which + 1) * reach - 1
+    gaps = q.sub(x[first], x[second])
+    later = q.sign(gaps.reshape(gaps.size), bits)
+    hot = q.invert(later)
+    if len(after) > 1:
+        met = np.zeros((len(after), rows), np.int64)
+        met[which, second] = np.arange(second.size)
+        n, wins = second.size, []
+        for i in range(
+            len(after)
+        ):  # an end beats those of spans before its own, and those after it, and the row
+            end = np.minimum((begins + i + 1) * reach - 1, rows - 1)
+            beaten = np.where(i < span[second] % k, n + met[which, end], 2 * n)
+            wins.append(np.where(i < which, met[i, first], np.where(i == which, n + np.arange(n), beaten)))
+        known = q.constant_bits(np.ones((1, columns), np.uint8))
+        table = join([q.unpack(later, gaps.shape), q.unpack(hot, gaps.shape), known])
+        hot = q.and_all(stack_planes([q.pack(table[each]) for each in wins]))
+    steps = q.select(hot, gaps.reshape(gaps.size)).reshape(*gaps.shape)
+    return _added(q, x, after, steps)
+
+
+def _added(q: Protocol, x: Share, rows: list[Array], steps: Share) -> Share:
+    """Return x with steps added to rows, those of each list in turn."""
+    if isinstance(q, Ghost):
+        return x
+    out, at = x.map(np.copy), 0
+    for some in rows:
+        for a, step in zip(out.parts, steps.parts, strict=True):
+            a[some] = q.ring.add(a[some], step[at : at + some.size])
+        at += some.size
+    return out
+
+
+def _put(q: Protocol, x: Share, rows: Array, those: Share) -> Share:
+    """Return x, which nobody else holds, with those in the place of rows."""
+    if not isinstance(q, Ghost):
+        for a, b in zip(x.parts, those.parts, strict=True):
+            a[rows] = b
+    return x
+
+
+# -- how large blocks and spans are ----------------------------------------------------------------------------
+
+
+def _plan_running(p: Protocol, rows: int, columns: int, bits: int) -> tuple[int, Levels]:
+    """Return the least price of `running`, and its sizes of blocks and of spans; nothing where nothing is to do."""
     cards = tuple(p.card(name) for name in ("sign", "and_all", "select"))
-    return _spans(cards, p.party.n, p.party.network, p.ring, rows, columns, bits) if columns else (0, ())
+    if rows < 2 or not columns:
+        return 0, ()
+    return _cheapest_running(cards, p.party.n, p.party.network, p.ring, rows, columns, bits)
 
 
 @lru_cache(maxsize=1 << 10)
-def _spans(
+def _cheapest_running(
     cards: tuple[Card, ...], parties: int, network: Network, ring: Ring, rows: int, columns: int, bits: int
-) -> Plan:
-    found: dict[int, tuple[int, tuple[int, ...]]] = {}
+) -> tuple[int, Levels]:
+    @cache
+    def level(met: int, k: int) -> int:
+        return _level(cards, parties, network, ring, met * columns, met * columns, k - 1, bits, 1)
 
-    def best(reach: int) -> tuple[int, tuple[int, ...]]:
-        if reach >= rows:
-            return 0, ()
-        if reach not in found:
-            n, most = (rows - reach) * columns, -(-rows // reach)
-            options = []
-            for k in (*(k for k in ARITIES if k < most), *([most] if most <= ARITIES[-1] else [])):
-                rest, levels = best(reach * k)
-                here = _level(cards, parties, network, ring, n * (k - 1), n, k, bits, 1)
-                options.append((here + rest, (k, *levels)))
-            found[reach] = min(options, key=lambda option: option[0])
-        return found[reach]
+    @cache
+    def best(n: int) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
+        least: tuple[int, tuple[int, ...], tuple[int, ...]] | None = None
+        for k in BLOCKS:
+            if k >= n:
+                break
+            here = level(_meetings(n, 1, k), k) + level(n - k - -(-n // k) + 1, 2)
+            if least is not None and here >= least[0]:
+                break  # larger blocks compare more
+            rest, blocks, spans = best(-(-n // k))
+            if least is None or here + rest < least[0]:
+                least = here + rest, (k, *blocks), spans
+        for spans in _spans(n):
+            here, reach = 0, 1
+            for k in spans:
+                here += level(_meetings(n, reach, k), k)
+                reach *= k
+                if least is not None and here >= least[0]:
+                    break
+            else:
+                least = here, (), spans
+        assert least is not None
+        return least
 
-    return best(1)
+    price, blocks, spans = best(rows)
+    return price, (blocks, spans)
+
+
+def _meetings(rows: int, reach: int, k: int) -> int:
+    """Return how many pairs of a row and a span's end meet where k spans of `reach` rows are joined."""
+    groups, rest = divmod(rows, reach * k)
+    spans, part = divmod(rest, reach)
+    return groups * reach * (k * (k - 1) // 2) + reach * (spans * (spans - 1) // 2) + part * spans
+
+
+def _spans(rows: int) -> Iterator[tuple[int, ...]]:
+    """Return sizes of spans, one level to the next, for one to `LEVELS` levels, as even as can be."""
+    for levels in range(1, LEVELS + 1):
+        if rows > ARITIES[-1] ** levels:
+            continue
+        sizes, spans = [], rows
+        for left in range(levels, 0, -1):
+            sizes.append(next(k for k in count(1) if k**left >= spans))
+            spans = -(-spans // sizes[-1])
+        if sizes[-1] > 1:
+            yield tuple(sizes)
