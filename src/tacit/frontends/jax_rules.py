@@ -384,21 +384,34 @@ def _arg(fn: Callable[..., SecretArray]) -> Rule:
     return lambda it, step, ins: [fn(it.lift(ins[0]), axis=_axes(step)[0])]
 
 
-def _cumulative(fn: Callable[..., SecretArray]) -> Rule:
-    """Return the rule of running results, by doubling: log2(n) steps."""
+FEW_ROWS = 1 << 12
+"""Rows of which running products are taken by doubling: of more, pairs spare bytes worth more than their rounds."""
 
-    def rule(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
-        axis, x = step.params["axis"], ins[0]
-        x = xp.flip(x, axis) if step.params["reverse"] else x
-        order = (axis, *(i for i in range(x.ndim) if i != axis))
-        y, reach = xp.permute_dims(x, order), 1
-        while reach < y.shape[0]:
-            y = xp.concat([y[:reach], fn(y[reach:], y[:-reach])])
+
+def _cumprod(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+    axis, x = step.params["axis"], ins[0]
+    x = xp.flip(x, axis) if step.params["reverse"] else x
+    order = (axis, *(i for i in range(x.ndim) if i != axis))
+    y = xp.permute_dims(_products_so_far(xp.permute_dims(x, order)), tuple(int(i) for i in np.argsort(order)))
+    return [xp.flip(y, axis) if step.params["reverse"] else y]
+
+
+def _products_so_far(x: SecretArray) -> SecretArray:
+    """Return running products of rows: of few by doubling, log2(n) levels; of many from those of pairs (0091).
+
+    Each is a product of every factor once, so that as many roundings add up whichever way is taken.
+    """
+    rows, reach = x.shape[0], 1
+    if rows <= FEW_ROWS:
+        while reach < rows:
+            x = xp.concat([x[:reach], xp.multiply(x[reach:], x[:-reach])])
             reach *= 2
-        y = xp.permute_dims(y, tuple(int(i) for i in np.argsort(order)))
-        return [xp.flip(y, axis) if step.params["reverse"] else y]
-
-    return rule
+        return x
+    seconds = _products_so_far(xp.multiply(x[1::2], x[: rows - 1 : 2]))
+    firsts = xp.concat([x[:1], xp.multiply(x[2::2], seconds[: (rows - 1) // 2])])
+    half = rows // 2
+    both = xp.concat([xp.expand_dims(v, 1) for v in (firsts[:half], seconds)], 1)
+    return xp.concat([xp.reshape(both, (2 * half, *x.shape[1:])), firsts[half:]])
 
 
 def _extreme_so_far(fn: Callable[..., SecretArray]) -> Rule:
@@ -469,7 +482,7 @@ RULES: dict[str, Rule] = {
     "argmax": _arg(od.argmax),
     "argmin": _arg(od.argmin),
     "cumsum": _cumsum,
-    "cumprod": _cumulative(xp.multiply),
+    "cumprod": _cumprod,
     "cummax": _extreme_so_far(od.cummax),
     "cummin": _extreme_so_far(od.cummin),
     "real": _identity,
