@@ -123,12 +123,21 @@ def pick(it: Interpreter, operands: Sequence[Value], places: np.ndarray) -> Secr
 def _pad(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     x, value = ins
     config = [tuple(int(v) for v in c) for c in step.params["padding_config"]]
-    if any(c[2] for c in config) and x.size <= MAX_PLACES:
-        joined = [x, value]
-        places = places_of(step, [x], [np.int64(x.size)], 0)
-        return [pick(it, joined, places)]
-    if any(c[2] for c in config):
-        raise NotRealised("jax primitive 'pad' between elements of so large an array is not supported")
+
+    def filled(shape: list[int]) -> Value:
+        return np.full(shape, value) if known(value) else xp.broadcast_to(it.lift(value), shape)
+
+    for axis, (_, _, between) in enumerate(config):
+        n = x.shape[axis]
+        if (
+            between and n > 1
+        ):  # each element and what follows it are a row; what follows the last one is left out
+            before, after = x.shape[:axis], x.shape[axis + 1 :]
+            rows = xp.concat(
+                [xp.expand_dims(it.lift(x), axis + 1), filled([*before, n, between, *after])], axis + 1
+            )
+            x = xp.reshape(rows, [*before, n * (between + 1), *after])
+            x = x[(slice(None),) * axis + (slice(n * (between + 1) - between),)]
     out = x[
         tuple(slice(max(-lo, 0), s - max(-hi, 0)) for (lo, hi, _), s in zip(config, x.shape, strict=True))
     ]
@@ -139,9 +148,7 @@ def _pad(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
             if n is None:
                 pieces.append(out)
             elif n > 0:
-                pieces.append(
-                    xp.broadcast_to(it.lift(value), shape) if not known(value) else np.full(shape, value)
-                )
+                pieces.append(filled(shape))
         out = xp.concat(pieces, axis)
     return [out]
 
