@@ -57,6 +57,10 @@ BODIES: dict[str, Body] = {
         "b": fn.any(x[:, 1] > 9.9),
         "c": fn.astype(fn.all(x > -5, axis=1), "int").sum(),
     },
+    "bits": lambda x, p: {
+        "w": (fn.floor(x) ^ 5).sum(axis=0),
+        "c": fn.population_count(fn.floor(x[:, 1]) & 7).sum(),
+    },
     "extremes of rows": lambda x, p: {"h": fn.max(x, axis=1).sum(), "l": fn.min(x)},
     "where": lambda x, p: {"w": argmax(x, axis=0)},
     "sums": lambda x, p: {"s": x.sum(axis=0), "t": (x * x).sum(), "n": p.sum(), "c": x[:, 1].sum()},
@@ -128,6 +132,7 @@ def test_sums_that_need_no_other_share_one_pass(monkeypatch: pytest.MonkeyPatch)
         ("histogram", 1),
         ("maximum", 1),
         ("every", 1),
+        ("bits", 1),
         ("counts", 1),
     ):
         reads: list[tuple[int, int]] = []

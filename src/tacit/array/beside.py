@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 COMPARED = frozenset({*ASKED, "compare"})
 """Operations that begin with the signs of differences (`compare.side_by_side`)."""
-EXACT = frozenset({"eq", "floor", "select", "and", "or", "mul", "square", "convert"})
+EXACT = frozenset({"eq", "floor", "select", "and", "or", "mul", "square", "convert", "part"})
 """Operations on elements that give the same whatever else their operands' ranges allow."""
 FITTED = frozenset({"div", "sqrt", "rsqrt", "exp", "log", "sigmoid", "tanh", "erf", "atan", "sin", "cos"})
 """Those that are fitted to ranges, which have to be the same."""
-JOINED = COMPARED | EXACT | FITTED
+JOINED = COMPARED | EXACT | FITTED | {"bits"}
 LOCAL_BY_PUBLIC = {"and": (0, 1), "or": (0, 1), "mul": (0, 1), "div": (1,), "select": (0,)}
 """Operands that, if public, leave nothing to do with others, or a product that may be left (`together`)."""
 ELEMENTS = 1 << 12
 """Most results of one operation that are joined: their operands are copied."""
 OPENED = 1 << 16
-"""Most that are opened at once."""
+"""Most that are opened at once, or of which bits are found: less is copied than that takes."""
 Key = tuple[Any, ...]
 EMPTY: Mapping[int, int] = MappingProxyType({})
 
@@ -45,6 +45,8 @@ def key(eqn: Eqn, ins: Sequence[Aval], outs: Sequence[Aval]) -> Key | None:
         return ("reveal", *eqn.params["to"], ins[0].kind == "bool") if ins[0].where != PUBLIC else None
     if eqn.op not in JOINED or outs[0].where != SECRET:
         return None
+    if eqn.op == "bits":
+        return ("bits", params_text(eqn))
     if eqn.op in COMPARED:
         return ("compare",) if eqn.op != "abs" or ins[0].lo < 0 else None
     if any(ins[i].where == PUBLIC for i in LOCAL_BY_PUBLIC.get(eqn.op, ())):
@@ -58,6 +60,8 @@ def key(eqn: Eqn, ins: Sequence[Aval], outs: Sequence[Aval]) -> Key | None:
 
 def most(eqn: Eqn) -> int:
     """Return how many elements are joined at most."""
+    if eqn.op == "bits":
+        return OPENED * len(eqn.params["at"])
     return OPENED if eqn.op == "reveal" else ELEMENTS
 
 
@@ -136,7 +140,7 @@ def as_one(group: list[Eqn], avals: dict[int, Aval]) -> tuple[Eqn, list[Aval]]:
     """
     first = group[0]
     ins, outs = (v for e in group for v in e.ins), (v for e in group for v in e.outs)
-    row = [] if first.op == "reveal" or first.op in COMPARED else _avals(group, avals)[1]
+    row = [] if first.op in ("reveal", "bits") or first.op in COMPARED else _avals(group, avals)[1]
     return Eqn(first.op, tuple(ins), tuple(outs), first.params, first.source), row
 
 

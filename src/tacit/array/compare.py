@@ -267,15 +267,24 @@ def _weigh_abstract(ins: list[Aval], params: Params) -> list[Aval]:
     weights = params["weights"]
     if weights.shape != (len(ins),):
         raise ScaleError(f"weigh: {len(ins)} truth values take as many weights, not {weights.shape}")
-    lo, hi = np.minimum(weights, 0).sum().item(), np.maximum(weights, 0).sum().item()
-    return [Aval(same_shape(ins, "weigh"), "fixed" if weights.dtype.kind == "f" else "int", lo, hi)]
+    kind: Any = "fixed" if weights.dtype.kind == "f" else "int"
+    return [Aval(same_shape(ins, "weigh"), kind, *span(weights))]
+
+
+def span(weights: Array) -> tuple[Any, Any]:
+    """Return the least and the greatest that weights of some truth values add up to."""
+    return np.minimum(weights, 0).sum().item(), np.maximum(weights, 0).sum().item()
 
 
 def _weigh_clear(vals: list[Array], params: Params) -> list[Array]:
-    weights = params["weights"]
+    return [weighted_sum(vals, params["weights"])]
+
+
+def weighted_sum(vals: Sequence[Array], weights: Array) -> Array:
+    """Return Σ w·b in the clear, as Python's whole numbers if 64 bits do not hold it."""
     if weights.dtype.kind == "i" and sum(abs(int(w)) for w in weights) >= 2**63:
         weights = weights.astype(object)
-    return [np.asarray(sum(w * np.asarray(v, weights.dtype) for v, w in zip(vals, weights, strict=True)))]
+    return np.asarray(sum(w * np.asarray(v, weights.dtype) for v, w in zip(vals, weights, strict=True)))
 
 
 def _weigh_error(i: list[Aval], o: list[Aval], p: Params, k: int, f: int) -> tuple[float, float]:
@@ -288,25 +297,31 @@ def _weigh_error(i: list[Aval], o: list[Aval], p: Params, k: int, f: int) -> tup
 
 def _weigh_lower(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) -> list[Share]:
     """Σ w·b; what is public of it is added up in the clear."""
-    ring, weights = Ring(rt.fmt.width), params["weights"]
-    bits = rt.f + rt.rounding.extra
-
-    def encode(a: Array) -> Array:
-        return rt.fitted(ring.encode_floats(a, bits) if outs[0].kind == "fixed" else ring.encode_ints(a))
-
+    weights = params["weights"]
     secret = [i for i, x in enumerate(v) if x.aval.where != PUBLIC]
-    planes, units = stack_planes([rt.p.pack(rt.share(v[i])) for i in secret]), encode(weights[secret])
-    if not rt.ring.wide and rt.p.offers("combine"):
-        total = rt.q.combine(planes, units[None, :], [rt.q.ring.width])[0]
-    else:
-        rt.p.settle()  # this sends at once, where the other is left
-        terms = rt.q.to_arith(planes)
-        total = rt.p.sum(rt.p.mul_public(terms, np.broadcast_to(units[:, None], terms.shape)), (0,))
-    total = total.reshape(*outs[0].shape)
+    planes = stack_planes([rt.p.pack(rt.share(v[i])) for i in secret])
+    total = weighted(rt, planes, encoded(rt, weights[secret], outs[0])).reshape(*outs[0].shape)
     if len(secret) == len(v):
         return [total]
     known = [rt.public_bits(x) * w for x, w in zip(v, weights, strict=True) if x.aval.where == PUBLIC]
-    return [rt.p.add_public(total, encode(np.sum(known, axis=0, dtype=weights.dtype)))]
+    return [rt.p.add_public(total, encoded(rt, np.sum(known, axis=0, dtype=weights.dtype), outs[0]))]
+
+
+def encoded(rt: Runtime, numbers: Array, out: Aval) -> Array:
+    """Return weights, or a sum of them, as ring elements with the fractional bits of the result."""
+    ring = Ring(rt.fmt.width)
+    if out.kind == "fixed":
+        return rt.fitted(ring.encode_floats(numbers, rt.f + rt.rounding.extra))
+    return rt.fitted(ring.encode_ints(numbers))
+
+
+def weighted(rt: Runtime, planes: Planes, units: Array) -> Share:
+    """Return Σ w·b over planes of secret bits, flat."""
+    if not rt.ring.wide and rt.p.offers("combine"):
+        return rt.q.combine(planes, units[None, :], [rt.q.ring.width])[0]
+    rt.p.settle()  # this sends at once, where the other is left
+    terms = rt.q.to_arith(planes)
+    return rt.p.sum(rt.p.mul_public(terms, np.broadcast_to(units[:, None], terms.shape)), (0,))
 
 
 ENTRIES = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from tacit.array import functions as xp
 from tacit.array import intervals as iv
 from tacit.array.program import PUBLIC
 from tacit.array.secret import SecretArray
+from tacit.array.words import width
 from tacit.errors import NotRealised, RangeError, ScaleError
 
 __all__ = [
@@ -232,24 +233,32 @@ def parity(n: SecretArray) -> SecretArray:
 # -- whole numbers as bits, two's complement ------------------------------------------------------------------
 
 Bitwise = Callable[[Any, Any], Any]
-CHUNK = 24
+MOST_PLACES = 62
 
 
-def _bits(x: Any, count: int) -> tuple[Any, Any]:
-    """Return bits 0 … count − 1 of whole numbers (along a first axis) and the sign bit, as 0 and 1."""
+def _bits(x: Any, at: Sequence[int], ndim: int) -> Any:
+    """Return the bits of whole numbers at rising places, truth values: places, then as many axes as asked for."""
+    shape = (len(at), *[1] * (ndim - x.ndim), *x.shape)
     if not isinstance(x, SecretArray):
-        places = np.arange(count).reshape(-1, *[1] * np.ndim(x))
-        return (np.asarray(x) >> places) & 1, (np.asarray(x) < 0).astype(np.int64)
-    if count > CHUNK:
-        # All at once, a quotient times its divisor would take as many bits again.
-        high, low = divmod_floor(x, 2**CHUNK)
-        bits, sign = _bits(high, count - CHUNK)
-        return xp.concat([_bits(low, CHUNK)[0], bits]), sign
-    divisors = (2 ** np.arange(1, count + 1)).reshape(-1, *[1] * x.ndim)
-    shifted = floor_divide(xp.expand_dims(x, 0), divisors)
-    before = xp.concat([xp.expand_dims(x, 0), shifted[:-1]])
-    bits = _proved(xp.subtract(before, xp.multiply(shifted, 2)), 0, 1, "a bit")
-    return bits, xp.negative(_proved(shifted[-1], -1, 0, "a sign bit"))
+        return ((x >> np.reshape(at, (-1, *[1] * x.ndim))) & 1).astype(bool).reshape(shape)
+    own = width(*_ends(x))
+    low = [i for i in at if i < own]
+    if len(low) == len(at):
+        return xp.reshape(xp._bind("bits", x, at=low), shape)
+    # Beyond its own bits a number has its sign.
+    rest = (len(at) - len(low), *x.shape)
+    if x.aval.lo >= 0:
+        rows = [xp._bind("bits", x, at=low)] if low else []
+        return xp.reshape(xp.concat([*rows, xp._lift(x.context, np.zeros(rest, bool))]), shape)
+    known = xp._bind("bits", x, at=sorted({*low, own - 1}))
+    return xp.reshape(xp.concat([known[: len(low)], xp.broadcast_to(known[-1:], rest)]), shape)
+
+
+def _word(rows: SecretArray, places: Sequence[int], signed: bool) -> SecretArray:
+    """Return the whole numbers that have these bits; if signed, the last is their sign."""
+    weights = 2 ** np.array(places)
+    weights[-1] *= -1 if signed else 1
+    return xp._bind("word", rows, weights=weights)
 
 
 def _bitwise(x: Any, y: Any, name: str, fn: Bitwise) -> SecretArray:
@@ -268,36 +277,55 @@ def _bitwise(x: Any, y: Any, name: str, fn: Bitwise) -> SecretArray:
         x, y = y, x
     y = y if isinstance(y, SecretArray) else np.asarray(y, np.int64)
     spans, shape = [_ends(x), _ends(y)], xp._common_shape(x.shape, y.shape)
-    x = xp.broadcast_to(x, shape)
-    y = xp.broadcast_to(y, shape) if isinstance(y, SecretArray) else np.broadcast_to(y, shape)
-    for v, (lo, hi) in zip((x, y), spans, strict=True):
-        if isinstance(v, SecretArray) and max(hi, -lo) > MOST_WHOLE:
-            raise RangeError(
-                f"{name} of a value in [{lo:.6g}, {hi:.6g}], whose bits are found up to {MOST_WHOLE:.6g}; bound it, "
-                "or keep its low bits where it is smaller, as x & 0xFFFF does"
-            )
-    most = [hi for lo, hi in spans if lo >= 0]
-    if name == "bitwise_and" and most:
-        # No bit is above those of the one that is not negative, so none is looked at.
-        count = min(most).bit_length()
-        if not count:
-            return xp._lift(ctx, np.zeros(shape, np.int64))
-        x, y = (
-            v if 0 <= lo <= hi < 2**count else _low(v, count)
-            for v, (lo, hi) in zip((x, y), spans, strict=True)
+    # AND has no bit above those of one that is not negative, so none is looked at.
+    most = [hi for lo, hi in spans if lo >= 0] if name == "bitwise_and" else []
+    low, high = min(lo for lo, _ in spans), max(hi for _, hi in spans)
+    count = min(most).bit_length() if most else width(low, high)
+    if count - (low < 0 and not most) > MOST_PLACES:
+        raise RangeError(
+            f"{name} of a value in [{low:.6g}, {high:.6g}], whose bits are found up to 2^{MOST_PLACES}; bound it, "
+            "or keep its low bits where it is smaller, as x & 0xFFFF does"
         )
-        if not isinstance(y, SecretArray) and np.all(y == 2**count - 1):
-            return x
-        low, high = 0, min(most)
-    else:
-        count = max(1, *(max(hi, -lo - 1).bit_length() for lo, hi in spans))
-        low, high = (0 if len(most) == 2 else -(2**count)), 2**count - 1
-    (a, a_sign), (b, b_sign) = _bits(x, count), _bits(y, count)
-    weights = 2 ** np.arange(count)
-    bits = fn(a, b)
-    total = xp.sum(xp.multiply(bits, weights.reshape(-1, *[1] * (bits.ndim - 1))), 0)
-    found = total if low == 0 else xp.subtract(total, xp.multiply(fn(a_sign, b_sign), 2**count))
-    return _proved(xp._lift(ctx, found), low, high, "as many bits as the operands have")
+    at = list(range(count))
+    if name == "bitwise_and" and not isinstance(y, SecretArray):
+        at = [i for i in at if np.any((y >> i) & 1)]
+        if (
+            most
+            and len(at) == count
+            and np.all(y == 2**count - 1)
+            and 0 <= spans[0][0] <= spans[0][1] < 2**count
+        ):
+            return xp.broadcast_to(x, shape)
+    if not at:
+        return xp._lift(ctx, np.zeros(shape, np.int64))
+    if most and not isinstance(y, SecretArray) and count > 1 and np.all(y == 2**count - 1):
+        return xp.broadcast_to(xp._bind("part", x, by=count, low=True), shape)
+    rows = _met(x, y, at, len(shape), name, fn)
+    found = _word(xp.broadcast_to(rows, (len(at), *shape)), at, low < 0 and not most)
+    return _proved(found, 0, min(most), "AND is not above either") if most else found
+
+
+def _met(x: Any, y: Any, at: list[int], ndim: int, name: str, fn: Bitwise) -> SecretArray:
+    """Return the bits of both, met; above those of the shorter one, OR and XOR have the bits of the other."""
+    if name == "bitwise_and":
+        a, b = _bits(x, at, ndim), _bits(y, at, ndim)
+        return a if not isinstance(b, SecretArray) and b.all() else fn(a, b)
+    for short, other in ((x, y), (y, x)):
+        lo, hi = _ends(short)
+        if lo >= 0 and (own := width(lo, hi)) < len(at):
+            rows = _bits(other, at, ndim)
+            if not own:
+                return xp._lift(xp._context(x, y), rows)
+            met = fn(rows[:own], _bits(short, at[:own], ndim))
+            rest = rows[own:]
+            shape = (len(at) - own, *met.shape[1:])
+            rest = (
+                xp.broadcast_to(rest, shape)
+                if isinstance(rest, SecretArray)
+                else np.broadcast_to(rest, shape)
+            )
+            return xp.concat([met, rest])
+    return fn(_bits(x, at, ndim), _bits(y, at, ndim))
 
 
 def _ends(x: Any) -> tuple[int, int]:
@@ -307,33 +335,24 @@ def _ends(x: Any) -> tuple[int, int]:
     return (int(x.min()), int(x.max())) if x.size else (0, 0)
 
 
-def _low(x: Any, count: int) -> Any:
-    """Return the lowest bits of whole numbers, as a number that is not negative."""
-    return remainder(x, 2**count) if isinstance(x, SecretArray) else x & (2**count - 1)
-
-
 def bitwise_and(x: Any, y: Any) -> SecretArray:
     """Bits that both have; with a public 2^k − 1 it is the remainder by 2^k."""
-    return _bitwise(x, y, "bitwise_and", xp.multiply)
+    return _bitwise(x, y, "bitwise_and", xp.logical_and)
 
 
 def bitwise_or(x: Any, y: Any) -> SecretArray:
     """Bits that either has."""
-    return _bitwise(x, y, "bitwise_or", lambda a, b: xp.subtract(xp.add(a, b), xp.multiply(a, b)))
+    return _bitwise(x, y, "bitwise_or", xp.logical_or)
 
 
 def bitwise_xor(x: Any, y: Any) -> SecretArray:
     """Bits that one of them has."""
-    return _bitwise(
-        x, y, "bitwise_xor", lambda a, b: xp.subtract(xp.add(a, b), xp.multiply(xp.multiply(a, b), 2))
-    )
+    return _bitwise(x, y, "bitwise_xor", xp.logical_xor)
 
 
 def bitwise_invert(x: SecretArray) -> SecretArray:
     """Every bit changed: −x − 1; NOT of a truth value."""
-    return (
-        xp.logical_not(x) if x.dtype == "bool" else xp.subtract(xp.negative(_whole(x, "bitwise_invert")), 1)
-    )
+    return xp.logical_not(x) if x.dtype == "bool" else xp.subtract(-1, _whole(x, "bitwise_invert"))
 
 
 def population_count(x: SecretArray) -> SecretArray:
@@ -343,16 +362,18 @@ def population_count(x: SecretArray) -> SecretArray:
         raise RangeError(
             f"population_count of a value in [{x.aval.lo:.6g}, {x.aval.hi:.6g}], which may be negative"
         )
-    return xp.sum(_bits(x, max(int(x.aval.hi).bit_length(), 1))[0], 0)
+    count = max(width(*_ends(x)), 1)
+    if count > MOST_PLACES:
+        raise RangeError(
+            f"population_count of a value up to {x.aval.hi:.6g}, whose bits are found up to 2^{MOST_PLACES}; bound it"
+        )
+    return xp._bind("word", _bits(x, range(count), x.ndim), weights=np.ones(count, np.int64))
 
 
 def _whole(x: SecretArray, name: str) -> SecretArray:
     if x.dtype == "fixed":
         raise ScaleError(f"{name} takes whole numbers; convert with astype, or floor")
     return xp._number(x)
-
-
-MOST_PLACES = 62
 
 
 def _amount(x: Any, by: Any, name: str) -> Any:
@@ -393,11 +414,27 @@ def bitwise_left_shift(x: Any, by: Any) -> SecretArray:
     return xp.multiply(x, _looked_up(by, powers) if isinstance(by, SecretArray) else powers[by])
 
 
+def _dropped(x: SecretArray, by: int, shape: tuple[int, ...]) -> SecretArray:
+    """Return whole numbers without their lowest bits."""
+    lo, hi = _ends(x)
+    own, shape = width(lo, hi), xp._common_shape(x.shape, shape)
+    if by == 0 or own > MOST_PLACES + 1:
+        found = floor_divide(x, 2**by) if by else x
+    elif own <= by and lo >= 0:
+        found = xp._lift(x.context, np.zeros(x.shape, np.int64))
+    elif own <= by:
+        found = _word(xp._bind("bits", x, at=[own - 1]), [0], True)
+    else:
+        found = xp._bind("part", x, by=by, low=False)
+    return xp.broadcast_to(found, shape)
+
+
 def bitwise_right_shift(x: Any, by: Any) -> SecretArray:
     """Floor of x / 2^by for a public `by`, exact."""
     by = _amount(x, by, "bitwise_right_shift")
     if not isinstance(by, SecretArray):
-        return floor_divide(xp._number(x), 2**by)
+        x, places = xp._number(x), np.unique(by)
+        return _dropped(x, int(places[0]), by.shape) if len(places) == 1 else floor_divide(x, 2**by)
     x, most = xp._number(xp._lift(by.context, x)), int(by.aval.hi)
     shape = xp._common_shape(x.shape, by.shape)
     x, by = xp.broadcast_to(x, shape), xp.broadcast_to(by, shape)

@@ -17,6 +17,7 @@ from tacit.array.ops import kind_dtype
 from tacit.array.passes import localise, once, prune
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
 from tacit.array.ratios import exact
+from tacit.array.same_bits import found_once, unmade
 from tacit.array.schema import ASKED, MOVES, WANTED
 from tacit.array.together import gather
 
@@ -29,8 +30,8 @@ Role = tuple[str, bool]
 
 def optimise(program: Program, local: bool = True) -> Program:
     """Return the Program as it is put before those who approve it: owners' own computation first, if `local`."""
-    program = exact(program)
-    return prune(gather(merge(once(localise(program) if local else prune(program)))))
+    program = unmade(exact(program))
+    return prune(gather(merge(found_once(once(localise(program) if local else prune(program))))))
 
 
 def merge(program: Program) -> Program:

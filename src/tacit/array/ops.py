@@ -313,6 +313,7 @@ def _table() -> dict[str, Op]:
     from tacit.array import shapes as sh
     from tacit.array import top
     from tacit.array import windows as wn
+    from tacit.array import words as wd
     from tacit.array.blocks import in_blocks
     from tacit.array.loop import scan_abstract
 
@@ -424,6 +425,7 @@ def _table() -> dict[str, Op]:
         *oo.ENTRIES,
         *top.ENTRIES,
         *wn.ENTRIES,
+        *wd.ENTRIES,
         *lk.ENTRIES,
     ]
     return {op.name: in_blocks(op) for op in entries}

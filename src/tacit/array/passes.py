@@ -51,6 +51,7 @@ ELEMENTWISE = frozenset(
         "convert",
         "floor",
         "assume",
+        "part",
     ]
 )
 
@@ -246,6 +247,19 @@ class _Localiser:
         else:
             self.parts[eqn.outs[0]] = (axis - sum(a < axis for a in axes), sums)
         return True
+
+    def _rule_bits(self, eqn: Eqn) -> bool:
+        return self._along(eqn, 1)
+
+    def _rule_word(self, eqn: Eqn) -> bool:
+        return self._along(eqn, -1)
+
+    def _along(self, eqn: Eqn, by: int) -> bool:
+        """Work on each part by itself; the first axis is rows of bits, before or afterwards."""
+        axis, parts = self.parts[eqn.ins[0]]
+        if axis + by < 0:
+            return False
+        return self._each(eqn, axis + by, [eqn.params] * len(parts))
 
     def _is_local(self, *vs: int) -> bool:
         """Whether somebody computes with these alone: all are public, or some are and one owner has the others."""

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tacit.algebra.ring import Ring, low_words, ring_of
-from tacit.array import beside, compare, constants, streams
+from tacit.array import beside, compare, constants, streams, words
 from tacit.array.bounds import scale_of
 from tacit.array.loop import scan_types, split
 from tacit.array.ops import Op, join_where, kind_dtype, table
@@ -298,6 +298,9 @@ class Runtime:
             self.p.pace()
             if step.eqn.op == "reveal":
                 return self._reveal(step.eqns, ins, step.outs)
+            if step.eqn.op == "bits":
+                found = words.side_by_side(rt, ins, step.outs, step.eqn.params["at"])
+                return [Value(a, None, s) for a, s in zip(step.outs, found, strict=True)]
             shares = widened(self, compare.side_by_side(rt, step.eqns, ins), step.outs)
             return [Value(a, None, s) for a, s in zip(step.outs, shares, strict=True)]
         operands = []

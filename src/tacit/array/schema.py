@@ -94,6 +94,15 @@ def _weights(v: Any) -> bool:
     return isinstance(v, np.ndarray) and v.dtype.kind in "fi" and v.ndim == 1 and all(is_number(w) for w in v)
 
 
+MOST_BITS = 63
+"""Bits of a whole number that may be looked at."""
+
+
+def _places(v: Any) -> bool:
+    whole = isinstance(v, list | tuple) and 0 < len(v) <= MOST_BITS and all(is_whole(x) for x in v)
+    return whole and list(v) == sorted(set(v)) and v[-1] < MOST_BITS
+
+
 PARAMS: dict[str, dict[str, Check]] = {
     "const": {"value": _array},
     "sum": {"axes": _axes},
@@ -121,6 +130,9 @@ PARAMS: dict[str, dict[str, Check]] = {
     "top": {"k": is_whole},
     "compare": {"want": _wanted},
     "weigh": {"weights": _weights},
+    "bits": {"at": _places},
+    "part": {"by": lambda v: is_whole(v) and 0 < v < MOST_BITS, "low": _flag},
+    "word": {"weights": lambda v: _weights(v) and v.dtype.kind == "i" and 0 < len(v) < 1 << 10},
     "running": {"least": _flag},
     "spread": {"size": is_whole, "last": _flag},
     "conv": {

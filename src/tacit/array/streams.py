@@ -175,6 +175,9 @@ def plan(eqn: Eqn, data: list[Any], out: Aval) -> Rows | Fold | None:
             return _each(eqn, data, [axis], out, axis - 1)
         join = np.logical_and if eqn.op == "every" else np.minimum if eqn.params["least"] else np.maximum
         return Fold(eqn, data, [0], rows, out, join)
+    if eqn.op in ("bits", "word"):  # a first axis of bits, before or afterwards
+        beyond = axis + (1 if eqn.op == "bits" else -1)
+        return _each(eqn, data, [axis], out, beyond) if beyond >= 0 else None
     rule = _MOVES.get(eqn.op)
     return None if rule is None else rule(eqn, streams[0], out)
 

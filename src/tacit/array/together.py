@@ -15,7 +15,7 @@ from tacit.array.loop import infer, inside
 from tacit.array.ops import table
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
 
-PATIENT = frozenset({"mul", "square", "matmul", "conv", "div", "weigh"})
+PATIENT = frozenset({"mul", "square", "matmul", "conv", "div", "weigh", "word"})
 """Operations whose lowering ends in a call that may be left: nothing of it reads the results before `settle`."""
 WAITING_ELEMENTS = 1 << 20
 """Results that may wait at a time: their operands and masks are held as long."""
@@ -26,7 +26,7 @@ def patient(eqn: Eqn, ins: Sequence[Aval], outs: Sequence[Aval]) -> bool:
     if eqn.op not in PATIENT or outs[0].where != SECRET or outs[0].size > WAITING_ELEMENTS:
         return False
     known = [a for a in ins if a.where == PUBLIC]
-    if eqn.op == "weigh":
+    if eqn.op in ("weigh", "word"):
         return not known
     if known or eqn.op == "div":
         return (
@@ -131,7 +131,7 @@ class Waiting:
 
 WINDOW = 128
 """Equations that an equation may be moved across, upwards: what it makes lives as much longer."""
-ROUNDS = {"mul": 2, "square": 2, "matmul": 2, "conv": 2, "weigh": 2, "select": 2, "reveal": 1}
+ROUNDS = {"mul": 2, "square": 2, "matmul": 2, "conv": 2, "weigh": 2, "word": 2, "select": 2, "reveal": 1}
 """About how many rounds operations take, others SEVERAL: which of two comes first is decided by what follows them."""
 SEVERAL = 8
 

@@ -36,6 +36,7 @@ from tacit.array.ops import table
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
 from tacit.array.scales import BY_PUBLIC, USUAL, Rounding, factor, scales
 from tacit.array.schema import wanted
+from tacit.array.words import looked_at
 from tacit.core.blocks import elements
 from tacit.core.share import Share, apart, join
 from tacit.errors import RangeError
@@ -239,7 +240,12 @@ class _Finder:
             return self._tournament(eqn, usual, wanted_bits)
         if eqn.op in COMPARED:
             return self._compared(group, usual, wanted_bits)
-        if wanted_bits and eqn.op in ("select", "convert", "weigh"):
+        if eqn.op == "bits":
+            self._all(group, looked := eqn.params["at"][-1] + 1)
+            return self._word(usual, looked)
+        if eqn.op == "part" and wanted_bits and self.k <= WORD:
+            return self._part(group, usual, wanted_bits)
+        if wanted_bits and eqn.op in ("select", "convert", "weigh", "word"):
             return self._bits(group, usual, wanted_bits)
         if wanted_bits and self._linear(eqn, usual):
             self._all(group, wanted_bits)
@@ -364,14 +370,20 @@ class _Finder:
         made = self._word(self._in(usual, bits), bits)
         eqn, n = group[0], sum(self.avals[e.outs[0]].size for e in group)
         kinds = [self.avals[v].kind for v in eqn.ins if self.avals[v].where != PUBLIC]
-        if eqn.op == "weigh" and self.p.offers("combine"):
-            planes = len(kinds)
+        if eqn.op in ("weigh", "word") and self.p.offers("combine"):
+            planes = len(eqn.params["weights"]) if eqn.op == "word" else len(kinds)
             self.call(bits, "combine", n * planes, planes=planes, widths=(bits,))
         elif eqn.op == "select" and kinds[:1] == ["bool"] and self.avals[eqn.outs[0]].kind != "bool":
             self.call(made.width, "select", n)
         elif eqn.op == "convert" and kinds == ["bool"]:
             self.call(made.width, "to_arith", n, planes=1)
         return made
+
+    def _part(self, group: list[Eqn], usual: Rounding, bits: int) -> Rounding:
+        """Make part of a number, of all its bits or of those that are looked at."""
+        a = beside.hull([self.avals[e.ins[0]] for e in group])
+        self._all(group, looked_at(self.p, bits, a.size, a, group[0].params) or self.k)
+        return self._in(usual, bits)
 
     def _all(self, group: list[Eqn], bits: int) -> None:
         for eqn in group:
