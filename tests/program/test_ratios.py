@@ -81,6 +81,13 @@ AT_ENDS: dict[str, tuple[Body, Any]] = {
     "one over a secret": (lambda x, y: 1 / fn.maximum(x + y, 1) >= 0.02, True),
     "floor of a secret's": (lambda x, y: fn.floor(7 * (x + y) / fn.maximum(x + y, 1)), 7),
     "a mean": (lambda x, y: fn.mean(x + y) / 3 >= 16.666666666666668, True),
+    "a seventh, fourteen times": (lambda x, y: fn.floor((x + y) / 7 * 14), 100),
+    "a third, thrice": (lambda x, y: (x + y) / 3 * 3 == x + y, True),
+    "percent": (lambda x, y: (x + y) / 20 * 100 >= 250, True),
+    "a tenth, ten times": (lambda x, y: fn.astype((x + y) * 0.1 * 10, "int"), 50),
+    "a mean, down and up": (lambda x, y: fn.floor(fn.mean(fn.flip(x + y)) / 6 * -3), -25),
+    "two parts of it": (lambda x, y: fn.floor((x + y) * 0.3 + (x + y) * 0.7), 50),
+    "a number that no unit holds, ten times": (lambda x, y: (x + y + 0.1) * 10 == 501, True),
     "how many of all": (lambda x, y: fn.mean(fn.astype(x < 0, "int") + 3) / 7 >= 3 / 7, True),
 }  # fmt: skip
 

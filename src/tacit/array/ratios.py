@@ -46,20 +46,24 @@ class Ratio:
     terms: tuple[tuple[Leaf, Fraction], ...]
     shift: Fraction = Fraction(0)
     under: Leaf | None = None
+    inexact: bool = False
+    """Whether it was made of what had been rounded: a third, thrice, is not the whole again."""
 
     @property
     def rounded(self) -> bool:
         """Whether shares of it may be off by a unit, as no sum of whole numbers is."""
-        return self.under is not None or any(2**KEPT_BITS % c.denominator for _, c in self.terms)
+        numbers = [*(c for _, c in self.terms), self.shift] if self.terms else []
+        return self.inexact or self.under is not None or any(2**KEPT_BITS % c.denominator for c in numbers)
 
     @property
     def known(self) -> bool:
         """Whether it is a number of the Program's text."""
-        return not self.terms and self.under is None
+        return not self.terms and self.under is None and not self.inexact
 
     def times(self, factor: Fraction) -> Ratio:
         """Return the ratio times a number."""
-        return Ratio(tuple((v, c * factor) for v, c in self.terms if factor), self.shift * factor, self.under)
+        terms = tuple((v, c * factor) for v, c in self.terms if factor)
+        return Ratio(terms, self.shift * factor, self.under, self.rounded)
 
     def plus(self, other: Ratio) -> Ratio:
         """Return the sum of two ratios over the same."""
@@ -67,7 +71,7 @@ class Ratio:
         for v, c in other.terms:
             terms[v] = terms.get(v, Fraction(0)) + c
         left = tuple((v, c) for v, c in terms.items() if c)
-        return Ratio(left, self.shift + other.shift, self.under)
+        return Ratio(left, self.shift + other.shift, self.under, self.rounded or other.rounded)
 
 
 def exact(program: Program, ins: Sequence[Aval] | None = None) -> Program:
@@ -166,7 +170,7 @@ class _Finder:
             return leaf[0], (*leaf[1], move)
 
         under = None if of.under is None else to(of.under)
-        return Ratio(tuple((to(v), c) for v, c in of.terms), of.shift * count, under)
+        return Ratio(tuple((to(v), c) for v, c in of.terms), of.shift * count, under, of.rounded)
 
     def _divided(self, a: Ratio, b: Ratio) -> Ratio | None:
         if b.known:
@@ -179,7 +183,7 @@ class _Finder:
                 and aval.lo >= 1
                 and not any(op == "sum" for op, _ in leaf[1])
             ):
-                return Ratio(a.terms, a.shift, leaf).times(1 / factor)
+                return Ratio(a.terms, a.shift, leaf, True).times(1 / factor)
         return None
 
     def asked(self, eqn: Eqn) -> Ask | None:
