@@ -18,7 +18,7 @@ from tacit.array import integers
 from tacit.array.interpret import Trace, reveal
 from tacit.array.merge import optimise
 from tacit.array.program import Program
-from tacit.array.ratios import exact
+from tacit.array.ratios import exact, short
 from tacit.array.repeat import repeat
 from tacit.array.runtime import Format, Runtime
 from tacit.array.session import simulate
@@ -88,6 +88,10 @@ AT_ENDS: dict[str, tuple[Body, Any]] = {
     "a mean, down and up": (lambda x, y: fn.floor(fn.mean(fn.flip(x + y)) / 6 * -3), -25),
     "two parts of it": (lambda x, y: fn.floor((x + y) * 0.3 + (x + y) * 0.7), 50),
     "a number that no unit holds, ten times": (lambda x, y: (x + y + 0.1) * 10 == 501, True),
+    "terms that cancel": (lambda x, y: x / 3 < x * (1 / 3), False),
+    "terms that cancel, equal": (lambda x, y: x / 3 + 0.5 == x * (1 / 3) + 0.5, True),
+    "floor of terms that cancel": (lambda x, y: fn.floor((x + y) / 3 - (x + y) * (1 / 3) + 1), 1),
+    "floor of a number over a secret": (lambda x, y: fn.floor(100 / fn.maximum(x + y, 1)), 2),
     "how many of all": (lambda x, y: fn.mean(fn.astype(x < 0, "int") + 3) / 7 >= 3 / 7, True),
 }  # fmt: skip
 
@@ -193,6 +197,41 @@ def test_in_a_loop_and_of_what_was_moved() -> None:
     inner = next(e.params["body"] for e in program.eqns if e.op == "scan")
     assert "mul" not in {e.op for e in inner.eqns} and "div" not in {e.op for e in inner.eqns}
     assert [int(run(program, X, Y, "rep3", s)) for s in range(2)] == [200 * N + N + 1] * 2
+
+
+def simplest(value: float) -> Fraction:
+    """Return the fraction of the least denominator that a float64 is of, tried one by one."""
+    return next(Fraction(n, d) for d in range(1, 101) if float(Fraction(n := round(value * d), d)) == value)
+
+
+@pytest.mark.parametrize(
+    "value", [923456789.01, 923456789.25, -712345678.9, 0.05, 1 / 3, -2 / 3, 0.7, 1e9, 0.01]
+)
+def test_a_number_of_the_text_stands_for_its_shortest_fraction(value: float) -> None:
+    assert short(value) == simplest(value)
+
+
+@pytest.mark.parametrize(
+    ("single", "want"), [(0.1, Fraction(1, 10)), (-2 / 3, Fraction(-2, 3)), (2.7, Fraction(27, 10))]
+)
+def test_so_does_one_of_32_bits(single: float, want: Fraction) -> None:
+    assert short(float(np.float32(single))) == want
+
+
+@pytest.mark.parametrize("value", [0.1 + 0.2, 2.0**60 + 2.0**20, 0.0, 5e-324, 1e300, math.pi, 1e-7])
+def test_a_number_of_no_short_fraction_is_itself(value: float) -> None:
+    assert short(value) == Fraction(value)
+
+
+def test_cents_beside_a_threshold() -> None:
+    cents = np.array([92345678900, 92345678901, 92345678902])
+
+    def body(x: Any) -> list[Any]:
+        return [x / 100 >= 923456789.01, x / 100 == 923456789.01, x / 100 <= 923456789.01]
+
+    with simulate(width=128, frac_bits=20, seed=1) as s:
+        found = [reveal(v, why="test") for v in body(s.input(cents, "alice", (0, 2**37)))]
+    assert np.array_equal(found, [[False, True, True], [False, True, False], [True, True, False]])
 
 
 Tree = tuple[Any, ...]

@@ -83,17 +83,33 @@ def exact(program: Program, ins: Sequence[Aval] | None = None) -> Program:
     return prune(_Again(program, avals, found.params).run(wanted)) if wanted else program
 
 
-def _short(value: float) -> Fraction:
-    """Return the fraction of a small denominator that a float64 or float32 is written for, or just the float."""
+def short(value: float) -> Fraction:
+    """Return the fraction of the least denominator whose float64 or float32 this is, if it is small, or the float."""
     whole = Fraction(value)
-    near = whole.limit_denominator(SHORT)
-    if near == whole or float(near) == value:
+    if whole.denominator == 1:
+        return whole
+    near = _simplest(whole, Fraction(math.ulp(value)) / 2)
+    if near.denominator <= SHORT and float(near) == value:
         return near
     if float(np.float32(value)) == value:
-        near = whole.limit_denominator(math.isqrt(SHORT))
-        if float(np.float32(float(near))) == value:
+        near = _simplest(whole, Fraction(float(abs(np.spacing(np.float32(value))))) / 2)
+        if near.denominator <= math.isqrt(SHORT) and float(np.float32(float(near))) == value:
             return near
     return whole
+
+
+def _simplest(middle: Fraction, off: Fraction) -> Fraction:
+    """Return the fraction of the least denominator that is no further than `off` from another."""
+    if middle < 0:
+        return -_simplest(-middle, off)
+    low, high, parts = middle - off, middle + off, []
+    while math.ceil(low) > high:  # as many whole ones in both: the rest decides, turned over
+        parts.append(math.floor(low))
+        low, high = 1 / (high - parts[-1]), 1 / (low - parts[-1])
+    found = Fraction(math.ceil(low))
+    for part in reversed(parts):
+        found = part + 1 / found
+    return found
 
 
 Ask = Callable[["_Whole"], SecretArray]
@@ -128,7 +144,7 @@ class _Finder:
                 and np.all(value == value.flat[0])
                 and np.isfinite(value.flat[0])
             ):
-                self.ratios[eqn.outs[0]] = Ratio((), _short(value.flat[0].item()))
+                self.ratios[eqn.outs[0]] = Ratio((), short(value.flat[0].item()))
             return
         of = self._all(eqn)
         made = self._made(eqn, of) if of is not None and len(eqn.outs) == 1 else None
@@ -193,9 +209,10 @@ class _Finder:
         of = self._all(eqn)
         if of is None or not any(r.rounded for r in of):
             return None
+        shape = self.avals[eqn.ins[0]].shape
         if eqn.op == "floor":
-            return lambda whole: whole.floor(of[0])
-        return lambda whole: whole.compare(eqn.op == "lt", of[0], of[1])
+            return lambda whole: whole.floor(of[0], shape)
+        return lambda whole: whole.compare(eqn.op == "lt", of[0], of[1], shape)
 
 
 class _Whole:
@@ -209,15 +226,15 @@ class _Whole:
     ) -> None:
         self.context, self.now, self.params = context, now, params
 
-    def compare(self, less: bool, a: Ratio, b: Ratio) -> SecretArray:
-        """Return whether a < b, or a = b."""
+    def compare(self, less: bool, a: Ratio, b: Ratio, shape: tuple[int, ...]) -> SecretArray:
+        """Return whether a < b, or a = b, which all know if nothing is left of their difference."""
         if a.under == b.under:
             left, right = Ratio(a.terms, a.shift), Ratio(b.terms, b.shift)
         else:
             left, right = self._over(a, b.under), self._over(b, a.under)
         gap = left.plus(right.times(Fraction(-1)))
         if not gap.terms:
-            raise RangeError(BEYOND)
+            return self.context.const(np.full(shape, gap.shift < 0 if less else gap.shift == 0))
         scale = Fraction(math.lcm(*(c.denominator for _, c in gap.terms)), 1)
         scale /= math.gcd(*(int(c * scale) for _, c in gap.terms))
         total, low, high = self._sum(gap, scale)
@@ -226,18 +243,19 @@ class _Whole:
             return xp.less(total, min(max(math.ceil(bound), low), high + 1))
         return xp.equal(total, int(bound) if bound.denominator == 1 and low <= bound <= high else high + 1)
 
-    def floor(self, a: Ratio) -> SecretArray:
+    def floor(self, a: Ratio, shape: tuple[int, ...]) -> SecretArray:
         """Return the greatest whole number not above a."""
-        if not a.terms:
-            raise RangeError(BEYOND)
         scale = math.lcm(*(c.denominator for _, c in a.terms))
         if a.under is not None:
             scale = math.lcm(scale, a.shift.denominator)
-        total, low, high = self._sum(a, Fraction(scale))
         more = math.floor(a.shift * scale)
+        total, low, high = self._sum(a, Fraction(scale)) if a.terms else (None, 0, 0)
         if max(abs(low + more), abs(high + more)) >= MOST:
             raise RangeError(BEYOND)
-        total = xp.add(total, more) if more else total
+        if total is None:
+            total = self.context.const(np.full(shape, more))
+        elif more:
+            total = xp.add(total, more)
         if a.under is None:
             return integers.floor_divide(total, scale) if scale > 1 else total
         under = self._leaf(a.under)
