@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tacit import testing
 from tacit.array import functions as fn
-from tacit.array import integers
+from tacit.array import integers, ratios
 from tacit.array.interpret import Trace, reveal
 from tacit.array.merge import optimise
 from tacit.array.program import Program
@@ -178,6 +178,44 @@ def test_what_is_no_ratio_or_would_not_fit_stays(body: Body) -> None:
     reveal(body(*made), why="test", name="r")
     program = trace.program()
     assert exact(program).text() == program.text()
+
+
+ASSUMED: dict[str, Body] = {
+    "a floor": lambda x, y: 60 / fn.floor(fn.assume((x + y) / 10, 1, 5.5)),
+    "scaled": lambda x, y: 60 / fn.floor(fn.assume((x + y) / 70, 1 / 7, 0.8) * 7),
+    "moved, and more": lambda x, y: 60 / fn.floor(fn.flip(fn.assume((x + y) / 10, 1, 5, "who knows why")) - 0.5 + 0.5),
+    "divided by a secret": lambda x, y: 60 / fn.floor(fn.assume((x + y) / 10 / fn.maximum(x * 0 + 1, 1), 1, 5)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ASSUMED)
+def test_what_is_assumed_of_a_ratio_is_of_its_floor(name: str) -> None:
+    program = recorded(ASSUMED[name])
+    ends = [
+        (e.params["lo"], e.params["hi"])
+        for e in program.eqns
+        if e.op == "assume" and e.params.get("why", "who knows why") == "who knows why"
+    ]
+    assert ends == [(1, 5)]
+    assert np.allclose(run(program, X, Y, "rep3", 1), 12, atol=0.01)
+
+
+def test_what_is_assumed_in_a_session_is_of_the_floor() -> None:
+    with simulate(frac_bits=16, seed=1) as s:
+        x, y = (s.input(v, owner, (0, MOST)) for v, owner in ((X, "alice"), (Y, "bob")))
+        found = reveal(60 / fn.floor(fn.assume((x + y) / 10, 1, 5.5)), why="test")
+    assert np.allclose(found, 12, atol=0.01)
+
+
+def test_a_program_that_whole_numbers_would_have_refused_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were the range of a floor wider than before, what follows could be refused in a line that was right."""
+    trace = Trace()
+    x = trace.input("x", "alice", (N,), "int", 0, MOST) + trace.input("y", "bob", (N,), "int", 0, MOST)
+    reveal(60 / (10 - fn.floor(fn.assume(x / 10, 1, 9))), why="test", name="r")
+    program = trace.program()
+    assert exact(program).text() != program.text()
+    monkeypatch.setattr(ratios, "SLACK", 1.0)
+    assert exact(program) is program
 
 
 def test_in_a_loop_and_of_what_was_moved() -> None:

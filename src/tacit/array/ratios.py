@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -32,6 +32,8 @@ SHORT = 10**6
 """A public factor stands for the fraction of the least denominator, up to this, whose float64 it is: 0.05 for 1/20."""
 KEPT_BITS = 12
 """A product with a multiple of 2^-12 has no more fractional bits than every format, so nothing is rounded."""
+SLACK = 2.0**-40
+"""How far, for its size, the end of a range is at most from where float64 has it."""
 
 BEYOND = "the whole numbers of a ratio do not fit"
 
@@ -48,6 +50,8 @@ class Ratio:
     under: Leaf | None = None
     inexact: bool = False
     """Whether it was made of what had been rounded: a third, thrice, is not the whole again."""
+    stated: str | None = None
+    """Why its range is narrower than that of the whole numbers, if it is: the reason of a `tacit.assume`."""
 
     @property
     def rounded(self) -> bool:
@@ -63,7 +67,7 @@ class Ratio:
     def times(self, factor: Fraction) -> Ratio:
         """Return the ratio times a number."""
         terms = tuple((v, c * factor) for v, c in self.terms if factor)
-        return Ratio(terms, self.shift * factor, self.under, self.rounded)
+        return Ratio(terms, self.shift * factor, self.under, self.rounded, self.stated)
 
     def plus(self, other: Ratio) -> Ratio:
         """Return the sum of two ratios over the same."""
@@ -71,16 +75,22 @@ class Ratio:
         for v, c in other.terms:
             terms[v] = terms.get(v, Fraction(0)) + c
         left = tuple((v, c) for v, c in terms.items() if c)
-        return Ratio(left, self.shift + other.shift, self.under, self.rounded or other.rounded)
+        stated = other.stated if self.stated is None else self.stated
+        return Ratio(left, self.shift + other.shift, self.under, self.rounded or other.rounded, stated)
 
 
 def exact(program: Program, ins: Sequence[Aval] | None = None) -> Program:
     """Return the Program with comparisons and floors of ratios put as ones of whole numbers, in loops, too."""
     avals = infer(program, ins)
-    program = inside(program, avals, exact)
+    inner = inside(program, avals, exact)
     found = _Finder(avals)
-    wanted = {eqn.outs[0]: ask for eqn in program.eqns if (ask := found.take(eqn)) is not None}
-    return prune(_Again(program, avals, found.params).run(wanted)) if wanted else program
+    wanted = {eqn.outs[0]: ask for eqn in inner.eqns if (ask := found.take(eqn)) is not None}
+    if not wanted and inner is program:
+        return program
+    try:
+        return prune(_Again(inner, avals, found.params).run(wanted))
+    except UsageError:  # whole numbers have other ranges, and what follows may need those of the quotients
+        return program
 
 
 def short(value: float) -> Fraction:
@@ -158,8 +168,12 @@ class _Finder:
         return ratios if len(ratios) == len(eqn.ins) else None
 
     def _made(self, eqn: Eqn, of: list[Ratio]) -> Ratio | None:
-        if eqn.op in ("convert", "assume"):
+        if eqn.op == "convert":
             return of[0]
+        if eqn.op == "assume":
+            a, b = self.avals[eqn.ins[0]], self.avals[eqn.outs[0]]
+            narrower = (a.lo, a.hi) != (b.lo, b.hi)
+            return replace(of[0], stated=eqn.params.get("why", "")) if narrower else of[0]
         if eqn.op in MOVES or eqn.op == "sum":
             return self._moved(eqn, of[0])
         if eqn.op == "neg":
@@ -186,7 +200,7 @@ class _Finder:
             return leaf[0], (*leaf[1], move)
 
         under = None if of.under is None else to(of.under)
-        return Ratio(tuple((to(v), c) for v, c in of.terms), of.shift * count, under, of.rounded)
+        return Ratio(tuple((to(v), c) for v, c in of.terms), of.shift * count, under, of.rounded, of.stated)
 
     def _divided(self, a: Ratio, b: Ratio) -> Ratio | None:
         if b.known:
@@ -199,7 +213,7 @@ class _Finder:
                 and aval.lo >= 1
                 and not any(op == "sum" for op, _ in leaf[1])
             ):
-                return Ratio(a.terms, a.shift, leaf, True).times(1 / factor)
+                return replace(a, under=leaf, inexact=True).times(1 / factor)
         return None
 
     def asked(self, eqn: Eqn) -> Ask | None:
@@ -209,10 +223,10 @@ class _Finder:
         of = self._all(eqn)
         if of is None or not any(r.rounded for r in of):
             return None
-        shape = self.avals[eqn.ins[0]].shape
+        like = self.avals[eqn.ins[0]]
         if eqn.op == "floor":
-            return lambda whole: whole.floor(of[0], shape)
-        return lambda whole: whole.compare(eqn.op == "lt", of[0], of[1], shape)
+            return lambda whole: whole.floor(of[0], like)
+        return lambda whole: whole.compare(eqn.op == "lt", of[0], of[1], like.shape)
 
 
 class _Whole:
@@ -243,8 +257,16 @@ class _Whole:
             return xp.less(total, min(max(math.ceil(bound), low), high + 1))
         return xp.equal(total, int(bound) if bound.denominator == 1 and low <= bound <= high else high + 1)
 
-    def floor(self, a: Ratio, shape: tuple[int, ...]) -> SecretArray:
-        """Return the greatest whole number not above a."""
+    def floor(self, a: Ratio, like: Aval) -> SecretArray:
+        """Return the greatest whole number not above a, in the range that an assumption gave to a."""
+        made = self._floor(a, like.shape)
+        # The end above may be a whole number that float64 missed; the end below is below it then.
+        low, high = math.floor(like.lo), math.floor(like.hi + abs(like.hi) * SLACK)
+        if a.stated is None or (low <= made.aval.lo and made.aval.hi <= high):
+            return made
+        return xp.assume(made, low, high, a.stated)
+
+    def _floor(self, a: Ratio, shape: tuple[int, ...]) -> SecretArray:
         scale = math.lcm(*(c.denominator for _, c in a.terms))
         if a.under is not None:
             scale = math.lcm(scale, a.shift.denominator)
