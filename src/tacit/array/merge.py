@@ -30,7 +30,7 @@ Role = tuple[str, bool]
 
 def optimise(program: Program, local: bool = True) -> Program:
     """Return the Program as it is put before those who approve it: owners' own computation first, if `local`."""
-    program = unmade(exact(program))
+    program = unmade(exact(once(program)))
     return prune(gather(merge(found_once(once(localise(program) if local else prune(program))))))
 
 

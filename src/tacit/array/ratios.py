@@ -21,7 +21,7 @@ from tacit.array import integers
 from tacit.array.interpret import Context, Trace
 from tacit.array.loop import infer, inside
 from tacit.array.passes import prune
-from tacit.array.program import Aval, Eqn, Input, Program, params_text
+from tacit.array.program import Array, Aval, Eqn, Input, Program, params_text
 from tacit.array.schema import MOVES
 from tacit.array.secret import SecretArray
 from tacit.errors import RangeError, UsageError
@@ -34,11 +34,23 @@ KEPT_BITS = 12
 """A product with a multiple of 2^-12 has no more fractional bits than every format, so nothing is rounded."""
 SLACK = 2.0**-40
 """How far, for its size, the end of a range is at most from where float64 has it."""
+SUMS = frozenset({"sum", "cumsum"})
+"""Sums along an axis, of ratios over nothing secret."""
+MOST_NUMBERS = 1000
+"""As many different numbers of one array are read as fractions."""
 
 BEYOND = "the whole numbers of a ratio do not fit"
 
-Leaf = tuple[int, tuple[tuple[str, str], ...]]
-"""A whole number or truth value of the Program, and what moved it since: operations and their parameters as text."""
+
+@dataclass(frozen=True, eq=False)
+class Listed:
+    """Whole numbers that all know: an array of the Program's text, times its common denominator."""
+
+    value: Array
+
+
+Leaf = tuple[int | Listed, tuple[tuple[str, str], ...]]
+"""Whole numbers or truth values of the Program, and what moved them since: operations and their parameters as text."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +134,32 @@ def _simplest(middle: Fraction, off: Fraction) -> Fraction:
     return found
 
 
+def _numbers(value: Array) -> Ratio | None:
+    """Return the ratio that numbers of the text are: one fraction, or whole numbers over a common denominator."""
+    if value.dtype.kind not in "if" or not value.size or not np.all(np.isfinite(value)):
+        return None
+    if np.all(value == value.flat[0]):
+        return Ratio((), short(value.flat[0].item()))
+    found, at = np.unique(value, return_inverse=True)
+    if value.dtype.kind == "i" or len(found) > MOST_NUMBERS:
+        return None
+    fractions, below = [], 1
+    for v in found:
+        fractions.append(short(v.item()))
+        below = math.lcm(below, fractions[-1].denominator)
+        if below > SHORT or abs(fractions[-1]) * below >= MOST:
+            return None
+    whole = np.array([int(v * below) for v in fractions], np.int64)[at].reshape(value.shape)
+    return Ratio((((Listed(whole), ()), Fraction(1, below)),))
+
+
+def _beside(a: Ratio, under: Leaf | None) -> Ratio:
+    """Return a number of the text as a ratio over a secret that it is added to another over."""
+    if under is None or not a.known:
+        return a
+    return Ratio(((under, a.shift),) if a.shift else (), under=under)
+
+
 Ask = Callable[["_Whole"], SecretArray]
 
 
@@ -147,14 +185,9 @@ class _Finder:
     def note(self, eqn: Eqn) -> None:
         """Note what an equation makes."""
         if eqn.op == "const":
-            value = eqn.params["value"]
-            if (
-                value.dtype.kind in "if"
-                and value.size
-                and np.all(value == value.flat[0])
-                and np.isfinite(value.flat[0])
-            ):
-                self.ratios[eqn.outs[0]] = Ratio((), short(value.flat[0].item()))
+            made = _numbers(eqn.params["value"])
+            if made is not None:
+                self.ratios[eqn.outs[0]] = made
             return
         of = self._all(eqn)
         made = self._made(eqn, of) if of is not None and len(eqn.outs) == 1 else None
@@ -171,16 +204,17 @@ class _Finder:
         if eqn.op == "convert":
             return of[0]
         if eqn.op == "assume":
-            a, b = self.avals[eqn.ins[0]], self.avals[eqn.outs[0]]
-            narrower = (a.lo, a.hi) != (b.lo, b.hi)
+            before, after = self.avals[eqn.ins[0]], self.avals[eqn.outs[0]]
+            narrower = (before.lo, before.hi) != (after.lo, after.hi)
             return replace(of[0], stated=eqn.params.get("why", "")) if narrower else of[0]
-        if eqn.op in MOVES or eqn.op == "sum":
+        if eqn.op in MOVES | SUMS | {"take"}:
             return self._moved(eqn, of[0])
         if eqn.op == "neg":
             return of[0].times(Fraction(-1))
         if eqn.op in ("add", "sub"):
-            other = of[1] if eqn.op == "add" else of[1].times(Fraction(-1))
-            return of[0].plus(other) if of[0].under == other.under else None
+            a, b = of[0], of[1] if eqn.op == "add" else of[1].times(Fraction(-1))
+            a, b = _beside(a, b.under), _beside(b, a.under)
+            return a.plus(b) if a.under == b.under else None
         if eqn.op == "mul":
             for a, b in (of, of[::-1]):
                 if b.known:
@@ -191,7 +225,7 @@ class _Finder:
 
     def _moved(self, eqn: Eqn, of: Ratio) -> Ratio | None:
         count = self.avals[eqn.ins[0]].size // max(1, self.avals[eqn.outs[0]].size) if eqn.op == "sum" else 1
-        if eqn.op == "sum" and of.under is not None:
+        if eqn.op in SUMS and (of.under is not None or (eqn.op == "cumsum" and of.shift)):
             return None
         move = (eqn.op, params_text(eqn))
         self.params[move] = eqn.params
@@ -206,12 +240,14 @@ class _Finder:
         if b.known:
             return a.times(1 / b.shift) if b.shift else None
         if a.under is None and b.under is None and len(b.terms) == 1 and not b.shift:
-            (leaf, factor), aval = b.terms[0], self.avals[b.terms[0][0][0]]
+            leaf, factor = b.terms[0]
+            aval = None if isinstance(leaf[0], Listed) else self.avals[leaf[0]]
             if (
                 factor > 0
+                and aval is not None
                 and aval.kind == "int"
                 and aval.lo >= 1
-                and not any(op == "sum" for op, _ in leaf[1])
+                and not any(op in SUMS for op, _ in leaf[1])
             ):
                 return replace(a, under=leaf, inexact=True).times(1 / factor)
         return None
@@ -267,6 +303,9 @@ class _Whole:
         return xp.assume(made, low, high, a.stated)
 
     def _floor(self, a: Ratio, shape: tuple[int, ...]) -> SecretArray:
+        whole = 0 if a.under is None else math.floor(dict(a.terms).get(a.under, 0))
+        if whole and a.under is not None:  # beside the quotient, so that less is divided
+            return xp.add(self._floor(a.plus(Ratio(((a.under, Fraction(-whole)),))), shape), whole)
         scale = math.lcm(*(c.denominator for _, c in a.terms))
         if a.under is not None:
             scale = math.lcm(scale, a.shift.denominator)
@@ -316,7 +355,7 @@ class _Whole:
 
     def _leaf(self, leaf: Leaf) -> SecretArray:
         v, moves = leaf
-        a = self.now[v]
+        a = self.context.const(v.value) if isinstance(v, Listed) else self.now[v]
         if a.dtype == "bool":
             a = xp.astype(a, "int")
         for move in moves:
@@ -387,7 +426,8 @@ class Live:
             ratio = self.finder.ratios.get(out.ref)
             if ratio is not None and not ratio.known:
                 now, under = self._now(ins), [] if ratio.under is None else [ratio.under]
-                self.held[out.ref] = {v: now[v] for v, _ in (*(t[0] for t in ratio.terms), *under)}
+                of = [v for v, _ in (*(leaf for leaf, _ in ratio.terms), *under)]
+                self.held[out.ref] = {v: now[v] for v in of if not isinstance(v, Listed)}
 
     def forget(self, var: int) -> None:
         """Forget a variable that nobody refers to."""
