@@ -365,10 +365,14 @@ class _Finder:
         return self._word(replace(usual, width=bits, of=bits + shift), bits + shift)
 
     def _bits(self, group: list[Eqn], usual: Rounding, bits: int) -> Rounding:
-        """Truth values times numbers."""
-        self._all(group, bits)
-        made = self._word(self._in(usual, bits), bits)
+        """Truth values times numbers, and whole numbers as fixed-point ones, whose last bits are zero."""
         eqn, n = group[0], sum(self.avals[e.outs[0]].size for e in group)
+        moved = eqn.op == "convert" and [self.avals[v].kind for v in (*eqn.ins, *eqn.outs)] == [
+            "int",
+            "fixed",
+        ]
+        self._all(group, max(1, bits - self.f) if moved else bits)
+        made = self._word(self._in(usual, bits), bits)
         kinds = [self.avals[v].kind for v in eqn.ins if self.avals[v].where != PUBLIC]
         if eqn.op in ("weigh", "word") and self.p.offers("combine"):
             planes = len(eqn.params["weights"]) if eqn.op == "word" else len(kinds)

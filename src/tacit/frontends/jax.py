@@ -36,6 +36,7 @@ from tacit.frontends import (
     jax_move,
     jax_norms,
     jax_order,
+    jax_pieces,
     jax_places,
     jax_rules,
     jax_sides,
@@ -71,7 +72,9 @@ _PLAIN: dict[str, jax_rules.Rule] = {
 }
 RULES = jax_masked.masking(
     jax_spaced.spacing(
-        jax_taken.taking(jax_facts.noted(jax_norms.norming(jax_places.placing(jax_sides.siding(_PLAIN)))))
+        jax_pieces.piecing(
+            jax_taken.taking(jax_facts.noted(jax_norms.norming(jax_places.placing(jax_sides.siding(_PLAIN)))))
+        )
     )
 )
 WIDE, NARROW = re.compile(r"\b(int|float)64\b"), re.compile(r"\b(u?int(8|16|32)|b?float(16|32))\b")
@@ -211,6 +214,12 @@ class Interpreter:
         """Which arrays hold places of an order."""
         self.masked: dict[int, jax_masked.Masked] = {}
         """Which arrays hold scores that a mask sends to minus infinity."""
+        self.pieces: dict[int, jax_pieces.Pieces] = {}
+        """Which arrays are constant between numbers, of what."""
+        self.sought: dict[Hashable, SecretArray] = {}
+        """Which arrays, as `jax_sides` calls them, were sought in a known table, with their elements in one row."""
+        self.passed: dict[int, list[jax_pieces.Passed]] = {}
+        """Which numbers such a row has been compared with, and the truth values."""
         self.windows: dict[Any, Any] = {}
         """How the windows of a maximum were decided: its gradient asks again."""
         self.asks_again = False

@@ -38,7 +38,7 @@ COARSE = 2.0
 """Ends farther from zero than this are not, in any format."""
 
 
-def _name(it: Interpreter, v: SecretArray) -> Hashable:
+def called(it: Interpreter, v: SecretArray) -> Hashable:
     """Return what arrays have in common that are one, moved alike; of whole numbers, computed alike is enough."""
     return it.moved.get(v.ref, alike(it, v.ref) if v.dtype == "int" else v.ref)
 
@@ -70,7 +70,7 @@ def _compare(it: Interpreter, step: Step, ins: list[Value], outs: list[Value]) -
     x, k = (y, only(x)) if known(x) else (x, only(y))
     if known(outs[0]) or k is None or x.dtype == "bool" or x.shape != outs[0].shape or not abs(k) < HUGE:
         return
-    it.sides[outs[0].ref] = {_name(it, x): _sides(x, what, float(k))}
+    it.sides[outs[0].ref] = {called(it, x): _sides(x, what, float(k))}
 
 
 def _not(it: Interpreter, step: Step, ins: list[Value], outs: list[Value]) -> None:
@@ -96,7 +96,7 @@ def _moves(it: Interpreter, step: Step, ins: list[Value], outs: list[Value]) -> 
     if len(ins) != 1 or known(out) or out is x:
         return
     how = (step.name, *(f"{k}={v}" for k, v in sorted(step.params.items())))
-    it.moved[out.ref] = (how, _name(it, x))
+    it.moved[out.ref] = (how, called(it, x))
     if (found := it.sides.get(x.ref)) is not None:
         it.sides[out.ref] = {(how, of): spans for of, spans in found.items()}
 
@@ -122,10 +122,14 @@ def _selected(it: Interpreter, ins: list[Value], out: Value) -> Value:
     sides = None if known(which) or known(out) else it.sides.get(which.ref)
     if not sides or len(cases) != 2 or not out.size or out.dtype == "bool":
         return out
+    x, same = cases[0], only(cases[1])
+    held = not known(x) and x.shape == out.shape and x.dtype == out.dtype
+    if held and same is not None and sides.get(called(it, x), (ANY, ANY))[0] == (same, same):
+        return x  # what is put in its place is what it is there, as zero is where JAX seeks a minus zero
     spans, exact = [], True
     for v, true in zip(cases, (False, True), strict=True):
         span, whole = _span(v)
-        yes, no = (ANY, ANY) if known(v) else sides.get(_name(it, v), (ANY, ANY))
+        yes, no = (ANY, ANY) if known(v) else sides.get(called(it, v), (ANY, ANY))
         kept = _within(span, yes if true else no)
         # Of a side on which no value is, nothing is selected.
         spans += [kept] if kept[0] <= kept[1] else []
