@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -294,12 +295,19 @@ NOTES = {
 
 
 class _Counter(CostModel):
-    """The cost model, counting messages too."""
+    """The cost model, counting messages too, in one place for all rings that it is taken over."""
 
-    messages = 0
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.tally: Counter[str] = Counter()
+
+    @property
+    def messages(self) -> int:
+        """How many there were."""
+        return self.tally["messages"]
 
     def _exchange(self, call: Any) -> None:
-        self.messages += sum(map(len, call.waves))
+        self.tally["messages"] += sum(map(len, call.waves))
         super()._exchange(call)
 
 
