@@ -14,6 +14,7 @@ from window_cases import FORMAT, OWNERS, Array, compare, grid, record
 from tacit.array.analyse import predict
 from tacit.array.merge import optimise
 from tacit.array.program import Program
+from tacit.array.session import simulate
 from tacit.frontends import jax_pieces
 from tacit.frontends.jax_flat import x64
 
@@ -172,6 +173,29 @@ def test_what_searches_take() -> None:
         "hidden, long": (80, 6),
     }
     assert all(made[n][0] <= most[n][0] and made[n][1] <= most[n][1] for n in made), made
+
+
+@pytest.mark.parametrize("name", ["histogram", "digits", "interpolated", "hidden, sorted"])
+def test_a_plan_says_what_a_search_sends(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jax_pieces, "SPARED", 0)
+    function: Any = {**KNOWN, "interpolated": lambda x: jnp.interp(x, KNOTS, FP)}.get(name)
+    if function is None:
+        monkeypatch.setattr(jax_pieces, "ROWS_OF_PAIRS", 0)
+        monkeypatch.setattr(jax_pieces, "PAIRS", 0)
+        function = lambda x: jnp.searchsorted(jnp.sort(x), x)  # noqa: E731
+    program, data = record(function, [X], [SPAN])
+    program = optimise(program)
+    with simulate("rep3", OWNERS, width=FORMAT.width, frac_bits=FORMAT.frac_bits, seed=3) as session:
+        given = {
+            i.owner: {j.name: data[j.name] for j in program.inputs if j.owner == i.owner}
+            for i in program.inputs
+        }
+        before = session.traffic()
+        session.run(program, given)
+        sent = [after - before[who] for who, after in session.traffic().items()]
+    cost = predict(program, "rep3", FORMAT, OWNERS, OWNERS)
+    assert max(m.rounds for m in sent) == cost.rounds
+    assert sum(t.payload_sent for m in sent for t in m.peers.values()) == cost.total_bytes
 
 
 def test_what_would_take_much_memory_stays_a_loop() -> None:

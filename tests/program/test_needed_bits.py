@@ -60,6 +60,8 @@ def weighed(truths: list[Any], weights: list[float]) -> Any:
 
 
 BODIES: dict[str, Body] = {
+    "counts as floats": lambda x, w, b: fn.astype(fn.sum(fn.astype(x > 0.3, "int"), 0), "fixed") * 0.5,
+    "a count": lambda x, w, b: fn.astype(fn.sum(fn.astype(x @ w > 0.3, "int"), 0), "fixed"),
     "a product": lambda x, w, b: x[:, :4] * b,
     "a square": lambda x, w, b: fn.square(x),
     "matrices": lambda x, w, b: x @ w,

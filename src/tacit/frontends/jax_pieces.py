@@ -275,9 +275,8 @@ def _in_secret(it: Interpreter, table: SecretArray, sought: Value, above: bool, 
 
 def _put(it: Interpreter, p: Pieces, shape: Sequence[int]) -> Value:
     made = _made(it, p, "int")
-    if known(made):
-        return np.reshape(made, shape)
-    assert made is not None
+    if not isinstance(made, SecretArray):
+        return np.reshape(np.asarray(made), shape)
     out = xp.reshape(made, shape)
     it.pieces[out.ref] = p
     return out
