@@ -343,7 +343,7 @@ class _Pricing(Runtime):
         now, working = max(clocks), dict(cost.working)
         key = (
             id(body),
-            *((v.aval, v.share is None, v.exact, v.constant) for v in (*consts, *carry, *rows)),
+            *((v.aval, v.share is None, v.exact, v.constant, v.same) for v in (*consts, *carry, *rows)),
             *(v.data.tobytes() for v in rows if v.constant and v.data is not None),
             *(now - c for c in clocks),
         )

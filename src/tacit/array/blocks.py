@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from tacit.array import copies
 from tacit.array.program import PUBLIC, Aval
 from tacit.core.blocks import elements, put_together
 from tacit.core.share import Share
@@ -36,6 +37,12 @@ def in_blocks(op: Op) -> Op:
         # By a public divisor there is only a product.
         if n <= step or v[-1].aval.where == PUBLIC:
             return whole(rt, v, outs, params)
+
+        def least(some: list[Value], made: list[Aval]) -> list[Share]:
+            return whole(rt, some, made, params)
+
+        if (found := copies.in_rows(rt, v, outs[0], step, least, put_together)) is not None:
+            return found
         for x in v:
             if x.aval.where != PUBLIC:
                 rt.share(x)  # once, not in every block
@@ -70,6 +77,7 @@ def _some(v: Value, at: int, stop: int) -> Value:
             encoded={},
             factors=None,
             one=None,
+            same=frozenset(),
         )
     assert v.share is not None
-    return replace(v, aval=aval, data=None, share=v.share.map(take))
+    return replace(v, aval=aval, data=None, share=v.share.map(take), same=frozenset())

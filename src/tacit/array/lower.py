@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tacit.algebra.ring import low_words
-from tacit.array import constants
+from tacit.array import constants, copies
 from tacit.array.bounds import difference_bits, end_units, input_bits, least_bits, value_bits
 from tacit.array.ops import Params
 from tacit.array.program import PUBLIC, Aval
@@ -216,6 +216,8 @@ def div(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]
     x, y = v
     if _public(y):
         return [constants.multiply(rt, y, x, rt.p.mul_public, inverse=True)]
+    some = copies.axes(y)
+    y = copies.once(rt, y, some) if some else y
     b, m, bits = _fitted(rt, y), input_bits(y.aval, rt.f), value_bits(outs[0])
     negative, least, ends = y.aval.hi < 0, least_bits(y.aval, rt.f), end_units(y.aval, rt.f)
     b = rt.p.neg(b) if negative else b
@@ -223,7 +225,12 @@ def div(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]
         out = ap.reciprocal(rt.p, b, rt.f, m, bits, max(least, 0), rt.q.ring, ends)
         return [(rt.p.neg(out) if negative else out).reshape(*outs[0].shape)]
     a = _flat(rt, x)
-    out = ap.divide(rt.p, rt.p.neg(a) if negative else a, b, rt.f, m, bits, max(least, 0), rt.q.ring, ends)
+
+    def spread(s: Share) -> Share:
+        return copies.spread(s.reshape(*y.aval.shape), outs[0].shape).reshape(outs[0].size) if some else s
+
+    a = rt.p.neg(a) if negative else a
+    out = ap.divide(rt.p, a, b, rt.f, m, bits, max(least, 0), rt.q.ring, ends, spread)
     return [out.reshape(*outs[0].shape)]
 
 

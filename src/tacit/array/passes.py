@@ -17,44 +17,7 @@ from tacit.array.around import Around
 from tacit.array.loop import infer, infer_eqn, split
 from tacit.array.ops import join_where
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program, params_text
-
-ELEMENTWISE = frozenset(
-    [
-        "add",
-        "sub",
-        "mul",
-        "square",
-        "neg",
-        "maximum",
-        "minimum",
-        "abs",
-        "div",
-        "sqrt",
-        "rsqrt",
-        "sigmoid",
-        "tanh",
-        "erf",
-        "atan",
-        "sin",
-        "cos",
-        "exp",
-        "log",
-        "lt",
-        "eq",
-        "compare",
-        "weigh",
-        "and",
-        "or",
-        "xor",
-        "not",
-        "select",
-        "convert",
-        "floor",
-        "assume",
-        "part",
-    ]
-)
-
+from tacit.array.schema import ELEMENTWISE
 
 AT_ONCE = ELEMENTWISE | {"broadcast", "const", "flip", "lookup", "reshape", "slice", "take", "transpose"}
 """What a loop may hold whose steps are written out, so that owners take them on their own rows."""

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tacit.algebra.ring import Ring, low_words, ring_of
-from tacit.array import beside, compare, constants, streams, words
+from tacit.array import beside, compare, constants, copies, streams, words
 from tacit.array.bounds import scale_of
 from tacit.array.loop import scan_types, split
 from tacit.array.ops import Op, join_where, kind_dtype, table
@@ -63,6 +63,8 @@ class Value:
     """Fractional bits of the share beyond the format's: whoever reads it rounds (decisions 0073, 0075)."""
     width: int = 0
     """Bits that an owner's value is shared with, as far as they are needed; 0 for all."""
+    same: frozenset[int] = frozenset()
+    """Axes along which it holds copies, by the equations that made it (`copies`)."""
 
 
 KEPT_PLANS = 64
@@ -181,7 +183,9 @@ class Runtime:
             if step.kept is None and (step.ends is None or step.ends):
                 self.p.settle(step.ends)
             if step.move is not None:
-                env[eqn.outs[0]] = Value(step.outs[0], None, self.share(env[eqn.ins[0]]).map(step.move))
+                of = env[eqn.ins[0]]
+                env[eqn.outs[0]] = moved = Value(step.outs[0], None, self.share(of).map(step.move))
+                copies.note(eqn, [of], [moved])
             else:
                 results = step.kept
                 if results is None:
@@ -194,6 +198,8 @@ class Runtime:
                         self.share_together([env[v] for v in step.shared])
                     self.rounding = step.rounding
                     results = self._results(step, ins, summed)
+                    if len(step.eqns) == 1:
+                        copies.note(eqn, ins, results)
                 for var, value in zip(eqn.outs, results, strict=True):
                     if value.share is None:
                         value.width = plan.needed.get(var, 0)
@@ -245,11 +251,22 @@ class Runtime:
         assert op.lower is not None
         self.p.pace()
         rounding = step.rounding
-        shares = op.lower(self.words(rounding.word), ins, step.outs, step.eqn.params)
-        if rounding.lift:
-            shares = widened(self, shares, step.outs)
+        shares = self._made(op, self.words(rounding.word), ins, step.outs, step.eqn.params)
         extra = rounding.extra
         return [Value(a, None, s, extra=extra) for a, s in zip(step.outs, shares, strict=True)]
+
+    def _made(
+        self, op: Op, rt: Runtime, ins: list[Value], outs: list[Aval], params: dict[str, Any]
+    ) -> list[Share]:
+        """Return an equation's results as their readers need them, worked on in the words of `rt`."""
+        lower = op.lower
+        assert lower is not None
+
+        def work(some: list[Value], made: list[Aval]) -> list[Share]:
+            shares = lower(rt, some, made, params)
+            return widened(self, shares, made) if self.rounding.lift else shares
+
+        return copies.lowered(self, op, ins, outs, work)
 
     def local(self, op: Op, eqn: Eqn, ins: list[Value], outs: list[Aval]) -> list[Value]:
         """Run an equation that reads shares alone, of the usual fractional bits, and sends nothing."""
@@ -287,7 +304,7 @@ class Runtime:
                 Value(a if (a := v.aval).secret else replace(a, where=SECRET), None, rt.finer(v, extra))
                 for v in ins
             ]
-        shares = widened(self, op.lower(rt, ins, outs, eqn.params), outs)
+        shares = self._made(op, rt, ins, outs, eqn.params)
         return [Value(a, None, s, extra=extra) for a, s in zip(outs, shares, strict=True)]
 
     def _beside(self, step: Step, ins: list[Value]) -> list[Value]:

@@ -20,6 +20,43 @@ ASKED = {"lt": "less", "maximum": "greatest", "minimum": "least", "abs": "distan
 """What operations with a name of their own ask of one comparison; `abs` compares with zero."""
 MOVES = frozenset({"broadcast", "reshape", "transpose", "slice", "flip"})
 """Operations on one value that give its elements as they are, in other places."""
+ELEMENTWISE = frozenset(
+    [
+        "add",
+        "sub",
+        "mul",
+        "square",
+        "neg",
+        "maximum",
+        "minimum",
+        "abs",
+        "div",
+        "sqrt",
+        "rsqrt",
+        "sigmoid",
+        "tanh",
+        "erf",
+        "atan",
+        "sin",
+        "cos",
+        "exp",
+        "log",
+        "lt",
+        "eq",
+        "compare",
+        "weigh",
+        "and",
+        "or",
+        "xor",
+        "not",
+        "select",
+        "convert",
+        "floor",
+        "assume",
+        "part",
+    ]
+)
+"""Operations whose results have an element for each element of their operands, which are of one shape."""
 MAX_AXES, MAX_ELEMENTS, MAX_REACH = 32, 1 << 36, 2.0**300
 INPUT_NAME = re.compile(r"^[^\s%]{1,128}$")
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from tacit import protocols
 from tacit.algebra.ring import Ring
+from tacit.array import copies
 from tacit.array.interpret import Context
 from tacit.array.program import PUBLIC, Aval, Eqn, Program, owned
 from tacit.array.ranges import Step, check, secret_steps
@@ -76,7 +77,9 @@ class Worker:
         """Run one equation; return what a reveal opened here."""
         for v in drop:
             self.values.pop(v, None)
-        results = self.runtime.step(eqn, [self.values[v] for v in eqn.ins], outs)
+        ins = [self.values[v] for v in eqn.ins]
+        results = self.runtime.step(eqn, ins, outs)
+        copies.note(eqn, ins, results)
         self.runtime.p.party.flush()
         self.values.update(zip(eqn.outs, results, strict=True))
         if eqn.op == "reveal":

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tacit.array.ops import join_where, kind_dtype, table
-from tacit.array.passes import ELEMENTWISE
 from tacit.array.program import PUBLIC, Aval, Eqn, Program
+from tacit.array.schema import ELEMENTWISE
 from tacit.errors import DataError, RangeError, ShapeError
 
 Array = npt.NDArray[Any]

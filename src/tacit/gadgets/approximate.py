@@ -12,6 +12,7 @@ for `into` a ring of fewer bits is right modulo its size, whatever is above (dec
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -117,10 +118,16 @@ def divide(
     least: int = 0,
     into: Ring | None = None,
     ends: Units = (0, 0),
+    spread: Callable[[Share], Share] | None = None,
 ) -> Share:
-    """Return x/y for 2^least ≤ y·2^f < 2^m and |x/y| < 2^q_bits, which holds for what is computed, too."""
+    """Return x/y for 2^least ≤ y·2^f < 2^m and |x/y| < 2^q_bits, which holds for what is computed, too.
+
+    Where several x have one y, `spread` puts what is found of y beside each of them.
+    """
     prec = divide_precision(p.ring.width, f, m, q_bits)
     c, r = _reciprocal_mantissa(p, y, m, prec, least, ends)
+    if spread is not None:
+        c, r = spread(c), spread(r)
     # x·c = (x/y)·mantissa·2^m, so one truncation brings it to f + guard fractional bits of (x/y)·mantissa.
     by = m - f - prec.guard
     t = p.mul_trunc(x, c, by) if by > 0 else p.shl(p.mul(x, c), -by)

@@ -1,0 +1,149 @@
+"""Values that hold each number many times, as broadcasting leaves them: it is worked on once (decision 0092).
+
+Which axes repeat follows from the equations that moved a value, so all participants find the same, whatever they hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tacit.array.program import PUBLIC, Aval, Eqn
+from tacit.array.schema import ELEMENTWISE, MOVES
+from tacit.core.share import Share
+
+if TYPE_CHECKING:
+    from tacit.array.ops import Op
+    from tacit.array.runtime import Runtime, Value
+
+Array = npt.NDArray[Any]
+Axes = frozenset[int]
+NONE: Axes = frozenset()
+KEEPING = ELEMENTWISE | MOVES
+"""Operations whose results may hold copies."""
+
+
+def axes(v: Value) -> Axes:
+    """Return the axes, of more than one element, along which a value holds copies."""
+    if v.aval.where == PUBLIC and v.aval.lo == v.aval.hi:
+        return frozenset(i for i, n in enumerate(v.aval.shape) if n > 1)
+    return v.same
+
+
+def common(values: Iterable[Value]) -> Axes:
+    """Return the axes along which all of several values hold copies."""
+    found: Axes | None = None
+    for v in values:
+        found = axes(v) if found is None else found & axes(v)
+        if not found:
+            break
+    return found or NONE
+
+
+def note(eqn: Eqn, ins: Sequence[Value], outs: Sequence[Value]) -> None:
+    """Note along which axes an equation's results hold copies."""
+    if eqn.op not in KEEPING:
+        return
+    found = common(ins) if eqn.op in ELEMENTWISE else _moved(eqn, ins[0])
+    for v in outs:
+        v.same = found
+
+
+def _moved(eqn: Eqn, v: Value) -> Axes:
+    """Return the axes of copies of what only moved."""
+    before, of, params = v.aval.shape, axes(v), eqn.params
+    if eqn.op == "broadcast":
+        shape, dims = params["shape"], params["dims"]
+        own = {d for i, d in enumerate(dims) if before[i] == shape[d] and i not in of}
+        return frozenset(d for d, n in enumerate(shape) if n > 1 and d not in own)
+    if not of or eqn.op == "flip":
+        return of
+    if eqn.op == "transpose":
+        return frozenset(i for i, axis in enumerate(params["perm"]) if axis in of)
+    if eqn.op == "slice":
+        steps = params.get("steps") or [1] * len(before)
+        return frozenset(i for i in of if params["stop"][i] - params["start"][i] > steps[i])
+    kept, after = ([i for i, n in enumerate(shape) if n != 1] for shape in (before, params["shape"]))
+    if [before[i] for i in kept] != [params["shape"][i] for i in after]:
+        return NONE
+    return frozenset(to for i, to in zip(kept, after, strict=True) if i in of)
+
+
+def cut(a: Aval, some: Axes) -> Aval:
+    """Return what is known of a value of which one copy is taken along some axes."""
+    return replace(a, shape=tuple(1 if i in some else n for i, n in enumerate(a.shape)))
+
+
+def once(rt: Runtime, v: Value, some: Axes) -> Value:
+    """Return one copy of a value along axes of copies; an owner's is shared first, for all that reads it."""
+    key = tuple(slice(1) if i in some else slice(None) for i in range(len(v.aval.shape)))
+    return taken(rt, v, cut(v.aval, some), lambda a: a[key])
+
+
+def taken(rt: Runtime, v: Value, aval: Aval, take: Callable[[Array], Array]) -> Value:
+    """Return some of a value's elements, of this aval; those of axes that are left are copies as they were."""
+    same = frozenset(i for i in v.same if aval.shape[i] > 1)
+    if v.aval.where == PUBLIC:
+        data = None if v.data is None else take(v.data)
+        return replace(v, aval=aval, data=data, share=None, encoded=None, factors=None, one=None, same=same)
+    share = v.share if v.share is not None else rt.share(v)
+    return replace(v, aval=aval, data=None, share=share.map(take), same=same)
+
+
+def lowered(
+    rt: Runtime,
+    op: Op,
+    ins: list[Value],
+    outs: list[Aval],
+    work: Callable[[list[Value], list[Aval]], list[Share]],
+) -> list[Share]:
+    """Return what `work` makes of operands: of one copy, where an operation with messages has all of them in copies."""
+    some = common(ins) if op.name in ELEMENTWISE and not op.local else NONE
+    if not some:
+        return work(ins, outs)
+    found = work([once(rt, v, some) for v in ins], [cut(a, some) for a in outs])
+    return [spread(s, a.shape) for s, a in zip(found, outs, strict=True)]
+
+
+def spread(s: Share, shape: tuple[int, ...]) -> Share:
+    """Return a share with copies along axes of one element."""
+    return s.map(lambda a: np.broadcast_to(a, shape))
+
+
+def in_rows(
+    rt: Runtime,
+    v: list[Value],
+    out: Aval,
+    step: int,
+    whole: Callable[[list[Value], list[Aval]], list[Share]],
+    together: Callable[[int, Iterable[Share]], Share],
+) -> list[Share] | None:
+    """Work on values whose last holds copies by blocks of about `step` of its numbers; None where it holds none.
+
+    They are cut along the longest axis that is none of copies, so that a block has all copies of its numbers.
+    """
+    some = axes(v[-1])
+    if not some:
+        return None
+    numbers = prod(n for i, n in enumerate(out.shape) if i not in some)
+    if numbers <= step:
+        return whole(v, [out])
+    axis = max((i for i in range(len(out.shape)) if i not in some), key=lambda i: out.shape[i])
+    n = out.shape[axis]
+    rows = max(1, step * n // numbers)
+
+    def piece(at: int) -> Share:
+        key = (*[slice(None)] * axis, slice(at, min(n, at + rows)))
+
+        def block(a: Aval) -> Aval:
+            return replace(a, shape=(*a.shape[:axis], min(n, at + rows) - at, *a.shape[axis + 1 :]))
+
+        ins = [taken(rt, x, block(x.aval), lambda a: a[key]) for x in v]
+        return whole(ins, [block(out)])[0].map(lambda a: np.moveaxis(a, axis, 0))
+
+    return [together(n, map(piece, range(0, n, rows))).map(lambda a: np.moveaxis(a, 0, axis))]
