@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tacit.array import functions as fn
 from tacit.array.runtime import Format
 from tacit.errors import RangeError
+from tacit.gadgets import smooth
 
 FORMATS = [Format(64, 16), Format(64, 20), Format(128, 40)]
 IDS = ["64-16", "64-20", "128-40"]
@@ -144,3 +145,17 @@ def test_far_values_saturate(name: str, fmt: Format) -> None:
 def test_what_has_no_bound_is_refused(name: str, span: tuple[float, float], word: str) -> None:
     with pytest.raises(RangeError, match=word):
         compute(SWEEPS[name][0], [np.zeros(1)], [span], Format(64, 16))
+
+
+def test_ranges_of_one_reach_are_fitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So are those that no series of the length suits: each step of a loop that is written out has its own range."""
+    asked: list[float] = []
+
+    def none(fn: Any, lo: float, hi: float, *how: Any) -> Any:
+        asked.append(hi)
+        raise ValueError("none is short enough")
+
+    monkeypatch.setattr(smooth, "fit", none)
+    odd = smooth.Odd(smooth.ODD["tanh"].fn, 1.0, lambda f: math.inf)
+    assert [smooth._odd(odd, 64, 16, 20 + i / 1000) for i in range(1, 200)] == [()] * 199
+    assert asked == [20.25] * len(smooth.GAPS)

@@ -143,8 +143,9 @@ def _odd(what: Odd, k: int, f: int, magnitude: float) -> tuple[Plan, ...]:
     return tuple(found)
 
 
+@cache
 def _cheapest(what: Odd, k: int, f: int, limit: float) -> Waves | None:
-    """Return the series on [−limit, limit] that costs least, or None."""
+    """Return the series on [−limit, limit] that costs least, or None: that, too, is found once."""
     found = []
     for gap in GAPS:
         period = 4 * limit * (1 + gap)

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Context, Decimal, localcontext
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -68,19 +68,18 @@ def fit(fn: Real, lo: float, hi: float, period: float, tolerance: float, odd: bo
     """
     # Chebyshev's nodes and the harmonics come from `turn`, the function from decimals, inner products from fsum, which
     # rounds once: every machine finds the same coefficients.
-    at, _ = turn((2 * np.arange(GRID, dtype=np.uint64) + np.uint64(1)) * np.uint64((1 << 62) // GRID))
-    middle, half, step = (0.0, hi, 2) if odd else ((lo + hi) / 2, (hi - lo) / 2, 1)
-    x = (np.append(at[at > 0], 1.0) if odd else np.append(at, [1.0, -1.0])) * half + middle
-    with localcontext(DIGITS):
-        left = np.array([float(fn(Decimal(float(v)))) for v in x])
-    angle = (x * (1 / period) * 2.0**52).astype(np.int64).view(np.uint64) << np.uint64(12)
+    middle, half = (0.0, hi) if odd else ((lo + hi) / 2, (hi - lo) / 2)
+    left = _values(fn, middle, half, odd)
     solver = _Orthogonal([])
     if not odd:
-        left = solver.add(np.ones(len(x)), left)
+        angle = _angles(_nodes(False) * half + middle, 1 / period)
+        left = solver.add(np.ones(len(angle)), left)
     for j in range(MOST):
-        cos, sin = turn(angle * np.uint64(1 + j * step))
-        for column in (sin,) if odd else (cos, sin):
-            left = solver.add(column, left)
+        if odd:
+            left = solver.take(*_odd_column(hi / period, j), left)
+        else:
+            for column in turn(angle * np.uint64(1 + j)):
+                left = solver.add(column, left)
         if float(np.max(np.abs(left))) < tolerance:
             c = solver.coefficients()
             # With more harmonics the coefficients get smaller slowly.
@@ -88,6 +87,41 @@ def fit(fn: Real, lo: float, hi: float, period: float, tolerance: float, odd: bo
                 break
             return Series(0.0, (), tuple(c), 2) if odd else Series(c[0], tuple(c[1::2]), tuple(c[2::2]))
     raise ValueError(f"no series of {MOST} harmonics, with small coefficients, is within {tolerance:.3g}")
+
+
+def _nodes(odd: bool) -> Array:
+    at, _ = turn((2 * np.arange(GRID, dtype=np.uint64) + np.uint64(1)) * np.uint64((1 << 62) // GRID))
+    return np.append(at[at > 0], 1.0) if odd else np.append(at, [1.0, -1.0])
+
+
+def _angles(x: Array, turns: float) -> Array:
+    return (x * turns * 2.0**52).astype(np.int64).view(np.uint64) << np.uint64(12)
+
+
+@lru_cache(maxsize=64)
+def _values(fn: Real, middle: float, half: float, odd: bool) -> Array:
+    """Return the function at the nodes, which fits of other periods need again."""
+    with localcontext(DIGITS):
+        return np.array([float(fn(Decimal(float(v)))) for v in _nodes(odd) * half + middle])
+
+
+@cache
+def _odd_column(turns: float, j: int) -> tuple[Array, list[float]]:
+    """Return a column of sines, made orthogonal: the same for all intervals that are as large a part of the period."""
+    _, sin = turn(_angles(_nodes(True), turns) * np.uint64(1 + 2 * j))
+    return _orthogonal([_odd_column(turns, i)[0] for i in range(j)], sin)
+
+
+def _orthogonal(basis: list[Array], v: Array) -> tuple[Array, list[float]]:
+    """Return the part of a column that is orthogonal to those before it, and what it takes of each and of that."""
+    row = [0.0] * len(basis)
+    for _ in range(2):
+        for i, q in enumerate(basis):
+            d = _inner(q, v)
+            row[i] += d
+            v = v - d * q
+    size = math.sqrt(_inner(v, v))
+    return v / size, [*row, size]
 
 
 @dataclass(slots=True)
@@ -100,17 +134,13 @@ class _Orthogonal:
 
     def add(self, column: Array, left: Array) -> Array:
         """Take one more column; return what is left of the target."""
-        row, v = [0.0] * len(self.basis), column
-        for _ in range(2):
-            for i, q in enumerate(self.basis):
-                d = _inner(q, v)
-                row[i] += d
-                v = v - d * q
-        size = math.sqrt(_inner(v, v))
-        v = v / size
+        return self.take(*_orthogonal(self.basis, column), left)
+
+    def take(self, v: Array, row: list[float], left: Array) -> Array:
+        """Take one that is orthogonal already."""
         share = _inner(v, left)
         self.basis.append(v)
-        self.rows.append([*row, size])
+        self.rows.append(row)
         self.target.append(share)
         return left - share * v
 
