@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from metering import assert_as_predicted, run_metered
 
+from tacit.algebra.ring import Ring
 from tacit.array import blocks, copies, integers
 from tacit.array import functions as fn
 from tacit.array.analyse import predict
@@ -172,3 +173,27 @@ def move(rng: Any, shape: tuple[int, ...]) -> tuple[str, dict[str, Any]]:
             return "reshape", {"shape": [*kept[:at], 1, *kept[at:]]}
         case _:
             return "flip", {"axes": [rank - 1]}
+
+
+def test_public_copies_are_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    edges, sizes, encode = np.array([1.0, 2.25, 3.0, 0.1]), [], Ring.encode_floats
+
+    def noted(ring: Ring, values: Any, frac_bits: int) -> Any:
+        sizes.append(np.size(values))
+        return encode(ring, values, frac_bits)
+
+    def body(x: Any) -> Any:
+        wide = (*x.shape, len(edges))
+        each = fn.broadcast_to(fn.expand_dims(x, -1), wide)
+        all_edges = fn.broadcast_to(x.context.const(edges), wide)
+        return fn.astype(each > all_edges, "fixed") + each * all_edges + each / all_edges + (all_edges - each)
+
+    program = recorded(body)
+    monkeypatch.setattr(Ring, "encode_floats", noted)
+    with simulate("rep3", OWNERS, seed=3) as session:
+        learned, _ = run_metered(session, program, given())
+    x = sum(v for values in given().values() for v in values.values())[:, :, None]
+    want = (x > edges) + x * edges + x / edges + edges - x
+    assert np.allclose(np.asarray(learned["bob"]["r"]), want, atol=2.0**-12)
+    inputs = 12 * 30
+    assert max(sizes) == inputs and sizes.count(len(edges)) > 5

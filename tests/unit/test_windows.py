@@ -146,6 +146,20 @@ def test_an_axis_too_long_to_count_is_not_split(monkeypatch: pytest.MonkeyPatch,
         windows._split.cache_clear()
 
 
+def test_only_windows_at_the_ends_are_looked_at_tap_by_tap(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, slots = [], Axis.slots
+
+    def noted(axis: Axis, *some: Any) -> Any:
+        seen.append(slots(axis, *some))
+        return seen[-1]
+
+    monkeypatch.setattr(Axis, "slots", noted)
+    axis = Axis(100_000, 30, 1, 29, 29)
+    assert axis.taps_used() == (1, 30)
+    assert sorted(len(some) for some, _ in axis.blocks())[-1] == 100_000 - 29
+    assert max(len(table) for table in seen) == 58
+
+
 @pytest.mark.parametrize("groups", [1, 2])
 def test_an_owner_lays_few_windows_out_at_a_time(groups: int) -> None:
     rng = np.random.default_rng(1)

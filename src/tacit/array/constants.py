@@ -69,7 +69,7 @@ def split(k: int, f: int, secret: Aval, magnitude: float, terms: int = 1) -> Spl
 
 
 def once(v: Value) -> Value:
-    """Return a public number that an array repeats as an array of one element, any other value as it is.
+    """Return a public value without the axes along which an array repeats, of one element instead, or as it is.
 
     Of what differs by machine every element is agreed on: that stays as it is, too.
     """
@@ -77,10 +77,11 @@ def once(v: Value) -> Value:
         return v.one
     if not (isinstance(v.data, np.ndarray) and v.exact and v.data.ndim and v.data.size > 1):
         return v
-    if any(v.data.strides):
+    repeats = [n > 1 and step == 0 for n, step in zip(v.data.shape, v.data.strides, strict=True)]
+    if not any(repeats):
         return v
-    aval = Aval((1,) * v.data.ndim, v.aval.kind, v.aval.lo, v.aval.hi, v.aval.where)
-    first = v.data[(slice(1),) * v.data.ndim]
+    first = v.data[tuple(slice(1 if repeated else None) for repeated in repeats)]
+    aval = replace(v.aval, shape=first.shape)
     v.one = replace(v, aval=aval, data=first, share=None, encoded=None, factors=None)
     return v.one
 
@@ -132,7 +133,8 @@ def _factors(rt: Runtime, public: Value, secret: Aval, terms: int, inverse: bool
     c, rest = _value(public, inverse)
     plan = split(rt.fmt.width, rt.f, secret, max(abs(lo), abs(hi)), terms)
     if public.constant and not np.any(rest):
-        t = fraction_bits(c)
+        few = fraction_bits(c.flat[:64])
+        t = few if few > plan.room else fraction_bits(c)
         # Not by the first part: where the secret loses bits, that has more than fit beside all of them.
         plan = Split(0, (t,), 0.0, plan.room) if t <= min(plan.room, 1022) else plan
     made, ring = [], Ring(rt.fmt.width)

@@ -58,7 +58,7 @@ class Value:
     factors: tuple[tuple[Any, ...], constants.Factors] | None = None
     """How a constant was multiplied last: the bounds of the other factor, and its parts."""
     one: Value | None = None
-    """A number that an array repeats, as an array of one element (`constants.once`)."""
+    """A public value without the axes along which its array repeats (`constants.once`)."""
     extra: int = 0
     """Fractional bits of the share beyond the format's: whoever reads it rounds (decisions 0073, 0075)."""
     width: int = 0

@@ -71,28 +71,41 @@ class Axis:
         """Whether every window is one element, in order."""
         return self == Axis(self.size, 1)
 
-    def slots(self) -> Array:
-        """Return, for each window and tap, the element there, or −1 for none; shape (windows, taps)."""
-        at = np.arange(self.windows)[:, None] * self.stride + np.arange(self.taps) * self.dilation - self.low
+    def slots(self, some: Array | None = None) -> Array:
+        """Return, for each window, or each of some, and each tap the element there, or −1; shape (windows, taps)."""
+        some = np.arange(self.windows) if some is None else some
+        at = some[:, None] * self.stride + np.arange(self.taps) * self.dilation - self.low
         inside = (at >= 0) & (at <= (self.size - 1) * self.base) & (at % self.base == 0)
         return np.where(inside, at // self.base, -1)
+
+    def _full(self) -> tuple[Array, Array]:
+        """Return windows whose taps all meet elements, as far as their ends tell, and the others, few at the ends."""
+        starts = np.arange(self.windows) * self.stride - self.low
+        ends = starts + (self.taps - 1) * self.dilation
+        full = (starts >= 0) & (ends < self.size) & (self.base == 1)
+        return np.flatnonzero(full), np.flatnonzero(~full)
 
     def taps_used(self) -> tuple[int, int]:
         """Return the least and the greatest number of taps of a window that meet an element."""
         if self.windows * self.taps > MAX_COUNTED:
             return 0, self.taps
-        counts = (self.slots() >= 0).sum(axis=1)
-        return (int(counts.min()), int(counts.max())) if counts.size else (0, 0)
+        full, rest = self._full()
+        counts = [*([self.taps] if full.size else []), *(self.slots(rest) >= 0).sum(axis=1).tolist()]
+        return min(counts, default=0), max(counts, default=0)
 
     def blocks(self) -> Blocks:
         """Return windows, each once, and the taps of them that meet an element."""
-        meets = self.slots() >= 0
+        full, rest = self._full()
+        meets = self.slots(rest) >= 0
         if meets.all():
             return self.whole()
         _, first, kind = np.unique(np.packbits(meets, axis=1), axis=0, return_index=True, return_inverse=True)
         order = np.argsort(kind.reshape(-1), kind="stable")
         windows = np.split(order, np.cumsum(np.bincount(kind.reshape(-1)))[:-1])
-        return tuple((some, np.flatnonzero(meets[at])) for some, at in zip(windows, first, strict=True))
+        found = [(rest[some], np.flatnonzero(meets[at])) for some, at in zip(windows, first, strict=True)]
+        if full.size:  # none of the rest has all taps, as then only its ends count
+            found.append((full, np.arange(self.taps)))
+        return tuple(found)
 
     def whole(self) -> Blocks:
         """Return all windows and all taps."""
