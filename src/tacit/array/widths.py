@@ -371,7 +371,9 @@ class _Finder:
             "int",
             "fixed",
         ]
-        self._all(group, max(1, bits - self.f) if moved else bits)
+        # Operands of one word beside results of two would be of other words than these.
+        fewer = moved and (bits <= WORD or self.k <= WORD)
+        self._all(group, max(1, bits - self.f) if fewer else bits)
         made = self._word(self._in(usual, bits), bits)
         kinds = [self.avals[v].kind for v in eqn.ins if self.avals[v].where != PUBLIC]
         if eqn.op in ("weigh", "word") and self.p.offers("combine"):
