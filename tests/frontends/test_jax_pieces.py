@@ -99,6 +99,31 @@ def test_places_in_a_long_table_are_counted_in_two_steps(name: str, monkeypatch:
     assert "scan" not in ops(compare(KNOWN[name], [X], [SPAN], 0))
 
 
+def test_places_in_a_long_table_where_bounds_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands for edges beyond the last is no type of the others."""
+    monkeypatch.setattr(jax_pieces, "SPARED", 0)
+    edges = np.linspace(-1.9, 3.1, 41)
+    for side in ("left", "right"):
+        found = compare(lambda x, side=side: jnp.searchsorted(edges, x, side=side), [X], [(-2, 2)], 0)
+        assert "scan" not in ops(found)
+
+
+@pytest.mark.parametrize("few", [True, False])
+def test_places_are_numbers_like_others(few: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not few:
+        monkeypatch.setattr(jax_pieces, "SPARED", 0)
+        monkeypatch.setattr(jax_pieces, "FEW_CUTS", 0)
+        monkeypatch.setattr(jax_pieces, "FEW_MEETINGS", 0)
+    for function in (
+        lambda x: jnp.digitize(x, EDGES) / 8,
+        lambda x: jnp.digitize(x, EDGES).astype(float) / 3,
+        lambda x: (jnp.digitize(x, EDGES) / 4.0) ** 2,
+        lambda x: jnp.sqrt(jnp.digitize(x, EDGES) * 1.0),
+        lambda x: jnp.maximum(jnp.digitize(x, EDGES), 2.5) * 0.5,
+    ):
+        compare(function, [X], [SPAN], 4)
+
+
 @pytest.mark.parametrize("name", FIXED)
 def test_what_known_tables_hold_is_added_up(name: str) -> None:
     function, units = FIXED[name]

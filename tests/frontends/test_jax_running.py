@@ -83,6 +83,8 @@ PADDED: dict[str, Callable[[Any], Any]] = {
     "between": lambda x: lax.pad(x, 7, ((0, 0, 1), (0, 0, 3))),
     "around and between": lambda x: lax.pad(x, 7, ((2, 1, 2), (1, 3, 1))),
     "less than nothing around": lambda x: lax.pad(x, 7, ((-3, -2, 2), (-1, 1, 2))),
+    "an end more than there is": lambda x: lax.pad(x[:1], 7, ((-2, 2, 2), (0, 0, 0))),
+    "the other end": lambda x: lax.pad(x, 7, ((9, -9, 1), (3, -5, 0))),
     "with a secret": lambda x: lax.pad(x, x[1, 2], ((1, 0, 1), (0, 0, 0))),
     "of what is known": lambda x: lax.pad(np.arange(5), x[0, 0], ((1, -1, 1),)),
     "single rows": lambda x: lax.pad(x[:1], 7, ((1, 0, 5), (0, 0, 1))),

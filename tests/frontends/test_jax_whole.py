@@ -63,6 +63,23 @@ def test_shifts_by_what_is_public(name: str) -> None:
     same(*SHIFTS[name])
 
 
+JOINED: dict[str, Callable[..., Any]] = {
+    "append": lambda k: jnp.append(k, 0.5),
+    "concatenate": lambda k: jnp.concatenate([k.astype(float), jnp.array([0.5, -0.75])]),
+    "hstack": lambda k: jnp.hstack([jnp.array([-0.25]), k]),
+    "pad": lambda k: jnp.pad(k.astype(float), 1, constant_values=0.5),
+    "median": lambda k: jnp.median(jnp.append(k[:4], 0.5)),
+    "sorted search": lambda k: jnp.searchsorted(jnp.array([-2.8125, -1.875, 0.5]), k, method="sort"),
+    "whole floats": lambda k: jnp.append(k, 2.0),
+}
+
+
+@pytest.mark.parametrize("name", JOINED)
+def test_whole_numbers_are_joined_with_fractions(name: str) -> None:
+    """A fraction beside whole numbers lost what it had behind the point."""
+    same(JOINED[name], [np.array([-2, 0, 3, 7, -3])])
+
+
 def test_shifts_by_secrets_are_refused() -> None:
     with pytest.raises(NotRealised, match=r"secret number of places.*write x \* 2\*\*k"):
         same(lambda x, k: x << k, [SIGNED, PLACES])

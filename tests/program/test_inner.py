@@ -169,11 +169,17 @@ def test_pairs_of_truth_values_meet_as_numbers(protocol: str) -> None:
     def pairs(x: Any, y: Any) -> Any:
         return fn.sum(fn.astype(fn.expand_dims(x > 0, axis=1) & fn.expand_dims(x > 1, axis=0), "int"), 2)
 
+    def pairs_as_fractions(x: Any, y: Any) -> Any:
+        return fn.sum(fn.astype(fn.expand_dims(x > 0, axis=1) & fn.expand_dims(x > 1, axis=0), "fixed"), 2)
+
     program = recorded(pairs, (X, Y))
     assert {"and", "sum"}.isdisjoint(ops(as_run(program)))
     x = np.round(np.random.default_rng(5).uniform(-4, 4, X), 2)
     want = ((x > 0)[:, None] & (x > 1)[None]).sum(2)
     assert np.array_equal(run(program, (x, np.zeros(Y)), protocol), want)
+    like = recorded(lambda x, y: (made := pairs_as_fractions(x, y)) + fn.square(made) * 0.5, (X, Y))
+    assert "and" not in ops(as_run(like))
+    assert np.allclose(run(like, (x, np.zeros(Y)), protocol), want + want**2 / 2, atol=1e-3)
     alone = recorded(lambda x, y: fn.sum(fn.astype((x > 0) & (x > 1), "int"), 1), (X, Y))
     assert as_run(alone) is alone
 

@@ -548,8 +548,9 @@ def squeeze(x: SecretArray, axis: Axis = None) -> SecretArray:
 def concat(arrays: Sequence[Any], axis: int = 0) -> SecretArray:
     """Join arrays along an existing axis."""
     ctx = _context(*arrays)
-    kinds = [a.dtype for a in arrays if isinstance(a, SecretArray)]
-    like = "fixed" if "fixed" in kinds else None
+    # Public floats that are whole join whole numbers as such.
+    fixed = [a.dtype == "fixed" if isinstance(a, SecretArray) else np.any(np.asarray(a) % 1) for a in arrays]
+    like = "fixed" if builtins.any(fixed) else None
     items = [_lift(ctx, a, like) for a in arrays]
     if len({a.dtype for a in items}) > 1:
         items = [astype(_number(a), "fixed" if like else "int") for a in items]

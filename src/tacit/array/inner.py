@@ -112,6 +112,8 @@ class _Finder:
             out = self._shaped(total, out, [shape[axis] for axis in order])
             out = self._turned(total, out, sorted(range(len(order)), key=order.__getitem__))
             out = self._shaped(total, out, self.avals[total.outs[0]].shape)
+            if self.avals[out].kind != self.avals[v].kind:
+                out = self._emit(total, "convert", [out], {"kind": self.avals[v].kind})
         except RangeError:
             return False
         # What is known of the sum, of squares that it is not negative, stays known.

@@ -284,7 +284,7 @@ def _bitwise(x: Any, y: Any, name: str, fn: Bitwise) -> SecretArray:
     if count - (low < 0 and not most) > MOST_PLACES:
         raise RangeError(
             f"{name} of a value in [{low:.6g}, {high:.6g}], whose bits are found up to 2^{MOST_PLACES}; bound it, "
-            "or keep its low bits where it is smaller, as x & 0xFFFF does"
+            f"or keep its low bits where it is smaller, as x & 0xFFFF does, up to x & 2**{MOST_PLACES} - 1"
         )
     at = list(range(count))
     if name == "bitwise_and" and not isinstance(y, SecretArray):

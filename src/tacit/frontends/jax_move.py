@@ -129,28 +129,22 @@ def _pad(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
 
     for axis, (_, _, between) in enumerate(config):
         n = x.shape[axis]
-        if (
-            between and n > 1
-        ):  # each element and what follows it are a row; what follows the last one is left out
+        if between and n > 1:
+            # Each element and what follows it are a row; what follows the last one is left out.
             before, after = x.shape[:axis], x.shape[axis + 1 :]
             rows = xp.concat(
                 [xp.expand_dims(it.lift(x), axis + 1), filled([*before, n, between, *after])], axis + 1
             )
             x = xp.reshape(rows, [*before, n * (between + 1), *after])
             x = x[(slice(None),) * axis + (slice(n * (between + 1) - between),)]
-    out = x[
-        tuple(slice(max(-lo, 0), s - max(-hi, 0)) for (lo, hi, _), s in zip(config, x.shape, strict=True))
-    ]
     for axis, (lo, hi, _) in enumerate(config):
-        pieces = []
-        for n in (lo, None, hi):
-            shape = [*out.shape[:axis], n or 0, *out.shape[axis + 1 :]]
-            if n is None:
-                pieces.append(out)
-            elif n > 0:
-                pieces.append(filled(shape))
-        out = xp.concat(pieces, axis)
-    return [out]
+        ends = ([*x.shape[:axis], max(n, 0), *x.shape[axis + 1 :]] for n in (lo, hi))
+        first, last = ([filled(shape)] if shape[axis] else [] for shape in ends)
+        x = xp.concat([*first, x, *last], axis) if first or last else x
+        # What one end takes away may be what the other has put there.
+        kept = slice(max(-lo, 0), x.shape[axis] - max(-hi, 0))
+        x = x[(slice(None),) * axis + (kept,)]
+    return [x]
 
 
 # -- products ---------------------------------------------------------------------------------------------

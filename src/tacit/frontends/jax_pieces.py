@@ -44,11 +44,8 @@ COMPARED = frozenset(["lt", "le", "gt", "ge", "eq", "ne", "lt_to", "le_to"])
 NUMBERS = frozenset(
     ["abs", "add", "clamp", "div", "exp", "integer_pow", "log", "max", "min", "mul", "neg", "rem"]
 )
-FOLDED = (
-    COMPARED
-    | NUMBERS
-    | {"and", "convert_element_type", "not", "or", "select_n", "sign", "sqrt", "square", "sub"}
-)
+ARITHMETIC = NUMBERS | {"sign", "sqrt", "square", "sub"}
+FOLDED = COMPARED | ARITHMETIC | {"and", "convert_element_type", "not", "or", "select_n"}
 Passed = tuple[dict[tuple[float, bool], int], SecretArray]
 MOVES = ("broadcast_in_dim", "copy", "expand_dims", "reshape", "squeeze")
 
@@ -241,7 +238,7 @@ def _by_rows(it: Interpreter, x: SecretArray, cuts: Array, above: bool, size: in
     """Return how many cuts each element passes: of every `size`-th, then of those before the next."""
     ends, passes = cuts[size - 1 :: size], xp.greater if above else xp.greater_equal
     # What is beyond the range is never passed.
-    padded = np.full((len(ends) + 1) * size, x.aval.hi + 1)
+    padded = np.full((len(ends) + 1) * size, x.aval.hi + 1.0)
     padded[: len(cuts)] = cuts
     rows = padded.reshape(-1, size)[:, :-1]
     p = Pieces(x, ends, np.full(len(ends), above), np.arange(len(ends) + 1))
@@ -322,6 +319,11 @@ def _followed(it: Interpreter, step: Step, ins: list[Value]) -> Pieces | None:
         _wide(np.full(len(cuts) + 1, c) if p is None else p.at(cuts, above))
         for p, c in zip(held, numbers, strict=True)
     ]
+    if "f" in {a.dtype.kind for a in args} | (
+        {step.avals[0].dtype.kind} if step.name in ARITHMETIC else set()
+    ):
+        # A whole number that JAX has made a float is the same array here.
+        args = [a if a.dtype.kind == "b" else a.astype(np.float64) for a in args]
     (values,) = (_wide(np.asarray(v)) for v in fold(step, args))
     if values.dtype.kind == "f" and not np.all(np.isfinite(values)):
         return None
