@@ -90,7 +90,7 @@ def test_the_same_answers_at_the_cost_that_was_predicted(
         return cost.rounds, sum(cost.links.values())
 
     rounds, sent = run()
-    monkeypatch.setattr(copies, "KEEPING", frozenset())
+    monkeypatch.setattr(copies, "note", lambda *_: None)
     before = run()
     assert rounds <= before[0] and sent < before[1] * 0.9, (rounds, sent, before)
 
@@ -115,8 +115,8 @@ def test_blocks_hold_all_copies_of_their_numbers(axis: int, monkeypatch: pytest.
 
 def test_sessions_divide_by_each_number_once(monkeypatch: pytest.MonkeyPatch) -> None:
     sent, values = [], given()["alice"]["x"]
-    for keeping in (copies.KEEPING, frozenset[str]()):
-        monkeypatch.setattr(copies, "KEEPING", keeping)
+    for note in (copies.note, lambda *_: None):
+        monkeypatch.setattr(copies, "note", note)
         with simulate("rep3", OWNERS, seed=3) as session:
             x = session.input(values, owner="alice", bound=(0.25, 4)) + session.input(
                 values * 0, owner="bob", bound=(0, 0.25)

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 Axes = frozenset[int]
 NONE: Axes = frozenset()
-KEEPING = ELEMENTWISE | MOVES
-"""Operations whose results may hold copies."""
 
 
 def axes(v: Value) -> Axes:
@@ -39,19 +37,23 @@ def common(values: Iterable[Value]) -> Axes:
     """Return the axes along which all of several values hold copies."""
     found: Axes | None = None
     for v in values:
+        if not v.same and v.aval.where != PUBLIC:
+            return NONE  # as nearly always
         found = axes(v) if found is None else found & axes(v)
-        if not found:
-            break
     return found or NONE
 
 
 def note(eqn: Eqn, ins: Sequence[Value], outs: Sequence[Value]) -> None:
     """Note along which axes an equation's results hold copies."""
-    if eqn.op not in KEEPING:
+    if eqn.op in ELEMENTWISE:
+        found = common(ins)
+    elif eqn.op in MOVES:
+        found = _moved(eqn, ins[0])
+    else:
         return
-    found = common(ins) if eqn.op in ELEMENTWISE else _moved(eqn, ins[0])
-    for v in outs:
-        v.same = found
+    if found:
+        for v in outs:
+            v.same = found
 
 
 def _moved(eqn: Eqn, v: Value) -> Axes:
@@ -95,19 +97,9 @@ def taken(rt: Runtime, v: Value, aval: Aval, take: Callable[[Array], Array]) -> 
     return replace(v, aval=aval, data=None, share=share.map(take), same=same)
 
 
-def lowered(
-    rt: Runtime,
-    op: Op,
-    ins: list[Value],
-    outs: list[Aval],
-    work: Callable[[list[Value], list[Aval]], list[Share]],
-) -> list[Share]:
-    """Return what `work` makes of operands: of one copy, where an operation with messages has all of them in copies."""
-    some = common(ins) if op.name in ELEMENTWISE and not op.local else NONE
-    if not some:
-        return work(ins, outs)
-    found = work([once(rt, v, some) for v in ins], [cut(a, some) for a in outs])
-    return [spread(s, a.shape) for s, a in zip(found, outs, strict=True)]
+def of_all(op: Op, ins: Sequence[Value]) -> Axes:
+    """Return the axes along which one copy is worked on: those of all operands, where an operation has messages."""
+    return common(ins) if not op.local and op.name in ELEMENTWISE else NONE
 
 
 def spread(s: Share, shape: tuple[int, ...]) -> Share:

@@ -259,14 +259,12 @@ class Runtime:
         self, op: Op, rt: Runtime, ins: list[Value], outs: list[Aval], params: dict[str, Any]
     ) -> list[Share]:
         """Return an equation's results as their readers need them, worked on in the words of `rt`."""
-        lower = op.lower
-        assert lower is not None
-
-        def work(some: list[Value], made: list[Aval]) -> list[Share]:
-            shares = lower(rt, some, made, params)
-            return widened(self, shares, made) if self.rounding.lift else shares
-
-        return copies.lowered(self, op, ins, outs, work)
+        assert op.lower is not None
+        if not (some := copies.of_all(op, ins)):
+            return widened(self, op.lower(rt, ins, outs, params), outs)
+        few, made = [copies.once(self, v, some) for v in ins], [copies.cut(a, some) for a in outs]
+        shares = widened(self, op.lower(rt, few, made, params), made)
+        return [copies.spread(s, a.shape) for s, a in zip(shares, outs, strict=True)]
 
     def local(self, op: Op, eqn: Eqn, ins: list[Value], outs: list[Aval]) -> list[Value]:
         """Run an equation that reads shares alone, of the usual fractional bits, and sends nothing."""
