@@ -87,6 +87,20 @@ def test_shifts_by_secrets_are_refused() -> None:
         same(lambda x, k: x >> k, [SIGNED, PLACES])
 
 
+@pytest.mark.parametrize(
+    "turn",
+    [
+        lambda c: (c << 1) & 0xFF,
+        lambda c: ((c ^ (c >> 1)) & 0xFFFF) ^ ((c << 1) & 0xFF),
+        lambda c: ((c << 1) & 0xFFFF) ^ jnp.where((c >> 15) & 1 == 1, 0x1021, 0),
+    ],
+    ids=["shifted", "mixed", "a CRC"],
+)
+def test_words_that_grow_in_loops_settle(turn: Callable[[Any], Any]) -> None:
+    """From a bit to all that the mask leaves, one at a time."""
+    same(lambda x: lax.fori_loop(0, 20, lambda i, c: turn(c), x), [np.array([0, 1, 1, 0, 1])])
+
+
 def mixed(turn: Callable[[Any, Any], Any], start: int, x: Any) -> Any:
     """Mix whole numbers into one, one after the other."""
     return lax.scan(lambda c, v: (turn(c, v), None), jnp.full((), start, x.dtype), x)[0]

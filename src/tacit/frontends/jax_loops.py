@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from tacit.frontends.jax_rules import Rule
 
 MAX_COUNT = 1_000_000
-MAX_ROUNDS_OF_RANGES = 6
+MAX_ROUNDS_OF_RANGES = 64
+"""A word that a loop shifts gains a bit of its range each time."""
 MAX_STEPS_OF_RANGES = 16
 
 
