@@ -305,7 +305,7 @@ template <class T, size_t ROWS, size_t WIDE> struct Plain {
 
 // --- the loops around a micro kernel ----------------------------------------------------------------------
 
-constexpr size_t A_FEW = 8;
+constexpr size_t SOME = 8;  // inner indices that are packed at a time, of either operand
 
 template <class K> bool packed(const Task<typename K::type> &task) {
     using T = typename K::type;
@@ -332,8 +332,8 @@ template <class K> bool packed(const Task<typename K::type> &task) {
         K::pack_b(to, near, nullptr, lies, columns, k);
     };
     // Where panels are next to each other in memory, some inner indices at a time: so it is read in order.
-    const size_t b_some = K::B_IN_STEPS && !spread && task.b_step.inner == 1 ? A_FEW : K::KC;
-    const size_t a_some = K::A_IN_STEPS && !spread && task.a_step.outer == 1 ? A_FEW : K::KC;
+    const size_t b_some = K::B_IN_STEPS && !spread && task.b_step.inner == 1 ? SOME : K::KC;
+    const size_t a_some = K::A_IN_STEPS && !spread && task.a_step.outer == 1 ? SOME : K::KC;
     K::begin();
     for (size_t jc = 0; jc < task.n; jc += nc)
         for (size_t t = 0; t < task.count; ++t)
@@ -438,17 +438,16 @@ template <class Big, class Small> void one(const Task<typename Big::type> &task)
     };
     const auto fills = [&](size_t m, size_t n) { return m >= Big::MR / 2 && n >= Big::NR / 2 && task.k >= Big::PAD / 2; };
     const auto blocks = [&] { return fills(task.m, task.n) ? packed<Big>(task) : packed<Small>(task); };
+    if constexpr (Big::IN_PLACE)
+        if (task.a_at.first && (sums_in_place<Big>(task) || windows_in_place<Big>(task))) return;
     bool done = false;
-    if constexpr (Big::IN_PLACE) done = task.a_at.first && (sums_in_place<Big>(task) || windows_in_place<Big>(task));
-    if (!done && task.a_at.first) {
+    if (task.a_at.first) {
         const size_t whole = up(task.m, Big::MR) * up(task.n, Big::NR), turn = up(task.n, Big::MR) * up(task.m, Big::NR);
         if (turn > whole)
             done = fills(task.m, task.n) ? packed_apart<Big>(task) : packed_apart<Small>(task);
         else
             done = fills(task.n, task.m) ? packed_turned<Big>(task) : packed_turned<Small>(task);
     }
-    else if (done)
-        return;
     else if (task.n < 8)
         done = task.a_step.inner == 1 ? few_columns(task) : turned(task, rows);
     else if (task.m <= 4 || (task.k <= 3 && task.b_step.inner == 1))
@@ -473,11 +472,7 @@ bool in_sums(T *c, const Term<T> *terms, size_t count, const Shape &shape, Steps
         for (; i < end; ++i) {
             const size_t from = least(i * each, k), some = least(each, k - from);
             Term<T> moved[MOST_TERMS];
-            for (size_t t = 0; t < count; ++t) {
-                const Term<T> &of = terms[t];
-                const size_t a = from * a_step.inner, b = from * b_step.outer;
-                moved[t] = {of.a + a, of.a2 ? of.a2 + a : nullptr, of.b + b, of.b2 ? of.b2 + b : nullptr};
-            }
+            for (size_t t = 0; t < count; ++t) moved[t] = shifted(terms[t], from * a_step.inner, from * b_step.outer);
             T *const own = i ? others + (i - 1) * m * n : c;
             if (some) one<Big, Small>({own, moved, count, m, some, n, 0, 0, a_step, b_step, n, {}, {}});
         }
@@ -494,12 +489,9 @@ void product(T *c, const Term<T> *terms, size_t count, const Shape &shape) {
     const Steps a_step = shape.a_turned ? Steps{1, m} : Steps{k, 1}, b_step = shape.b_turned ? Steps{1, k} : Steps{n, 1};
     const auto part = [=](size_t b, size_t row, size_t rows, size_t column, size_t columns) {
         Term<T> moved[MOST_TERMS];
-        for (size_t t = 0; t < count; ++t) {
-            const Term<T> &from = terms[t];
-            const size_t a = shape.a_at.batch ? size_t(shape.a_at.batch[b]) : b * m * k;
-            const size_t y = shape.b_at.batch ? size_t(shape.b_at.batch[b]) : b * k * n;
-            moved[t] = {from.a + a, from.a2 ? from.a2 + a : nullptr, from.b + y, from.b2 ? from.b2 + y : nullptr};
-        }
+        const size_t a = shape.a_at.batch ? size_t(shape.a_at.batch[b]) : b * m * k;
+        const size_t y = shape.b_at.batch ? size_t(shape.b_at.batch[b]) : b * k * n;
+        for (size_t t = 0; t < count; ++t) moved[t] = shifted(terms[t], a, y);
         Places a_at = shape.a_at, b_at = shape.b_at;
         if (a_at.first) a_at.first += row, b_at.second += column;
         const std::int64_t *const to = shape.to ? shape.to + row : nullptr;
@@ -513,18 +505,17 @@ void product(T *c, const Term<T> *terms, size_t count, const Shape &shape) {
         });
         return;
     }
-    for (size_t b = 0; b < batch; ++b) {
-        const size_t share = work / WORTH < threads ? work / WORTH : threads;
-        if (batch == 1 && m * n <= SHORT && (m == 1 || n == 1) && !shape.a_at.first && share > 1 &&
-            in_sums<Big, Small>(c, terms, count, shape, a_step, b_step, share))
-            continue;
+    const size_t share = work / WORTH < threads ? work / WORTH : threads;
+    if (batch == 1 && m * n <= SHORT && (m == 1 || n == 1) && !shape.a_at.first && share > 1 &&
+        in_sums<Big, Small>(c, terms, count, shape, a_step, b_step, share))
+        return;
+    for (size_t b = 0; b < batch; ++b)
         if (m >= n)
             parallel(m, up((m + share - 1) / share, Big::MR),
                      [=](size_t i, size_t end) { part(b, i, end - i, 0, n); });
         else
             parallel(n, up((n + share - 1) / share, Big::NR),
                      [=](size_t j, size_t end) { part(b, 0, m, j, end - j); });
-    }
 }
 
 }  // namespace

@@ -18,6 +18,10 @@ struct Steps {
     size_t outer, inner;
 };
 
+template <class T> Term<T> shifted(const Term<T> &of, size_t a, size_t b) {
+    return {of.a + a, of.a2 ? of.a2 + a : nullptr, of.b + b, of.b2 ? of.b2 + b : nullptr};
+}
+
 // c (m,n) += sum of (a + a2) (m,k) @ (b + b2) (k,n).
 template <class T> struct Task {
     T *c;
