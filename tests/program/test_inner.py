@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from metering import assert_as_predicted, run_metered
+from on_shares import OWNERS, run_on_shares
 
-from tacit import testing
 from tacit.array import functions as fn
 from tacit.array import steps
 from tacit.array.analyse import predict
@@ -20,11 +20,11 @@ from tacit.array.interpret import Trace, reveal
 from tacit.array.merge import optimise
 from tacit.array.program import Program
 from tacit.array.ranges import check, secret_steps
-from tacit.array.runtime import Format, Runtime
+from tacit.array.runtime import Format
 from tacit.array.session import simulate
 from tacit.core.timing import PRESETS
 
-FMT, OWNERS = Format(64, 16), ("alice", "bob", "carol")
+FMT = Format(64, 16)
 Body = Callable[[Any, Any], Any]
 
 
@@ -45,15 +45,7 @@ def given_to(program: Program, *values: Any) -> dict[str, dict[str, Any]]:
 
 
 def run(program: Program, values: Any, protocol: str = "rep3", fmt: Format = FMT, seed: int = 1) -> Any:
-    inputs = given_to(program, *values)
-    found = testing.run(
-        protocol,
-        fmt.width,
-        lambda p: Runtime(p, fmt, OWNERS).run(program, inputs.get(p.party.name, {})),
-        dealer=testing.dealer_of(protocol, "dealer"),
-        seed=seed,
-    )
-    return found["carol"]["r"]
+    return run_on_shares(program, given_to(program, *values), protocol, fmt, seed)["r"]
 
 
 def as_run(program: Program, fmt: Format = FMT) -> Program:

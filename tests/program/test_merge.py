@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from metering import assert_as_predicted
+from on_shares import OWNERS, run_on_shares
 from program_gen import programs
 
 from tacit import testing
@@ -29,7 +30,6 @@ from tacit.core.timing import LOOPBACK, PRESETS, Network
 from tacit.errors import DataError, RangeError, ScaleError
 from tacit.study import run_clear
 
-OWNERS = ("alice", "bob", "carol")
 FMT = Format(64, 16)
 # Every order of two values, equal ones of either sign and next neighbours among them.
 X = np.array([0.0, 0.0, 1.5, -1.5, 2.0, -2.0, 2.0**-16, -(2.0**-16), 3.75, -4.0, 4.0, 4.0])
@@ -56,16 +56,8 @@ def data(kind: str = "fixed") -> dict[str, dict[str, Any]]:
 
 
 def run(program: Program, fmt: Format, protocol: str, kind: str = "fixed") -> list[Any]:
-    inputs = data(kind)
-    dealer = testing.dealer_of(protocol, "dealer")
-    found = testing.run(
-        protocol,
-        fmt.width,
-        lambda p: Runtime(p, fmt, OWNERS).run(program, inputs.get(p.party.name, {})),
-        dealer=dealer,
-        seed=4,
-    )
-    return [found["carol"][f"r{i}"] for i in range(len(found["carol"]))]
+    found = run_on_shares(program, data(kind), protocol, fmt, 4)
+    return [found[f"r{i}"] for i in range(len(found))]
 
 
 def signs(program: Program, fmt: Format = FMT) -> Counter[str]:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from on_shares import OWNERS, run_on_shares
 
-from tacit import testing
 from tacit.array import functions as fn
 from tacit.array import integers, ratios
 from tacit.array.interpret import Trace, reveal
@@ -21,11 +21,11 @@ from tacit.array.merge import optimise
 from tacit.array.program import Program
 from tacit.array.ratios import exact, short
 from tacit.array.repeat import repeat
-from tacit.array.runtime import Format, Runtime
+from tacit.array.runtime import Format
 from tacit.array.session import simulate
 from tacit.study import run_clear
 
-FMT, OWNERS = Format(64, 16), ("alice", "bob", "carol")
+FMT = Format(64, 16)
 N = 8
 MOST = 300
 Body = Callable[[Any, Any], Any]
@@ -47,15 +47,7 @@ def data(x: Any, y: Any) -> dict[str, dict[str, Any]]:
 
 
 def run(program: Program, x: Any, y: Any, protocol: str, seed: int) -> Any:
-    inputs = data(x, y)
-    found = testing.run(
-        protocol,
-        FMT.width,
-        lambda p: Runtime(p, FMT, OWNERS).run(program, inputs.get(p.party.name, {})),
-        dealer=testing.dealer_of(protocol, "dealer"),
-        seed=seed,
-    )
-    return found["carol"]["r"]
+    return run_on_shares(program, data(x, y), protocol, FMT, seed)["r"]
 
 
 def ops(program: Program) -> set[str]:
