@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tacit.array.late import factors, uses
 from tacit.array.loop import infer_eqn, infer_once
 from tacit.array.ops import bits_needed
+from tacit.array.passes import read
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
 from tacit.errors import RangeError
 
@@ -62,12 +63,7 @@ class _Finder:
             eqns += self.made if eqn.op == "sum" and self._put(eqn) else [eqn]
         if len(eqns) == len(self.program.eqns):
             return self.program
-        needed, kept = set(self.kept), []
-        for eqn in reversed(eqns):
-            if eqn.op == "reveal" or not needed.isdisjoint(eqn.outs):
-                kept.append(eqn)
-                needed.update(eqn.ins)
-        return self.program.replace(eqns=tuple(reversed(kept)))
+        return read(self.program.replace(eqns=tuple(eqns)))
 
     def _put(self, total: Eqn) -> bool:
         """Make the sum of a product by a product of matrices, and say whether that can be."""
@@ -98,9 +94,8 @@ class _Finder:
             return False
         try:
             if bits:
-                x, y = (
-                    replace(z, var=self._emit(total, "convert", [z.var], {"kind": "int"})) for z in (x, y)
-                )
+                for factor in (x, y):
+                    factor.var = self._emit(total, "convert", [factor.var], {"kind": "int"})
             a = self._laid(total, x, (both, left, inside), lone[0])
             # Of squares, the same in memory.
             b = a if x == y and not left else self._laid(total, y, (both, inside, right), lone[1])

@@ -12,7 +12,7 @@ from tacit.array import functions as xp
 from tacit.array import intervals as iv
 from tacit.array.program import PUBLIC
 from tacit.array.secret import SecretArray
-from tacit.array.words import width
+from tacit.array.words import weights_of, width
 from tacit.errors import NotRealised, RangeError, ScaleError
 
 __all__ = [
@@ -256,9 +256,7 @@ def _bits(x: Any, at: Sequence[int], ndim: int) -> Any:
 
 def _word(rows: SecretArray, places: Sequence[int], signed: bool) -> SecretArray:
     """Return the whole numbers that have these bits; if signed, the last is their sign."""
-    weights = 2 ** np.array(places)
-    weights[-1] *= -1 if signed else 1
-    return xp._bind("word", rows, weights=weights)
+    return xp._bind("word", rows, weights=weights_of(places, signed))
 
 
 def _bitwise(x: Any, y: Any, name: str, fn: Bitwise) -> SecretArray:

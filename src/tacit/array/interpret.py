@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -147,6 +147,35 @@ class Trace(Context):
     def program(self, outputs: Sequence[SecretArray] = ()) -> Program:
         """Return what was recorded."""
         return Program(tuple(self.inputs), tuple(self.eqns), tuple(o.ref for o in outputs))
+
+
+class Again(Trace):
+    """Records a Program again, with something else in the place of some equations."""
+
+    def __init__(self, program: Program, avals: Mapping[int, Aval]) -> None:
+        super().__init__()
+        self.before, self.avals = program, avals
+        self.now: dict[int, SecretArray] = {}
+        """What stands for the variables of the Program as it was."""
+
+    def run(self) -> Program:
+        """Return the Program."""
+        for spec in self.before.inputs:
+            var = self.new_var()
+            self.inputs.append(Input(spec.name, spec.owner, var, spec.aval))
+            self.now[spec.var] = SecretArray(self, var, self.avals[spec.var])
+        for eqn in self.before.eqns:
+            self.source = eqn.source
+            ins = [self.now[v] for v in eqn.ins]
+            made = self.instead(eqn, ins)
+            self.now.update(
+                zip(eqn.outs, self.bind(eqn.op, ins, eqn.params) if made is None else [made], strict=True)
+            )
+        return self.program([self.now[v] for v in self.before.outputs])
+
+    def instead(self, eqn: Eqn, ins: list[SecretArray]) -> SecretArray | None:
+        """Record what stands in the place of an equation with one result; None if it stays."""
+        raise NotImplementedError
 
 
 def reveal(x: SecretArray, to: str | Sequence[str] = "all", *, why: str, name: str = "") -> Any:

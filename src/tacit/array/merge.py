@@ -6,7 +6,7 @@ one `compare` where the first of them stands and lets the others have its result
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,14 +34,10 @@ def optimise(program: Program, local: bool = True) -> Program:
     return prune(gather(merge(found_once(once(localise(program) if local else prune(program))))))
 
 
-def merge(program: Program) -> Program:
+def merge(program: Program, ins: Sequence[Aval] | None = None) -> Program:
     """Compare once what is compared several times, loops included; then prune."""
-    return _merged(program, None)
-
-
-def _merged(program: Program, ins: list[Aval] | None) -> Program:
     avals = infer(program, ins)
-    program = inside(program, avals, _merged)
+    program = inside(program, avals, merge)
     found = _Finder(avals).find(program)
     return prune(_rewritten(program, avals, found)) if found else program
 

@@ -27,13 +27,18 @@ MOST_EQUATIONS = 4096
 
 def prune(program: Program) -> Program:
     """Drop equations that neither a result nor a reveal needs, and renumber."""
+    return _renumber(read(program))
+
+
+def read(program: Program) -> Program:
+    """Drop equations that neither a result nor a reveal needs."""
     needed = set(program.outputs)
     kept: list[Eqn] = []
     for eqn in reversed(program.eqns):
         if eqn.op == "reveal" or needed & set(eqn.outs):
             kept.append(eqn)
             needed.update(eqn.ins)
-    return _renumber(program.replace(eqns=tuple(reversed(kept))))
+    return program.replace(eqns=tuple(reversed(kept)))
 
 
 FRESH = frozenset({"reveal", "shuffle"})

@@ -9,7 +9,7 @@ equal, or a quotient is whole. A quotient of shares may be a unit off, so there 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -18,10 +18,10 @@ import numpy as np
 
 from tacit.array import functions as xp
 from tacit.array import integers
-from tacit.array.interpret import Context, Trace
+from tacit.array.interpret import Again, Context
 from tacit.array.loop import infer, inside
 from tacit.array.passes import prune
-from tacit.array.program import Array, Aval, Eqn, Input, Program, params_text
+from tacit.array.program import Array, Aval, Eqn, Program, params_text
 from tacit.array.schema import MOVES
 from tacit.array.secret import SecretArray
 from tacit.errors import RangeError, UsageError
@@ -100,7 +100,7 @@ def exact(program: Program, ins: Sequence[Aval] | None = None) -> Program:
     if not wanted and inner is program:
         return program
     try:
-        return prune(_Again(inner, avals, found.params).run(wanted))
+        return prune(_Exact(inner, found, wanted).run())
     except UsageError:  # whole numbers have other ranges, and what follows may need those of the quotients
         return program
 
@@ -363,41 +363,23 @@ class _Whole:
         return a
 
 
-class _Again(Trace):
+class _Exact(Again):
     """Records a Program again, with other equations where something is asked of ratios."""
 
-    def __init__(
-        self, program: Program, avals: dict[int, Aval], params: dict[tuple[str, str], dict[str, Any]]
-    ) -> None:
-        super().__init__()
-        self.before, self.avals, self.params = program, avals, params
-        self.now: dict[int, SecretArray] = {}
+    def __init__(self, program: Program, found: _Finder, wanted: Mapping[int, Ask]) -> None:
+        super().__init__(program, found.avals)
+        self.params, self.wanted = found.params, wanted
 
-    def run(self, wanted: dict[int, Ask]) -> Program:
-        """Return the Program with other equations for variables that are `wanted`."""
-        for spec in self.before.inputs:
-            var = self.new_var()
-            aval = self.avals[spec.var]
-            self.inputs.append(Input(spec.name, spec.owner, var, spec.aval))
-            self.now[spec.var] = SecretArray(self, var, aval)
-        for eqn in self.before.eqns:
-            self.source = eqn.source
-            if eqn.outs and eqn.outs[0] in wanted and self._put(eqn, wanted[eqn.outs[0]]):
-                continue
-            made = self.bind(eqn.op, [self.now[v] for v in eqn.ins], eqn.params)
-            self.now.update(zip(eqn.outs, made, strict=True))
-        return self.program([self.now[v] for v in self.before.outputs])
-
-    def _put(self, eqn: Eqn, ask: Ask) -> bool:
+    def instead(self, eqn: Eqn, ins: list[SecretArray]) -> SecretArray | None:
         """Record what is asked; take it back if it does not fit."""
+        if not eqn.outs or (ask := self.wanted.get(eqn.outs[0])) is None:
+            return None
         recorded = len(self.eqns)
         try:
-            made = ask(_Whole(self, self.now, self.params))
+            return ask(_Whole(self, self.now, self.params))
         except UsageError:
             del self.eqns[recorded:]
-            return False
-        self.now[eqn.outs[0]] = made
-        return True
+            return None
 
 
 class Live:

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from tacit.array import functions as xp
-from tacit.array.interpret import Trace
+from tacit.array.interpret import Again
 from tacit.array.loop import infer, inside
 from tacit.array.ops import table
 from tacit.array.passes import prune
-from tacit.array.program import Aval, Eqn, Input, Program
+from tacit.array.program import Aval, Eqn, Program
 from tacit.array.schema import MOST_BITS, MOVES
 from tacit.array.secret import SecretArray
-from tacit.array.words import places, width
+from tacit.array.words import weights_of, width
 
 
 def unmade(program: Program, ins: Sequence[Aval] | None = None) -> Program:
@@ -29,15 +29,14 @@ def unmade(program: Program, ins: Sequence[Aval] | None = None) -> Program:
     avals = infer(program, ins)
     program = inside(program, avals, unmade)
     ops = {eqn.op for eqn in program.eqns}
-    return prune(_Again(program, avals).run()) if ops & {"bits", "part", "word"} else program
+    return prune(_Unmade(program, avals).run()) if ops & {"bits", "part", "word"} else program
 
 
-class _Again(Trace):
+class _Unmade(Again):
     """Records a Program again, with other equations where bits are asked for."""
 
     def __init__(self, program: Program, avals: dict[int, Aval]) -> None:
-        super().__init__()
-        self.before, self.avals = program, avals
+        super().__init__(program, avals)
         self.arrays: dict[int, SecretArray] = {}
         self.maker: dict[int, Eqn] = {}
         self.found: dict[tuple[int, tuple[int, ...]], SecretArray] = {}
@@ -49,28 +48,17 @@ class _Again(Trace):
         for var, aval in zip(eqn.outs, outs, strict=True):
             self.maker[var], self.arrays[var] = eqn, SecretArray(self, var, aval)
 
-    def run(self) -> Program:
-        """Return the Program."""
-        now: dict[int, SecretArray] = {}
-        for spec in self.before.inputs:
-            var = self.new_var()
-            self.inputs.append(Input(spec.name, spec.owner, var, spec.aval))
-            now[spec.var] = self.arrays[var] = SecretArray(self, var, self.avals[spec.var])
-        for eqn in self.before.eqns:
-            self.source = eqn.source
-            held = [now[v] for v in eqn.ins]
-            if eqn.op == "bits":
-                made = [self.bits(held[0], eqn.params["at"])]
-            elif eqn.op == "part" and self._is_word(held[0]):
-                made = [self._part(held[0], eqn.params)]
-            elif eqn.op == "slice" and (rows := self._row(held[0], eqn.params)) is not None:
-                made = [rows]
-            elif eqn.op in ("eq", "lt") and (truth := self._truth(eqn.op, *held)) is not None:
-                made = [truth]
-            else:
-                made = self.bind(eqn.op, held, eqn.params)
-            now.update(zip(eqn.outs, made, strict=True))
-        return self.program([now[v] for v in self.before.outputs])
+    def instead(self, eqn: Eqn, ins: list[SecretArray]) -> SecretArray | None:
+        """Record what stands in the place of an equation that asks for bits."""
+        # An input is nobody's result, so it is met here first.
+        self.arrays.update({a.ref: a for a in ins})
+        if eqn.op == "bits":
+            return self.bits(ins[0], eqn.params["at"])
+        if eqn.op == "part" and self._is_word(ins[0]):
+            return self._part(ins[0], eqn.params)
+        if eqn.op == "slice":
+            return self._row(ins[0], eqn.params)
+        return self._truth(eqn.op, *ins) if eqn.op in ("eq", "lt") else None
 
     # -- bits of numbers ---------------------------------------------------------------------------------------
 
@@ -126,7 +114,7 @@ class _Again(Trace):
         if eqn.op == "concat":
             return xp.concat([self.bits(u, at) for u in of], eqn.params["axis"] + 1)
         if eqn.op in MOVES:
-            return self.bind(eqn.op, [self.bits(of[0], at)], _lower_axes(eqn, len(at), of[0].shape))[0]
+            return self.bind(eqn.op, [self.bits(of[0], at)], _lower_axes(eqn, len(at)))[0]
         if eqn.op == "sub":
             # c − u has the bits of u changed where c has none but ones: no borrow.
             whole = 2 ** (at[-1] + 1)
@@ -152,7 +140,9 @@ class _Again(Trace):
         by, low = params["by"], params["low"]
         own = width(v.aval.lo, v.aval.hi)
         at = list(range(by) if low else range(by, max(own, by + 1)))
-        return xp._bind("word", self.bits(v, at), weights=places(len(at), v.aval.lo < 0 and not low))
+        return xp._bind(
+            "word", self.bits(v, at), weights=weights_of(range(len(at)), v.aval.lo < 0 and not low)
+        )
 
     def _of_word(self, rows: SecretArray, weights: Any, at: list[int]) -> SecretArray:
         """Return rows that a word was made of, and what it has between and above them."""
@@ -229,7 +219,7 @@ class _Again(Trace):
         if eqn.op == "word":
             return of, eqn.params["weights"]
         by = eqn.params["by"]
-        return (self.bits(of, list(range(by))), 2 ** np.arange(by)) if eqn.params["low"] else None
+        return (self.bits(of, list(range(by))), weights_of(range(by), False)) if eqn.params["low"] else None
 
     def _uniform(self, v: SecretArray) -> Any:
         """Return the whole number of the text that all elements of v are, or None."""
@@ -262,7 +252,7 @@ def _power(number: int | None) -> int | None:
     )
 
 
-def _lower_axes(eqn: Eqn, rows: int, shape: tuple[int, ...]) -> dict[str, Any]:
+def _lower_axes(eqn: Eqn, rows: int) -> dict[str, Any]:
     """Return the parameters of a move for an array with rows of bits as another first axis."""
     params = eqn.params
     if eqn.op == "reshape":
@@ -279,14 +269,10 @@ def _lower_axes(eqn: Eqn, rows: int, shape: tuple[int, ...]) -> dict[str, Any]:
 # -- one adder for each number --------------------------------------------------------------------------------
 
 
-def found_once(program: Program) -> Program:
+def found_once(program: Program, ins: Sequence[Aval] | None = None) -> Program:
     """Find all bits of a number that are asked for where the first of them are, in loops, too."""
-    return _found_once(program, None)
-
-
-def _found_once(program: Program, ins: Sequence[Aval] | None) -> Program:
     avals = infer(program, ins)
-    program = inside(program, avals, _found_once)
+    program = inside(program, avals, found_once)
     asked: dict[int, list[Eqn]] = {}
     for eqn in program.eqns:
         if eqn.op == "bits":

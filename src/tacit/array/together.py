@@ -136,7 +136,7 @@ ROUNDS = {"mul": 2, "square": 2, "matmul": 2, "conv": 2, "weigh": 2, "word": 2, 
 SEVERAL = 8
 
 
-def gather(program: Program) -> Program:
+def gather(program: Program, ins: Sequence[Aval] | None = None) -> Program:
     """Put equations that may share their rounds next to each other, those of loops too.
 
     In turn: the next equation that sends messages, with all others of the window that may share its rounds and depend
@@ -144,12 +144,8 @@ def gather(program: Program) -> Program:
     equation that may not; so is one of few elements while a longer chain begins with another such, and the opening of a
     result while there is anything else to do.
     """
-    return _gathered(program, None)
-
-
-def _gathered(program: Program, ins: list[Aval] | None) -> Program:
     avals = infer(program, ins)
-    program = inside(program, avals, _gathered)
+    program = inside(program, avals, gather)
     order = _Order(program.eqns, avals)
     return program.replace(eqns=tuple(program.eqns[i] for i in order.run()))
 

@@ -153,13 +153,13 @@ def _part_lower(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) -
         return [rt.p.sub(x, rt.p.shl(upper, by)) if low else upper]
     first = 0 if low else by
     planes = rt.p.decompose(x.reshape(x.size), last)[np.arange(first, last)]
-    units = compare.encoded(rt, places(last - first, a.lo < 0 and not low), outs[0])
+    units = compare.encoded(rt, weights_of(range(last - first), a.lo < 0 and not low), outs[0])
     return [compare.weighted(rt, planes, units).reshape(*a.shape)]
 
 
-def places(count: int, signed: bool) -> Array:
-    """Return the weights of so many lowest bits, of which the last is the sign of `signed` numbers."""
-    weights = 2 ** np.arange(count)
+def weights_of(places: Sequence[int], signed: bool) -> Array:
+    """Return the weights of bits at these places, of which the last is the sign of `signed` numbers."""
+    weights = 2 ** np.array(places, np.int64)
     weights[-1] *= -1 if signed else 1
     return weights
 

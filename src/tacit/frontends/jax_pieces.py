@@ -179,7 +179,7 @@ def _search(it: Interpreter, step: Step, ins: list[Value]) -> list[Value] | None
     if not np.shape(table)[-1] or "bool" in (str(v.dtype) for v in (table, sought)):
         return None
     if known(table):
-        return None if blocks else _in_known(it, np.asarray(table), sought, above, step)
+        return None if blocks else _in_known(it, np.asarray(table), sought, above, step.avals[:2])
     return _in_secret(it, table, sought, above, step)
 
 
@@ -207,7 +207,9 @@ def _snapped(cuts: Array) -> Array:
     return np.where(np.abs(cuts - whole) <= NEAR * np.maximum(np.abs(whole), 1), whole, cuts)
 
 
-def _in_known(it: Interpreter, table: Array, x: SecretArray, above: bool, step: Step) -> list[Value] | None:
+def _in_known(
+    it: Interpreter, table: Array, x: SecretArray, above: bool, avals: Sequence[Any]
+) -> list[Value] | None:
     """Return the bounds of a search in a known table, and note that they are pieces."""
     cuts, flat = effective(table), xp.reshape(x, (-1,))
     if x.dtype == "int" and cuts.dtype.kind == "f":
@@ -226,7 +228,8 @@ def _in_known(it: Interpreter, table: Array, x: SecretArray, above: bool, step: 
     if flat.size * (len(cuts) - 2 * rows) <= SPARED:
         if not high.few:
             return None
-        return [_put(it, low, x.shape), _put(it, high, x.shape)]
+        lower, upper = (_put(it, p, aval) for p, aval in zip((low, high), avals, strict=True))
+        return None if lower is None or upper is None else [lower, upper]
     if flat.size * 2 * rows > MOST_MEETINGS:
         return None
     found = xp.reshape(xp.add(_by_rows(it, flat, cuts, above, rows), least), x.shape)
@@ -270,11 +273,12 @@ def _in_secret(it: Interpreter, table: SecretArray, sought: Value, above: bool, 
     return [found, found]
 
 
-def _put(it: Interpreter, p: Pieces, shape: Sequence[int]) -> Value:
-    made = _made(it, p, "int")
-    if not isinstance(made, SecretArray):
-        return np.reshape(np.asarray(made), shape)
-    out = xp.reshape(made, shape)
+def _put(it: Interpreter, p: Pieces, aval: Any) -> Value | None:
+    """Return pieces as the array that JAX says, and note what it is; None where they are not to be made."""
+    made = _made(it, p, kind_of(aval.dtype))
+    if made is None or known(made):
+        return made if made is None else np.reshape(made, aval.shape).astype(aval.dtype)
+    out = xp.reshape(made, aval.shape)
     it.pieces[out.ref] = p
     return out
 
@@ -319,9 +323,8 @@ def _followed(it: Interpreter, step: Step, ins: list[Value]) -> Pieces | None:
         _wide(np.full(len(cuts) + 1, c) if p is None else p.at(cuts, above))
         for p, c in zip(held, numbers, strict=True)
     ]
-    if "f" in {a.dtype.kind for a in args} | (
-        {step.avals[0].dtype.kind} if step.name in ARITHMETIC else set()
-    ):
+    made_float = step.name in ARITHMETIC and np.dtype(step.avals[0].dtype).kind == "f"
+    if made_float or any(a.dtype.kind == "f" for a in args):
         # A whole number that JAX has made a float is the same array here.
         args = [a if a.dtype.kind == "b" else a.astype(np.float64) for a in args]
     (values,) = (_wide(np.asarray(v)) for v in fold(step, args))
@@ -352,14 +355,8 @@ def _folding(rule: Rule) -> Rule:
         if p is not None and p.few and not free:
             if (unchanged := _same(it, p, ins, aval)) is not None:
                 return [unchanged]
-            kind = kind_of(aval.dtype)
-            made = _made(it, p, kind)
-            if made is not None and known(made):
-                return [np.reshape(made, aval.shape).astype(aval.dtype)]
-            if made is not None:
-                out = xp.reshape(made, aval.shape)
-                it.pieces[out.ref] = p
-                return [out]
+            if (made := _put(it, p, aval)) is not None:
+                return [made]
         outs = rule(it, step, ins)
         p = p or _asked(it, step, ins)
         if p is not None and not known(outs[0]):
@@ -400,13 +397,8 @@ def _picking(rule: Rule) -> Rule:
         if not inside.all():
             return rule(it, step, ins)
         if known(table):
-            p = replace(p, values=np.asarray(table)[at])
-            made = _made(it, p, kind_of(step.avals[0].dtype))
-            if made is None or known(made):
-                return rule(it, step, ins) if made is None else [np.reshape(made, shape)]
-            out = xp.reshape(made, shape)
-            it.pieces[out.ref] = p
-            return [out]
+            made = _put(it, replace(p, values=np.asarray(table)[at]), step.avals[0])
+            return rule(it, step, ins) if made is None else [made]
         p = replace(p, values=at).plain()
         if table.dtype == "bool" or not len(p.cuts):
             return rule(it, step, ins)
@@ -423,9 +415,11 @@ def _adding(rule: Rule) -> Rule:
     def run(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
         x, u, p = ins[0], ins[2], _held(it, ins[1])
         n = math.prod(np.shape(u))
-        if p is None or len(np.shape(x)) != 1 or n != p.of.size or not p.few or not len(p.plain().cuts):
+        if p is None or len(np.shape(x)) != 1 or n != p.of.size or not p.few:
             return rule(it, step, ins)
         p = p.plain()
+        if not len(p.cuts):
+            return rule(it, step, ins)
         at, inside = _place_in(step, p, np.shape(x)[0])
         hot, c = _hot(it, p), only(u)
         if c is not None and c == int(c):

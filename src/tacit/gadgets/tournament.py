@@ -339,9 +339,8 @@ def _joined(q: Protocol, x: Share, reach: int, k: int, bits: int) -> Share:
         met = np.zeros((len(after), rows), np.int64)
         met[which, second] = np.arange(second.size)
         n, wins = second.size, []
-        for i in range(
-            len(after)
-        ):  # an end beats those of spans before its own, and those after it, and the row
+        for i in range(len(after)):
+            # An end beats those of spans before its own, and those after it, and the row.
             end = np.minimum((begins + i + 1) * reach - 1, rows - 1)
             beaten = np.where(i < span[second] % k, n + met[which, end], 2 * n)
             wins.append(np.where(i < which, met[i, first], np.where(i == which, n + np.arange(n), beaten)))
