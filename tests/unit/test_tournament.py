@@ -26,6 +26,7 @@ from tacit.core.ghost import ghost
 from tacit.core.timing import LOOPBACK, PRESETS, Network
 from tacit.errors import RangeError, ShapeError
 from tacit.gadgets import places, tournament
+from tacit.protocols.rep3 import trees
 
 Array = npt.NDArray[Any]
 NETWORKS = [*PRESETS.values(), Network("satellite", 600_000, 125_000_000), Network("slow line", 2, 1000)]
@@ -251,6 +252,43 @@ def test_the_greatest_so_far_of_many_compares_few_and_is_planned_for_soon(
             compared[network.name, rows] = sum(calls) / rows
     assert 1.99 < compared["slow line", 10**6] < compared["loopback", 10**6] < 2.1
     assert compared["slow line", 60] < 3 and compared["wan", 60] == compared["satellite", 60] == 59 / 2
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda n: n.name)
+def test_groups_of_least_price_are_found_without_trying_all(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    p, priced, price = model(network), list[Any](), tournament._level
+
+    def all_ways(rows: int, columns: int) -> int:
+        least = {1: 0}
+        for n in range(2, rows + 1):
+            ways = {k for k in (*tournament.ARITIES, n) if k < n or k == n <= tournament.ARITIES[-1]}
+            costs = []
+            for k in ways:
+                groups, alone = tournament.groups_of(n, k)
+                met = groups * columns
+                cards = tuple(p.card(name) for name in ("sign", "and_all", "select"))
+                sizes = met * k * (k - 1) // 2, met * (k - 1), k - 1
+                costs.append(
+                    price(cards, p.party.n, network, p.ring, *sizes, BITS, 1) + least[groups + alone]
+                )
+            least[n] = min(costs)
+        return least[rows]
+
+    monkeypatch.setattr(tournament, "_level", lambda *what: priced.append(what) or price(*what))
+    for rows, columns in ((2, 1), (65, 1), (150, 3), (199, 1000)):
+        assert tournament.plan(p, rows, columns, BITS, 1)[0] == all_ways(rows, columns)
+    priced.clear()
+    tournament.plan(p, 10**6 + 1, 1, 21, 1)
+    assert 0 < len(priced) < 4000
+
+
+def test_levels_that_are_only_priced_count_as_those_that_run() -> None:
+    for split in (((2, 2), (2,)), ((1, 3, 8), (3,)), ((7,),), ((4, 4, 5, 5), (1, 3), (2,)), ((1, 1), (2,))):
+        assert trees.equal_counts(split) == [level.counts for level in trees.equal_levels(split)]
+    for count in range(66):
+        assert trees.equal_pairs(count) == [len(each.a) for each in trees.equal_plans(count)]
 
 
 def test_groups_grow_towards_the_end_and_with_what_a_round_is_worth() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 from decimal import Decimal, localcontext
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from tacit.gadgets import smooth
+from tacit.gadgets import waves as series
 from tacit.kernels import KeyStream, Scales, StreamPart, reference
 from tacit.kernels import reference_lift as lift_ref
 from tacit.kernels import reference_waves as ref
@@ -132,3 +135,36 @@ def test_buffers_of_another_size_are_refused() -> None:
         native.powers_right(x, rows, 9 * 8, 1, 121, 1.0, 1, 8)
     with pytest.raises(ValueError, match="wrong size"):
         native.waves_left(x, StreamPart(KeyStream(bytes(16)), 0, 92), 9 * 41, 1, 1, 1.0, 1, 41)
+
+
+def test_coefficients_are_summed_one_after_the_other() -> None:
+    """`numpy.sum` takes another order with other instructions, so parties would find other coefficients."""
+    values = np.random.default_rng(4).standard_normal((5, 322)) * 10.0 ** np.arange(5)[:, None]
+    for row, found in zip(values, series._added(values), strict=True):
+        known = 0.0
+        for v in row.tolist():
+            known += v
+        assert found == known
+
+
+def test_coefficients_are_the_same_on_every_machine() -> None:
+    found = hashlib.sha256()
+    for fn, lo, odd in (
+        (Decimal.ln, 0.5, False),
+        (Decimal.sqrt, 0.25, False),
+        (smooth.ODD["tanh"].fn, -1.0, True),
+    ):
+        made = series.fit(fn, lo, 1.0, 1.6 if not odd else 4.5, 2.0**-20, odd)
+        found.update(np.array([made.constant, *made.cosines, *made.sines]).tobytes())
+    assert found.hexdigest()[:16] == "2cd8fbafab9f4fee"
+
+
+@pytest.mark.parametrize("period", [1.0, 1.6, 2.0])
+def test_a_fit_is_as_near_as_it_says_between_its_nodes(period: float) -> None:
+    for bits in (12, 20, 27):
+        found = series.fit(Decimal.ln, 0.5, 1.0, period, 2.0**-bits)
+        x = np.linspace(0.5, 1, 3001)
+        turns = 2 * np.pi * np.outer(x, 1 + np.arange(found.harmonics)) / period
+        near = found.constant + np.cos(turns) @ found.cosines + np.sin(turns) @ found.sines
+        assert float(np.max(np.abs(near - np.log(x)))) < 1.05 * 2.0**-bits
+        assert found.weight < 1.5 * series.LARGEST

@@ -7,6 +7,7 @@ while many rows are left, and large near the end, where rounds are what costs (d
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
 from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
 from itertools import chain, count
@@ -148,6 +149,7 @@ def _cheapest(
     moving: int,
 ) -> tuple[int, tuple[int, ...]]:
     found: dict[int, tuple[int, tuple[int, ...]]] = {1: (0, ())}
+    known = [1]
 
     def best(n: int) -> tuple[int, tuple[int, ...]]:
         if n not in found:
@@ -159,10 +161,14 @@ def _cheapest(
                 here = _level(cards, parties, network, ring, compared, decided, k - 1, bits, moving)
                 if least[1] and here >= least[0]:
                     break  # larger groups compare more
+                fewer = known[bisect_right(known, groups + alone) - 1]
+                if least[1] and here + found[fewer][0] >= least[0]:
+                    continue  # no more rows than are left cost that already
                 rest, levels = best(groups + alone)
                 if not least[1] or here + rest < least[0]:
                     least = (here + rest, (k, *levels))
             found[n] = least
+            insort(known, n)
         return found[n]
 
     return best(rows) if columns else (0, ())

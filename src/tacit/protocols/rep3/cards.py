@@ -50,8 +50,8 @@ def _and(ring: Ring, n: int, planes: int = 1, network: Network = LOOPBACK, **_: 
 
 
 def _and_all(ring: Ring, n: int, planes: int = 8, network: Network = LOOPBACK, **_: object) -> list[Wave]:
-    levels = trees.equal_levels(trees.groups(planes, n, network, False))
-    return _tree(n, trees.equal_plans(planes), levels, network)
+    joins = trees.equal_counts(trees.groups(planes, n, network, False))
+    return _tree(n, trees.equal_pairs(planes), joins, network)
 
 
 def _turned(pattern: Callable[..., list[Wave]], bits: int = 64) -> Callable[..., list[Wave]]:
@@ -120,17 +120,23 @@ def _exchange(first: int, *each: int) -> list[Wave]:
     return [[(0, 1, first)], *([(1, 2, size), (2, 1, size)] for size in each)]
 
 
-def _tree(n: int, plans: Iterable[trees.Plan], levels: Iterable[trees.Level], network: Network) -> list[Wave]:
-    """Return the waves of either way to climb a tree."""
+def _tree(n: int, pairs: Iterable[int], joins: Iterable[tuple[int, int]], network: Network) -> list[Wave]:
+    """Return the waves of either way to climb a tree: pairs of each level, or `Level.counts` of each."""
     if one_role(n, network):
-        planes = [trees.sizes([level]) for level in levels]
+        planes = list(joins)
         shared = planes_bytes(sum(sets for sets, _ in planes), n)
         return _exchange(shared, *(planes_bytes(sums, n) for _, sums in planes)) if planes else []
-    return [[(a, b, planes_bytes(len(each.a), n)) for a, b in ((0, 2), (1, 0), (2, 1))] for each in plans]
+    return [[(a, b, planes_bytes(each, n)) for a, b in ((0, 2), (1, 0), (2, 1))] for each in pairs]
 
 
 def _climb(n: int, plans: tuple[trees.Plan, ...], network: Network, ways: trees.Ways = ()) -> list[Wave]:
-    return _tree(n, plans, trees.least(plans, ways, n, network), network)
+    return _levels(n, plans, trees.least(plans, ways, n, network), network)
+
+
+def _levels(
+    n: int, plans: Iterable[trees.Plan], levels: Iterable[trees.Level], network: Network
+) -> list[Wave]:
+    return _tree(n, (len(each.a) for each in plans), (each.counts for each in levels), network)
 
 
 def _blocks(ring: Ring, n: int, rows: int = 0, count: int = 0, **_: object) -> list[Wave]:
@@ -145,7 +151,7 @@ def _carry(ring: Ring, n: int, bits: int, extra: int, network: Network) -> list[
     blocks = _turned(_blocks)(ring, n, network, rows=rows, count=count)
     return [
         *blocks,
-        *_tree(n, trees.carry_plans(nb), trees.carry_levels(nb, trees.groups(nb, n, network)), network),
+        *_levels(n, trees.carry_plans(nb), trees.carry_levels(nb, trees.groups(nb, n, network)), network),
     ]
 
 
