@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from tacit import protocols
 from tacit.algebra.ring import Ring
 from tacit.array.loop import infer
 from tacit.array.ops import Op
-from tacit.array.program import PUBLIC, Aval, Eqn, Input, Program
+from tacit.array.program import PUBLIC, Aval, Eqn, Input, Program, owned
 from tacit.array.ranges import Format, check, drowned, fine_enough, noise, rough, secret_steps, tightest
 from tacit.array.runtime import Runtime, Value
 from tacit.array.steps import KEPT_ELEMENTS, Prepared
@@ -98,6 +99,7 @@ class Plan:
             out.append(f"rounding   {self.noise}")
         out.append(f"rounds     {self.cost.rounds}")
         out.append(f"time       {self.time()}")
+        out += [f"memory     {line}" for line in self.memory()]
         for (sender, receiver), size in sorted(self.cost.links.items()):
             out.append(f"bytes      {sender} → {receiver}: {size:,}")
         out.append(f"program    digest {self.program.digest().hex()}")
@@ -110,6 +112,16 @@ class Plan:
         place = "one machine" if self.network == LOOPBACK else str(self.network)
         without = "an estimate; starting, reading tables and meeting left out"
         return f"about {_duration(self.cost.seconds)} on {place} ({without})"
+
+    def memory(self) -> list[str]:
+        """Say how much memory the run takes, a line for all parties that take as much."""
+        alike: dict[str, list[str]] = {}
+        for name, nbytes in self.cost.memory.items():
+            alike.setdefault(nbytes_in_words(nbytes), []).append(name)
+        return [
+            f"{', '.join(names)}: at most about {size} (an estimate; the program itself and reading tables left out)"
+            for size, names in alike.items()
+        ]
 
     def _provided(self, owner: str) -> str:
         mine = [i for i in self.inputs if i.owner == owner]
@@ -132,6 +144,15 @@ def _duration(seconds: float) -> str:
         if seconds >= 2 * length:
             amount, unit = seconds / length, longer
     return f"{amount:.0f} {unit}" if amount >= 99.5 else f"{amount:.2g} {unit}"
+
+
+def nbytes_in_words(nbytes: int) -> str:
+    """Return a size in words, rounded up to two digits."""
+    amount, unit = nbytes / 1e6, "MB"
+    if amount > 99.5:
+        amount, unit = amount / 1e3, "GB"
+    step = 10.0 ** (math.floor(math.log10(amount)) - 1) if amount >= 1 else 0.1
+    return f"{math.ceil(amount / step) * step:.2g} {unit}"
 
 
 def _dims(a: Aval) -> str:
@@ -190,6 +211,12 @@ def _few(names: list[str], most: int = 12) -> str:
     return ", ".join(names[:most]) + more
 
 
+LOOKS = frozenset({"reshape", "transpose", "broadcast", "slice", "flip", "assume"})
+"""Operations in the clear whose results are other views of their operands."""
+ROOM = 1 << 22
+"""Bytes that a run takes whatever it computes: tables of constants, buffers of links, threads' own memory."""
+SPREAD = 1.5
+"""Memory that a process takes over what is in use: what is free between arrays, and what kernels keep for a moment."""
 MOVES = frozenset(
     {"arrange", "assume", "broadcast", "concat", "convert", "dynamic_slice", "flip", "lookup", "neg", "reshape",
      "restore", "reveal", "shuffle", "slice", "take", "transpose"}
@@ -282,14 +309,21 @@ def predict(
     cards, place = protocols.load(protocol).cards, nowhere(compute, network=network)
     machine = machine or usual(network, len(compute))
     model = CostModel(protocol, cards, place, Ring(fmt.width), dealer=dealer, machine=machine)
+    model.copies = protocols.load(protocol).parts
     pricing = _Pricing(model, fmt, parties)
     needed = pricing.needed(program, opened)
-    given = [
-        Value(i.aval, None, ghost(i.aval.shape) if i.aval.secret else None, width=needed.get(i.var, 0))
-        for i in program.inputs
-    ]
-    pricing.block(program, given, opened=opened)
+
+    def given(spec: Input) -> Value:
+        made = model.made_bits if spec.aval.kind == "bool" else model.made
+        share = made(spec.aval.shape) if spec.aval.secret else None
+        return Value(spec.aval, None, share, width=needed.get(spec.var, 0))
+
+    pricing.block(program, [given(spec) for spec in program.inputs], opened=opened)
     model.clock.close()
+    clear = pricing.clear(program, opened)
+    for name in dict.fromkeys([*compute, *program.owners()]):
+        shares = model.cost.held.most if name in compute else 0
+        model.cost.memory[name] = ROOM + round(SPREAD * (shares + clear[PUBLIC] + clear[owned(name)]))
     return model.cost
 
 
@@ -309,6 +343,30 @@ class _Pricing(Runtime):
         if any(step.move or step.rule for step in plan.steps):
             plan.steps[:] = [replace(step, move=None, rule=None) for step in plan.steps]
         return plan
+
+    def clear(self, program: Program, opened: bool) -> Counter[str]:
+        """Return the most that values in the clear take at once, by visibility: inputs and what is made of them."""
+        plan = self._plan(program, [i.aval for i in program.inputs], opened)
+        taken: dict[int, tuple[str, int]] = {}
+        now: Counter[str] = Counter()
+        most: Counter[str] = Counter()
+
+        def take(var: int, a: Aval, views: bool = False) -> None:
+            # A public number is encoded, too, for every ring that it meets shares in.
+            each = 8 + self.ring.dtype.itemsize * (a.where == PUBLIC)
+            taken[var] = a.where, 0 if a.secret or views else each * a.size
+            now[a.where] += taken[var][1]
+            most[a.where] = max(most[a.where], now[a.where])
+
+        for spec in plan.program.inputs:
+            take(spec.var, spec.aval)
+        for step in plan.steps:
+            for var, a in zip(step.eqn.outs, step.outs, strict=True):
+                take(var, a, step.eqn.op in LOOKS)
+            for var in step.dead:
+                where, size = taken.pop(var)
+                now[where] -= size
+        return most
 
     def local(self, op: Op, eqn: Eqn, ins: list[Value], outs: list[Aval]) -> list[Value]:
         """Count one equation without messages like any other."""
@@ -347,23 +405,42 @@ class _Pricing(Runtime):
             *(v.data.tobytes() for v in rows if v.constant and v.data is not None),
             *(now - c for c in clocks),
         )
+        held = cost.held
         if key in self.seen:
-            added, moved, spent, outs = self.seen[key]
+            added, moved, spent, rise, outs = self.seen[key]
+            held.passing(rise)
             for total, more in zip(_counts(cost), added, strict=True):
                 total.update(more)
             cost.depth.update({n: now + m for n, m in zip(compute, moved, strict=True)})
             self.p.again(*spent)
-            return list(outs)
+            return [self._anew(v) for v in outs]
         before, begin = [c.copy() for c in _counts(cost)], self.p.clock.mark()
+        most, held.most = held.most, held.now
+        at_first = held.now
         outs = self.block(body, [*consts, *carry, *rows])
+        rise, held.most = held.most - at_first, max(most, held.most)
         # Owners outside pay for their first message once, so a loop's first iteration speaks for no other.
         if id(body) in self.seen:
             added = [c - b for c, b in zip(_counts(cost), before, strict=True)]
             worked = {n: seconds - working.get(n, 0.0) for n, seconds in cost.working.items()}
             spent = begin, self.p.clock.mark(), worked
-            self.seen[key] = (added, [cost.depth.get(n, 0) - now for n in compute], spent, outs)
+            moved = [cost.depth.get(n, 0) - now for n in compute]
+            self.seen[key] = (added, moved, spent, rise, [_described(v) for v in outs])
         self.seen[id(body)] = None
         return list(outs)
+
+    def _anew(self, v: Value) -> Value:
+        """Return a value like one that `_described` tells of, and let it count as held."""
+        if v.share is None:
+            return v
+        assert isinstance(self.p, CostModel)
+        made = self.p.made_bits if v.aval.kind == "bool" else self.p.made
+        return replace(v, share=made(v.share.shape))
+
+
+def _described(v: Value) -> Value:
+    """Return a value whose share does not count as held."""
+    return v if v.share is None else replace(v, share=ghost(v.share.shape))
 
 
 def equation_kind(eqn: Eqn, public: bool) -> str:

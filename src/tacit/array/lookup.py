@@ -17,7 +17,7 @@ from tacit.array import intervals as iv
 from tacit.array.bounds import fits
 from tacit.array.ops import Op, Params, need_kind
 from tacit.array.program import PUBLIC, Aval
-from tacit.core.ghost import Ghost, ghost
+from tacit.core.ghost import Ghost
 from tacit.core.share import Planes, Share, stack_planes
 from tacit.errors import NotRealised, RangeError, ShapeError
 
@@ -58,8 +58,9 @@ def _lookup_lower(rt: Runtime, v: list[Value], outs: list[Aval], params: Params)
     table, index = v
     if index.aval.where == PUBLIC:
         held = rt.share(table)
-        if isinstance(rt.p, Ghost) or index.data is None:
-            return [ghost(outs[0].shape)]
+        if isinstance(rt.p, Ghost):
+            return [rt.p.made(outs[0].shape)]
+        assert index.data is not None
         at = np.asarray(index.data)
         return [held.map(lambda part: _rows(part, at))]
     blocks, n, k = table.aval.shape
@@ -136,8 +137,9 @@ def _spread_lower(rt: Runtime, v: list[Value], outs: list[Aval], params: Params)
         raise NotRealised("spread: the last row of an index is taken of public values only")
     if index.aval.where == PUBLIC:
         held = rt.share(rows)
-        if isinstance(rt.p, Ghost) or index.data is None:
-            return [ghost(outs[0].shape)]
+        if isinstance(rt.p, Ghost):
+            return [rt.p.made(outs[0].shape)]
+        assert index.data is not None
         at = np.asarray(index.data)
         return [held.map(lambda part: _added(rt, part, at, n))]
     free = rows.aval.where == PUBLIC

@@ -13,7 +13,7 @@ from tacit.array import constants, copies
 from tacit.array.bounds import difference_bits, end_units, input_bits, least_bits, value_bits
 from tacit.array.ops import Params
 from tacit.array.program import PUBLIC, Aval
-from tacit.core.ghost import Ghost, ghost, ghost_planes
+from tacit.core.ghost import Ghost
 from tacit.core.share import Planes, Share, join, stack_planes
 from tacit.gadgets import approximate as ap
 
@@ -153,14 +153,20 @@ def every(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Shar
         met = rt.p.unpack(rt.p.and_all(planes), (some * columns,))
         left = x[count * some * columns :]
         rows = some + rows - count * some
-        x = ghost((rows * columns,)) if isinstance(rt.p, Ghost) else join([met, left]) if left.size else met
+        x = (
+            rt.p.made_bits((rows * columns,))
+            if isinstance(rt.p, Ghost)
+            else join([met, left])
+            if left.size
+            else met
+        )
     return [x.reshape(*outs[0].shape)]
 
 
 def rows_as_planes(p: Protocol, x: Share, rows: int, columns: int) -> Planes:
     """Return every row of truth values as a plane."""
     if isinstance(p, Ghost):
-        return ghost_planes(rows, columns)
+        return p.made_planes(rows, columns)
     if columns % 64:
         return stack_planes([p.pack(x[i * columns : (i + 1) * columns]) for i in range(rows)])
     return Planes(tuple([a.reshape(rows, -1) for a in p.pack(x).parts]), columns)

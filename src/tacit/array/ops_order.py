@@ -223,7 +223,7 @@ def columns_of(rt: Runtime, vals: list[Value]) -> list[Column]:
 
 def _pack_words(rt: Runtime, truths: list[Share], shape: tuple[int, ...]) -> Share:
     if isinstance(rt.p, Ghost):
-        return ghost(shape)
+        return rt.p.made(shape)
     parts = []
     for bits in zip(*(t.parts for t in truths), strict=True):
         word = np.zeros(shape, np.uint64)
@@ -245,7 +245,7 @@ def values_of(rt: Runtime, columns: list[Column], outs: list[Aval]) -> list[Shar
         word, at = words[seen // 64], np.uint64(seen % 64)
         seen += 1
         if isinstance(rt.p, Ghost):
-            out.append(ghost(a.shape))
+            out.append(rt.p.made_bits(a.shape))
         else:
             out.append(word.map(lambda w: ((w >> at) & np.uint64(1)).astype(np.uint8)).reshape(*a.shape))  # noqa: B023
     return out

@@ -365,7 +365,7 @@ def _lower(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) -> lis
         return ghost(sizes.matrices(sizes.inner, sizes.results)) if blind else sizes.kernels(s)
 
     def folded(s: Share) -> Share:
-        return ghost(sizes.shape) if blind else s.map(sizes.folded)
+        return rt.p.made(sizes.shape) if isinstance(rt.p, Ghost) else s.map(sizes.folded)
 
     if PUBLIC in (x.aval.where, w.aval.where):
         left = x.aval.where == PUBLIC

@@ -15,7 +15,7 @@ from tacit.array import lower as lw
 from tacit.array.bounds import fits
 from tacit.array.ops import Op, Params, need_kind
 from tacit.array.program import Aval
-from tacit.core.ghost import Ghost, ghost
+from tacit.core.ghost import Ghost
 from tacit.core.protocol import Protocol
 from tacit.core.share import Planes, Share
 from tacit.errors import ShapeError
@@ -70,7 +70,7 @@ def _found(rt: Runtime, x: Share, at: Sequence[int]) -> Share:
 def _rows(p: Protocol, planes: Planes) -> Share:
     """Return every plane as a row of truth values."""
     if isinstance(p, Ghost):
-        return ghost((planes.planes, planes.n))
+        return p.made_bits((planes.planes, planes.n))
     rows = [p.unpack(planes[i], (planes.n,)) for i in range(planes.planes)]
     return Share(tuple([np.stack(parts) for parts in zip(*(row.parts for row in rows), strict=True)]))
 

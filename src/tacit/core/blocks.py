@@ -28,7 +28,7 @@ def put_together(rows: int, pieces: Iterable[Share]) -> Share:
         if n == rows:
             return piece
         if not made.parts:
-            made = Share(tuple(np.empty((rows, *a.shape[1:]), a.dtype) for a in piece.parts))
+            made = Share(tuple(np.empty_like(a, order="C", shape=(rows, *a.shape[1:])) for a in piece.parts))
         for whole, part in zip(made.parts, piece.parts, strict=True):
             whole[at : at + n] = part
         at += n

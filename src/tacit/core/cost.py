@@ -14,6 +14,7 @@ import numpy.typing as npt
 from tacit.algebra.ring import Ring
 from tacit.core.clock import Clock, Mark
 from tacit.core.ghost import Ghost
+from tacit.core.held import Held, Kept
 from tacit.core.party import Party
 from tacit.core.protocol import Begun, Card, Left, Pieces, deepen
 from tacit.core.share import Matrix, Planes, Share
@@ -23,6 +24,8 @@ from tacit.errors import NotRealised
 Array = npt.NDArray[Any]
 WORD = 8
 """Truth values, a byte each, in a ring element's place."""
+CALLED = 1.5
+"""What a call keeps while it runs, over the bytes that a party sends and receives: these, masks, sums of both."""
 
 
 @dataclass(slots=True)
@@ -39,6 +42,10 @@ class Cost:
     """About how many processor seconds each party takes: an estimate, as is the clock."""
     clock: Clock = field(default_factory=Clock)
     """What the parties do in which order, from which it follows when they have finished."""
+    held: Held = field(default_factory=Held)
+    """Shares that a compute party holds, and the most that it did."""
+    memory: dict[str, int] = field(default_factory=dict)
+    """At most about how many bytes a party takes at once, beyond what its process took before: an estimate (0096)."""
 
     @property
     def rounds(self) -> int:
@@ -120,25 +127,43 @@ class CostModel(Ghost):
         ring: Ring,
         dealer: str = "",
         machine: Machine | None = None,
+        copies: int = 2,
     ) -> None:
         super().__init__(party, ring)
         self.name, self.cards, self.dealer = name, cards, dealer
+        self.copies = copies
+        """Parts of a value that a party holds."""
         self.machine = machine or default_machine()
         self.clock = Clock.of(party.network, self.machine, party.n)
         self.cost = Cost(clock=self.clock)
         self._done: set[str] = set()
         """Kinds of work that were done before."""
         self._seeded: set[str] = set()
-        self._left: Left[tuple[Begun, Callable[[int], str], int]] = Left()
+        self._left: Left[tuple[Begun, Callable[[int], str], int, Kept]] = Left()
         self._uncounted: list[_Call] = []
         """Calls that were left, until their messages are counted."""
+
+    # -- what results would take -----------------------------------------------------------------------------
+
+    def made(self, shape: Sequence[int], ring: Ring | None = None) -> Share:
+        """Return new numbers, and count what they would take."""
+        each = self.copies * (ring or self.ring).dtype.itemsize
+        return Share((self.cost.held.array(shape, each),))
+
+    def made_bits(self, shape: Sequence[int]) -> Share:
+        """Return new truth values, and count what they would take."""
+        return Share((self.cost.held.array(shape, self.copies),))
+
+    def made_planes(self, planes: int, n: int) -> Planes:
+        """Return new planes, and count what they would take."""
+        return Planes((self.cost.held.array((planes, -(-n // 64)), self.copies * WORD),), n)
 
     def settle(self, some: Container[int] | None = None) -> None:
         """Let what was left go on, wave by wave."""
         if self._left.whole:
             some = None
         waves = 0
-        while self._left and (some is None or any(number in some for _, _, number in self._left)):
+        while self._left and (some is None or any(number in some for _, _, number, _ in self._left)):
             self._take_along()
             waves += 1
         if some is None:
@@ -159,7 +184,7 @@ class CostModel(Ghost):
 
     def _turned(self) -> bool:
         """Whether roles are turned in any of what was left."""
-        return any(max(begun.pieces) for begun, _, _ in self._left)
+        return any(max(begun.pieces) for begun, _, _, _ in self._left)
 
     def _with_left(self, call: _Call) -> _Call:
         """Return a call and what was left and is not counted yet, which it takes along (`Protocol.taking_along`)."""
@@ -197,6 +222,12 @@ class CostModel(Ghost):
         def name(place: int) -> str:
             return self._name(place, outside)
 
+        ways: Counter[str] = Counter()
+        for wave in waves:
+            for a, b, size in wave:
+                ways.update({name(a): size, name(b): size})
+        called = round(CALLED * max((ways[party] for party in names), default=0))
+        self.cost.held.passing(called)
         local = _product_units(n, *sizes["shapes"]) if "shapes" in sizes else {}
         product = sum(self.machine.processor(k, units) for k, units in local.items())
         sent = sum(size for wave in waves for _, _, size in wave)
@@ -214,7 +245,7 @@ class CostModel(Ghost):
                     self.settle()
                 self._left.whole = True
             begun.go_on(self.cost.depth, name)
-            self._left.add([(begun, name, self.number)])
+            self._left.add([(begun, name, self.number, Kept(self.cost.held, called))])
             self._uncounted.append(call)
         else:
             if waves and not self.takes_along:
@@ -306,7 +337,7 @@ class CostModel(Ghost):
 
     def neg(self, x: Share) -> Share:
         """Negation on shapes."""
-        return self._own(x)
+        return self._own(super().neg(x))
 
     def add_public(self, x: Share, c: Array) -> Share:
         """Sum with public numbers on shapes."""
@@ -323,7 +354,7 @@ class CostModel(Ghost):
 
     def cumsum(self, x: Share, axis: int) -> Share:
         """Cumulative sum on shapes."""
-        return self._own(x)
+        return self._own(super().cumsum(x, axis))
 
     def pack(self, x: Share) -> Planes:
         """Bytes to bits on shapes."""

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tacit.algebra.ring import Ring
-from tacit.core.ghost import Ghost, ghost
+from tacit.core.ghost import Ghost
 from tacit.core.protocol import Protocol
 from tacit.core.rows import Column, index_ring
 from tacit.core.share import Planes, Share, join, stack_planes
@@ -114,7 +114,7 @@ def moves(p: Protocol, at: Column) -> Moves:
 def places(p: Protocol, shape: tuple[int, int], ring: Ring) -> Column:
     """Return every row's own place, shared trivially."""
     if isinstance(p, Ghost):
-        return Column(ghost(shape), ring, True)
+        return Column(p.made(shape), ring, True)
     every = np.broadcast_to(np.arange(shape[1], dtype=np.uint64), shape)
     parts = (every.copy() if p.holds_constant(j) else np.zeros(shape, np.uint64) for j in range(p.parts))
     return Column(Share(tuple(parts)), ring, True)
@@ -169,7 +169,7 @@ def _exchange(p: Protocol, bit: Planes, columns: list[Column], pair: Pairs) -> l
 def _gap(p: Protocol, c: Column, pair: Pairs) -> Share:
     upper, lower = pair
     if isinstance(p, Ghost):
-        return ghost((c.share.shape[0], len(upper)))
+        return p.made((c.share.shape[0], len(upper)))
     return Share(tuple(np.ascontiguousarray(c.minus(a[:, lower], a[:, upper])) for a in c.share.parts))
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
 from tacit.algebra.ring import Ring, ring_of
-from tacit.core.ghost import Ghost, ghost
+from tacit.core.ghost import Ghost
 from tacit.core.protocol import Protocol
 from tacit.core.rows import Column, index_ring
 from tacit.core.share import Share
@@ -68,7 +68,7 @@ def ranks(p: Protocol, x: Share, bits: int, blocks: int, rows: int) -> Share:
     apart = apart.reshape(blocks, steps * rows)[:, :each].reshape(blocks * each)
     after = index.to_arith(narrow.sign(apart, bits)).reshape(blocks, each)  # 3
     if isinstance(p, Ghost):
-        return index.sub(ghost((blocks, rows)), after[:, :1])
+        return index.sub(p.made((blocks, rows), index.ring), after[:, :1])
     parts = (_counted(index.ring, part, steps, rows) for part in after.parts)
     before = steps - (rows % 2 == 0) * (np.arange(rows) < steps)
     return index.add_public(Share(tuple(parts)), before.astype(np.uint64))
@@ -83,7 +83,7 @@ def _apart(p: Protocol, x: Share, steps: int) -> Share:
     """Return row i + r less row i, round the end: (blocks, steps, rows)."""
     blocks, rows = x.shape
     if isinstance(p, Ghost):
-        return p.sub(ghost((blocks, steps, rows)), ghost((blocks, steps, rows)))
+        return p.sub(p.made((blocks, steps, rows)), p.made((blocks, 1, rows)))
 
     def windows(part: Array) -> Array:
         return sliding_window_view(np.concatenate([part, part[:, :steps]], axis=1)[:, 1:], rows, axis=1)

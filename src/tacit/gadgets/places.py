@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from tacit.algebra.ring import Ring
 from tacit.core.blocks import put_together
-from tacit.core.ghost import Ghost, ghost_planes
+from tacit.core.ghost import Ghost
 from tacit.core.protocol import Card, Protocol, Wave, price
 from tacit.core.share import Planes, Share, join
 from tacit.core.timing import Network
@@ -189,7 +189,7 @@ def _joined(p: Protocol, steps: list[Step], count: int, columns: int) -> list[St
     kept = chunks.pop() if len(chunks[-1]) == 1 else []
     *starts, n = accumulate((chunk[0].levels[0].rows * columns for chunk in chunks), initial=0)
     if isinstance(p, Ghost):
-        planes = ghost_planes(count, n)
+        planes = p.made_planes(count, n)
     else:
         planes = Planes(tuple([np.zeros((count, -(-n // 64)), np.uint64) for _ in range(p.parts)]), n)
         for j, part in enumerate(planes.parts):
@@ -225,7 +225,7 @@ def _number(p: Protocol, won: Share, rows: int, columns: int) -> Share:
     """Return the number of the one row of each column that is marked."""
     bits = (rows - 1).bit_length()
     if isinstance(p, Ghost):
-        planes = ghost_planes(bits, columns)
+        planes = p.made_planes(bits, columns)
     else:
         planes = Planes(tuple([kernels.row_numbers(a, rows, columns, bits) for a in won.parts]), columns)
     weights = p.ring.encode_ints(1 << np.arange(bits, dtype=np.int64)[::-1])[:, None]

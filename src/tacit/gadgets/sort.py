@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from tacit import kernels
 from tacit.algebra.ring import Ring
-from tacit.core.ghost import Ghost, ghost
+from tacit.core.ghost import Ghost
 from tacit.core.protocol import Card, Protocol, Wave, price
 from tacit.core.rows import Column, index_ring
 from tacit.core.share import Planes, Share, join, stack_planes
@@ -114,7 +114,7 @@ def _rows_of(p: Protocol, keys: Planes | None, bits: int, blocks: int, rows: int
 
 def _plus_public(p: Protocol, words: Share | None, value: Array, shape: tuple[int, ...]) -> Share:
     if isinstance(p, Ghost):
-        return ghost(shape)
+        return p.made(shape)
     held = words.parts if words is not None else (np.zeros(shape, np.uint64),) * p.parts
     return Share(tuple(a ^ value if p.holds_constant(j) else a for j, a in enumerate(held)))
 

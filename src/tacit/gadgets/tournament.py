@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from tacit.algebra.ring import Ring, ring_of
 from tacit.core.blocks import elements, put_together
-from tacit.core.ghost import Ghost, ghost, ghost_planes
+from tacit.core.ghost import Ghost
 from tacit.core.protocol import Card, Protocol, Wave, price
 from tacit.core.share import Planes, Share, join, stack_planes
 from tacit.core.timing import Network
@@ -233,7 +233,7 @@ def _differences(p: Protocol, seats: Seats) -> Share:
     """Return, of every pair of seats, in the order of `pairs`, the first less the second."""
     k, groups, columns = seats.shape
     if isinstance(p, Ghost):
-        return ghost((k * (k - 1) // 2, groups, columns))
+        return p.made((k * (k - 1) // 2, groups, columns))
     if p.ring.wide:
         rows, (first, second) = seats.laid_out(), kernels.pairs(k)
         return p.sub(rows[first], rows[second])
@@ -265,7 +265,7 @@ def _winners(p: Protocol, met: Planes, k: int, n: int) -> Planes:
     and of all seats exactly one.
     """
     if isinstance(p, Ghost):
-        return p.and_all(ghost_planes(k - 1, (k - 1) * n))
+        return p.and_all(p.made_planes(k - 1, (k - 1) * n))
     won = [kernels.seat_wins(a[0], k, n, p.holds_constant(j)) for j, a in enumerate(met.parts)]
     return p.and_all(Planes(tuple(won), (k - 1) * n))
 
@@ -278,7 +278,7 @@ def chosen(p: Protocol, hot: Planes, gaps: Share, seats: Seats) -> Share:
 def moved(p: Protocol, steps: Share, seats: Seats) -> Share:
     """Return the sum of the steps of all seats but the last, and the last."""
     if isinstance(p, Ghost):
-        return ghost(seats.shape[1:])
+        return p.made(seats.shape[1:])
     if p.ring.wide:
         last = seats.laid_out()[-1]
         return p.add(steps[0] if steps.shape[0] == 1 else p.sum(steps, (0,)), last)

@@ -1,0 +1,110 @@
+"""The memory that a plan tells is at least what a run takes, and not more than four times that (decision 0096)."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+from whole import OWNERS, Compiled, Given, compile
+
+from tacit.core.held import Held
+
+N = 1 << 18
+X, Y = (Given(np.linspace(-1, 1, N), -1, 1, owners=[o]) for o in OWNERS[:2])
+G = Given(np.arange(N // 4) % 20, 0, 19, owners=["carol"])
+PART = Given(np.linspace(-1, 1, N // 4), -1, 1, owners=["alice"])
+MATRIX = Given(np.linspace(-1, 1, 400 * 400).reshape(400, 400), -1, 1, owners=["alice"])
+OTHER = Given(np.linspace(-1, 1, 400 * 400).reshape(400, 400), -1, 1, owners=["bob"])
+POINTS = Given(np.linspace(-1, 1, 600 * 8).reshape(600, 8), -1, 1, owners=["alice"])
+ASKED = Given(np.linspace(-1, 1, 100 * 8).reshape(100, 8), -1, 1, owners=["bob"])
+
+
+def nearest(x: Any, asked: Any) -> Any:
+    return lax.top_k(-((asked[:, None] - x) ** 2).sum(-1), 3)[1]
+
+
+def loop(x: Any, y: Any) -> Any:
+    return lax.fori_loop(0, 12, lambda i, w: w * y * 0.5 + x, x)
+
+
+def rows(x: Any, y: Any) -> Any:
+    """Return what a loop collects, row by row."""
+    pairs = x.reshape(64, -1), y.reshape(64, -1)
+    return lax.scan(lambda c, r: (c * 0.5 + r[0], c * r[1]), pairs[0][0] * pairs[1][0], pairs)[1]
+
+
+def spread(x: Any, g: Any) -> Any:
+    return jax.ops.segment_sum(x, g, 20)
+
+
+PROGRAMS: dict[str, tuple[Callable[..., Any], dict[str, Given]]] = {
+    "multiply": (lambda x, y: x * y, {"x": X, "y": Y}),
+    "compare": (lambda x, y: jnp.where(x > y, x, y), {"x": X, "y": Y}),
+    "exp": (lambda x, y: jnp.exp(x + y), {"x": X, "y": Y}),
+    "cumsum": (lambda x, y: jnp.cumsum(x * y), {"x": X, "y": Y}),
+    "matrix product": (lambda x, y: x @ y, {"x": MATRIX, "y": OTHER}),
+    "segment sum": (spread, {"x": PART, "g": G}),
+    "nearest": (nearest, {"x": POINTS, "asked": ASKED}),
+    "loop": (loop, {"x": X, "y": Y}),
+    "rows": (rows, {"x": X, "y": Y}),
+    "in the clear": (lambda x: jnp.var(x * 2 + 1), {"x": X}),
+    "public": (lambda x, y: (x + y) * np.linspace(0.1, 1, N), {"x": X, "y": Y}),
+}
+
+
+def peak(made: Compiled) -> int:
+    made.run("rep3")  # what is made once, such as tables, is made here
+    tracemalloc.start()
+    try:
+        made.run("rep3")
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_told_before(name: str) -> None:
+    made = compile(*PROGRAMS[name])
+    taken, told = peak(made), sum(made.plan.cost.memory.values())
+    # Owners' own columns are there before the run, and after it.
+    taken += sum(np.asarray(a).nbytes for mine in made.data.values() for a in mine.values())
+    assert taken <= told <= 4 * taken, f"{name}: {taken:,} taken, {told:,} told"
+
+
+@pytest.mark.parametrize("turns", [3, 40])
+def test_a_loop_takes_as_much_however_long(turns: int) -> None:
+    def made(n: int) -> Any:
+        return compile(
+            lambda x, y: lax.fori_loop(0, n, lambda i, w: w * y + x, x * y).sum(), {"x": X, "y": Y}
+        )
+
+    assert made(turns).plan.cost.memory == made(4).plan.cost.memory
+
+
+def test_views_keep_what_they_look_at_and_copies_count() -> None:
+    held = Held()
+    x = held.array((4, 6), 16)
+    assert held.now == held.most == 384
+    view = x.T[2:].reshape(-1)
+    del x
+    assert (view.size, held.now) == (16, 384)
+    twice = np.concatenate([view, view])
+    assert held.now == 384 + 512
+    del view
+    assert held.now == 512
+    del twice
+    assert (held.now, held.most) == (0, 896)
+    held.passing(1000)
+    assert (held.now, held.most) == (0, 1000)
+
+
+def test_the_plan_says_it() -> None:
+    made = compile(lambda x, y: x * y, {"x": X, "y": Y})
+    said = [line for line in made.plan.lines() if line.startswith("memory")]
+    assert any("carol" in line and "at most about" in line for line in said)
