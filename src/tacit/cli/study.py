@@ -21,6 +21,7 @@ from tacit.node.joint_study import (
     with_errors,
 )
 from tacit.node.launch import Member, Parties, run_local
+from tacit.node.room import check_room
 from tacit.node.statement import statement
 from tacit.node.study_spec import StudySpec, detect
 from tacit.stats import Correlation, LogitResults, OlsResults, blank
@@ -46,6 +47,7 @@ def run_study(data: Path | None, home: Path, scratch: Path) -> int:
         listed = ", ".join(f"{name} ({n} rows)" for name, n in owners.rows.items())
         console().print(f"[bold]{spec.title}[/bold]: {listed}", highlight=False)
         plan = job.plan()
+        check_room(sum(plan.cost.memory.values()), "these processes together")
         with progress() as bars:
             outcomes = run_local(job, parties, scratch, bars)
     rows = sum(owners.rows.values())

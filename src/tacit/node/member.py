@@ -25,6 +25,7 @@ from tacit.net.link import Mesh
 from tacit.net.roster import Roster
 from tacit.net.tls import connect_mesh
 from tacit.node.job import Job
+from tacit.node.room import check_room
 from tacit.node.tables import read_table
 
 Array = npt.NDArray[Any]
@@ -112,7 +113,7 @@ def run_member(
             raise PolicyViolation(
                 "protocol clear hides nothing: it is for checks in one process (tacit.simulate), not for parties"
             )
-        job.plan()
+        check_room(job.plan().cost.memory.get(me, 0), me)
         own = dict(inputs) if inputs is not None else load_inputs(job, me, table)
     except TacitError as exc:
         failure = exc
