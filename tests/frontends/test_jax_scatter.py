@@ -10,7 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax_shared import same, shared
+from window_cases import record
 
+from tacit.array.loop import infer
+from tacit.array.merge import optimise
 from tacit.errors import NotRealised
 
 rng = np.random.default_rng(21)
@@ -64,3 +67,49 @@ def test_too_many_are_refused_by_name_with_a_remedy() -> None:
             NotRealised, match=r"2000 elements among 20000 places.*add instead.*sort by the index"
         ):
             shared(lambda x, i, how=how: getattr(x.at[i], how)(jnp.ones(2000)), [np.zeros(20000), far])
+
+
+KEYS, OTHER, COLUMN = rng.integers(0, 7, 60), rng.integers(0, 5, 60), rng.uniform(-1, 1, 60)
+
+
+def sums(v: Any, k: Any) -> Any:
+    return jax.ops.segment_sum(v, k, 7)
+
+
+GROUPED: dict[str, Callable[..., Any]] = {
+    "sums and counts": lambda k, v: (sums(v, k), sums(v * 2, k), jnp.bincount(k, length=7)),
+    "means": lambda k, v: sums(v, k) / jnp.maximum(jnp.bincount(k, length=7), 1),
+    "around the means": lambda k, v: sums((v - (sums(v, k) / 8)[k]) ** 2, k),
+    "added to zeros": lambda k, v: (jnp.zeros(7).at[k].add(v), jnp.zeros(9).at[k].add(1)),
+}
+
+
+@pytest.mark.parametrize("name", GROUPED)
+def test_group_bys_take_their_key_apart_once(name: str) -> None:
+    function = GROUPED[name]
+    same(function, [KEYS, COLUMN])
+    program, _ = record(function, [KEYS, COLUMN], [(0, 6), (-1, 1)])
+    ops = [e.op for e in optimise(program).eqns]
+    assert ops.count("hot") == 1
+    assert "maximum" not in ops or name == "means"
+
+
+def test_counts_by_two_keys_are_sent_as_whole_numbers() -> None:
+    def counts(a: Any, b: Any) -> Any:
+        return jnp.zeros((7, 5)).at[a, b].add(1), jnp.zeros((7, 5)).at[a, b].add(-0.5)
+
+    same(counts, [KEYS, OTHER])
+    program, _ = record(counts, [KEYS, OTHER], [(0, 6), (0, 4)])
+    rows = [e.ins[0] for e in program.eqns if e.op == "spread"]
+    kinds = [infer(program)[v].kind for v in rows]
+    assert kinds == ["int", "fixed"]
+
+
+def test_whole_numbers_that_cannot_be_the_lesser_are_not_compared() -> None:
+    def ends(k: Any) -> Any:
+        low, high = np.array([0, -2, 0] * 20), np.array([6, 9, 8] * 20)
+        return jnp.clip(k, low, high), jnp.maximum(7, k), jnp.minimum(7, k), jnp.maximum(k, 1)
+
+    same(ends, [KEYS])
+    program, _ = record(ends, [KEYS], [(0, 6)])
+    assert [e.op for e in program.eqns if e.op in ("maximum", "minimum", "compare", "lt")] == ["maximum"]

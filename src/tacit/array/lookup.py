@@ -2,11 +2,13 @@
 
 By a public index rows just move. By an index that a party or nobody knows, the index becomes bits of which one is
 set: of its high part and of its low part, so that a table of n rows takes about 2√n of them, not n. Their products
-with the table are exact: no truncation, and every row is touched alike.
+with the table are exact: no truncation, and every row is touched alike. What several look-ups and sums ask of one
+index, `hot` makes once (`array/once_hot.py` puts it there); its bits then are further operands.
 """
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -43,9 +45,10 @@ def _check(rows: Aval, index: Aval, size: int, what: str) -> None:
 
 
 def _lookup_abstract(ins: list[Aval], params: Params) -> list[Aval]:
-    table, index = ins
+    table, index = ins[:2]
     need_kind([table], "lookup", "int", "fixed", "bool")
     _check(table, index, table.shape[1] if len(table.shape) == 3 else 0, "lookup")
+    _check_hot(ins, "lookup")
     return [Aval((*index.shape, table.shape[2]), table.kind, table.lo, table.hi)]
 
 
@@ -55,7 +58,7 @@ def _rows(table: Array, index: Array) -> Array:
 
 def _lookup_lower(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) -> list[Share]:
     """Return Σ_h [high = h] Σ_l [low = l]·table[h, l]: the sum over h first, for all l at once."""
-    table, index = v
+    table, index = v[:2]
     if index.aval.where == PUBLIC:
         held = rt.share(table)
         if isinstance(rt.p, Ghost):
@@ -65,9 +68,8 @@ def _lookup_lower(rt: Runtime, v: list[Value], outs: list[Aval], params: Params)
         return [held.map(lambda part: _rows(part, at))]
     blocks, n, k = table.aval.shape
     m, free = index.aval.shape[1], table.aval.where == PUBLIC
-    low = _low_bits(n, 0 if free else k)
-    highs, lows = _one_hot(rt, index, n, low)
-    count, inner = highs.shape[2], 1 << low
+    highs, lows = _hot(rt, v, n, 0 if free else k)
+    count, inner = highs.shape[2], lows.shape[2]
     if free:
         truths = table.aval.kind == "bool"
         data = rt.ring.encode_ints(rt.public_bits(table).astype(np.int64)) if truths else rt.encode(table)
@@ -75,10 +77,10 @@ def _lookup_lower(rt: Runtime, v: list[Value], outs: list[Aval], params: Params)
         found = rt.p.matmul_public(highs, _padded(data, count * inner).reshape(shape))
     else:
         share = _numbers(rt, table).map(lambda part: _padded(part, count * inner))
-        found = rt.p.matmul(highs, share.reshape(blocks, count, inner * k))
-    if low:
+        found = rt.q.matmul(highs, share.reshape(blocks, count, inner * k))
+    if inner > 1:
         per = found.reshape(blocks * m, inner, k)
-        found = rt.p.matmul(lows.reshape(blocks * m, 1, inner), per)
+        found = rt.q.matmul(lows.reshape(blocks * m, 1, inner), per)
     found = found.reshape(blocks, m, k)
     if outs[0].kind == "bool":
         bit = rt.p.decompose(found.reshape(found.size), 1)
@@ -95,8 +97,9 @@ def _numbers(rt: Runtime, v: Value) -> Share:
 
 
 def _padded(a: Array, rows: int) -> Array:
-    if a.shape[1] == rows:
-        return a
+    """Return the first rows, zeros behind the last: no index names any of these."""
+    if a.shape[1] >= rows:
+        return a[:, :rows]
     return np.concatenate([a, np.zeros((a.shape[0], rows - a.shape[1], a.shape[2]), a.dtype)], axis=1)
 
 
@@ -104,9 +107,10 @@ def _padded(a: Array, rows: int) -> Array:
 
 
 def _spread_abstract(ins: list[Aval], params: Params) -> list[Aval]:
-    rows, index = ins
+    rows, index = ins[:2]
     need_kind([rows], "spread", "int", "fixed")
     _check(rows, index, params["size"], "spread")
+    _check_hot(ins, "spread")
     if rows.shape[1] != index.shape[1]:
         raise ShapeError(f"spread: {rows.shape[1]} rows and {index.shape[1]} indices")
     blocks, m, k = rows.shape
@@ -118,7 +122,7 @@ def _spread_abstract(ins: list[Aval], params: Params) -> list[Aval]:
 
 
 def _spread_clear(vals: list[Array], params: Params) -> list[Array]:
-    rows, index = vals
+    rows, index = vals[:2]
     out = np.zeros((rows.shape[0], params["size"], rows.shape[2]), rows.dtype)
     at = (np.arange(len(rows))[:, None], index)
     if params["last"]:
@@ -130,7 +134,7 @@ def _spread_clear(vals: list[Array], params: Params) -> list[Array]:
 
 def _spread_lower(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) -> list[Share]:
     """Return Σ_i [high_i = h]·([low_i = l]·rows[i]) for all h and l."""
-    rows, index = v
+    rows, index = v[:2]
     blocks, m, k = rows.aval.shape
     n = params["size"]
     if params["last"]:
@@ -143,15 +147,14 @@ def _spread_lower(rt: Runtime, v: list[Value], outs: list[Aval], params: Params)
         at = np.asarray(index.data)
         return [held.map(lambda part: _added(rt, part, at, n))]
     free = rows.aval.where == PUBLIC
-    low = _low_bits(n, 0 if free else k)
-    highs, lows = _one_hot(rt, index, n, low)
-    count, inner = highs.shape[2], 1 << low
+    highs, lows = _hot(rt, v, n, 0 if free else k)
+    count, inner = highs.shape[2], lows.shape[2]
     flipped = highs.map(lambda part: np.swapaxes(part, 1, 2))
-    if free and not low:
+    if free and inner == 1:
         out = rt.p.matmul_public(flipped, rt.encode(rows))
     else:
-        out = rt.p.matmul(flipped, _placed(rt, rows, lows, inner).reshape(blocks, m, inner * k))
-    return [out.reshape(blocks, count * inner, k)[:, :n]]
+        out = rt.q.matmul(flipped, _placed(rt, rows, lows, inner).reshape(blocks, m, inner * k))
+    return [out.reshape(blocks, count * inner, k).map(lambda part: _padded(part, n))]
 
 
 def _placed(rt: Runtime, rows: Value, lows: Share, inner: int) -> Share:
@@ -164,7 +167,7 @@ def _placed(rt: Runtime, rows: Value, lows: Share, inner: int) -> Share:
     if rows.aval.where == PUBLIC:
         return rt.p.mul_public(bits, np.broadcast_to(rt.encode(rows)[:, :, None], shape))
     wide = rt.share(rows).map(lambda part: np.ascontiguousarray(np.broadcast_to(part[:, :, None], shape)))
-    return rt.p.mul(bits.map(np.ascontiguousarray), wide)
+    return rt.q.mul(bits.map(np.ascontiguousarray), wide)
 
 
 def _added(rt: Runtime, part: Array, index: Array, n: int) -> Array:
@@ -183,14 +186,61 @@ def _added(rt: Runtime, part: Array, index: Array, n: int) -> Array:
 # -- one bit of many --------------------------------------------------------------------------------------
 
 
-def _low_bits(n: int, width: int) -> int:
-    """Return how many bits of an index to look up last, so that the fewest ring elements are sent.
+def low_bits(n: int, width: int) -> tuple[int, int]:
+    """Return how many ring elements are sent for an index, and with how many of its bits looked up last: the fewest.
 
     A look-up sends one element for each bit of either part, and `width` for each bit of the low part.
     """
     best = max(n - 1, 0).bit_length() // 2
-    costs = {t: -(-n // (1 << t)) + ((1 + width) << t if t else 0) for t in range(best + 2)}
-    return min(costs, key=lambda t: (costs[t], t))
+    return min((-(-n // (1 << t)) + ((1 + width) << t if t else 0), t) for t in range(best + 2))
+
+
+def _hot_abstract(ins: list[Aval], params: Params) -> list[Aval]:
+    need_kind(ins, "hot", "int")
+    (index,), size, low = ins, params["size"], params["low"]
+    if len(index.shape) != 2 or not 1 << low < size:
+        raise ShapeError(
+            f"hot: an index {index.shape} among {size} places, {low} bits of it last, has no such bits"
+        )
+    if index.size and not 0 <= index.lo <= index.hi < size:
+        raise RangeError(f"hot: an index in [{index.lo:g}, {index.hi:g}] may leave the {size} places")
+    counts = [-(-size // (1 << low)), *([1 << low] if low else [])]
+    return [Aval((*index.shape, count), "int", 0, 1) for count in counts]
+
+
+def _hot_clear(vals: list[Array], params: Params) -> list[Array]:
+    index, size, low = np.asarray(vals[0])[..., None], params["size"], params["low"]
+    made = [index >> low == np.arange(-(-size // (1 << low)))]
+    if low:
+        made.append(index & ((1 << low) - 1) == np.arange(1 << low))
+    return [each.astype(np.int64) for each in made]
+
+
+def _hot_lower(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) -> list[Share]:
+    """Return, as numbers, which high part each index has, and which low part if that has bits."""
+    if not outs[0].size:
+        return [rt.p.constant(rt.ring.zeros(a.shape)) for a in outs]
+    return list(_one_hot(rt, v[0], params["size"], params["low"]))[: len(outs)]
+
+
+def _check_hot(ins: list[Aval], what: str) -> None:
+    """Refuse operands that are not what `hot` makes of this index."""
+    index, made = ins[1], ins[2:]
+    counts = [a.shape[-1] if a.shape else 0 for a in made]
+    for a, count in zip(made, counts, strict=True):
+        need_kind([a], f"{what}'s bits", "int")
+        if a.shape != (*index.shape, count) or (a.lo, a.hi) != (0, 1):
+            raise ShapeError(f"{what}: {a.shape} holds no bits of an index {index.shape}")
+    if made and index.hi >= math.prod(counts):
+        raise ShapeError(f"{what}: bits of {math.prod(counts)} places for an index up to {index.hi:g}")
+
+
+def _hot(rt: Runtime, v: list[Value], n: int, width: int) -> tuple[Share, Share]:
+    """Return the bits of a look-up's or a sum's index: those that it is given, or its own."""
+    index, made = v[1], [rt.share(each) for each in v[2:]]
+    if not made:
+        return _one_hot(rt, index, n, low_bits(n, width)[1])
+    return made[0], made[1] if len(made) > 1 else rt.p.constant(rt.ring.constant(1, (*index.aval.shape, 1)))
 
 
 def _one_hot(rt: Runtime, index: Value, n: int, low: int) -> tuple[Share, Share]:
@@ -208,7 +258,7 @@ def _one_hot(rt: Runtime, index: Value, n: int, low: int) -> tuple[Share, Share]
     made = _demultiplexed(rt, parts) if parts else []
     high = made[0][slice(0, count)] if bits > low else None
     wanted = [p for p in (high, made[-1] if low else None) if p is not None]
-    flat = rt.p.to_arith(stack_planes(wanted))
+    flat = rt.q.to_arith(stack_planes(wanted))
     ones = rt.p.constant(rt.ring.constant(1, (1, total)))
     highs = flat[: high.planes] if high is not None else ones
     lows = flat[flat.shape[0] - inner :] if low else ones
@@ -230,7 +280,7 @@ def _owners(rt: Runtime, index: Value, count: int, low: int) -> tuple[Share, Sha
         data = None
         if index.data is not None:
             data = (part(np.asarray(index.data))[..., None] == np.arange(size)).astype(np.int64)
-        made = type(index)(Aval(shape, "int", 0, 1, index.aval.where), data)
+        made = type(index)(Aval(shape, "int", 0, 1, index.aval.where), data, width=rt.rounding.width)
         found.append(rt.share(made))
     return found[0], found[1]
 
@@ -254,6 +304,7 @@ def _demultiplexed(rt: Runtime, groups: list[list[Planes]]) -> list[Planes]:
 
 
 ENTRIES = [
+    Op("hot", _hot_abstract, _hot_clear, _hot_lower, fits, local=False),
     Op("lookup", _lookup_abstract, lambda v, p: [_rows(v[0], v[1])], _lookup_lower, fits, local=False),
     Op("spread", _spread_abstract, _spread_clear, _spread_lower, fits, exact=False, local=False),
 ]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tacit.array.loop import infer, inside
+from tacit.array.once_hot import once_hot
 from tacit.array.ops import kind_dtype
 from tacit.array.passes import localise, once, prune
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
@@ -31,7 +32,8 @@ Role = tuple[str, bool]
 def optimise(program: Program, local: bool = True) -> Program:
     """Return the Program as it is put before those who approve it: owners' own computation first, if `local`."""
     program = unmade(exact(once(program)))
-    return prune(gather(merge(found_once(once(localise(program) if local else prune(program))))))
+    program = once(localise(program) if local else prune(program))
+    return prune(gather(merge(once_hot(found_once(program)))))
 
 
 def merge(program: Program, ins: Sequence[Aval] | None = None) -> Program:

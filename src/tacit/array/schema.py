@@ -172,6 +172,7 @@ PARAMS: dict[str, dict[str, Check]] = {
     "word": {"weights": lambda v: _weights(v) and v.dtype.kind == "i" and 0 < len(v) < 1 << 10},
     "running": {"least": _flag},
     "spread": {"size": is_whole, "last": _flag},
+    "hot": {"size": is_whole, "low": lambda v: is_whole(v) and v < MOST_BITS},
     "conv": {
         **dict.fromkeys(["strides", "base", "dilation"], _wholes),
         **dict.fromkeys(["low", "high"], _offsets),
@@ -181,7 +182,7 @@ PARAMS: dict[str, dict[str, Check]] = {
 
 OPTIONAL: dict[str, dict[str, Check]] = {"assume": {"why": _text}, "floor": {"estimate": _flag}}
 
-_TWO = "add sub mul maximum minimum compare matmul conv lookup spread div lt eq and or xor"
+_TWO = "add sub mul maximum minimum compare matmul conv div lt eq and or xor"
 OPERANDS: dict[str, range] = {
     "const": range(1),
     "select": range(3, 4),
@@ -190,6 +191,7 @@ OPERANDS: dict[str, range] = {
     "weigh": range(1, 1 << 10),
     "dynamic_slice": range(1, MAX_AXES + 2),
     "dynamic_update": range(2, MAX_AXES + 3),
+    **dict.fromkeys(["lookup", "spread"], range(2, 5)),
     **dict.fromkeys(["order", "shuffle"], range(1, 1 << 10)),
     **dict.fromkeys(["arrange", "restore", "fill"], range(2, 1 << 10)),
     **dict.fromkeys(_TWO.split(), range(2, 3)),

@@ -201,6 +201,18 @@ def known(v: Value) -> bool:
     return not isinstance(v, SecretArray)
 
 
+MOST_WHOLE = 1 << 20
+"""Known floats up to this that are whole are added up as whole numbers."""
+
+
+def without_fractions(v: Value) -> Value:
+    """Return known floats that are whole as whole numbers: sums of these have no fractional bits to send."""
+    if not known(v) or np.asarray(v).dtype.kind != "f":
+        return v
+    whole = np.all(np.abs(v) <= MOST_WHOLE) and np.all(np.rint(v) == v)
+    return np.asarray(v, np.int64) if whole else v
+
+
 _NUMPY: dict[str, Any] = {
     "add": np.add,
     "sub": np.subtract,

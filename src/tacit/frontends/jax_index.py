@@ -18,7 +18,7 @@ from tacit.array.ops import kind_dtype
 from tacit.array.program import PUBLIC
 from tacit.array.secret import SecretArray
 from tacit.errors import NotRealised
-from tacit.frontends.jax_flat import Step, Value, known
+from tacit.frontends.jax_flat import Step, Value, known, without_fractions
 from tacit.frontends.jax_move import MAX_PLACES, pick, places_of
 from tacit.frontends.jax_places import picked, put
 from tacit.frontends.jax_rules import Rule
@@ -231,7 +231,7 @@ def _placed(
 def _scatter_rows(
     it: Interpreter, step: Step, x: Value, index: SecretArray, u: Value, add: bool
 ) -> SecretArray:
-    frame, rows, at, inside = _placed(it, step, x, index, u)
+    frame, rows, at, inside = _placed(it, step, x, index, without_fractions(u) if add else u)
     blocks = step.params["dimension_numbers"].scatter_indices_batching_dims
     plain = inside is None and frame.plain and len(frame.axes) == 1
     if (every := put(it, index, blocks, rows) if plain else None) is not None:

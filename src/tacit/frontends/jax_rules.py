@@ -152,8 +152,23 @@ def _clamp(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     return _min(it, step, [_max(it, step, [x, low])[0], high])
 
 
+def _apart(x: Value, y: Value) -> tuple[Value, Value] | None:
+    """Return the greater and the lesser of two whole numbers whose ranges say so; None if these do not.
+
+    Ranges of fixed-point values do not, as computed ones may be a unit beyond.
+    """
+    if not all(np.size(v) if known(v) else v.size and v.dtype == "int" for v in (x, y)):
+        return None
+    (x_lo, x_hi), (y_lo, y_hi) = (
+        (np.min(v), np.max(v)) if known(v) else (v.aval.lo, v.aval.hi) for v in (x, y)
+    )
+    return (x, y) if x_lo >= y_hi else (y, x) if y_lo >= x_hi else None
+
+
 def _max(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     x, y = ins
+    if (ends := _apart(x, y)) is not None:
+        return [as_result(ends[0], step)]
     if only(y) == -math.inf and not known(x):
         return [as_result(x, step)]
     if only(x) == -math.inf:
@@ -166,6 +181,8 @@ def _max(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
 
 def _min(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     x, y = ins
+    if (ends := _apart(x, y)) is not None:
+        return [as_result(ends[1], step)]
     if only(y) == math.inf and not known(x):
         return [as_result(x, step)]
     if only(x) == math.inf:
