@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from jax import lax
 from jax_shared import same, shared
+from window_cases import record
 
 from tacit.array import functions as fn
 from tacit.array import order
@@ -312,3 +313,52 @@ def test_names_of_other_modules_are_pointed_to() -> None:
     x = Trace().input("x", "alice", (4,), "int", 0, 100)
     assert trace_jax(jnp.isin, [x, np.array([1, 5])]).dtype == "bool"
     assert order.argmax(x).dtype == "int"
+
+
+WIDE, FRACTIONS = (
+    np.array([-(2**40), -17, -16, -1, 0, 1, 15, 16, 2**40 + 3]),
+    np.arange(-16, 17) / 4 + 2.0**-16,
+)
+QUOTIENTS: dict[str, tuple[Callable[..., Any], Any]] = {
+    "by a power of two": (lambda x: (x // 16, x % 16, x // 1, x % 1), WIDE),
+    "by minus one": (lambda x: (x // -16, x % -16), WIDE),
+    "both": (lambda x: (jnp.divmod(x, 16), jnp.divmod(x, -7)), WIDE),
+    "beyond all": (lambda x: (x // 2**50, x % 2**50), WIDE),
+    "nearly one": (lambda x: (x // (2**50 - 1), x % (2**50 + 1)), WIDE),
+    "of none below zero": (lambda x: (x // 8, x % 8, x % 256, x // 256), BYTES),
+    "by others": (lambda x: (x // 7, x % 7, x // -7, x % -7), WIDE),
+    "by several": (lambda x: (x // np.array([1, 2, 4, 8, -8]), x % np.array([1, 2, 4, 8, -8])), SIGNED),
+    "cut off": (lambda x: (lax.div(x, jnp.full(9, 16)), lax.rem(x, jnp.full(9, 16))), WIDE),
+    "of fractions": (lambda x: (x // 4.0, x % 4.0, x // 0.25, x % 0.25), FRACTIONS),
+    "of fractions by minus": (lambda x: (x // -4.0, x % -4.0, x // -0.25, x % -0.25), FRACTIONS),
+    "what is beyond the point": (lambda x: (jnp.mod(x, 1.0), jnp.fmod(x, 1.0), x - jnp.floor(x)), FRACTIONS),
+}
+
+
+@pytest.mark.parametrize("name", QUOTIENTS)
+def test_quotients_by_known_numbers_are_rounded_down(name: str) -> None:
+    function, x = QUOTIENTS[name]
+    same(function, [x], atol=0 if x.dtype.kind == "i" else 2.0**-16, lo=-5, hi=5)
+
+
+@pytest.mark.parametrize("function", [lambda x: x // 16, lambda x: x % 16, lambda x: jnp.divmod(x, 16)])
+def test_quotients_by_powers_of_two_are_bits(function: Callable[..., Any]) -> None:
+    program, _ = record(function, [SIGNED], [(-100, 100)])
+    assert {e.op for e in program.eqns} <= {
+        "add",
+        "assume",
+        "broadcast",
+        "const",
+        "mul",
+        "part",
+        "reveal",
+        "sub",
+    }
+
+
+def test_a_function_of_the_users_may_have_the_name_of_one_of_jax() -> None:
+    @jax.jit
+    def remainder(x: Any, y: Any) -> Any:
+        return x - y
+
+    same(lambda x: remainder(x, 16), [SIGNED])

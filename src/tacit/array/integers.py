@@ -41,6 +41,7 @@ MOST_FIXED = 2.0**30
 COARSE, SLACK = 2.0**-10, 2.0**-6
 # Above this quotient, one division does not settle the last place: 480·COARSE + SLACK < 1/2.
 SETTLED = 480
+LESS = "a remainder is less than its divisor"
 
 
 def floor_divide(x: Any, y: Any) -> SecretArray:
@@ -50,7 +51,11 @@ def floor_divide(x: Any, y: Any) -> SecretArray:
 
 def remainder(x: Any, y: Any) -> SecretArray:
     """X − y·floor(x / y), with the sign of y, exact."""
-    return divmod_floor(x, y)[1]
+    a, b, turned = _positive_divisor(x, y)
+    if a.dtype == "int" and (by := _power_of_two(b)):
+        low = a if 0 <= a.aval.lo <= a.aval.hi < 2**by else xp._bind("part", a, by=by, low=True)
+        return xp.multiply(low, turned)
+    return xp.multiply(_divmod(a, b)[1], turned)
 
 
 def fmod(x: Any, y: Any) -> SecretArray:
@@ -76,7 +81,7 @@ def divmod_trunc(x: Any, y: Any) -> tuple[SecretArray, SecretArray]:
         lift = xp.where(xp.less(a, 0), b - 1, 0)
         q, r = _divmod(xp.add(a, lift), b)
         top = _top(b) - 1
-        r = _proved(xp.subtract(r, lift), max(-top, a.aval.lo), top, "a remainder is less than its divisor")
+        r = _proved(xp.subtract(r, lift), max(-top, a.aval.lo), top, LESS)
         return q, xp.multiply(r, turned)
     below = xp.less(a, 0)
     q, r = _divmod(xp.abs(a), b)
@@ -140,6 +145,8 @@ def _top(b: Any) -> Any:
 
 def _divmod(a: SecretArray, b: Any) -> tuple[SecretArray, SecretArray]:
     """Return floor(a/b) and a − b·floor(a/b) for b > 0."""
+    if (by := _power_of_two(b)) is not None:
+        return _by_power(a, by)
     q, r = _by_secret(a, b) if isinstance(b, SecretArray) else _by_public(a, b)
     # The estimate is the quotient or one less, so 0 ≤ r < 2b and one comparison settles it.
     r = _proved(r, 0, 2 * _top(b), "what a settled quotient leaves is below twice the divisor")
@@ -152,7 +159,28 @@ def _divmod(a: SecretArray, b: Any) -> tuple[SecretArray, SecretArray]:
     q = _proved(q, low, high, "a quotient lies between those of the ends")
     r = xp.subtract(r, xp.where(more, b, 0) if a.dtype == "int" else xp.multiply(xp.astype(more, "int"), b))
     top = _top(b) - (a.dtype == "int")
-    return q, _proved(r, 0, top, "a remainder is less than its divisor")
+    return q, _proved(r, 0, top, LESS)
+
+
+def _power_of_two(b: Any) -> int | None:
+    """Return k of 2^k, if a public divisor is that everywhere; else None."""
+    if isinstance(b, SecretArray) or not b.size or np.any(b != b.flat[0]):
+        return None
+    number = b.flat[0].item()
+    if isinstance(number, int):  # which may have more bits than a float
+        return number.bit_length() - 1 if not number & (number - 1) else None
+    half, by = math.frexp(number)
+    return by - 1 if half == 0.5 else None
+
+
+def _by_power(a: SecretArray, by: int) -> tuple[SecretArray, SecretArray]:
+    """Return the quotient by 2^by and what it leaves: bits that are cut off."""
+    if a.dtype == "int":
+        q = _dropped(a, by, a.shape)
+        return q, _proved(xp.subtract(a, xp.multiply(q, 2**by)), 0, 2**by - 1, LESS)
+    # Shifted up a value is what it was; shifted down it could be rounded up to the next whole number.
+    q = _dropped(xp.floor(a), by, a.shape) if by >= 0 else xp.floor(xp.multiply(a, 2.0**-by))
+    return q, _proved(xp.subtract(a, xp.multiply(q, 2.0**by)), 0, 2.0**by, LESS)
 
 
 def _by_public(a: SecretArray, n: Any) -> tuple[SecretArray, SecretArray]:

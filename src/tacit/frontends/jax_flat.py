@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -44,6 +45,10 @@ CALLS = {
 
 PLACES_OF_JAX = frozenset({"searchsorted"})
 """Functions of jax.numpy that count places in an unsigned type; their ranges do not show that none is negative."""
+
+
+QUOTIENTS = frozenset({"divmod", "floor_divide", "remainder"})
+"""Functions of jax.numpy that are one step by a known divisor: JAX cuts off, and asks for signs to round down."""
 
 
 def x64() -> AbstractContextManager[Any]:
@@ -129,11 +134,13 @@ class _Flattener:
             source = source_of(eqn.source_info) or outer
             name = eqn.primitive.name
             body = _body(eqn.params) if name in CALLS else None
+            called = str(eqn.params.get("name", ""))
+            if body is not None and called in QUOTIENTS and _is_quotient(called, eqn, args):
+                name, body = called, None
             if body is not None:
                 inner, inner_consts = (
                     (body.jaxpr, body.consts) if isinstance(body, ClosedJaxpr) else (body, ())
                 )
-                called = str(eqn.params.get("name", ""))
                 results = self.inline(
                     inner,
                     inner_consts,
@@ -160,6 +167,23 @@ class _Flattener:
                 results = list(outs)
             env.update(zip(eqn.outvars, results, strict=True))
         return [read(v) for v in jaxpr.outvars]
+
+
+def _is_quotient(called: str, eqn: Any, args: Sequence[Atom]) -> bool:
+    """Whether a call is the function of jax.numpy of this name, by a known divisor."""
+    if len(args) != 2 or isinstance(args[0], Const) or not isinstance(args[1], Const):
+        return False
+    types = [(v.aval.shape, v.aval.dtype, v.aval.weak_type) for v in eqn.invars]
+    return bool(np.all(args[1].value)) and str(eqn.params.get("jaxpr")) == _as_jax_has_it(called, *types)
+
+
+@cache
+def _as_jax_has_it(called: str, *types: tuple[Any, ...]) -> str:
+    """Return the body of a function of jax.numpy as text: one of the user's may have its name."""
+    with x64():
+        like = [jax.ShapeDtypeStruct(shape, dtype, weak_type=weak) for shape, dtype, weak in types]
+        eqns = jax.make_jaxpr(getattr(jax.numpy, called))(*like).eqns
+    return str(eqns[0].params.get("jaxpr")) if len(eqns) == 1 else ""
 
 
 def _dtype(literal: Any) -> Any:
@@ -214,6 +238,8 @@ def without_fractions(v: Value) -> Value:
 
 
 _NUMPY: dict[str, Any] = {
+    "floor_divide": np.floor_divide,
+    "remainder": np.remainder,
     "add": np.add,
     "sub": np.subtract,
     "mul": np.multiply,

@@ -42,9 +42,23 @@ NEAR = 2.0**-46
 """Numbers closer together than this part of the greatest differ by how float64 has rounded what they were made of."""
 COMPARED = frozenset(["lt", "le", "gt", "ge", "eq", "ne", "lt_to", "le_to"])
 NUMBERS = frozenset(
-    ["abs", "add", "clamp", "div", "exp", "integer_pow", "log", "max", "min", "mul", "neg", "rem"]
+    [
+        "abs",
+        "add",
+        "clamp",
+        "div",
+        "exp",
+        "floor_divide",
+        "integer_pow",
+        "log",
+        "max",
+        "min",
+        "mul",
+        "neg",
+        "rem",
+    ]
 )
-ARITHMETIC = NUMBERS | {"sign", "sqrt", "square", "sub"}
+ARITHMETIC = NUMBERS | {"remainder", "sign", "sqrt", "square", "sub"}
 FOLDED = COMPARED | ARITHMETIC | {"and", "convert_element_type", "not", "or", "select_n"}
 Passed = tuple[dict[tuple[float, bool], int], SecretArray]
 MOVES = ("broadcast_in_dim", "copy", "expand_dims", "reshape", "squeeze")
