@@ -168,7 +168,6 @@ LEAVING: dict[str, Callable[[Any, Any], Any]] = {
     "sub": lambda x, top: x - 1,
     "mul": lambda x, top: x * (top // 16),
     "neg": lambda x, top: -x,
-    "shift_left": lambda x, top: x << (8 * x.dtype.itemsize - 4),
 }
 
 
@@ -362,3 +361,48 @@ def test_a_function_of_the_users_may_have_the_name_of_one_of_jax() -> None:
         return x - y
 
     same(lambda x: remainder(x, 16), [SIGNED])
+
+
+def turned(x: Any, by: int, bits: int) -> Any:
+    """Rotate words of so many bits to the left."""
+    word = x.astype(f"uint{bits}")
+    return ((word << by) | (word >> (bits - by))).astype(int)
+
+
+WORDS = np.array([0, 1, 2, 3, 255, 256, 40000, 65535])
+WORDS_AS_BITS: dict[str, tuple[Callable[..., Any], Any]] = {
+    "a sign": (
+        lambda x: (x >> 63, x >> 31, x.astype(jnp.int32) >> 31, x >> np.array([63, 62, 1, 0, 63])),
+        SIGNED,
+    ),
+    "of a large number": (lambda x: x >> 63, WIDE * 2**21),
+    "none below zero": (lambda x: (x >> 63, lax.shift_right_logical(x, jnp.full(8, 63))), WORDS),
+    "signbit of whole numbers": (jnp.signbit, SIGNED),
+    "leading zeros": (
+        lambda x: (lax.clz(x), lax.clz(x.astype(jnp.int32)), lax.clz(x.astype(jnp.uint16))),
+        WORDS,
+    ),
+    "rotated": (lambda x: (turned(x, 5, 32), turned(x, 13, 16), turned(x * 65537, 31, 32)), WORDS),
+    "shifted out": (lambda x: (x.astype(jnp.uint16) << 15, x.astype(jnp.uint32) << 0), WORDS),
+    "bits of bytes": (lambda x: (jnp.unpackbits(x.astype(jnp.uint8)), jnp.bitwise_count(x)), BYTES),
+    "bits to bytes": (
+        lambda x: (x[:8] > 2).astype(int).reshape(-1, 8) @ 2 ** jnp.arange(7, -1, -1),
+        np.array([3, 0, 5, 1, 7, 7, 2, 9]),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WORDS_AS_BITS)
+def test_words_as_bits(name: str) -> None:
+    function, x = WORDS_AS_BITS[name]
+    same(function, [x], atol=0, lo=-5, hi=5)
+
+
+def test_what_is_refused_of_bits_names_what_works() -> None:
+    with pytest.raises(RangeError, match=r"'clz'.*may be negative.*x & 0xFFFF"):
+        same(lax.clz, [SIGNED])
+    same(lambda x: lax.clz(x & 0xFFFF), [SIGNED])
+    with pytest.raises(RangeError, match=r"packbits: .*reshape\(-1, 8\) @ 2 \*\* jnp.arange\(7, -1, -1\)"):
+        same(lambda x: jnp.packbits(x > 3), [WORDS])
+    with pytest.raises(RangeError, match="a number of places is from 0 to 62"):
+        same(lambda x: x * 2**60 >> 63, [BYTES])

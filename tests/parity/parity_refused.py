@@ -33,9 +33,6 @@ _BY_WORD: dict[str, str] = {
     "cholesky_update": """
         lax.linalg.cholesky_update
     """,
-    "clz": """
-        lax.clz
-    """,
     "complex": """
         fft.dct fft.dctn fft.idct fft.idctn jnp.fft.fft jnp.fft.fft2 jnp.fft.fftn jnp.fft.hfft jnp.fft.ifft
         jnp.fft.ifft2 jnp.fft.ifftn jnp.fft.irfft jnp.fft.irfft2 jnp.fft.irfftn jnp.sort_complex lax.complex

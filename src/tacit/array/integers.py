@@ -457,6 +457,10 @@ def _dropped(x: SecretArray, by: int, shape: tuple[int, ...]) -> SecretArray:
 
 def bitwise_right_shift(x: Any, by: Any) -> SecretArray:
     """Floor of x / 2^by for a public `by`, exact."""
+    small = isinstance(x, SecretArray) and width(x.aval.lo, x.aval.hi) <= MOST_PLACES + 1
+    if small and not isinstance(by, SecretArray) and np.asarray(by).dtype.kind in "iu":
+        # Of so many bits, one place more leaves no less than the sign, either.
+        by = np.where(np.equal(by, MOST_PLACES + 1), MOST_PLACES, by)
     by = _amount(x, by, "bitwise_right_shift")
     if not isinstance(by, SecretArray):
         x, places = xp._number(x), np.unique(by)

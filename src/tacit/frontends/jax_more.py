@@ -117,9 +117,33 @@ def _shift(fn: Callable[..., Any], logical: bool = False) -> jax_rules.Rule:
             raise RangeError(
                 f"jax primitive {step.name!r} of a value in [{x.aval.lo:.6g}, {x.aval.hi:.6g}], which may be negative"
             )
+        if step.name == "shift_left" and (kept := _kept(step, x, by)):
+            x = xp.bitwise_and(x, 2**kept - 1)
         return [fn(x, np.asarray(by) if known(by) else by)]
 
     return rule
+
+
+def _kept(step: Step, x: SecretArray, by: Value) -> int:
+    """Return how many low bits a shift by a known amount leaves in a type without a sign; 0 if all have room."""
+    places, dtype = jax_rules.only(by), np.dtype(step.avals[0].dtype)
+    if places is None or dtype.kind != "u" or dtype.itemsize == 8 or not 0 <= places < 8 * dtype.itemsize:
+        return 0
+    kept = 8 * dtype.itemsize - int(places)
+    return kept if x.aval.lo < 0 or x.aval.hi >= 2**kept else 0
+
+
+def _clz(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+    """Count the zeros above the highest bit: one for each power of two that is greater."""
+    x, own = ins[0], 8 * np.dtype(step.avals[0].dtype).itemsize
+    if x.aval.lo < 0:
+        raise RangeError(
+            f"jax primitive 'clz' of a value in [{x.aval.lo:.6g}, {x.aval.hi:.6g}], which may be negative; take the "
+            "bits that count, as x & 0xFFFF does, or bound it"
+        )
+    powers = 2 ** np.arange(int(x.aval.hi).bit_length())
+    passed = xp.sum(xp.astype(xp.greater_equal(xp.expand_dims(x, x.ndim), powers), "int"), x.ndim)
+    return [xp.subtract(own, passed)]
 
 
 def _scatter_sub(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
@@ -163,5 +187,6 @@ RULES: dict[str, jax_rules.Rule] = {
     "shift_left": _shift(xp.bitwise_left_shift),
     "shift_right_arithmetic": _shift(xp.bitwise_right_shift),
     "shift_right_logical": _shift(xp.bitwise_right_shift, logical=True),
+    "clz": _clz,
     "population_count": jax_rules.one(xp.population_count),
 }

@@ -17,7 +17,7 @@ REMEDIES: dict[str, str] = {
     **dict.fromkeys(["lu_pivots_to_permutation", "tridiagonal"], "use eigh, qr or solve"),
     "householder_product": "use jnp.linalg.qr",
     "geqrf": "use jnp.linalg.qr",
-    **dict.fromkeys(["clz", "bitcast_convert_type"], _BITS),
+    "bitcast_convert_type": _BITS,
     **dict.fromkeys(["random_bits", "threefry2x32", "rng_bit_generator"], _DRAW),
     "nextafter": "fixed point has no next number of its own; add a step that you choose",
     "cumlogsumexp": "use log(cumsum(exp(x))) on a bounded range",
@@ -35,6 +35,8 @@ INSTEAD: dict[str, str] = {
     "gcd": "its steps go on until nothing is left; take as many as the greatest number may need, 10 below 100: "
     "lax.fori_loop(0, 10, lambda i, c: (jnp.where(c[1] > 0, c[1], c[0]), jnp.where(c[1] > 0, c[0] % "
     "jnp.maximum(c[1], 1), 0)), (x, y))[0]",
+    "packbits": "JAX adds eight bits up in a type that they just fit; write "
+    "bits.astype(int).reshape(-1, 8) @ 2 ** jnp.arange(7, -1, -1)",
     "polyfit": "powers of a column that does not vary determine no polynomial; tacit.stats.ols says whether they do",
 }
 """By the function's name in jax.numpy, for what is refused inside of it."""

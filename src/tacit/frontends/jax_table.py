@@ -139,6 +139,7 @@ GROUPS: dict[str, dict[str, Example]] = {
         "shift_right_arithmetic": lambda k: k >> 3,
         "shift_right_logical": lambda k: lax.shift_right_logical(k, jnp.full(N, 3)),
         "population_count": lambda k: lax.population_count(k),
+        "clz": lambda k: lax.clz(k),
         "select_n": lambda b, x, y: lax.select_n(b, x, y),
         "convert_element_type": lambda b: b.astype(float),
     },
@@ -215,7 +216,8 @@ BOUNDS = {
     "lgamma": "24 units, and 4 for each one of the argument",
     "digamma": "24 units, and 2^-18 over the argument",
     **dict.fromkeys(
-        ["shift_left", "shift_right_arithmetic", "shift_right_logical", "population_count"], "exact"
+        ["shift_left", "shift_right_arithmetic", "shift_right_logical", "population_count", "clz"],
+        "exact",
     ),
     "sin": "4 units, and 2^-52 of the argument",
     "cos": "4 units, and 2^-52 of the argument",
@@ -247,12 +249,11 @@ NOTES = {
     **dict.fromkeys(["atanh", "erf_inv"], "range within (−1, 1)"),
     "acosh": "range of at least 1",
     **dict.fromkeys(["lgamma", "digamma"], "positive range"),
-    **dict.fromkeys(
-        ["shift_left", "shift_right_arithmetic", "shift_right_logical"],
-        "by a public number of places, a loop's counter, too",
-    ),
+    "shift_left": "by a public number of places, a loop's counter, too; by a known one, of uint8 to uint32, what "
+    "leaves the type is dropped",
+    "shift_right_arithmetic": "by a public number of places, a loop's counter, too",
     "shift_right_logical": "by a public number of places, a loop's counter, too; no negative range",
-    "population_count": "no negative range",
+    **dict.fromkeys(["population_count", "clz"], "no negative range"),
     "div": "the divisor's range must exclude zero; exact on whole numbers, up to 2^52",
     "divmod": "by a known divisor, here 8; any other is `div` and `rem`",
     "floor_divide": "by a known divisor, `//`; any other is `div` and `rem`",
