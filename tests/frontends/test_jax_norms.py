@@ -254,6 +254,8 @@ def test_a_moment_that_is_scaled_first_is_not_negative() -> None:
         return jnp.sqrt(0.01 * x * x), jnp.sqrt(x * (0.5 * x)), -0.25 * x * x
 
     same(second, [X], atol=2.0**-10)
+    # The sign of a square, whichever way it is put.
+    same(lambda x: jnp.exp(-x * x / 2) + jnp.exp(-x * x * 100), [X], atol=2.0**-10)
     same(lambda x: 1e4 * x * x, [np.linspace(1e-3, 4e-3, 8)], atol=2.0**-18, hi=4e-3, lo=0)
     with pytest.raises(Exception, match="may be negative"):
         traced(lambda x: jnp.sqrt(0.01 * x * x[::-1]))

@@ -95,3 +95,13 @@ def test_a_party_that_has_too_little_stops_before_it_meets_anybody(
     job = visits_job()
     with pytest.raises(JobError, match=rf"{OWNERS[0]} may take about .* MB of memory"):
         run_member(job, roster, made[0], job.digest().hex(), connect_timeout_s=0.2, listen=("127.0.0.1", 0))
+
+
+@pytest.mark.parametrize("line", [b"", b"\n", b"0\n", b"0::/caf\xe9\n", b"1:memory\n"])
+def test_what_the_system_says_oddly_is_passed_over(
+    line: bytes, system: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (system / "proc/self/cgroup").write_bytes(line)
+    (system / "proc/meminfo").write_text("MemAvailable:\n")
+    check_room(2 * 10**9, "alice", system)
+    assert capsys.readouterr().err == ""

@@ -13,6 +13,7 @@ import pytest
 from jax import lax
 from whole import OWNERS, Compiled, Given, compile
 
+from tacit.array.analyse import nbytes_in_words
 from tacit.core.held import Held
 
 N = 1 << 18
@@ -107,4 +108,21 @@ def test_views_keep_what_they_look_at_and_copies_count() -> None:
 def test_the_plan_says_it() -> None:
     made = compile(lambda x, y: x * y, {"x": X, "y": Y})
     said = [line for line in made.plan.lines() if line.startswith("memory")]
-    assert any("carol" in line and "at most about" in line for line in said)
+    assert any("carol" in line and "at its peak" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("nbytes", "words"),
+    [
+        (150_000, "0.2 MB"),
+        (4_194_304, "4.2 MB"),
+        (9_950_000, "10 MB"),
+        (99_600_000, "100 MB"),
+        (101_000_000, "110 MB"),
+        (989_000_000, "990 MB"),
+        (1_010_000_000, "1.1 GB"),
+        (23_100_000_000, "24 GB"),
+    ],
+)
+def test_sizes_are_rounded_up_to_two_digits(nbytes: int, words: str) -> None:
+    assert nbytes_in_words(nbytes) == words

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import tacit
 from tacit.array import functions as fn
+from tacit.array.analyse import predict
 from tacit.array.constants import split
 from tacit.array.interpret import Trace, reveal
 from tacit.array.program import Aval, Program
@@ -23,6 +24,7 @@ from tacit.testing import run
 
 FORMATS = [Format(64, 16), Format(64, 20), Format(128, 40)]
 IDS = ["64-16", "64-20", "128-40"]
+COMPUTE = ("alice", "bob", "carol")
 QUIET = settings(deadline=None, max_examples=15, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
@@ -73,6 +75,24 @@ def test_the_longer_way_keeps_the_bound_where_functions_do_not_separate(name: st
     x = points(lo, hi, 16, count=40)
     got = compute(function, [x], [(lo, hi)], FORMATS[0], "semi2k", dealer="zoe")
     assert got.excess(exact(x.astype(Extended)), units * 2.0**-16) <= 1
+
+
+@pytest.mark.parametrize("fmt", [Format(64, 24), Format(64, 16), Format(128, 44)], ids=str)
+def test_an_exponential_ends_where_nothing_is_left_of_it(fmt: Format) -> None:
+    """A range too long for powers costs a clamp more than the shorter one, and no bits of it."""
+
+    def cost(lo: float) -> Any:
+        trace = Trace()
+        x = trace.input("x", "alice", (30_000,), "fixed", lo, 0) + trace.input(
+            "n", "bob", (30_000,), "fixed", 0, 0
+        )
+        reveal(fn.exp(x), why="test", name="y")
+        return predict(trace.program(), "rep3", fmt, COMPUTE, COMPUTE)
+
+    short, long = cost(-15), cost(-1000)
+    assert long.rounds <= short.rounds + 12 and sum(long.links.values()) < 2.5 * sum(short.links.values())
+    got = compute(fn.exp, [np.linspace(-1000, 0, 501)], [(-1000, 0)], fmt)
+    assert got.excess(np.exp(np.linspace(-1000, 0, 501).astype(Extended)), 3 * 2.0**-fmt.frac_bits) <= 1
 
 
 @pytest.mark.parametrize("fmt", FORMATS, ids=IDS)

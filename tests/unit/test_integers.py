@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tacit.array import functions as fn
+from tacit.array.interpret import Trace
 from tacit.array.runtime import Format
 from tacit.errors import NotRealised, RangeError
 
@@ -152,3 +153,12 @@ def test_what_is_not_exact_is_refused() -> None:
         compute(fn.floor_divide, [x, y + 1], [(0, 10**11), (1, 5)], fmt)
     with pytest.raises(NotRealised, match="2\\^-16"):
         compute(lambda v: fn.remainder(v, 0.3), [x + 0.5], [(0, 5)], fmt)
+
+
+@pytest.mark.parametrize("divisor", [np.uint64(2**64 - 1), np.uint64(2**63), np.int64(-(2**63))])
+def test_divisors_of_64_bits_are_refused(divisor: Any) -> None:
+    trace = Trace()
+    x = trace.input("x", "dora", (3,), "int", 0, 100)
+    for f in (fn.remainder, fn.floor_divide):
+        with pytest.raises(RangeError, match="no more than 63 bits"):
+            f(x, divisor)

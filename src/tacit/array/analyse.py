@@ -119,7 +119,7 @@ class Plan:
         for name, nbytes in self.cost.memory.items():
             alike.setdefault(nbytes_in_words(nbytes), []).append(name)
         return [
-            f"{', '.join(names)}: at most about {size} (an estimate; the program itself and reading tables left out)"
+            f"{', '.join(names)}: about {size} at its peak (an estimate; the program and reading tables left out)"
             for size, names in alike.items()
         ]
 
@@ -149,10 +149,11 @@ def _duration(seconds: float) -> str:
 def nbytes_in_words(nbytes: int) -> str:
     """Return a size in words, rounded up to two digits."""
     amount, unit = nbytes / 1e6, "MB"
-    if amount > 99.5:
+    if amount > 990:
         amount, unit = amount / 1e3, "GB"
     step = 10.0 ** (math.floor(math.log10(amount)) - 1) if amount >= 1 else 0.1
-    return f"{math.ceil(amount / step) * step:.2g} {unit}"
+    up = math.ceil(amount / step) * step
+    return f"{up:.0f} {unit}" if up >= 10 else f"{up:.2g} {unit}"
 
 
 def _dims(a: Aval) -> str:

@@ -106,6 +106,8 @@ def _positive_divisor(x: Any, y: Any) -> tuple[SecretArray, Any, Any]:
         _within(a, MOST_FIXED if b.aval.where == PUBLIC or b.dtype == "fixed" else MOST_WHOLE)
         return xp.broadcast_to(a, shape), xp.broadcast_to(b, shape), turned
     n = np.asarray(y)
+    if n.dtype.kind in "iu" and n.size and not -(2**63) < int(n.min()) <= int(n.max()) < 2**63:
+        raise RangeError("a divisor must have no more than 63 bits")
     n = n.astype(np.int64) if n.dtype.kind in "biu" else n.astype(np.float64)
     if n.dtype.kind == "f" and a.dtype == "int":
         a = xp.astype(a, "fixed")

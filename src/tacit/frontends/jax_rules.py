@@ -120,6 +120,13 @@ def _mul(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     return [out]
 
 
+def _neg(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
+    out = xp.negative(ins[0])
+    if out.dtype == "fixed":
+        it.multiples[out.ref] = (ins[0].ref, -1.0)  # so that -z * z is known not to be above zero
+    return [out]
+
+
 def _scaled_square(v: Value, w: Value, factor: float) -> SecretArray:
     """Return v·w for v = factor·w, not below zero (above it, for a negative factor)."""
     if (factor * 256).is_integer():
@@ -456,7 +463,7 @@ RULES: dict[str, Rule] = {
     "add_any": _add,
     "sub": _sub,
     "mul": _mul,
-    "neg": one(xp.negative),
+    "neg": _neg,
     "integer_pow": _integer_pow,
     "square": one(xp.square),
     "sqrt": one(xp.sqrt),

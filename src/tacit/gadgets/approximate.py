@@ -381,18 +381,23 @@ def exp_error(k: int, f: int, lo: float, hi: float) -> tuple[float, float]:
 def exp(p: Protocol, x: Share, f: int, lo: float, hi: float, into: Ring | None = None) -> Share:
     """Return e^x for lo ≤ x ≤ hi: 2^i·2^u with i + u = x·log2(e), i by bits, 2^u by a polynomial."""
     plan, ring = exp_plan(p.ring.width, f, lo, hi), p.ring
-    short = sep.exp_plan(ring.width, f, lo, hi, plan.s - 5) if sep.offered(p) else None
-    if short is not None:
-        q = p.over(into or ring)
-        return q.factored(x, sep.cheaper(q, short, x.size))
     wide = ring.width == 128 and p.offers("factored")
-    powers = sep.wide_exp_plan(f, lo, hi, min(plan.s - 5, WIDE_RELATIVE)) if wide else None
-    if plan.clamp is not None and powers is None:
-        x = clamp_below(p, x, plan.clamp, f, max(abs(lo), abs(hi)))
+
+    def powers(lo: float, hi: float) -> sep.Powers | sep.WidePowers | None:
         if wide:
-            powers = sep.wide_exp_plan(f, plan.clamp, max(hi, plan.clamp), min(plan.s - 5, WIDE_RELATIVE))
-    if powers is not None:
-        return p.factored(x, powers)
+            return sep.wide_exp_plan(f, lo, hi, min(plan.s - 5, WIDE_RELATIVE))
+        return sep.exp_plan(ring.width, f, lo, hi, plan.s - 5) if sep.offered(p) else None
+
+    how = powers(lo, hi)
+    if how is None and plan.clamp is not None:
+        # A range that is too long for powers as it is ends where the result is nothing.
+        x = clamp_below(p, x, plan.clamp, f, max(abs(lo), abs(hi)))
+        how = powers(plan.clamp, max(hi, plan.clamp))
+    if isinstance(how, sep.Powers):
+        q = p.over(into or ring)
+        return q.factored(x, sep.cheaper(q, how, x.size))
+    if how is not None:
+        return p.factored(x, how)
     s = plan.s
     w = p.trunc(p.mul_public(x, ring.encode_floats(LOG2E, s)), f)
     w = p.add_public(w, ring.constant(-plan.base << s))

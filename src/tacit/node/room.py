@@ -47,7 +47,7 @@ def _total(root: Path) -> Iterator[int]:
 
 def _free(root: Path) -> Iterator[int]:
     yield from _total(root)
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, IndexError):
         for line in (root / "proc/meminfo").read_text(encoding="ascii").splitlines():
             if line.startswith("MemAvailable:"):
                 yield int(line.split()[1]) * 1024
@@ -56,8 +56,10 @@ def _free(root: Path) -> Iterator[int]:
 def _limits(root: Path) -> Iterator[int]:
     """Give the limits of the control groups that this process is in, of either version."""
     with contextlib.suppress(OSError):
-        for line in (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines():
-            _, kinds, path = line.split(":", 2)
+        for line in (
+            (root / "proc/self/cgroup").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        ):
+            kinds, _, path = line.partition(":")[2].partition(":")
             if kinds not in ("", "memory"):
                 continue
             base = root / "sys/fs/cgroup" / kinds
