@@ -23,6 +23,7 @@ from tacit.array.session import Session
 from tacit.core import blocks
 from tacit.core.cost import CostModel
 from tacit.core.ghost import ghost
+from tacit.core.share import halvings
 from tacit.core.timing import LOOPBACK, PRESETS, Network
 from tacit.errors import RangeError, ShapeError
 from tacit.gadgets import places, tournament
@@ -288,7 +289,7 @@ def test_levels_that_are_only_priced_count_as_those_that_run() -> None:
     for split in (((2, 2), (2,)), ((1, 3, 8), (3,)), ((7,),), ((4, 4, 5, 5), (1, 3), (2,)), ((1, 1), (2,))):
         assert trees.equal_counts(split) == [level.counts for level in trees.equal_levels(split)]
     for count in range(66):
-        assert trees.equal_pairs(count) == [len(each.a) for each in trees.equal_plans(count)]
+        assert halvings(count) == [len(each.a) for each in trees.equal_plans(count)]
 
 
 def test_groups_grow_towards_the_end_and_with_what_a_round_is_worth() -> None:

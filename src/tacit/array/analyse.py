@@ -307,10 +307,10 @@ def predict(
 
     Inputs that are secret from the start count as shared already; outputs may be `opened` afterwards (`Runtime.block`).
     """
-    cards, place = protocols.load(protocol).cards, nowhere(compute, network=network)
+    kind, place = protocols.load(protocol), nowhere(compute, network=network)
     machine = machine or usual(network, len(compute))
-    model = CostModel(protocol, cards, place, Ring(fmt.width), dealer=dealer, machine=machine)
-    model.copies = protocols.load(protocol).parts
+    ring = Ring(fmt.width)
+    model = CostModel(protocol, kind.cards, place, ring, dealer=dealer, machine=machine, copies=kind.parts)
     pricing = _Pricing(model, fmt, parties)
     needed = pricing.needed(program, opened)
 

@@ -45,7 +45,7 @@ class Cost:
     held: Held = field(default_factory=Held)
     """Shares that a compute party holds, and the most that it did."""
     memory: dict[str, int] = field(default_factory=dict)
-    """At most about how many bytes a party takes at once, beyond what its process took before: an estimate (0096)."""
+    """About how many bytes a party takes at most at once, beyond what its process took before: an estimate (0096)."""
 
     @property
     def rounds(self) -> int:

@@ -211,3 +211,12 @@ def stack_planes(items: list[Planes]) -> Planes:
         return items[0]
     parts = zip(*(p.parts for p in items), strict=True)
     return Planes(tuple(np.concatenate(ps, axis=0) for ps in parts), items[0].n)
+
+
+def halvings(planes: int) -> list[int]:
+    """Return how many pairs each level joins, until of so many planes one is left; an odd one goes on alone."""
+    levels = []
+    while planes > 1:
+        levels.append(planes // 2)
+        planes -= planes // 2
+    return levels

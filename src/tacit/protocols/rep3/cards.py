@@ -8,6 +8,7 @@ from typing import Any
 from tacit.algebra.ring import Ring
 from tacit.core.factors import lifted_bits
 from tacit.core.protocol import Card, Pattern, Pieces, Wave
+from tacit.core.share import halvings
 from tacit.core.timing import LOOPBACK, Network
 from tacit.protocols.rep3 import bits as bit_rows
 from tacit.protocols.rep3 import leading, trees
@@ -51,7 +52,7 @@ def _and(ring: Ring, n: int, planes: int = 1, network: Network = LOOPBACK, **_: 
 
 def _and_all(ring: Ring, n: int, planes: int = 8, network: Network = LOOPBACK, **_: object) -> list[Wave]:
     joins = trees.equal_counts(trees.groups(planes, n, network, False))
-    return _tree(n, trees.equal_pairs(planes), joins, network)
+    return _tree(n, halvings(planes), joins, network)
 
 
 def _turned(pattern: Callable[..., list[Wave]], bits: int = 64) -> Callable[..., list[Wave]]:

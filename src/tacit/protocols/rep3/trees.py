@@ -352,15 +352,6 @@ def equal_counts(split: tuple[tuple[int, ...], ...]) -> list[tuple[int, int]]:
     return [(sum(_shared(k, True, False) for k in counts), len(counts)) for counts in each]
 
 
-def equal_pairs(count: int) -> list[int]:
-    """Return how many pairs each of `equal_plans` multiplies."""
-    found = []
-    while count > 1:
-        found.append(count // 2)
-        count -= count // 2
-    return found
-
-
 def joined(sums: list[Sum]) -> Level:
     """Return the level whose new rows are sums; one that is an old row alone is kept, not made."""
     kept = [next(iter(each[0])) if len(each) == len(each[0]) == 1 else NONE for each in sums]

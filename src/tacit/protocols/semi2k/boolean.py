@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tacit import kernels
-from tacit.core.share import Planes, Share, stack_planes
+from tacit.core.share import Planes, Share, halvings, stack_planes
 from tacit.protocols.semi2k.arithmetic import (
     open_masked,
     open_masked_planes,
@@ -145,20 +145,7 @@ def carry_tree(p: Semi2k, g: Planes, q: Planes) -> Planes:
 
 def tree_planes(blocks: int) -> list[int]:
     """Return the AND planes of each level of `carry_tree`."""
-    levels = []
-    while blocks > 1:
-        levels.append(2 * (blocks // 2) - 1)
-        blocks -= blocks // 2
-    return levels
-
-
-def halving_planes(count: int) -> list[int]:
-    """Return the AND planes of each level of `and_all`."""
-    levels = []
-    while count > 1:
-        levels.append(count // 2)
-        count -= count // 2
-    return levels
+    return [2 * pairs - 1 for pairs in halvings(blocks)]
 
 
 def prefix_steps(bits: int) -> list[tuple[Array, Array, int]]:

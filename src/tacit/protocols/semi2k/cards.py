@@ -9,7 +9,8 @@ import math
 
 from tacit.algebra.ring import Ring
 from tacit.core.protocol import Card, Pattern, Wave
-from tacit.protocols.semi2k.boolean import halving_planes, prefix_steps, tree_planes
+from tacit.core.share import halvings
+from tacit.protocols.semi2k.boolean import prefix_steps, tree_planes
 from tacit.protocols.semi2k.material import RADIX, table_rows
 
 BEAVER = "Beaver, CRYPTO 1991"
@@ -92,7 +93,7 @@ def _and(ring: Ring, n: int, planes: int = 1, parties: int = 3, **_: object) -> 
 
 
 def _and_all(ring: Ring, n: int, planes: int = 8, parties: int = 3, **_: object) -> list[Wave]:
-    return _opened(parties, *_and_steps(n, halving_planes(planes))) if planes > 1 else []
+    return _opened(parties, *_and_steps(n, halvings(planes))) if planes > 1 else []
 
 
 def _sign(ring: Ring, n: int, bits: int = 62, parties: int = 3, **_: object) -> list[Wave]:
@@ -102,7 +103,7 @@ def _sign(ring: Ring, n: int, bits: int = 62, parties: int = 3, **_: object) -> 
 
 def _is_zero(ring: Ring, n: int, bits: int = 62, parties: int = 3, **_: object) -> list[Wave]:
     first = planes_bytes(table_rows(bits), n), ring.wire_bytes(n, bits)
-    return _opened(parties, first, *_and_steps(n, halving_planes(-(-bits // RADIX))))
+    return _opened(parties, first, *_and_steps(n, halvings(-(-bits // RADIX))))
 
 
 def _decompose(ring: Ring, n: int, bits: int = 64, parties: int = 3, **_: object) -> list[Wave]:

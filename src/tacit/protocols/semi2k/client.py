@@ -11,9 +11,9 @@ from tacit import kernels
 from tacit.algebra.ring import Ring
 from tacit.core.ghost import Ghost
 from tacit.core.party import Party
-from tacit.core.share import Share
+from tacit.core.share import Share, halvings
 from tacit.errors import InternalError, NotRealised, UsageError
-from tacit.protocols.semi2k.boolean import halving_planes, prefix_steps, tree_planes
+from tacit.protocols.semi2k.boolean import prefix_steps, tree_planes
 from tacit.protocols.semi2k.cards import CARDS
 from tacit.protocols.semi2k.material import RADIX, Material
 
@@ -123,7 +123,7 @@ class Semi2kDealer(Semi2kClient):
         self.material.bit_triple(planes, n)
 
     def _deal_and_all(self, n: int, *, planes: int, **_: Any) -> None:
-        self._deal_tree(n, halving_planes(planes))
+        self._deal_tree(n, halvings(planes))
 
     def _deal_sign(self, n: int, *, bits: int, **_: Any) -> None:
         m = self.material
@@ -136,7 +136,7 @@ class Semi2kDealer(Semi2kClient):
     def _deal_is_zero(self, n: int, *, bits: int, **_: Any) -> None:
         b = self.material.mask(n, bits)[1]
         self.material.blocks(b, n, bits)
-        self._deal_tree(n, halving_planes(-(-bits // RADIX)))
+        self._deal_tree(n, halvings(-(-bits // RADIX)))
 
     def _deal_decompose(self, n: int, *, bits: int, **_: Any) -> None:
         b = self.material.mask(n, bits)[1]
