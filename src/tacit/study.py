@@ -31,7 +31,7 @@ from tacit.array.interpret import Trace, reveal
 from tacit.array.limits import faithful
 from tacit.array.merge import optimise
 from tacit.array.program import Program
-from tacit.array.ranges import fit
+from tacit.array.ranges import fit, settled
 from tacit.array.runtime import Format, Runtime, Value
 from tacit.array.secret import SecretArray
 from tacit.array.session import Revealed, simulate
@@ -157,8 +157,7 @@ class Study:
             others = (*owners, *((self.dealer,) if self.dealer else ()))
             parties = tuple(dict.fromkeys((*compute, *others)))
             program = self._trace()
-            program = optimise(program, self.local)
-            fmt = fit(program, self.width, self.frac_bits, self.at_least)
+            program, fmt = settled(optimise(program, self.local), self.width, self.frac_bits, self.at_least)
             if (exact := faithful(program, fmt.frac_bits)) is not program:
                 program, fmt = exact, fit(exact, fmt.width, fmt.frac_bits, self.at_least)
             name = getattr(self.function, "__name__", "study")

@@ -13,7 +13,7 @@ from tacit.algebra.ring import Ring
 from tacit.array.loop import infer
 from tacit.array.ops import Op
 from tacit.array.program import PUBLIC, Aval, Eqn, Input, Program, owned
-from tacit.array.ranges import Format, check, drowned, fine_enough, noise, rough, secret_steps, tightest
+from tacit.array.ranges import Format, check, doubts, fine_enough, rough, secret_steps, tightest
 from tacit.array.runtime import Runtime, Value
 from tacit.array.steps import KEPT_ELEMENTS, Prepared
 from tacit.core.cost import Cost, CostModel
@@ -488,7 +488,7 @@ def plan(
             disclosures.append(Disclosure(p["name"], to, p["why"], avals[eqn.ins[0]], eqn.source, of))
     cost = predict(program, protocol, fmt, compute, parties, dealer, network, machine)
     largest, largest_at = tightest(steps, fmt)
-    doubts = noise(secret_steps(program), steps, fmt), drowned(program, steps, fmt), rough(steps, fmt)[1]
+    said = [*doubts(program, steps, fmt), rough(steps, fmt)[1]]
     return Plan(
         program,
         protocol,
@@ -503,5 +503,5 @@ def plan(
         dealer,
         largest,
         largest_at,
-        "; ".join(filter(None, doubts)),
+        "; ".join(filter(None, said)),
     )

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tacit.array import intervals as iv
+from tacit.array.after_sums import after_sums, lost, spared
 from tacit.array.loop import infer
 from tacit.array.ops import bits_needed, table
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
@@ -156,7 +157,7 @@ def fit(
 
     More fractional bits of a wide quotient leave its divisor's reciprocal the fewer (`rough`): the first format whose
     results are `CLOSE` is taken, else the closest one of the narrower ring if it is `FAIR`. One in which rounding stays
-    small beside the values is preferred to one in which it does not (`noise`, `drowned`), even if it is wider.
+    small beside the values is preferred to one in which it does not (`doubts`), even if it is wider.
 
     `width` and `frac_bits` restrict the choice; `at_least` is the fewest fractional bits to accept. Raises
     RangeError naming the line that needs the most.
@@ -199,7 +200,7 @@ def fit(
                 refused = exc
         if refused is None:
             apart = max(rough(computed, fmt)[0], CLOSE)
-            noisy = bool(noise(exact, computed, fmt) or drowned(program, computed, fmt))
+            noisy = bool(doubts(program, computed, fmt))
             if apart == CLOSE and not noisy:
                 return fmt
             kept.append((noisy or apart > FAIR, apart, fmt))
@@ -208,6 +209,49 @@ def fit(
         return min(kept, key=lambda each: (*each[:2], -each[2].frac_bits))[2]
     assert refused is not None
     raise refused
+
+
+def settled(
+    program: Program, width: int | None = None, frac_bits: int | None = None, at_least: int = 16
+) -> tuple[Program, Format]:
+    """Return the Program as it is run best, and its format, as `fit` chooses it.
+
+    Public factors wait for the sums that they are in (decision 0101) where the ring stays as narrow, results are as
+    close, and the bits that larger sums take are fewer than the roundings that they are spared cost.
+    """
+    chosen = width, frac_bits, at_least
+    moved = after_sums(program)
+    if moved is program:
+        return program, fit(program, *chosen)
+    try:
+        before = fit(program, *chosen)
+    except RangeError as exc:
+        try:
+            return moved, fit(moved, *chosen)
+        except RangeError:
+            raise exc from None
+    try:
+        after = fit(moved, *chosen)
+    except RangeError:
+        return program, before
+    fewer = before.frac_bits - after.frac_bits
+    if after.width < before.width or (after.width == before.width and fewer <= spared(program)):
+        was, now = (_doubts(*each) for each in ((program, before), (moved, after)))
+        if now[0] <= was[0] and now[1] <= max(was[1], CLOSE):
+            return moved, after
+    return program, before
+
+
+def _doubts(program: Program, fmt: Format) -> tuple[bool, float]:
+    computed = secret_steps(program, fmt)
+    return bool(doubts(program, computed, fmt)), rough(computed, fmt)[0]
+
+
+def doubts(program: Program, computed: Sequence[Step], fmt: Format) -> list[str]:
+    """Say where rounding may be large beside the values, a line each."""
+    exact = secret_steps(program)
+    said = noise(exact, computed, fmt), drowned(program, computed, fmt), lost(program, fmt.frac_bits)
+    return list(filter(None, said))
 
 
 def _over(steps: Sequence[Step], fmt: Format) -> RangeError | None:
