@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tacit.array.cancel import cancelled
 from tacit.array.loop import infer, inside
 from tacit.array.once_hot import once_hot
 from tacit.array.ops import kind_dtype
@@ -31,7 +32,7 @@ Role = tuple[str, bool]
 
 def optimise(program: Program, local: bool = True) -> Program:
     """Return the Program as it is put before those who approve it: owners' own computation first, if `local`."""
-    program = unmade(exact(once(program)))
+    program = cancelled(unmade(exact(once(program))))
     program = once(localise(program) if local else prune(program))
     return prune(gather(merge(once_hot(found_once(program)))))
 
