@@ -67,6 +67,12 @@ def weighed(x: Any, weight: Callable[[Any], Any], _: Any = None) -> Any:
     return vt.T @ (weight(s)[:, None] * (u.T @ x[:, :2]))
 
 
+def gram(x: Any, y: Any) -> Any:
+    """A product that is definite, and a multiple of the identity, inverted."""
+    a = x @ y
+    return jnp.linalg.solve(a + 0.5 * jnp.eye(len(a)), jnp.ones(len(a)))
+
+
 def ridge(x: Any, y: Any) -> Any:
     u, s, vt = jnp.linalg.svd(X(x) if not isinstance(x, np.ndarray) else x, full_matrices=False)
     return vt.T @ ((s / (s**2 + 0.5))[:, None] * (u.T @ y))
@@ -107,6 +113,14 @@ CASES: dict[str, Callable[[Any, Any, Any, Any], Any]] = {
     "slogdet_grad": lambda a, s, x, b: jax.grad(lambda m: jnp.linalg.slogdet(C(m))[1])(a),
     "ridge": lambda a, s, x, b: jnp.linalg.solve(x.T @ x + 0.5 * jnp.eye(3), x.T @ jnp.ones(8)),
     "ridge_factor": lambda a, s, x, b: jnp.linalg.cholesky(x.T @ x / 8 + 0.5 * jnp.eye(3)),
+    "ridge of rows": lambda a, s, x, b: gram(x[jnp.array([0, 2, 3, 5])].T, x[jnp.array([0, 2, 3, 5])]),
+    "ridge by weights": lambda a, s, x, b: gram((x * (x[:, 0] ** 2)[:, None]).T, x),
+    "ridge by public weights": lambda a, s, x, b: gram(x.T, x * jnp.arange(8.0)[:, None] / 8),
+    "ridge of rows that are": lambda a, s, x, b: gram(jnp.where(x[:, :1] > 0, x, 0.0).T, x),
+    "ridge without rows that are": lambda a, s, x, b: gram(jnp.where(x[:, :1] > 0, 0.0, x).T, x),
+    "ridge by two weights": lambda a, s, x, b: gram((x * (x[:, :1] > 0)).T, x * (x[:, 1:2] ** 2) / 4),
+    "ridge by one number": lambda a, s, x, b: gram(x.T * 0.25, x),
+    "ridge of columns": lambda a, s, x, b: gram(x[:4] * (x[0] ** 2), x[:4].T),
     "eigvalsh": lambda a, s, x, b: jnp.linalg.eigvalsh(s),
     "eigh": lambda a, s, x, b: (jnp.abs(jnp.linalg.eigh(s)[1]), jnp.log(jnp.linalg.eigvalsh(P(s)))),
     "eigh_grad": lambda a, s, x, b: jax.grad(lambda m: jnp.linalg.eigvalsh(m)[0])(s),
@@ -249,6 +263,20 @@ REFUSED: dict[str, tuple[Callable[..., Any], type[Exception], str]] = {
     "gram alone": (lambda a, s, x, b: jnp.linalg.inv(x.T @ x), RangeError, "multiple of the identity"),
     "wide": (lambda a, s, x, b: jnp.linalg.qr(X(x.T)), NotRealised, "fewer rows"),
     "complete": (lambda a, s, x, b: jnp.linalg.qr(X(x), mode="complete"), NotRealised, "reduced"),
+    "negative weights": (lambda a, s, x, b: gram((x * x[:, :1]).T, x), RangeError, "tacit.conditioned"),
+    "public ones": (lambda a, s, x, b: gram(x.T * (jnp.arange(8.0) - 4), x), RangeError, "tacit.conditioned"),
+    "weights of columns": (lambda a, s, x, b: gram((x * x[0] ** 2).T, x), RangeError, "tacit.conditioned"),
+    "other rows": (lambda a, s, x, b: gram(x[:4].T, x[4:]), RangeError, "tacit.conditioned"),
+    "a number for a row": (
+        lambda a, s, x, b: gram(jnp.where(x > 0, x, 1.0).T, x),
+        RangeError,
+        "tacit.conditioned",
+    ),
+    "elements that are": (
+        lambda a, s, x, b: gram(jnp.where(x > 0, x, 0.0).T, x),
+        RangeError,
+        "tacit.conditioned",
+    ),
     "vectors": (lambda a, s, x, b: jnp.linalg.svd(x, full_matrices=False), RangeError, "tacit.conditioned"),
     "low rank": (lambda a, s, x, b: jnp.linalg.pinv(X(x), rtol=0.8), RangeError, "a mask makes"),
     "any": (lambda a, s, x, b: jnp.linalg.eigvals(a), NotRealised, "eigh"),

@@ -185,13 +185,10 @@ class Interpreter:
     def __init__(self, context: Context) -> None:
         self.context = context
         self.facts: dict[int, tuple[Any, ...]] = {}
+        self.along: dict[int, int] = {}
+        """Along which axis matrices vary that repeat a vector."""
         self.reduced: dict[int, Reduced] = {}
         """Which arrays hold maxima, minima, sums or norms, and of what."""
-        self.same: dict[int, int] = {}
-        """Which arrays were computed as earlier ones were, from the same."""
-        self.apart: dict[int, float] = {}
-        """By how many units."""
-        self.recipes: dict[Hashable, int] = {}
         self.squares: dict[int, int] = {}
         """Which arrays are squares, and of what."""
         self.multiples: dict[int, tuple[int, float]] = {}

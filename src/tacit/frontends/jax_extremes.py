@@ -34,18 +34,11 @@ class Reduced:
     what: str
     """"max" or "min"; or what `jax_norms` says of sums."""
     norm: Norm | None = None
-    near: bool = False
-    """Whether it stands beside what was computed alike, too."""
 
     @classmethod
     def of(cls, x: SecretArray, axes: tuple[int, ...], what: str) -> Reduced:
         """Return what a reduction of x over axes leaves."""
         return cls(x.ref, axes, tuple(a for a in range(x.ndim) if a not in axes), what)
-
-
-def alike(it: Interpreter, ref: int) -> int:
-    """Return the first variable that was computed as this one was, from the same."""
-    return it.same.get(ref, ref)
 
 
 def reduced(it: Interpreter, x: Value, *what: str) -> Reduced | None:
@@ -89,14 +82,10 @@ def beside(it: Interpreter, x: Value, y: Value, what: str) -> tuple[int, ...] | 
     if found is None or known(x):
         return None
 
-    def is_of(ref: int) -> bool:
-        # What was computed alike may be rounded otherwise, its maximum be none of these values: norms allow for that.
-        return ref == found.of_ref or (found.near and alike(it, ref) == alike(it, found.of_ref))
-
     base, held = x.ref, tuple(range(x.ndim))
-    if not is_of(base):
+    if base != found.of_ref:
         base, held = it.views.get(x.ref, (base, held))
-    if not is_of(base) or y.ndim not in (0, x.ndim):
+    if base != found.of_ref or y.ndim not in (0, x.ndim):
         return None
     for k, label in enumerate(found.labels):
         fits = y.shape[k] in (1, x.shape[k])

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tacit.frontends.jax_rules import Rule
 
 Note = Callable[["Interpreter", Step, list[Value], list[Value]], list[Value]]
+EITHER = 2
+"""The axis of weights that are all the same."""
 _NUMBER = r"(-?[0-9.e+-]+|-?inf)"
 _RANGE = re.compile(f"^tacit: range {_NUMBER} {_NUMBER} ?(.*)$")
 _LEAST = re.compile(f"^tacit: least {_NUMBER} (definite|full)$")
@@ -92,12 +94,46 @@ def _dot_general(it: Interpreter, step: Step, ins: list[Value], outs: list[Value
         return outs
 
     def source(v: SecretArray, axis: int) -> tuple[int, int]:
-        fact = it.facts.get(v.ref)
-        return (fact[1], 1 - axis) if fact is not None and fact[0] == "turned" else (v.ref, axis)
+        ref = v.ref
+        while (fact := it.facts.get(ref)) is not None and (
+            fact[0] == "turned" or (fact[0] == "weighed" and fact[2] in (axis, EITHER))
+        ):
+            ref, axis = fact[1], 1 - axis if fact[0] == "turned" else axis
+        return ref, axis
 
     if source(ins[0], lc[0]) == source(ins[1], rc[0]):
         know(it, outs[0], 0.0, "definite")
     return outs
+
+
+def _broadcast(it: Interpreter, step: Step, ins: list[Value], outs: list[Value]) -> list[Value]:
+    """Note along which axis a matrix varies that repeats a vector."""
+    dims = step.params["broadcast_dimensions"]
+    varies = [axis for axis, size in zip(dims, np.shape(ins[0]), strict=True) if size > 1]
+    if not known(outs[0]) and outs[0].ndim == 2 and len(varies) == 1:
+        it.along[outs[0].ref] = varies[0]
+    return outs
+
+
+def _axis_of_weights(it: Interpreter, w: Value) -> int | None:
+    """Return the one axis along which numbers vary that a matrix is multiplied with, none negative, or None."""
+    if (float(np.min(w, initial=0)) if known(w) else w.aval.lo) < 0:
+        return None
+    varies = [axis for axis, size in enumerate(np.shape(w)) if size > 1]
+    if known(w) and len(varies) == 2:
+        a = np.asarray(w)
+        varies = [axis for axis in varies if not np.all(a == a.take([0], axis))]
+    if not varies:
+        return EITHER
+    return varies[0] if len(varies) == 1 else None if known(w) else it.along.get(w.ref)
+
+
+def _weigh(it: Interpreter, x: Value, w: Value, out: Value) -> None:
+    """Note a matrix whose rows, or columns, have weights: (w·x)ᵀ x is definite as xᵀ x is."""
+    is_matrix = not (known(x) or known(out)) and x.shape == out.shape and out.ndim == 2
+    axis = _axis_of_weights(it, w) if is_matrix else None
+    if axis is not None and out.ref not in it.facts:
+        it.facts[out.ref] = ("weighed", x.ref, axis)
 
 
 def _add(it: Interpreter, step: Step, ins: list[Value], outs: list[Value]) -> list[Value]:
@@ -125,6 +161,9 @@ def _diagonal(v: Value) -> Any:
 
 def _scaled(it: Interpreter, step: Step, ins: list[Value], outs: list[Value]) -> list[Value]:
     x, y = ins
+    _weigh(it, x, y, outs[0])
+    if step.name == "mul":
+        _weigh(it, y, x, outs[0])
     if step.name == "mul" and known(x):
         x, y = y, x
     fact = _fact(it, x)
@@ -138,7 +177,11 @@ def _scaled(it: Interpreter, step: Step, ins: list[Value], outs: list[Value]) ->
 
 
 def _select(it: Interpreter, step: Step, ins: list[Value], outs: list[Value]) -> list[Value]:
-    """Keep the facts of a triangular matrix whose other half is made zero."""
+    """Keep the facts of a triangular matrix whose other half is made zero, and note rows that are left out."""
+    if len(ins) == 3:
+        for v, w in (ins[1:], ins[:0:-1]):
+            if known(w) and not np.any(w) and not known(v):
+                _weigh(it, v, ins[0], outs[0])
     if not known(outs[0]) and known(ins[0]):
         for v in ins[1:]:
             fact = _fact(it, v)
@@ -234,6 +277,7 @@ def _reduce_sum(it: Interpreter, step: Step, ins: list[Value], outs: list[Value]
 NOTES: dict[str, Note] = {
     "transpose": _transpose,
     "dot_general": _dot_general,
+    "broadcast_in_dim": _broadcast,
     "add": _add,
     "add_any": _add,
     "mul": _scaled,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -206,7 +206,52 @@ def flatten(closed: Any, source: str = "", within: str = "") -> Flat:
     ins = tuple(f.fresh() for _ in closed.jaxpr.invars)
     outs = tuple(f.inline(closed.jaxpr, closed.consts, ins, source, within))
     in_avals = tuple(v.aval for v in closed.jaxpr.invars)
-    return Flat(ins, tuple(live(f.steps, outs)), outs, in_avals, tuple(v.aval for v in closed.jaxpr.outvars))
+    steps, outs = _once(f.steps, outs)
+    return Flat(ins, tuple(live(steps, outs)), outs, in_avals, tuple(v.aval for v in closed.jaxpr.outvars))
+
+
+MOST_BYTES = 1 << 16
+"""Known arrays up to this size are the same if their bytes are; larger ones if they are one array."""
+
+
+def _once(steps: Sequence[Step], outs: tuple[Atom, ...]) -> tuple[list[Step], tuple[Atom, ...]]:
+    """Take the same step of the same operands once: what is known of its result is known wherever it is asked for."""
+    now: dict[int, int] = {}
+    made: dict[Hashable, tuple[int, ...]] = {}
+    kept: list[Step] = []
+
+    def renamed(atoms: Sequence[Atom]) -> tuple[Atom, ...]:
+        return tuple(now.get(a, a) if isinstance(a, int) else a for a in atoms)
+
+    for step in steps:
+        ins = renamed(step.ins)
+        key = None if step.effect else (step.name, *map(_identity, ins), step.within, _as_key(step.params))
+        first = step.outs if key is None else made.setdefault(key, step.outs)
+        if first is step.outs:
+            kept.append(replace(step, ins=ins))
+        else:
+            now.update(zip(step.outs, first, strict=True))
+    return kept, renamed(outs)
+
+
+def _identity(a: Atom) -> Hashable:
+    if isinstance(a, int):
+        return a
+    v = a.value
+    plain = isinstance(v, np.ndarray | np.generic) and v.nbytes <= MOST_BYTES and v.dtype.kind in "fiub"
+    return (v.dtype.str, v.shape, v.tobytes()) if plain else ("one array", id(v))
+
+
+def _as_key(params: Mapping[str, Any]) -> Hashable:
+    """Return parameters as something to compare: programs in them, as loops have, are the same if they are one."""
+    found = []
+    for name, value in sorted(params.items()):
+        try:
+            hash(value)
+        except TypeError:
+            value = ("one value", id(value))
+        found.append((name, value))
+    return tuple(found)
 
 
 def live(steps: Sequence[Step], outs: Sequence[Atom]) -> Iterator[Step]:

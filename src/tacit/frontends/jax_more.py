@@ -41,7 +41,10 @@ def _div(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
             # jnp.sinc divides a sine by its angle, which is not zero there but may be as small as one unit.
             return [xp.sin_over(y)]
         shared = None if known(x) or known(y) else _shared_out(it, it.facts.get(x.ref), it.facts.get(y.ref))
-        return [xp.divide(x, y) if shared is None else shared]
+        out = xp.divide(x, y) if shared is None else shared
+        if not known(x) and (divisor := jax_rules.only(y)) and out.dtype == "fixed" and out is not x:
+            it.multiples[out.ref] = (x.ref, 1 / float(divisor))
+        return [out]
     return [_quotient(it, step, ins)[0]]
 
 

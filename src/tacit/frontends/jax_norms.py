@@ -5,9 +5,8 @@ sqrt(ε). But no square exceeds the sum of all, so it is within ±sqrt(n), and t
 n: times a matrix whose entries are within ±w it is within ±n·w (Cauchy and Schwarz), not ±n·sqrt(n)·w. What is not
 negative and divided by its sum is a weight: a mean with such weights stays among its values.
 
-Sums are followed to where they stand beside their elements (`jax_extremes`). JAX computes some things twice, such as
-deviations from a mean, for the variance and again: arrays are alike that were computed alike, by sums and factors;
-where that was rounded twice they may be some units apart.
+Sums are followed to where they stand beside their elements (`jax_extremes`). JAX writes some things twice, such as
+deviations from a mean, for the variance and again; `jax_flat` takes such steps once.
 
 The bounds hold for what is computed. With u the unit, a computed square is less than a unit off, and what a number
 multiplies two units more: a computed c Σ x² lacks at most some units k, so that |x| over the root r of that, or of
@@ -22,7 +21,7 @@ roots and quotients are off by themselves.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -31,7 +30,7 @@ import numpy as np
 from tacit.array import functions as xp
 from tacit.array.ranges import FINE, FINE_BITS
 from tacit.array.secret import SecretArray
-from tacit.frontends.jax_extremes import Reduced, alike, beside, identity, reduced
+from tacit.frontends.jax_extremes import Reduced, beside, reduced
 from tacit.frontends.jax_flat import Step, Value, known
 from tacit.frontends.jax_rules import Rule, only
 
@@ -43,8 +42,6 @@ UNIT = 2.0**-FINE_BITS
 SLACK = 1 + 2.0**-4
 WORTH = 0.8
 """A range is narrowed to so much of itself, or not at all."""
-MOST_NUMBERS = 256
-"""Larger known arrays are not compared."""
 SQUARES, ROOT, INVERSE, SUM = "squares", "root", "inverse root", "sum"
 """What an array holds of another: the sum of its squares, and more; the root of that, and more; one over such a root;
 the sum of its elements, none of them negative, and more."""
@@ -56,7 +53,6 @@ class Norm:
 
     short: tuple[float, float]
     """Units by which it may lack the square of one element; that of all."""
-    terms: int = 1
     size: float = 1.0
     unit: float = UNIT
     scale: float = 1.0
@@ -69,63 +65,15 @@ class Norm:
         one, every = self.short
         return replace(self, size=self.size * factor, short=(one * factor + 2, every * factor + 2))
 
-    def over(self, least: float, apart: float) -> tuple[float, float]:
-        """Return bounds on one element, and on the root of the sum of squares, over a root that is at least `least`.
-
-        `apart` are units by which an element may differ from that whose square was added up.
-        """
+    def over(self, least: float) -> tuple[float, float]:
+        """Return bounds on one element, and on the root of the sum of squares, over a root that is at least `least`."""
         least /= self.scale
         # What is proved positive is at least a unit as computed, and was rounded from half of one at least.
         unit = min(self.unit, 2 * least)
         one, every = (
-            (
-                math.sqrt((1 + 2 * k * unit / least**2) / self.size) * SLACK
-                + 2 * math.sqrt(n) * apart * unit / least
-            )
-            / self.scale
-            for k, n in zip(self.short, (1, self.terms), strict=True)
+            math.sqrt((1 + 2 * k * unit / least**2) / self.size) * SLACK / self.scale for k in self.short
         )
         return one, every
-
-
-# -- what is alike -------------------------------------------------------------------------------------------
-
-
-def _recipe(step: Step, ins: list[Value], it: Interpreter) -> Hashable:
-    """Return what results have in common that were computed alike, or None."""
-    if any(known(v) and np.size(v) > MOST_NUMBERS for v in ins):
-        return None
-    found = [(identity(v), np.shape(v)) if known(v) else alike(it, v.ref) for v in ins]
-    return (step.name, *found, *(f"{k}={v}" for k, v in sorted(step.params.items())))
-
-
-def _apart(it: Interpreter, step: Step, ins: list[Value]) -> float:
-    """Return how many units a result may be off what exact sums and factors would give; infinitely many: unknown."""
-    most = sum(it.apart.get(v.ref, 0.0) for v in ins if not known(v))
-    if step.name in ("mul", "div"):
-        factor = _factor(ins[1] if known(ins[1]) or step.name == "div" else ins[0])
-        return math.inf if factor is None else most * (factor if step.name == "mul" else 1 / factor) + 4
-    if step.name == "reduce_sum":
-        most *= math.prod(ins[0].shape[int(a)] for a in step.params["axes"])
-    return most
-
-
-def _compare(it: Interpreter, step: Step, ins: list[Value], out: SecretArray) -> None:
-    """Note what was computed as `out` is, before, and how far either may be from what they have in common."""
-    recipe, apart = _recipe(step, ins, it), _apart(it, step, ins)
-    if recipe is None or apart == math.inf or any(out is v for v in ins):
-        return
-    it.apart.setdefault(out.ref, apart)
-    first = it.recipes.setdefault(recipe, out.ref)
-    if first != out.ref:
-        it.same.setdefault(out.ref, first)
-
-
-def _between(it: Interpreter, x: SecretArray, found: Reduced) -> float:
-    """Return by how many units an array may differ from the one whose squares were added up."""
-    base, _ = it.views.get(x.ref, (x.ref, ()))
-    same = found.of_ref in (x.ref, base)
-    return 0.0 if same else it.apart.get(x.ref, 0.0) + it.apart.get(found.of_ref, 0.0)
 
 
 # -- what is proved ------------------------------------------------------------------------------------------
@@ -162,8 +110,8 @@ def _sum(it: Interpreter, step: Step, ins: list[Value], out: SecretArray) -> Sec
     x, axes = ins[0], tuple(int(a) for a in step.params["axes"])
     if (root := it.squares.get(x.ref)) is not None:
         terms = math.prod(x.shape[a] for a in axes)
-        norm = Norm((1.0, float(terms)), terms)
-        it.reduced[out.ref] = replace(Reduced.of(x, axes, SQUARES), of_ref=root, norm=norm, near=True)
+        norm = Norm((1.0, float(terms)))
+        it.reduced[out.ref] = replace(Reduced.of(x, axes, SQUARES), of_ref=root, norm=norm)
     elif x.dtype != "bool" and x.aval.lo >= 0:
         it.reduced[out.ref] = Reduced.of(x, axes, SUM)
     return out
@@ -238,7 +186,7 @@ def _div(it: Interpreter, step: Step, ins: list[Value], out: SecretArray) -> Sec
     if axes is None or out.shape != x.shape:
         return out
     if found.norm is not None:
-        return _normalised(it, axes, found.norm.over(y.aval.lo, _between(it, x, found)), out)
+        return _normalised(it, axes, found.norm.over(y.aval.lo), out)
     if x.aval.lo >= 0:
         out = _within(out, 0, SLACK, f"an element over the sum of all, none of them negative {FINE}")
         if math.prod(x.shape[a] for a in axes) * UNIT <= (SLACK - 1) / 2:
@@ -259,7 +207,7 @@ def _mul(it: Interpreter, step: Step, ins: list[Value], out: SecretArray) -> Sec
         if found is not None and found.norm is not None and out.shape == x.shape:
             axes = beside(it, x, y, INVERSE)
             if axes is not None:
-                bounds = found.norm.over(found.norm.least, _between(it, x, found))
+                bounds = found.norm.over(found.norm.least)
                 return _normalised(it, axes, bounds, out)
         if not known(x) and x.ref in it.norms and out.shape == x.shape:
             axes, bound = it.norms[x.ref]
@@ -308,27 +256,16 @@ NOTES: dict[str, Note] = {
     "mul": _mul,
     "dot_general": _dot_general,
 }
-_MOVES = ("broadcast_in_dim", "reshape", "squeeze", "expand_dims", "transpose")
-LINEAR = frozenset({"add", "add_any", "sub", "neg", "mul", "div", "reduce_sum", *_MOVES})
-"""Operations that make alike of what is alike."""
 
 
 def norming(rules: dict[str, Rule]) -> dict[str, Rule]:
     """Return the rules, those that make or use sums, norms and quotients by them knowing it."""
 
-    def with_note(name: str, rule: Rule) -> Rule:
-        note = NOTES.get(name)
-
+    def with_note(note: Note, rule: Rule) -> Rule:
         def run(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
             out = rule(it, step, ins)[0]
-            if known(out):
-                return [out]
-            if note is not None and out.dtype == "fixed":
-                out = note(it, step, ins, out)
-            if name in LINEAR:
-                _compare(it, step, ins, out)
-            return [out]
+            return [out if known(out) or out.dtype != "fixed" else note(it, step, ins, out)]
 
         return run
 
-    return {n: with_note(n, r) if n in NOTES or n in LINEAR else r for n, r in rules.items()}
+    return {n: with_note(NOTES[n], r) if n in NOTES else r for n, r in rules.items()}

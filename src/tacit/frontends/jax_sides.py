@@ -18,7 +18,6 @@ from tacit.array import intervals as iv
 from tacit.array.loop import HUGE
 from tacit.array.ranges import FINE, FINE_BITS
 from tacit.array.secret import SecretArray
-from tacit.frontends.jax_extremes import alike
 from tacit.frontends.jax_flat import Step, Value, known, with_notes
 from tacit.frontends.jax_masked import MOVES
 from tacit.frontends.jax_rules import only
@@ -39,8 +38,8 @@ COARSE = 2.0
 
 
 def called(it: Interpreter, v: SecretArray) -> Hashable:
-    """Return what arrays have in common that are one, moved alike; of whole numbers, computed alike is enough."""
-    return it.moved.get(v.ref, alike(it, v.ref) if v.dtype == "int" else v.ref)
+    """Return what arrays have in common that are one, moved alike."""
+    return it.moved.get(v.ref, v.ref)
 
 
 def _within(x: iv.Interval, y: iv.Interval) -> iv.Interval:
