@@ -9,7 +9,7 @@ equations do one by one: values and ranges are the same, errors no larger.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ CONVERTED = 4
 
 
 @dataclass(slots=True)
-class _Factor:
+class Factor:
     """An array that stands in a product, and which of its axes each axis of the product is; None where it repeats."""
 
     var: int
@@ -42,6 +42,22 @@ def inner(program: Program, ins: Sequence[Aval], fmt: Format) -> Program:
     found: Program | None = program.memo.get(key)
     if found is None:
         found = program.memo.setdefault(key, _Finder(program, infer_once(program, ins, fmt), fmt).run())
+    return found
+
+
+def unrepeated(maker: Mapping[int, Eqn], avals: Mapping[int, Aval], v: int) -> Factor:
+    """Return what a factor was before it was repeated to the shape of what it stands in."""
+    found = Factor(v, [i if n != 1 else None for i, n in enumerate(avals[v].shape)])
+    while (eqn := maker.get(found.var)) is not None and eqn.op in ("broadcast", "reshape"):
+        before, now = avals[eqn.ins[0]].shape, avals[found.var].shape
+        if eqn.op == "broadcast":
+            back = {axis: i for i, axis in enumerate(eqn.params["dims"]) if before[i] == now[axis]}
+        else:
+            olds, news = ([i for i, n in enumerate(s) if n != 1] for s in (before, now))
+            if [before[i] for i in olds] != [now[i] for i in news]:
+                break
+            back = dict(zip(news, olds, strict=True))
+        found = Factor(eqn.ins[0], [None if a is None else back.get(a) for a in found.axes])
     return found
 
 
@@ -79,7 +95,7 @@ class _Finder:
             or any(self.avals[u].where == PUBLIC for u in eqn.ins)
         ):
             return False
-        x, y = (self._unrepeated(u) for u in factors(eqn))
+        x, y = (unrepeated(self.maker, self.avals, u) for u in factors(eqn))
         shape, of = self.avals[v].shape, [self.avals[factor.var].size for factor in (x, y)]
         if bits and CONVERTED * sum(of) > math.prod(shape):
             return False
@@ -120,24 +136,7 @@ class _Finder:
         """Return what makes a variable that one equation reads and nothing else."""
         return self.maker.get(v) if v not in self.kept and len(self.uses[v]) == 1 else None
 
-    def _unrepeated(self, v: int) -> _Factor:
-        """Return what a factor was before it was repeated to the product's shape."""
-        found = _Factor(v, [i if n != 1 else None for i, n in enumerate(self.avals[v].shape)])
-        while (eqn := self.maker.get(found.var)) is not None and eqn.op in ("broadcast", "reshape"):
-            before, now = self.avals[eqn.ins[0]].shape, self.avals[found.var].shape
-            if eqn.op == "broadcast":
-                back = {axis: i for i, axis in enumerate(eqn.params["dims"]) if before[i] == now[axis]}
-            else:
-                olds, news = ([i for i, n in enumerate(s) if n != 1] for s in (before, now))
-                if [before[i] for i in olds] != [now[i] for i in news]:
-                    break
-                back = dict(zip(news, olds, strict=True))
-            found = _Factor(eqn.ins[0], [None if a is None else back.get(a) for a in found.axes])
-        return found
-
-    def _laid(
-        self, total: Eqn, factor: _Factor, groups: Sequence[Sequence[int]], alone: Sequence[int]
-    ) -> int:
+    def _laid(self, total: Eqn, factor: Factor, groups: Sequence[Sequence[int]], alone: Sequence[int]) -> int:
         """Lay a factor out as matrices, by the product's axes; axes that it alone is summed over are summed first."""
         v, shape = factor.var, self.avals[factor.var].shape
         gone = sorted(i for axis in alone if (i := factor.axes[axis]) is not None)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from tacit.array import beside
+from tacit.array.crossed import crossed
 from tacit.array.inner import inner
 from tacit.array.loop import infer_once
 from tacit.array.ops import Op, table
@@ -86,7 +87,7 @@ def prepared(program: Program, ins: list[Aval], p: Protocol, fmt: Format, opened
 
     Results that are kept are shares of one session's parties: steps that keep any are the runtime's own.
     """
-    text, program = program, inner(program, ins, fmt)
+    text, program = program, inner(crossed(program, ins, p, fmt), ins, fmt)
     of = p.party
     key = "steps", id(p.cards), of.network, of.n, fmt, opened, *ins
     # Parties of one process, threads, all take what the first has stored.
