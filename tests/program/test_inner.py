@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from metering import assert_as_predicted, run_metered
 from on_shares import OWNERS, run_on_shares
 
+from tacit import testing
 from tacit.array import functions as fn
+from tacit.array import inner as inner_module
 from tacit.array import steps
 from tacit.array.analyse import predict
 from tacit.array.inner import inner
@@ -49,7 +51,8 @@ def run(program: Program, values: Any, protocol: str = "rep3", fmt: Format = FMT
 
 
 def as_run(program: Program, fmt: Format = FMT) -> Program:
-    return inner(program, [i.aval for i in program.inputs], fmt)
+    ins = [i.aval for i in program.inputs]
+    return testing.run("rep3", fmt.width, lambda p: inner(program, ins, p, fmt))["carol"]
 
 
 def ops(program: Program) -> list[str]:
@@ -174,6 +177,75 @@ def test_pairs_of_truth_values_meet_as_numbers(protocol: str) -> None:
     assert np.allclose(run(like, (x, np.zeros(Y)), protocol), want + want**2 / 2, atol=1e-3)
     alone = recorded(lambda x, y: fn.sum(fn.astype((x > 0) & (x > 1), "int"), 1), (X, Y))
     assert as_run(alone) is alone
+
+
+def chosen(x: Any, y: Any) -> Any:
+    """What a truth value selects, or its opposite; of columns, too; and how many were selected."""
+    keep = y > 0
+    rows = fn.broadcast_to(fn.expand_dims(keep, axis=0), (40, 30))
+    return fn.concat(
+        [
+            fn.sum(fn.where(rows, x, 0.0), 1),
+            fn.sum(fn.where(rows, 0.0, x), 1),
+            fn.reshape(fn.sum(fn.where(fn.logical_not(keep), 0.0, y)), (1,)),
+            fn.reshape(fn.sum(fn.astype(keep, "fixed")), (1,)),
+        ]
+    )
+
+
+@pytest.mark.parametrize("protocol", ["rep3", "semi2k"])
+@pytest.mark.parametrize("most", [4.0, 2.0**20])
+def test_what_truth_values_select_is_summed_at_once(
+    protocol: str, most: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exactly, as a selection is: truth values are made numbers once, also for those that count them."""
+    monkeypatch.setattr(inner_module._Finder, "_pays", lambda *_: True)
+    program = recorded(chosen, (X, Y), most)
+    ins = [i.aval for i in program.inputs]
+    made = testing.run(
+        protocol,
+        64,
+        lambda p: inner(program, ins, p, FMT),
+        dealer=testing.dealer_of(protocol, "dealer"),
+    )["carol"]
+    kept = ops(made)
+    assert "select" not in kept and kept.count("matmul") == 3
+    avals = {v: a for s in secret_steps(made, FMT) for v, a in zip(s.eqn.outs, s.outs, strict=True)}
+    bits = [e for e in made.eqns if e.op == "convert" and avals[e.ins[0]].kind == "bool"]
+    assert [avals[e.outs[0]].size for e in bits] == [30]
+    rng = np.random.default_rng(8)
+    x, y = (np.round(rng.uniform(-most, most, s) * 256) / 256 for s in (X, Y))
+    keep = y > 0
+    want = [*(x * keep).sum(1), *(x * ~keep).sum(1), y[keep].sum(), keep.sum()]
+    # What stands there is the product of what two owners gave, rounded to a unit.
+    assert np.abs(run(program, (x, y), protocol) - want).max() <= 30 * 2.0**-FMT.frac_bits
+
+
+def test_few_are_selected() -> None:
+    """Where a round is worth more than what it saves, and where something else reads what was selected."""
+    few = recorded(lambda x, y: fn.sum(fn.where(x > 0, x, 0.0)), ((20,), (1,)))
+    read = recorded(lambda x, y: fn.sum(of := fn.where(x > 0, x, 0.0)) + of[0], ((5000,), (1,)))
+    other = recorded(lambda x, y: fn.sum(fn.where(x > 0, x, 1.0)), ((5000,), (1,)))
+    known = recorded(lambda x, y: fn.sum(fn.where(x > 0, np.arange(5000.0) / 7, 0.0)), ((5000,), (1,)))
+    for program in (few, read, other, known):
+        assert as_run(program) is program
+
+
+@pytest.mark.parametrize("network", ["loopback", "wan"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        lambda x, y: fn.sum(fn.where(x > 0, x, 0.0)),
+        lambda x, y: fn.sum(fn.where(fn.broadcast_to(fn.expand_dims(x[:, 0] > 0, axis=1), X), x, 0.0), 0),
+    ],
+)
+def test_selected_as_predicted(body: Body, network: str) -> None:
+    program = recorded(body, (X, Y))
+    data = given_to(program, np.full(X, 3.0), np.zeros(Y))
+    with simulate("rep3", frac_bits=16, seed=3, network=network) as s:
+        learned, meters = run_metered(s, program, data)
+    assert np.all(learned["alice"]["r"] == (3600 if not np.ndim(learned["alice"]["r"]) else 120))
+    assert_as_predicted(meters, predict(program, "rep3", FMT, OWNERS, OWNERS, network=PRESETS[network]))
 
 
 @pytest.mark.parametrize("network", ["loopback", "wan"])

@@ -1,9 +1,10 @@
 """Products that are only added up, as inner products (decision 0094).
 
-`sum(x * y)` of shares exchanges a message for each product; `x @ y` one for each sum. So where nothing but a sum
-reads a product, a run multiplies matrices instead, if the sums fit the ring before they are rounded: operands that were
-repeated to meet each other (`x[:, None] * y`) are rows and columns of one. A run follows from it what a Program's
-equations do one by one: values and ranges are the same, errors no larger.
+`sum(x * y)` of shares exchanges a message for each product; `x @ y` one for each sum. So where nothing but a sum reads
+a product, a run multiplies matrices instead, if the sums fit the ring before they are rounded: operands that were
+repeated to meet each other (`x[:, None] * y`) are rows and columns of one. What a truth value selects, or else zero, is
+its product with it, so `sum(where(m, x, 0))` may be an inner product, too. A run follows from it what a
+Program's equations do one by one: values and ranges are the same, errors no larger.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tacit.array.late import factors, uses
+import numpy as np
+
+from tacit.array.late import Calls, factors, uses
 from tacit.array.loop import infer_eqn, infer_once
 from tacit.array.ops import bits_needed
 from tacit.array.passes import read
@@ -22,6 +25,7 @@ from tacit.errors import RangeError
 
 if TYPE_CHECKING:
     from tacit.array.runtime import Format
+    from tacit.core.protocol import Protocol
 
 
 CONVERTED = 4
@@ -36,13 +40,15 @@ class Factor:
     axes: list[int | None]
 
 
-def inner(program: Program, ins: Sequence[Aval], fmt: Format) -> Program:
+def inner(program: Program, ins: Sequence[Aval], p: Protocol, fmt: Format) -> Program:
     """Return the Program in which sums of products are products of matrices; the second time from memory."""
-    key = "inner", fmt, *ins
-    found: Program | None = program.memo.get(key)
-    if found is None:
-        found = program.memo.setdefault(key, _Finder(program, infer_once(program, ins, fmt), fmt).run())
-    return found
+    of = p.party
+    key = "inner", id(p.cards), of.network, of.n, fmt, *ins
+    known: tuple[object, Program] | None = program.memo.get(key)
+    if known is None:
+        found = _Finder(program, infer_once(program, ins, fmt), p, fmt).run()
+        known = program.memo.setdefault(key, (p.cards, found))
+    return known[1]
 
 
 def unrepeated(maker: Mapping[int, Eqn], avals: Mapping[int, Aval], v: int) -> Factor:
@@ -64,22 +70,29 @@ def unrepeated(maker: Mapping[int, Eqn], avals: Mapping[int, Aval], v: int) -> F
 class _Finder:
     """Goes through a Program; sums of products that fit are made otherwise, all else stays."""
 
-    def __init__(self, program: Program, avals: dict[int, Aval], fmt: Format) -> None:
-        self.program, self.avals, self.fmt = program, dict(avals), fmt
+    def __init__(self, program: Program, avals: dict[int, Aval], p: Protocol, fmt: Format) -> None:
+        self.program, self.avals, self.p, self.fmt = program, dict(avals), p, fmt
         self.maker = {v: eqn for eqn in program.eqns for v in eqn.outs}
         self.uses, self.kept = uses(program), frozenset(program.outputs)
         self.fresh = max(self.avals, default=-1) + 1
         self.made: list[Eqn] = []
+        self.numbers: dict[int, int] = {}
+        """Truth values that have been made whole numbers, which others then read, too."""
 
     def run(self) -> Program:
         """Return the Program with what stands in place of sums, and without what nothing reads any more."""
         eqns: list[Eqn] = []
         for eqn in self.program.eqns:
-            self.made = []
-            eqns += self.made if eqn.op == "sum" and self._put(eqn) else [eqn]
+            if eqn.op == "sum":
+                self.made, known = [], dict(self.numbers)
+                if self._put(eqn):
+                    eqns += self.made
+                    continue
+                self.numbers = known
+            eqns.append(eqn)
         if len(eqns) == len(self.program.eqns):
             return self.program
-        return read(self.program.replace(eqns=tuple(eqns)))
+        return read(self.program.replace(eqns=tuple(self._made_once(eqns))))
 
     def _put(self, total: Eqn) -> bool:
         """Make the sum of a product by a product of matrices, and say whether that can be."""
@@ -87,15 +100,16 @@ class _Finder:
         eqn = self._only(v)
         bits = eqn is not None and eqn.op == "convert" and self.avals[eqn.ins[0]].kind == "bool"
         eqn = self._only(eqn.ins[0]) if eqn is not None and bits else eqn
-        if eqn is None or eqn.op not in (("and",) if bits else ("mul", "square")):
-            return False
+        pair = () if eqn is None else self._factors(eqn, bits)
         if (
-            not self.avals[v].size
+            eqn is None
+            or not pair
+            or not self.avals[v].size
             or self.avals[v].where != SECRET
-            or any(self.avals[u].where == PUBLIC for u in eqn.ins)
+            or any(self.avals[u].where == PUBLIC for u in pair)
         ):
             return False
-        x, y = (unrepeated(self.maker, self.avals, u) for u in factors(eqn))
+        x, y = (unrepeated(self.maker, self.avals, u) for u in pair)
         shape, of = self.avals[v].shape, [self.avals[factor.var].size for factor in (x, y)]
         if bits and CONVERTED * sum(of) > math.prod(shape):
             return False
@@ -109,15 +123,17 @@ class _Finder:
         if not (inside or lone[0] or lone[1]) or any(not (of_x or of_y) for of_x, of_y, _ in among):
             return False
         try:
-            if bits:
-                for factor in (x, y):
-                    factor.var = self._emit(total, "convert", [factor.var], {"kind": "int"})
+            chosen = eqn.op == "select"
+            for factor in (x, y) if bits else (x,) if chosen else ():
+                factor.var = self._number(total, factor.var, negated=chosen and pair[1] == eqn.ins[2])
             a = self._laid(total, x, (both, left, inside), lone[0])
             # Of squares, the same in memory.
             b = a if x == y and not left else self._laid(total, y, (both, inside, right), lone[1])
             b = self._shaped(
                 total, b, [math.prod(shape[axis] for axis in group) for group in (both, inside, right)]
             )
+            if chosen and not self._pays(eqn, a, b):
+                return False
             out = self._product(total, a, b)
             order = [*both, *left, *right]
             out = self._shaped(total, out, [shape[axis] for axis in order])
@@ -131,6 +147,58 @@ class _Finder:
         was = self.avals[total.outs[0]]
         self.made.append(Eqn("assume", (out,), total.outs, {"lo": was.lo, "hi": was.hi}, total.source))
         return True
+
+    def _factors(self, eqn: Eqn, bits: bool) -> tuple[int, ...]:
+        """Return the factors of what is summed; of what is selected or zero, the truth values first."""
+        if eqn.op in (("and",) if bits else ("mul", "square")):
+            return factors(eqn)
+        if eqn.op == "select" and not bits:
+            of, *cases = eqn.ins
+            for v, other in (cases, cases[::-1]):
+                a = self.avals[other]
+                if a.where == PUBLIC and a.lo == a.hi == 0:
+                    return of, v
+        return ()
+
+    def _number(self, total: Eqn, v: int, negated: bool) -> int:
+        """Return truth values, or what they are not, as whole numbers, the second time those that were made."""
+        while (eqn := self.maker.get(v)) is not None and eqn.op == "not":
+            (v,), negated = eqn.ins, not negated
+        if v not in self.numbers:
+            self.numbers[v] = self._emit(total, "convert", [v], {"kind": "int"})
+        if not negated:
+            return self.numbers[v]
+        one = self._emit(total, "const", [], {"value": np.ones((), np.int64)})
+        ones = self._emit(total, "broadcast", [one], {"shape": list(self.avals[v].shape), "dims": []})
+        return self._emit(total, "sub", [ones, self.numbers[v]], {})
+
+    def _made_once(self, eqns: list[Eqn]) -> list[Eqn]:
+        """Return equations of which the first that makes numbers of such truth values makes them for all."""
+        found, made = list[Eqn](), set[int]()
+        for eqn in eqns:
+            number = self.numbers.get(eqn.ins[0]) if eqn.op == "convert" else None
+            if number is None:
+                found.append(eqn)
+                continue
+            if number not in made:
+                made.add(number)
+                found.append(Eqn("convert", eqn.ins, (number,), {"kind": "int"}, eqn.source))
+            if eqn.params["kind"] == "fixed":
+                found.append(Eqn("convert", (number,), eqn.outs, eqn.params, eqn.source))
+            elif eqn.outs != (number,):
+                shape = list(self.avals[number].shape)
+                found.append(Eqn("reshape", (number,), eqn.outs, {"shape": shape}, eqn.source))
+        return found
+
+    def _pays(self, chosen: Eqn, a: int, b: int) -> bool:
+        """Whether truth values, made numbers once for all that they select, and sums are worth less than selections."""
+        shapes = tuple(self.avals[v].shape for v in (a, b))
+        (batch, m, k), n = shapes[0], shapes[1][2]
+        of = self.avals[chosen.ins[0]]
+        calls: Calls = [("matmul", batch * m * n, {"inner": k, "shapes": shapes})]
+        if of.where == SECRET:
+            calls.insert(0, ("to_arith", batch * m * k, {"planes": 1}))
+        return self.p.price(*calls) < self.p.price(("select", self.avals[chosen.outs[0]].size, {}))
 
     def _only(self, v: int) -> Eqn | None:
         """Return what makes a variable that one equation reads and nothing else."""

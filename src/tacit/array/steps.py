@@ -87,7 +87,7 @@ def prepared(program: Program, ins: list[Aval], p: Protocol, fmt: Format, opened
 
     Results that are kept are shares of one session's parties: steps that keep any are the runtime's own.
     """
-    text, program = program, inner(crossed(program, ins, p, fmt), ins, fmt)
+    text, program = program, inner(crossed(program, ins, p, fmt), ins, p, fmt)
     of = p.party
     key = "steps", id(p.cards), of.network, of.n, fmt, opened, *ins
     # Parties of one process, threads, all take what the first has stored.
