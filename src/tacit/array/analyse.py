@@ -472,9 +472,10 @@ def plan(
     stated: dict[str, int] = {}
 
     def visit(eqn: Eqn, ins: list[Aval], outs: list[Aval]) -> None:
-        if eqn.op == "assume":
-            p = eqn.params
-            line = f"{eqn.source or 'the program'}: a value lies in [{p['lo']:g}, {p['hi']:g}], unchecked"
+        p = eqn.params
+        if eqn.op == "assume" or "within" in p:
+            lo, hi = p.get("within") or (p["lo"], p["hi"])
+            line = f"{eqn.source or 'the program'}: a value lies in [{lo:g}, {hi:g}], unchecked"
             why = p.get("why")
             key = f"ranges {why}" if why else line
             stated[key] = stated.get(key, 0) + 1

@@ -14,6 +14,7 @@ import numpy as np
 
 from tacit.array.cancel import cancelled
 from tacit.array.loop import infer, inside
+from tacit.array.means import means
 from tacit.array.once_hot import once_hot
 from tacit.array.ops import kind_dtype
 from tacit.array.passes import localise, once, prune
@@ -32,7 +33,7 @@ Role = tuple[str, bool]
 
 def optimise(program: Program, local: bool = True) -> Program:
     """Return the Program as it is put before those who approve it: owners' own computation first, if `local`."""
-    program = cancelled(unmade(exact(once(program))))
+    program = cancelled(unmade(means(exact(once(program)))))
     program = once(localise(program) if local else prune(program))
     return prune(gather(merge(once_hot(found_once(program)))))
 

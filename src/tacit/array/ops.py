@@ -142,7 +142,13 @@ def _div(ins: list[Aval], params: Params) -> list[Aval]:
     if y.lo <= 0 <= y.hi:
         raise RangeError(iv.refuses_zero("division", (y.lo, y.hi)))
     lo, hi = iv.mul((x.lo, x.hi), iv.reciprocal((y.lo, y.hi)))
-    return [Aval(shape, "fixed", lo, hi)]
+    found = Aval(shape, "fixed", lo, hi)
+    return _assume([found], _stated(params)) if "within" in params else [found]
+
+
+def _stated(params: Params) -> Params:
+    """Return what is assumed of a quotient, so that it is never computed with more bits than that takes."""
+    return dict(zip(("lo", "hi"), params["within"], strict=True))
 
 
 def _sqrt(ins: list[Aval], params: Params) -> list[Aval]:
@@ -327,7 +333,8 @@ def _table() -> dict[str, Op]:
         return hi**-0.5, lo**-0.5
 
     def div_clear(vals: list[Array], params: Params) -> list[Array]:
-        return [np.asarray(vals[0] / vals[1])]
+        quotient = np.asarray(vals[0] / vals[1])
+        return clear_assume([quotient], _stated(params)) if "within" in params else [quotient]
 
     entries = [
         Op("const", const_abstract, lambda v, p: [np.asarray(p["value"])], None),

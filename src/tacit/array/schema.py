@@ -180,7 +180,16 @@ PARAMS: dict[str, dict[str, Check]] = {
     },
 }
 
-OPTIONAL: dict[str, dict[str, Check]] = {"assume": {"why": _text}, "floor": {"estimate": _flag}}
+
+def _within(v: Any) -> bool:
+    return isinstance(v, list | tuple) and len(v) == 2 and all(is_number(x) for x in v) and bool(v[0] <= v[1])
+
+
+OPTIONAL: dict[str, dict[str, Check]] = {
+    "assume": {"why": _text},
+    "div": {"within": _within, "why": _text},
+    "floor": {"estimate": _flag},
+}
 
 _TWO = "add sub mul maximum minimum compare matmul conv div lt eq and or xor"
 OPERANDS: dict[str, range] = {
