@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tacit import protocols
 from tacit.algebra.ring import Ring
 from tacit.array.loop import infer
-from tacit.array.ops import Op
+from tacit.array.ops import Op, table
 from tacit.array.program import PUBLIC, Aval, Eqn, Input, Program, owned
 from tacit.array.ranges import Format, check, doubts, fine_enough, rough, secret_steps, tightest
 from tacit.array.runtime import Runtime, Value
 from tacit.array.steps import KEPT_ELEMENTS, Prepared
 from tacit.core.cost import Cost, CostModel
 from tacit.core.ghost import ghost
+from tacit.core.held import Held
 from tacit.core.party import Party
 from tacit.core.timing import LOOPBACK, Machine, Network, default_machine
 from tacit.crypto.prg import KeyRing
@@ -212,8 +213,6 @@ def _few(names: list[str], most: int = 12) -> str:
     return ", ".join(names[:most]) + more
 
 
-LOOKS = frozenset({"reshape", "transpose", "broadcast", "slice", "flip", "assume"})
-"""Operations in the clear whose results are other views of their operands."""
 ROOM = 1 << 22
 """Bytes that a run takes whatever it computes: tables of constants, buffers of links, threads' own memory."""
 SPREAD = 1.5
@@ -348,26 +347,29 @@ class _Pricing(Runtime):
     def clear(self, program: Program, opened: bool) -> Counter[str]:
         """Return the most that values in the clear take at once, by visibility: inputs and what is made of them."""
         plan = self._plan(program, [i.aval for i in program.inputs], opened)
-        taken: dict[int, tuple[str, int]] = {}
-        now: Counter[str] = Counter()
-        most: Counter[str] = Counter()
+        held: dict[str, Held] = defaultdict(Held)
+        env: dict[int, Any] = {}
 
-        def take(var: int, a: Aval, views: bool = False) -> None:
+        def take(var: int, a: Aval) -> None:
             # A public number is encoded, too, for every ring that it meets shares in.
             each = 8 + self.ring.dtype.itemsize * (a.where == PUBLIC)
-            taken[var] = a.where, 0 if a.secret or views else each * a.size
-            now[a.where] += taken[var][1]
-            most[a.where] = max(most[a.where], now[a.where])
+            env[var] = None if a.secret else held[a.where].array(a.shape, each)
 
         for spec in plan.program.inputs:
             take(spec.var, spec.aval)
         for step in plan.steps:
-            for var, a in zip(step.eqn.outs, step.outs, strict=True):
-                take(var, a, step.eqn.op in LOOKS)
+            eqn = step.eqn
+            of = env[eqn.ins[0]] if eqn.ins else None
+            if of is not None and eqn.op == "assume":
+                env[eqn.outs[0]] = of
+            elif of is not None and (move := table()[eqn.op].prepare):
+                env[eqn.outs[0]] = move(of.shape, eqn.params)(of)
+            else:
+                for var, a in zip(eqn.outs, step.outs, strict=True):
+                    take(var, a)
             for var in step.dead:
-                where, size = taken.pop(var)
-                now[where] -= size
-        return most
+                del env[var]
+        return Counter({where: some.most for where, some in held.items()})
 
     def local(self, op: Op, eqn: Eqn, ins: list[Value], outs: list[Aval]) -> list[Value]:
         """Count one equation without messages like any other."""

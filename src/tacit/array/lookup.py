@@ -20,7 +20,7 @@ from tacit.array.bounds import fits
 from tacit.array.ops import Op, Params, need_kind
 from tacit.array.program import PUBLIC, Aval
 from tacit.core.ghost import Ghost
-from tacit.core.share import Planes, Share, stack_planes
+from tacit.core.share import Planes, Share, in_order, stack_planes
 from tacit.errors import NotRealised, RangeError, ShapeError
 
 if TYPE_CHECKING:
@@ -166,8 +166,8 @@ def _placed(rt: Runtime, rows: Value, lows: Share, inner: int) -> Share:
     bits = lows.map(lambda part: np.broadcast_to(part[..., None], shape))
     if rows.aval.where == PUBLIC:
         return rt.p.mul_public(bits, np.broadcast_to(rt.encode(rows)[:, :, None], shape))
-    wide = rt.share(rows).map(lambda part: np.ascontiguousarray(np.broadcast_to(part[:, :, None], shape)))
-    return rt.q.mul(bits.map(np.ascontiguousarray), wide)
+    wide = rt.share(rows).map(lambda part: np.broadcast_to(part[:, :, None], shape))
+    return rt.q.mul(bits.map(in_order), wide.map(in_order))
 
 
 def _added(rt: Runtime, part: Array, index: Array, n: int) -> Array:
@@ -264,7 +264,7 @@ def _one_hot(rt: Runtime, index: Value, n: int, low: int) -> tuple[Share, Share]
     lows = flat[flat.shape[0] - inner :] if low else ones
 
     def turned(s: Share) -> Share:
-        return s.map(lambda part: np.ascontiguousarray(part.T)).reshape(blocks, m, s.shape[0])
+        return s.map(lambda part: in_order(part.T)).reshape(blocks, m, s.shape[0])
 
     return turned(highs), turned(lows)
 

@@ -192,6 +192,11 @@ class Planes:
         return f"Planes(planes={self.planes}, n={self.n})"
 
 
+def in_order(part: Array) -> Array:
+    """Return elements that lie in memory in order: `part`, or a copy of its class, which a ghost's is counted by."""
+    return np.asanyarray(part, order="C")
+
+
 def join(shares: list[Share], axis: int = 0) -> Share:
     """Concatenate shares of several secrets along `axis`."""
     if len(shares) == 1:
