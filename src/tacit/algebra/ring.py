@@ -7,9 +7,9 @@ nothing overflows silently: the ring is the arithmetic.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import prod
 from typing import Any
 
@@ -191,14 +191,13 @@ class Ring:
         """Return the sum over `axes`."""
         if not self.wide:
             return self.reduce(np.asarray(np.sum(a, axis=axes, dtype=np.uint64)))
-        limbs = [np.asarray(np.sum(part, axis=axes, dtype=np.uint64)) for part in _split32(a)]
-        return self.reduce(_join32(limbs))
+        return self.reduce(_join32(map(partial(np.sum, axis=axes, dtype=np.uint64), _split32(a))))
 
     def cumsum(self, a: Array, axis: int) -> Array:
         """Return running sums along `axis`."""
         if not self.wide:
             return self.reduce_fresh(np.cumsum(a, axis=axis, dtype=np.uint64))
-        return self.reduce(_join32([np.cumsum(p, axis=axis, dtype=np.uint64) for p in _split32(a)]))
+        return self.reduce(_join32(map(partial(np.cumsum, axis=axis, dtype=np.uint64), _split32(a))))
 
     def shl(self, a: Array, s: int) -> Array:
         """Return a·2^s."""
@@ -299,22 +298,25 @@ def _same(a: Array, b: Array) -> tuple[Array, Array]:
     return np.broadcast_to(a, shape), np.broadcast_to(b, shape)
 
 
-def _split32(a: Array) -> list[Array]:
+def _split32(a: Array) -> Iterator[Array]:
+    # One after another, and left to who reads them: all four are twice as large as `a`.
     s = np.uint64(32)
-    return [a["lo"] & _LOW32, a["lo"] >> s, a["hi"] & _LOW32, a["hi"] >> s]
+    for half in ("lo", "hi"):
+        yield a[half] & _LOW32
+        yield a[half] >> s
 
 
-def _join32(limbs: list[Array]) -> Array:
+def _join32(limbs: Iterator[Any]) -> Array:
     # Each limb is a sum of at most 2^32 values below 2^32, so it holds in 64 bits; carries move up here.
     s = np.uint64(32)
-    shape = np.shape(limbs[0])
-    carry = np.zeros(shape, np.uint64)
-    parts = []
-    for limb in limbs:
-        total = limb + carry
-        parts.append(total & _LOW32)
-        carry = total >> s
-    out = np.zeros(shape, U128)
-    out["lo"] = parts[0] | (parts[1] << s)
-    out["hi"] = parts[2] | (parts[3] << s)
+    limb = next(limbs)
+    out = np.empty(limb.shape, U128)
+    for half in ("lo", "hi"):
+        if half == "hi":
+            limb >>= s
+            limb += next(limbs)
+        low = limb & _LOW32
+        limb >>= s
+        limb += next(limbs)
+        out[half] = low | limb << s
     return out
