@@ -26,6 +26,7 @@ PART = Given(np.linspace(-1, 1, N // 4), -1, 1, owners=["alice"])
 MATRIX = Given(np.linspace(-1, 1, 400 * 400).reshape(400, 400), -1, 1, owners=["alice"])
 OTHER = Given(np.linspace(-1, 1, 400 * 400).reshape(400, 400), -1, 1, owners=["bob"])
 ROW, OTHER_ROW = (Given(np.linspace(-1, 1, 1024), -1, 1, owners=[o]) for o in OWNERS[:2])
+KEYS, OTHER_KEYS = (Given(np.arange(1024) * 7 % 1000, 0, 999, owners=[o]) for o in OWNERS[:2])
 POINTS = Given(np.linspace(-1, 1, 600 * 8).reshape(600, 8), -1, 1, owners=["alice"])
 ASKED = Given(np.linspace(-1, 1, 100 * 8).reshape(100, 8), -1, 1, owners=["bob"])
 
@@ -96,6 +97,11 @@ def check(made: Compiled, protocol: str = "rep3") -> None:
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_told_before(name: str) -> None:
     check(compile(*PROGRAMS[name]))
+
+
+@pytest.mark.parametrize("width", [64, 128])
+def test_of_few_bits_no_more_is_kept_than_told(width: int) -> None:
+    check(compile(lambda x, y: jnp.isin(x, y), {"x": KEYS, "y": OTHER_KEYS}, "semi2k", width=width), "semi2k")
 
 
 @pytest.mark.parametrize("protocol", ["rep3", "semi2k"])

@@ -81,9 +81,9 @@ class Ring:
         if a.dtype.kind == "b":
             a = a.astype(np.int64)
         if a.dtype.kind in "iu":
-            low = a.astype(np.uint64) if a.dtype.kind == "u" else a.astype(np.int64).view(np.uint64)
+            low = a.astype(np.uint64 if a.dtype.kind == "u" else np.int64, copy=not self.wide).view(np.uint64)
             if not self.wide:
-                return self.reduce(np.array(low))
+                return self.reduce_fresh(low)
             out = self.zeros(a.shape)
             out["lo"] = low
             if a.dtype.kind == "i":
@@ -112,7 +112,7 @@ class Ring:
                 "declare its bound or choose a wider ring"
             )
         if not self.wide:
-            return self.reduce(np.array(scaled.astype(np.int64)).view(np.uint64))
+            return self.reduce_fresh(np.asarray(scaled.astype(np.int64)).view(np.uint64))
         # Magnitude first: −5 + 2^64 has no float64, so two's complement is taken in the ring.
         magnitude = np.abs(scaled)
         hi = np.floor(np.ldexp(magnitude, -64))

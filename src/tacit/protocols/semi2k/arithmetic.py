@@ -113,21 +113,22 @@ def reveal_bits(p: Semi2k, x: Share, to: Sequence[str]) -> Array | None:
 def open_masked(p: Semi2k, label: str, *masked: tuple[Array, int]) -> list[Array]:
     """Open ring values to every compute party, each mod 2^bits; every share must carry a fresh mask."""
     ring, party = p.ring, p.party
-    payloads = [ring.pack(a, bits) for a, bits in masked]
+    total, widths = (list(each) for each in zip(*masked, strict=True))
+    del masked  # what is open takes the place of what was masked
+    payloads = [ring.pack(a, bits) for a, bits in zip(total, widths, strict=True)]
     for peer in party.compute:
         if peer != party.name:
             party.send(peer, label, *payloads)
-    total = [a for a, _ in masked]
     sizes = [payload.nbytes for payload in payloads]
     for peer in party.compute:
         if peer == party.name:
             continue
         buf, at = party.recv(peer, label, sum(sizes)), 0
-        for i, (a, bits) in enumerate(masked):
-            theirs = ring.unpack(buf[at : at + sizes[i]].copy(), a.shape, bits)
-            total[i] = ring.low_bits(ring.add(total[i], theirs), bits)
+        for i, bits in enumerate(widths):
+            theirs = ring.unpack(buf[at : at + sizes[i]].copy(), total[i].shape, bits)
+            total[i] = ring.add(total[i], theirs, None if ring.wide else theirs)
             at += sizes[i]
-    return total
+    return [ring.low_bits(a, bits) for a, bits in zip(total, widths, strict=True)]
 
 
 def open_masked_planes(p: Semi2k, label: str, masked: Array) -> Array:

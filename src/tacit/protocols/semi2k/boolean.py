@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tacit import kernels
+from tacit.algebra.ring import Ring, low_words, ring_of
 from tacit.core.share import Planes, Share, halvings, stack_planes
 from tacit.protocols.semi2k.arithmetic import (
     open_masked,
@@ -40,8 +41,9 @@ def and_(p: Semi2k, x: Planes, y: Planes) -> Planes:
 
 def sign(p: Semi2k, x: Share, bits: int) -> Planes:
     """F_sign: 1. open c = x + r mod 2^(bits+1); 2. blocks of c + b; 3… a tree of AND; the sum's top bit."""
-    material = p.material("sign")
     p.check_bits(bits + 1)
+    p, x = _in_words(p, x, bits + 1)
+    material = p.material("sign")
     r, b = material.mask(x.size, bits + 1)
     top = Planes((material.share_planes(lambda: b[bits:], 1, x.size),), x.size)
     table = material.blocks(b, x.size, bits) if bits else None
@@ -54,18 +56,20 @@ def sign(p: Semi2k, x: Share, bits: int) -> Planes:
 
 def is_zero(p: Semi2k, x: Share, bits: int) -> Planes:
     """F_zero: 1. open c = x + r mod 2^bits; 2. is (c − 1) + b all ones, block by block; 3… AND."""
-    material = p.material("is_zero")
     p.check_bits(bits)
+    p, x = _in_words(p, x, bits)
+    material = p.material("is_zero")
     r, b = material.mask(x.size, bits)
     table = material.blocks(b, x.size, bits)
-    less_one = p.add_public(x, p.ring.constant(-1))
-    return p.and_all(_blocks(p, table, _open_low(p, less_one, r, bits, "semi2k.zero"), x.size)[1])
+    r = p.add_public(Share((r,)), p.ring.constant(-1)).parts[0]
+    return p.and_all(_blocks(p, table, _open_low(p, x, r, bits, "semi2k.zero"), x.size)[1])
 
 
 def decompose(p: Semi2k, x: Share, bits: int) -> Planes:
     """F_a2b: 1. open c = x + r mod 2^bits; 2… all carries of c + b by Sklansky's prefix (1960)."""
-    material = p.material("decompose")
     p.check_bits(bits)
+    p, x = _in_words(p, x, bits)
+    material = p.material("decompose")
     n = x.size
     r, b_planes = material.mask(n, bits)
     b = Planes((material.share_planes(lambda: b_planes, bits, n),), n)
@@ -116,11 +120,21 @@ def _low_planes(b: Array, f: int, dealing: bool) -> Array:
     return kernels.to_planes(np.ascontiguousarray(b).reshape(-1), f) if dealing else np.empty(0, np.uint64)
 
 
+def word_ring(ring: Ring, bits: int) -> Ring:
+    """Return the ring over which the low `bits` bits are masked: elements of one word if these are enough."""
+    return ring_of(64) if ring.wide and bits <= 64 else ring
+
+
+def _in_words(p: Semi2k, x: Share, bits: int) -> tuple[Semi2k, Share]:
+    """Return x, of which the low `bits` bits count, in words of no more than these take: half of two is worked on."""
+    narrow = word_ring(p.ring, bits)
+    return (p, x) if narrow is p.ring else (p.over(narrow), x.map(low_words))
+
+
 def _open_low(p: Semi2k, x: Share, r: Array, bits: int, label: str) -> Array:
     """Open x + r mod 2^bits; return its planes."""
     flat = np.ascontiguousarray(x.parts[0]).reshape(-1)
-    masked = p.ring.low_bits(p.ring.add(flat, r), bits)
-    return kernels.to_planes(open_masked(p, label, (masked, bits))[0], bits)
+    return kernels.to_planes(open_masked(p, label, (p.ring.add(flat, r), bits))[0], bits)
 
 
 def _blocks(p: Semi2k, table: Array, c: Array, n: int) -> tuple[Planes, Planes]:

@@ -13,7 +13,7 @@ from tacit.core.ghost import Ghost
 from tacit.core.party import Party
 from tacit.core.share import Share, halvings
 from tacit.errors import InternalError, NotRealised, UsageError
-from tacit.protocols.semi2k.boolean import prefix_steps, tree_planes
+from tacit.protocols.semi2k.boolean import prefix_steps, tree_planes, word_ring
 from tacit.protocols.semi2k.cards import CARDS
 from tacit.protocols.semi2k.material import RADIX, Material
 
@@ -126,7 +126,7 @@ class Semi2kDealer(Semi2kClient):
         self._deal_tree(n, halvings(planes))
 
     def _deal_sign(self, n: int, *, bits: int, **_: Any) -> None:
-        m = self.material
+        m = self._words(bits + 1)
         b = m.mask(n, bits + 1)[1]
         m.share_planes(lambda: b[bits:], 1, n)
         if bits:
@@ -134,12 +134,12 @@ class Semi2kDealer(Semi2kClient):
             self._deal_tree(n, tree_planes(-(-bits // RADIX)))
 
     def _deal_is_zero(self, n: int, *, bits: int, **_: Any) -> None:
-        b = self.material.mask(n, bits)[1]
+        b = self._words(bits).mask(n, bits)[1]
         self.material.blocks(b, n, bits)
         self._deal_tree(n, halvings(-(-bits // RADIX)))
 
     def _deal_decompose(self, n: int, *, bits: int, **_: Any) -> None:
-        b = self.material.mask(n, bits)[1]
+        b = self._words(bits).mask(n, bits)[1]
         self.material.share_planes(lambda: b, bits, n)
         self._deal_tree(n, [len(nodes) + keep for nodes, low, keep in prefix_steps(bits)])
 
@@ -158,6 +158,10 @@ class Semi2kDealer(Semi2kClient):
         m.blocks(kernels.to_planes(b, f), n, f)
         self._deal_tree(n, tree_planes(-(-f // RADIX)))
         self._deal_to_arith(n)
+
+    def _words(self, bits: int) -> Material:
+        """Return the material of masks of so many bits."""
+        return self.over(word_ring(self.ring, bits)).material
 
     def _deal_tree(self, n: int, levels: list[int]) -> None:
         for planes in levels:
