@@ -124,6 +124,10 @@ def _turned(t: Any, x: Any, s: Any) -> Any:
     return t.reshape(5, -1).T.reshape(-1)
 
 
+def _within(x: Any, y: Any) -> Any:
+    return x.context.bind("div", [x, y], {"within": [-0.002, 0.002], "why": "a mean"})[0]
+
+
 STAYS: dict[str, Body] = {
     "a result": lambda x, s: s * 0.002,
     "compared": lambda x, s: fn.sum(fn.maximum(s * 0.002, x[:, 0])),
@@ -133,6 +137,7 @@ STAYS: dict[str, Body] = {
     "read twice": lambda x, s: (lambda t: fn.sum(t) + fn.sum(fn.exp(t)))(s * 0.002),
     "not summed": lambda x, s: (s * 0.002) * x[:, 0],
     "a sum of one": lambda x, s: fn.sum(fn.reshape(s * 0.002, (-1, 1)), axis=1),
+    "within stated bounds": lambda x, s: fn.sum(_within(x[:, 0] * 0.002, fn.abs(s) + 0.5)),
     "above one": lambda x, s: fn.sum((s * 2.0) * x[:, 0]),
 }
 

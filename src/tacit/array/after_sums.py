@@ -183,7 +183,7 @@ class _Factors:
             sums = op != "mul" and (op == "conv" or of[0].shape[-1] > 1)
             linear = tuple(i for i, here in enumerate(has) if here)
             return _Way(math.prod(factors[ins[i]] for i in linear), linear, sums)
-        if op in FIRST and has[0] and not any(has[1:]):
+        if op in FIRST and has[0] and not any(has[1:]) and "within" not in eqn.params:
             sums = op in ("sum", "cumsum") and of[0].size > self._results(eqn)
             return _Way(factors[ins[0]], (0,), sums)
         return None
