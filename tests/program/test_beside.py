@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,11 @@ from tacit.array.passes import localise, once, prune
 from tacit.array.program import Program, parse
 from tacit.array.repeat import repeat
 from tacit.array.runtime import Format, Runtime
-from tacit.array.together import gather
+from tacit.array.together import MOVED_ELEMENTS, gather
+from tacit.array.widths import ways
+from tacit.core.blocks import elements
 from tacit.core.cost import CostModel
-from tacit.core.timing import PRESETS, Network
+from tacit.core.timing import LOOPBACK, PRESETS, Network
 from tacit.errors import UndeclaredDisclosure
 from tacit.study import run_clear
 
@@ -181,10 +184,83 @@ def test_what_goes_alone() -> None:
     public = np.arange(5) < 3
     assert grouped([low & public, (b < c) & public]) == [["lt", "lt"]]  # what is local is no call
     assert grouped([a * b, b * c]) == []  # may be left (test_together)
-    long = inputs(Trace(), n=beside.ELEMENTS // 2 + 1)
+    long = inputs(Trace(), n=elements(LOOPBACK) // 2 + 1)
     assert grouped([long[0] < 1, long[1] < 1]) == []
-    short = inputs(Trace(), n=beside.ELEMENTS // 2)
+    short = inputs(Trace(), n=elements(LOOPBACK) // 2)
     assert grouped([short[0] < 1, short[1] < 1]) == [["lt", "lt"]]
+
+
+def test_many_elements_go_with_their_like() -> None:
+    """Of many elements each bit counts: they are not compared with those that have more, nor copy by copy."""
+    n = beside.ELEMENTS + 1
+    a, b, c = inputs(Trace(), n=n)
+    assert grouped([a < b, b < c]) == [["lt", "lt"]]
+    assert grouped([fn.exp(a), fn.exp(b)]) == [["exp", "exp"]]
+    few = fn.less(fn.assume(a, -(2.0**-10), 2.0**-10), 0)
+    assert grouped([few, b < c]) == []
+    assert grouped([fn.sum(a) < 1, b < c]) == []
+    rows = [fn.broadcast_to(x[:5, None], (5, n)) for x in (a, b)]
+    assert grouped([x < 1 for x in rows]) == []
+    trace = Trace()
+    x = [trace.input("x", o, (n,), "bool", 0, 1) for o in COMPUTE]
+    wide, narrow = (fn.sum(fn.astype(t, "int")) for t in (x[0] & x[1], x[1] & x[2]))
+    for name, each in (("wide", wide * 2.0**-20 * wide), ("narrow", narrow)):
+        reveal(each, why="test", name=name)
+    program = optimise(trace.program())
+    ins, p = [i.aval for i in program.inputs], nobody(64)
+    found = ways(program, ins, p, Format(64, 16), False)[1]
+    assert [len(g) for g in found if g[0].op in ("and", "convert")] == [2, 1, 1]
+
+
+def by_groups(n: int, count: int, what: Callable[[Any, Any], Any]) -> Program:
+    """Record something of each group of rows, one after another."""
+    trace = Trace()
+    g, x = (
+        trace.input(name, "alice", (n,), kind, lo, hi) + trace.input(name, "bob", (n,), kind, lo, hi)
+        for name, kind, lo, hi in (("g", "int", 0, 40), ("x", "fixed", -4, 4))
+    )
+    for k in range(count):
+        reveal(what(g == k, x), why="test", name=f"m{k}")
+    return optimise(trace.program())
+
+
+def mean(here: Any, x: Any) -> Any:
+    """Return the mean of some rows."""
+    return fn.sum(fn.where(here, x, 0)) / fn.maximum(fn.sum(fn.astype(here, "int")), 1)
+
+
+@pytest.mark.parametrize("network", [LOOPBACK, PRESETS["wan"]], ids=lambda n: n.name)
+def test_groups_of_many_rows_in_the_rounds_of_one(network: Network) -> None:
+    n, fmt, rng = beside.ELEMENTS + 64, Format(64, 16), np.random.default_rng(5)
+    g, x = rng.integers(0, 4, n), rng.uniform(-4, 4, n)
+    given = {"alice": {"g": g, "x": x}, "bob": {"g": np.zeros(n, int), "x": np.zeros(n)}, "carol": {}}
+    rounds = []
+    for count in (1, 4):
+        program = by_groups(n, count, mean)
+
+        def body(p: Any, program: Program = program) -> Any:
+            return Runtime(p, fmt, COMPUTE).run(program, given[p.party.name]), p.party.mesh.meter.snapshot()
+
+        out = testing.run("rep3", 64, body, network=network)
+        cost = predict(program, "rep3", fmt, COMPUTE, COMPUTE, network=network)
+        assert_as_predicted({name: meter for name, (_, meter) in out.items()}, cost)
+        for k in range(count):
+            assert abs(out["alice"][0][f"m{k}"] - x[g == k].mean()) < 0.01
+        rounds.append(cost.rounds)
+    assert rounds[1] <= rounds[0] + 4  # opening is last, and constants are of more kinds
+
+
+def test_sums_of_many_rows_are_made_at_once() -> None:
+    """No more of what is summed is held than an equation may be moved across."""
+    n = 1 << 18
+    program = by_groups(n, 40, mean)
+    avals, held, most = infer(program), 0, 0
+    numbers = {v for v, a in avals.items() if (a.size, a.where) == (n, "secret") and a.kind != "bool"}
+    for eqn, dead in zip(program.eqns, program.last_uses(), strict=True):
+        held += len(numbers.intersection(eqn.outs))
+        most = max(most, held)
+        held -= len(numbers.intersection(dead))
+    assert most * n <= MOVED_ELEMENTS
 
 
 def test_the_ring_holds_what_common_ranges_need() -> None:

@@ -11,10 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from tacit.array import copies
+from tacit.array.bounds import difference_bits
 from tacit.array.late import of_one_role, signs
 from tacit.array.ops import table
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program, params_text
 from tacit.array.schema import ASKED
+from tacit.core.blocks import elements
 
 if TYPE_CHECKING:
     from tacit.array.runtime import Format
@@ -30,16 +33,20 @@ JOINED = COMPARED | EXACT | FITTED | {"bits"}
 LOCAL_BY_PUBLIC = {"and": (0, 1), "or": (0, 1), "mul": (0, 1), "div": (1,), "select": (0,)}
 """Operands that, if public, leave nothing to do with others, or a product that may be left (`together`)."""
 ELEMENTS = 1 << 12
-"""Most results of one operation that are joined: their operands are copied."""
+"""So many results of one operation are joined whatever they hold. Of more, those that hold copies stay alone."""
+MOST_ELEMENTS = 1 << 20
+"""Most that are put next to each other, whatever network a run then joins them for: their operands are copied."""
+NOMINAL = 20
+"""Fractional bits in which bits are counted before a format is chosen."""
 OPENED = 1 << 16
 """Most that are opened at once, or of which bits are found: less is copied than that takes."""
 Key = tuple[Any, ...]
 EMPTY: Mapping[int, int] = MappingProxyType({})
 
 
-def key(eqn: Eqn, ins: Sequence[Aval], outs: Sequence[Aval]) -> Key | None:
+def key(eqn: Eqn, ins: Sequence[Aval], outs: Sequence[Aval], at_most: int = MOST_ELEMENTS) -> Key | None:
     """Return what equations have in common that can be worked on side by side; None for one that goes alone."""
-    if not 0 < outs[0].size <= most(eqn):
+    if not 0 < outs[0].size <= most(eqn, at_most):
         return None
     if eqn.op == "reveal":
         return ("reveal", *eqn.params["to"], ins[0].kind == "bool") if ins[0].where != PUBLIC else None
@@ -48,40 +55,75 @@ def key(eqn: Eqn, ins: Sequence[Aval], outs: Sequence[Aval]) -> Key | None:
     if eqn.op == "bits":
         return ("bits", params_text(eqn))
     if eqn.op in COMPARED:
-        return ("compare",) if eqn.op != "abs" or ins[0].lo < 0 else None
+        return ("compare", *_bits(eqn, ins)) if eqn.op != "abs" or ins[0].lo < 0 else None
     if any(ins[i].where == PUBLIC for i in LOCAL_BY_PUBLIC.get(eqn.op, ())):
         return None
     kinds = {a.kind for a in ins}
     if (eqn.op in ("mul", "square") and kinds == {"fixed"}) or (eqn.op == "convert" and kinds != {"bool"}):
         return None  # the one may be left, the other is local
     fitted = [(a.lo, a.hi) for a in ins] if eqn.op in FITTED else []
-    return (eqn.op, params_text(eqn), *(a.kind for a in ins), *fitted)
+    many = _bits(eqn, ins) if eqn.op in ("eq", "floor", "part") else ("many",) * (outs[0].size > ELEMENTS)
+    return (eqn.op, params_text(eqn), *(a.kind for a in ins), *fitted, *many)
 
 
-def most(eqn: Eqn) -> int:
-    """Return how many elements are joined at most."""
+def _bits(eqn: Eqn, ins: Sequence[Aval]) -> Key:
+    """Return about how many bits an operation on many elements looks at: joined, all have as many as the most."""
+    if ins[0].size <= ELEMENTS:
+        return ()
+    other = ins[1] if len(ins) > 1 else Aval((), ins[0].kind, 0, 0)
+    return (ins[0].kind, (difference_bits([ins[0], other], NOMINAL) - 1).bit_length())
+
+
+def most(eqn: Eqn, at_most: int = MOST_ELEMENTS) -> int:
+    """Return how many elements are joined at most, other than what is opened or taken apart."""
     if eqn.op == "bits":
         return OPENED * len(eqn.params["at"])
-    return OPENED if eqn.op == "reveal" else ELEMENTS
+    return OPENED if eqn.op == "reveal" else at_most
+
+
+class Alone:
+    """Which equations of many elements stay alone, as a copy of what they read is worked on once (`copies`)."""
+
+    def __init__(self, program: Program, avals: Mapping[int, Aval]) -> None:
+        self.program, self.avals = program, avals
+        self.found: frozenset[int] | None = None
+
+    def __contains__(self, eqn: Eqn) -> bool:
+        if self.avals[eqn.outs[0]].size <= ELEMENTS:
+            return False
+        if self.found is None:
+            self.found = copies.repeated(self.program, self.avals)
+        return eqn.outs[0] in self.found or (eqn.op == "div" and eqn.ins[1] in self.found)
 
 
 def groups(
-    program: Program, avals: dict[int, Aval], p: Protocol, fmt: Format, extra: Mapping[int, int] = EMPTY
+    program: Program,
+    avals: dict[int, Aval],
+    p: Protocol,
+    fmt: Format,
+    extra: Mapping[int, int] = EMPTY,
+    needed: Mapping[int, int] | None = EMPTY,
 ) -> Iterator[list[Eqn]]:
     """Yield the equations in order: those next to each other that are worked on side by side in one list.
 
     Comparisons that round what they read, as it has `extra` fractional bits (decision 0073), go with their like, and
-    so do results that have some.
+    so do results that have some. Of more elements than one block has, copies of operands are worth more than rounds;
+    those of many go with others of which as many bits are `needed`, or alone while it is None.
     """
+    at_most = ELEMENTS if needed is None else elements(p.party.network)
+    alone = Alone(program, avals)
     group: list[Eqn] = []
     common: Key | None = None
     made: set[int] = set()
-    room = _Room(p, fmt)
+    room = _Room(p, fmt, at_most)
     for eqn in program.eqns:
         ins, outs = [avals[v] for v in eqn.ins], [avals[v] for v in eqn.outs]
-        own, rounded = key(eqn, ins, outs), any(v in extra for v in eqn.ins)
+        own, rounded = key(eqn, ins, outs, at_most), any(v in extra for v in eqn.ins)
+        own = None if own is not None and eqn in alone else own
         if own is not None:
             own = (*own, rounded, extra.get(eqn.outs[0], 0))
+            if needed and outs[0].size > ELEMENTS:
+                own = (*own, *(needed.get(v, 0) for v in eqn.outs))
         if (
             own is None
             or own != common
@@ -90,7 +132,7 @@ def groups(
         ):
             if group:
                 yield group
-            group, made, room = [], set(), _Room(p, fmt)
+            group, made, room = [], set(), _Room(p, fmt, at_most)
             common = own if own is not None and room.take(eqn, ins, outs, rounded) else None
         group.append(eqn)
         made.update(eqn.outs)
@@ -98,18 +140,23 @@ def groups(
         yield group
 
 
+def many(group: Sequence[Eqn], avals: Mapping[int, Aval]) -> bool:
+    """Whether equations of many elements are joined: which of them, depends on the bits that are needed of each."""
+    return len(group) > 1 and any(avals[e.outs[0]].size > ELEMENTS and e.op != "reveal" for e in group)
+
+
 class _Room:
     """What a group takes so far: elements, common ranges, signs to find of products that are rounded late."""
 
-    def __init__(self, p: Protocol, fmt: Format) -> None:
-        self.p, self.fmt = p, fmt
+    def __init__(self, p: Protocol, fmt: Format, at_most: int) -> None:
+        self.p, self.fmt, self.at_most = p, fmt, at_most
         self.size = self.signs = self.bits = 0
         self.row: tuple[list[Aval], list[Aval]] | None = None
 
     def take(self, eqn: Eqn, ins: list[Aval], outs: list[Aval], late: bool) -> bool:
         """Count one more equation in, if so many elements are joined, and the ring holds what common ranges need."""
         size = self.size + outs[0].size
-        if size > most(eqn):
+        if size > most(eqn, self.at_most):
             return False
         if late:  # read by roles that are not turned, as each of them is
             n, bits = signs(eqn, ins, self.p, self.fmt.frac_bits)

@@ -5,15 +5,15 @@ Which axes repeat follows from the equations that moved a value, so all particip
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tacit.array.program import PUBLIC, Aval, Eqn
+from tacit.array.program import PUBLIC, Aval, Eqn, Program
 from tacit.array.schema import ELEMENTWISE, MOVES
 from tacit.core.share import Share
 
@@ -26,14 +26,22 @@ Axes = frozenset[int]
 NONE: Axes = frozenset()
 
 
-def axes(v: Value) -> Axes:
+@dataclass(slots=True)
+class Known:
+    """What is known of a value before there is one."""
+
+    aval: Aval
+    same: Axes = NONE
+
+
+def axes(v: Value | Known) -> Axes:
     """Return the axes, of more than one element, along which a value holds copies."""
     if v.aval.where == PUBLIC and v.aval.lo == v.aval.hi:
         return frozenset(i for i, n in enumerate(v.aval.shape) if n > 1)
     return v.same
 
 
-def common(values: Iterable[Value]) -> Axes:
+def common(values: Iterable[Value | Known]) -> Axes:
     """Return the axes along which all of several values hold copies."""
     found: Axes | None = None
     for v in values:
@@ -43,7 +51,7 @@ def common(values: Iterable[Value]) -> Axes:
     return found or NONE
 
 
-def note(eqn: Eqn, ins: Sequence[Value], outs: Sequence[Value]) -> None:
+def note(eqn: Eqn, ins: Sequence[Value | Known], outs: Sequence[Value | Known]) -> None:
     """Note along which axes an equation's results hold copies."""
     if eqn.op in ELEMENTWISE:
         found = common(ins)
@@ -56,7 +64,16 @@ def note(eqn: Eqn, ins: Sequence[Value], outs: Sequence[Value]) -> None:
             v.same = found
 
 
-def _moved(eqn: Eqn, v: Value) -> Axes:
+def repeated(program: Program, avals: Mapping[int, Aval]) -> frozenset[int]:
+    """Return the variables of a program that hold copies, of those that its own equations repeat."""
+    known = {v: Known(a) for v, a in avals.items()}
+    for eqn in program.eqns:
+        if eqn.ins:
+            note(eqn, [known[v] for v in eqn.ins], [known[v] for v in eqn.outs])
+    return frozenset(v for v, each in known.items() if each.same)
+
+
+def _moved(eqn: Eqn, v: Value | Known) -> Axes:
     """Return the axes of copies of what only moved."""
     before, of, params = v.aval.shape, axes(v), eqn.params
     if eqn.op == "broadcast":

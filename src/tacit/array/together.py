@@ -41,6 +41,8 @@ def _talks(eqn: Eqn, ins: Sequence[Aval], outs: Sequence[Aval]) -> bool:
     """Whether an equation sends messages, those of sharing its operands left out."""
     if eqn.op == "reveal":
         return ins[0].where != PUBLIC
+    if eqn.op == "convert" and ins[0].kind != "bool":
+        return False  # a shift
     return eqn.op == "scan" or (outs[0].where == SECRET and not table()[eqn.op].local)
 
 
@@ -129,8 +131,10 @@ class Waiting:
 
 # -- the order of equations -------------------------------------------------------------------------------
 
-WINDOW = 128
+WINDOW = 512
 """Equations that an equation may be moved across, upwards: what it makes lives as much longer."""
+MOVED_ELEMENTS = 1 << 21
+"""Results of calls on many elements that such an equation may be moved across: as many more are held."""
 ROUNDS = {"mul": 2, "square": 2, "matmul": 2, "conv": 2, "weigh": 2, "word": 2, "select": 2, "reveal": 1}
 """About how many rounds operations take, others SEVERAL: which of two comes first is decided by what follows them."""
 SEVERAL = 8
@@ -139,29 +143,41 @@ SEVERAL = 8
 def gather(program: Program, ins: Sequence[Aval] | None = None) -> Program:
     """Put equations that may share their rounds next to each other, those of loops too.
 
-    In turn: the next equation that sends messages, with all others of the window that may share its rounds and depend
-    on nothing that is still to come. One that may be left is put off while a longer chain of others begins with an
-    equation that may not; so is one of few elements while a longer chain begins with another such, and the opening of a
-    result while there is anything else to do.
+    In turn: of the equations that send messages and depend on nothing that is still to come, the one that the longest
+    chain of others begins with, and all of the window that may share its rounds. What may be left is put off while a
+    longer chain begins with an equation that may not, otherwise taken when it is next; the opening of a result is put
+    off while there is anything else to do. What leaves little of many elements, as a sum does, is done at once.
     """
     avals = infer(program, ins)
     program = inside(program, avals, gather)
-    order = _Order(program.eqns, avals)
-    return program.replace(eqns=tuple(program.eqns[i] for i in order.run()))
+    return in_order(program, avals)
+
+
+def in_order(program: Program, avals: dict[int, Aval]) -> Program:
+    """Put equations next to each other that may share their rounds, those of loops as they are."""
+    return program.replace(eqns=tuple(program.eqns[i] for i in _Order(program, avals).run()))
 
 
 class _Order:
     """Equations by number, in a new order."""
 
-    def __init__(self, eqns: Sequence[Eqn], avals: dict[int, Aval]) -> None:
-        self.eqns = eqns
+    def __init__(self, program: Program, avals: dict[int, Aval]) -> None:
+        self.eqns = eqns = program.eqns
         results = [[avals[v] for v in e.outs] for e in eqns]
         known = [(e, [avals[v] for v in e.ins], outs) for e, outs in zip(eqns, results, strict=True)]
         self.talks = [_talks(*each) for each in known]
         self.left = [patient(*each) for each in known]
         self.key = [None if left else beside.key(*each) for each, left in zip(known, self.left, strict=True)]
+        alone = beside.Alone(program, avals)
+        self.key = [None if e in alone else key for e, key in zip(eqns, self.key, strict=True)]
         self.secret = [outs[0].where == SECRET for outs in results]
         self.size = [sum(a.size for a in outs) for outs in results]
+        self.ends = [
+            not talks
+            and size * 2 <= (most := max((avals[v].size for v in e.ins), default=0)) > beside.ELEMENTS
+            for e, talks, size in zip(eqns, self.talks, self.size, strict=True)
+        ]
+        """Which equations leave little of many elements: at once, since those are held until then."""
         self.height = self._heights()
         self.maker = {v: i for i, e in enumerate(eqns) for v in e.outs}
         opening = [
@@ -198,20 +214,19 @@ class _Order:
                 continue
             group = self._group(first, ready)
             before = [i for i in self.rest[: self.rest.index(first)] if i not in self.blocked]
-            self._emit(self._owners_first({*before, *self._needed(group)} - set(group)))
+            done = [i for i in self.rest[: WINDOW + 1] if self.ends[i] and i not in self.blocked]
+            self._emit(self._owners_first({*before, *self._needed([*done, *group]), *done} - set(group)))
             self._emit(group)
         return self.made
 
     def _group(self, first: int, ready: list[int]) -> list[int]:
         """Return what is begun next, of equations with messages that wait for nothing still to come."""
         top = max(ready, key=lambda i: self.height[i])
-        if self.left[first]:
-            if not self.left[top] and self.height[top] > self.height[first]:
-                return [top]
+        if self.left[first] and (self.left[top] or self.height[top] <= self.height[first]):
             return self._alike(first, [i for i in ready if self.left[i]], WAITING_ELEMENTS)
-        if self.key[first] is None:
-            return [first]
-        lead = max((i for i in ready if self.key[i] is not None), key=lambda i: (self.height[i], -i))
+        lead = max((i for i in ready if not self.left[i]), key=lambda i: (self.height[i], -i))
+        if self.key[lead] is None:
+            return [lead]
         return self._alike(
             lead, [i for i in ready if self.key[i] == self.key[lead]], beside.most(self.eqns[lead])
         )
@@ -230,14 +245,16 @@ class _Order:
         late = {v for i in self.last for v in self.eqns[i].outs}
         ready: list[int] = []
         self.blocked: set[int] = set()
+        passed = 0
         for i in self.rest[: WINDOW + 1]:
-            eqn = self.eqns[i]
+            eqn, many = self.eqns[i], self.talks[i] and self.size[i] > beside.ELEMENTS
             if not late.isdisjoint(eqn.ins):
                 self.blocked.add(i)
-            elif self.talks[i]:
+            elif self.talks[i] and (passed < MOVED_ELEMENTS or not many or self.left[i]):
                 ready.append(i)
             if i in self.blocked or self.talks[i]:
                 late.update(eqn.outs)
+            passed += self.size[i] if many else 0
         return (ready[0] if ready else None), ready
 
     def _needed(self, group: list[int]) -> set[int]:
@@ -258,5 +275,5 @@ class _Order:
     def _emit(self, some: list[int]) -> None:
         self.made += some
         gone = set(some)
-        self.rest = [i for i in self.rest if i not in gone]
+        self.rest[: WINDOW + 1] = [i for i in self.rest[: WINDOW + 1] if i not in gone]
         self.last = [i for i in self.last if i not in gone]

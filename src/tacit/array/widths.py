@@ -134,6 +134,10 @@ def _way(program: Program, avals: dict[int, Aval], p: Protocol, fmt: Format, ope
         held.append(how)
         extra = {v: r.extra for v, r in how.items() if r.extra}
         groups = list(beside.groups(program, avals, p, fmt, extra))
+        if any(beside.many(group, avals) for group in groups):
+            groups = list(beside.groups(program, avals, p, fmt, extra, None))
+            bits = widths(groups, program.outputs, avals, how, p, fmt, opened, False).needed
+            groups = list(beside.groups(program, avals, p, fmt, extra, bits))
         return extra, groups, widths(groups, program.outputs, avals, how, p, fmt, opened, False)
 
     asked = [way(scales(program, avals, p, fmt))]
