@@ -147,6 +147,21 @@ def test_as_many_products_at_a_time_as_the_ring_holds() -> None:
             assert abs(run(program, (x, y), fmt=fmt) - np.sum(x * y)) <= n * 2.0**-fmt.frac_bits
 
 
+def test_one_after_another_they_share_their_rounds() -> None:
+    """Lagged products of one series take the rounds of one, those aside that open."""
+
+    def lagged(most: int) -> Body:
+        return lambda x, _: fn.stack([fn.sum(x[k:] * x[:-k]) for k in range(1, most + 1)])
+
+    x, rounds = np.random.default_rng(3).uniform(-1, 1, 40), []
+    for most in (1, 6):
+        program = recorded(lagged(most), [(40,), (40,)], 1.0)
+        found = run(program, [x, x])
+        assert np.allclose(found, [(x[k:] * x[:-k]).sum() for k in range(1, most + 1)], atol=2.0**-9)
+        rounds.append(predict(program, "rep3", FMT, OWNERS[:3], OWNERS[:3]).rounds)
+    assert rounds[1] == rounds[0]
+
+
 def test_squares_stay_above_zero() -> None:
     """What a range says of the sum, it says of the product of matrices."""
     program = recorded(lambda x, y: fn.sqrt(fn.sum(x * x, 1)), (X, Y))

@@ -219,6 +219,10 @@ def test_what_is_read_ends_alone_and_views_of_it_wait() -> None:
     assert waiting.take(*eqn("square", 10, 0)) == (frozenset(), 4)
     assert waiting.take(*eqn("maximum", 11, 0, 9)) == (None, 0)  # sends messages of its own
     assert waiting.take(*eqn("maximum", 12, 0, 9)) == (frozenset(), 0)
+    assert waiting.take(*eqn("square", 13, 0)) == (frozenset(), 5)
+    across = replace(a, shape=(1, 4, 1)), replace(a, shape=(2, 2))
+    assert waiting.take(Eqn("reshape", (13,), (14,), {}), [a], [across[0]]) == (frozenset(), 0)
+    assert waiting.take(Eqn("reshape", (14,), (15,), {}), [across[0]], [across[1]]) == (frozenset({5}), 0)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))

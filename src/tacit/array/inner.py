@@ -21,6 +21,7 @@ from tacit.array.loop import infer_eqn, infer_once
 from tacit.array.ops import bits_needed
 from tacit.array.passes import read
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
+from tacit.array.together import in_order
 from tacit.errors import RangeError
 
 if TYPE_CHECKING:
@@ -92,7 +93,8 @@ class _Finder:
             eqns.append(eqn)
         if len(eqns) == len(self.program.eqns):
             return self.program
-        return read(self.program.replace(eqns=tuple(self._made_once(eqns))))
+        # Products of matrices stand where the sums stood; they may share their rounds.
+        return in_order(read(self.program.replace(eqns=tuple(self._made_once(eqns)))), self.avals)
 
     def _put(self, total: Eqn) -> bool:
         """Make the sum of a product by a product of matrices, and say whether that can be."""

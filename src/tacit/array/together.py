@@ -85,6 +85,14 @@ VIEWS = frozenset({"transpose", "slice", "flip", "broadcast", "assume"})
 """Operations whose results are those of what they read, in other places of the same memory."""
 
 
+def views(eqn: Eqn, ins: Sequence[Aval], outs: Sequence[Aval]) -> bool:
+    """Whether results are views of what is read, however that lies in memory: axes of one element come or go."""
+    if eqn.op == "reshape":
+        before, after = ([n for n in a.shape if n != 1] for a in (ins[0], outs[0]))
+        return before == after
+    return eqn.op in VIEWS
+
+
 @dataclass(slots=True)
 class Waiting:
     """Follows, equation by equation, which results are not there yet: by variable, the number of the call."""
@@ -112,7 +120,7 @@ class Waiting:
         left, size = not (quiet or lifted) and patient(eqn, ins, outs), sum(a.size for a in outs)
         talks = not quiet and _talks(eqn, ins, outs)
         read = {self.outs[v] for v in eqn.ins if v in self.outs}
-        if read and (renamed or eqn.op in VIEWS):
+        if read and (renamed or views(eqn, ins, outs)):
             self.outs.update(dict.fromkeys(eqn.outs, max(read)))
             return frozenset(), 0
         ends: frozenset[int] | None = frozenset(read)
@@ -172,10 +180,10 @@ class _Order:
         self.key = [None if e in alone else key for e, key in zip(eqns, self.key, strict=True)]
         self.secret = [outs[0].where == SECRET for outs in results]
         self.size = [sum(a.size for a in outs) for outs in results]
+        most = [max((avals[v].size for v in e.ins), default=0) for e in eqns]
         self.ends = [
-            not talks
-            and size * 2 <= (most := max((avals[v].size for v in e.ins), default=0)) > beside.ELEMENTS
-            for e, talks, size in zip(eqns, self.talks, self.size, strict=True)
+            not talks and 2 * size <= read and read > beside.ELEMENTS
+            for talks, size, read in zip(self.talks, self.size, most, strict=True)
         ]
         """Which equations leave little of many elements: at once, since those are held until then."""
         self.height = self._heights()
