@@ -263,6 +263,55 @@ def test_sums_of_many_rows_are_made_at_once() -> None:
     assert most * n <= MOVED_ELEMENTS
 
 
+@pytest.mark.parametrize("fmt", [Format(64, 16), Format(128, 30)], ids=str)
+@pytest.mark.parametrize("shape", [(), (3, 5)], ids=str)
+def test_what_is_divided_by_one_number_is_divided_at_once(fmt: Format, shape: tuple[int, ...]) -> None:
+    """Whatever ranges numerators have; what is found of the divisor is found once."""
+    rng, costs = np.random.default_rng(2), []
+    x, y, tops = (
+        rng.uniform(-4, 4, shape),
+        rng.uniform(1, 4, shape),
+        [(8, 0.5), (1, 1.0), (64, 8.0), (3, -2.0)],
+    )
+    given = {"alice": {"x": x}, "bob": {"x": 0 * x}, "carol": {}}
+    for i in range(4):
+        given["alice"][f"y{i}"] = given["bob"][f"y{i}"] = np.asarray(y / (1 + i) + 1)
+    for divisors in (1, 2, 4):
+        trace = Trace()
+        a, b = (trace.input("x", o, shape, "fixed", -4, 4) for o in COMPUTE[:2])
+        under = [
+            fn.add(*(trace.input(f"y{i}", o, shape, "fixed", 1, 8) for o in COMPUTE[:2])) for i in range(4)
+        ]
+        for i, (most, times) in enumerate(tops):
+            top = fn.assume((a + b) * times, -most - 32, most + 32)
+            reveal((1 if i == 3 else top) / under[i % divisors], why="test", name=f"r{i}")
+        program = optimise(trace.program())
+
+        def body(p: Any, program: Program = program) -> Any:
+            return Runtime(p, fmt, COMPUTE).run(program, given[p.party.name]), p.party.mesh.meter.snapshot()
+
+        out = testing.run("rep3", fmt.width, body, seed=4)
+        cost = predict(program, "rep3", fmt, COMPUTE, COMPUTE)
+        assert_as_predicted({name: meter for name, (_, meter) in out.items()}, cost)
+        for i, (_, times) in enumerate(tops):
+            want = (1 if i == 3 else x * times) / given["alice"][f"y{i % divisors}"] / 2
+            assert np.allclose(out["alice"][0][f"r{i}"], want, atol=4 * 2.0**-fmt.frac_bits, rtol=2.0**-12)
+        costs.append((cost.rounds, sum(cost.links.values())))
+    assert costs[0][0] <= costs[1][0] == costs[2][0] < 40
+    assert costs[0][1] < costs[1][1]
+
+
+def test_a_larger_quotient_leaves_no_error_to_others() -> None:
+    """In a ring without room for all bits, quotients are joined if each is as close as by itself."""
+    trace = Trace()
+    a, b, c = inputs(trace, 4)
+    under = fn.assume(c, 2.0**-8, 4)
+    far = fn.assume(a * 2.0**18, -(2.0**20), 2.0**20)
+    assert grouped([a / under, b / under]) == [["div", "div"]]
+    assert grouped([a / under, far / under]) == []
+    assert grouped([a / under, far / under], 128) == [["div", "div"]]
+
+
 def test_the_ring_holds_what_common_ranges_need() -> None:
     """Each pair is near itself; the pairs are far from each other."""
     trace = Trace()

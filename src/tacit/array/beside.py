@@ -7,7 +7,9 @@ operation once, and takes the results apart.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +30,7 @@ COMPARED = frozenset({*ASKED, "compare"})
 EXACT = frozenset({"eq", "floor", "select", "and", "or", "mul", "square", "convert", "part"})
 """Operations on elements that give the same whatever else their operands' ranges allow."""
 FITTED = frozenset({"div", "sqrt", "rsqrt", "exp", "log", "sigmoid", "tanh", "erf", "atan", "sin", "cos"})
-"""Those that are fitted to ranges, which have to be the same."""
+"""Those that are fitted to the range of their last operand, which has to be the same."""
 JOINED = COMPARED | EXACT | FITTED | {"bits"}
 LOCAL_BY_PUBLIC = {"and": (0, 1), "or": (0, 1), "mul": (0, 1), "div": (1,), "select": (0,)}
 """Operands that, if public, leave nothing to do with others, or a product that may be left (`together`)."""
@@ -61,7 +63,7 @@ def key(eqn: Eqn, ins: Sequence[Aval], outs: Sequence[Aval], at_most: int = MOST
     kinds = {a.kind for a in ins}
     if (eqn.op in ("mul", "square") and kinds == {"fixed"}) or (eqn.op == "convert" and kinds != {"bool"}):
         return None  # the one may be left, the other is local
-    fitted = [(a.lo, a.hi) for a in ins] if eqn.op in FITTED else []
+    fitted = [(a.lo, a.hi) for a in ins if a is ins[-1] or a.where == PUBLIC] if eqn.op in FITTED else []
     many = _bits(eqn, ins) if eqn.op in ("eq", "floor", "part") else ("many",) * (outs[0].size > ELEMENTS)
     return (eqn.op, params_text(eqn), *(a.kind for a in ins), *fitted, *many)
 
@@ -152,6 +154,7 @@ class _Room:
         self.p, self.fmt, self.at_most = p, fmt, at_most
         self.size = self.signs = self.bits = 0
         self.row: tuple[list[Aval], list[Aval]] | None = None
+        self.error = math.inf, math.inf
 
     def take(self, eqn: Eqn, ins: list[Aval], outs: list[Aval], late: bool) -> bool:
         """Count one more equation in, if so many elements are joined, and the ring holds what common ranges need."""
@@ -164,12 +167,19 @@ class _Room:
             if not of_one_role(self.p, n, bits):
                 return False
             self.signs, self.bits = n, bits
-        elif eqn.op in EXACT:
-            row = (ins, outs)
+        elif eqn.op in EXACT or eqn.op == "div":
+            row, op = (ins, outs), table()[eqn.op]
             if self.row is not None:
                 row = _row(self.row[0], ins), _row(self.row[1], outs)
-            if table()[eqn.op].need(*row, eqn.params, self.fmt.frac_bits) > self.fmt.width - 2:
+            if op.need(*row, eqn.params, self.fmt.frac_bits) > self.fmt.width - 2:
                 return False
+            if eqn.op == "div":  # of quotients, the largest leaves the fewest bits for all
+                of = eqn.params, self.fmt.width, self.fmt.frac_bits
+                own, common = op.error(ins, outs, *of), op.error(*row, *of)
+                error = min(self.error[0], own[0]), min(self.error[1], own[1])
+                if common[0] > error[0] or common[1] > error[1]:
+                    return False
+                self.error = error
             self.row = row
         self.size = size
         return True
@@ -188,7 +198,14 @@ def as_one(group: list[Eqn], avals: dict[int, Aval]) -> tuple[Eqn, list[Aval]]:
     first = group[0]
     ins, outs = (v for e in group for v in e.ins), (v for e in group for v in e.outs)
     row = [] if first.op in ("reveal", "bits") or first.op in COMPARED else _avals(group, avals)[1]
+    if divided_by_one(group):
+        row = [replace(a, shape=(len(group), *avals[first.outs[0]].shape)) for a in row]
     return Eqn(first.op, tuple(ins), tuple(outs), first.params, first.source), row
+
+
+def divided_by_one(group: Sequence[Eqn]) -> bool:
+    """Whether equations divide by the same: what is found of that is found once for all."""
+    return group[0].op == "div" and len({e.ins[1] for e in group}) == 1
 
 
 def _avals(group: list[Eqn], avals: dict[int, Aval]) -> tuple[list[Aval], list[Aval]]:

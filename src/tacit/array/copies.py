@@ -114,6 +114,20 @@ def taken(rt: Runtime, v: Value, aval: Aval, take: Callable[[Array], Array]) -> 
     return replace(v, aval=aval, data=None, share=share.map(take), same=same)
 
 
+def above(rt: Runtime, v: Value, shape: tuple[int, ...]) -> Value:
+    """Return values in a row in a shape with one more axis in front, or one value as its copies along that."""
+    aval, row = replace(v.aval, shape=shape), v.aval.size == prod(shape)
+
+    def put(a: Array) -> Array:
+        return a.reshape(shape) if row else np.broadcast_to(a, shape)
+
+    same = NONE if row else frozenset((0, *(i + 1 for i in v.same)))
+    if v.aval.where == PUBLIC:
+        data = None if v.data is None else put(v.data)
+        return replace(v, aval=aval, data=data, share=None, encoded=None, factors=None, one=None, same=same)
+    return replace(v, aval=aval, data=None, share=rt.share(v).map(put), same=same)
+
+
 def of_all(op: Op, ins: Sequence[Value]) -> Axes:
     """Return the axes along which one copy is worked on: those of all operands, where an operation has messages."""
     return common(ins) if not op.local and op.name in ELEMENTWISE else NONE

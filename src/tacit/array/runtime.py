@@ -320,15 +320,18 @@ class Runtime:
             return [Value(a, None, s) for a, s in zip(step.outs, shares, strict=True)]
         operands = []
         arity = len(step.eqns[0].ins)
-        for i in range(arity):
+        once = beside.divided_by_one(step.eqns)
+        for i in range(arity - once):
             if (joined := step.joined.get(i)) is None:
                 joined = rt.in_a_row(ins[i::arity])
                 if i in step.text:
                     step.joined[i] = joined
             operands.append(joined)
+        if once:
+            operands = [copies.above(rt, x, step.row[0].shape) for x in (*operands, ins[1])]
         (whole,) = self.step(step.eqn, operands, step.row)
         assert whole.share is not None
-        parts = apart(whole.share, [a.size for a in step.outs])
+        parts = apart(whole.share.reshape(whole.share.size), [a.size for a in step.outs])
         extra = self.rounding.extra
         return [
             Value(a, None, s.reshape(*a.shape), extra=extra) for a, s in zip(step.outs, parts, strict=True)
