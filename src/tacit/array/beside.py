@@ -31,6 +31,8 @@ EXACT = frozenset({"eq", "floor", "select", "and", "or", "mul", "square", "conve
 """Operations on elements that give the same whatever else their operands' ranges allow."""
 FITTED = frozenset({"div", "sqrt", "rsqrt", "exp", "log", "sigmoid", "tanh", "erf", "atan", "sin", "cos"})
 """Those that are fitted to the range of their last operand, which has to be the same."""
+STACKED = {"order": 0, "arrange": 0, "restore": 0, "extreme": 1, "every": 1}
+"""Operations on rows of independent columns, or columns of independent rows: along which axis others may stand."""
 JOINED = COMPARED | EXACT | FITTED | {"bits"}
 LOCAL_BY_PUBLIC = {"and": (0, 1), "or": (0, 1), "mul": (0, 1), "div": (1,), "select": (0,)}
 """Operands that, if public, leave nothing to do with others, or a product that may be left (`together`)."""
@@ -48,8 +50,11 @@ EMPTY: Mapping[int, int] = MappingProxyType({})
 
 def key(eqn: Eqn, ins: Sequence[Aval], outs: Sequence[Aval], at_most: int = MOST_ELEMENTS) -> Key | None:
     """Return what equations have in common that can be worked on side by side; None for one that goes alone."""
-    if not 0 < outs[0].size <= most(eqn, at_most):
+    if not 0 < size(eqn, ins, outs) <= most(eqn, at_most):
         return None
+    if eqn.op in STACKED:
+        alike = [(a.kind, a.shape, a.lo, a.hi) for a in ins]
+        return (eqn.op, params_text(eqn), *alike) if all(a.secret for a in ins) else None
     if eqn.op == "reveal":
         return ("reveal", *eqn.params["to"], ins[0].kind == "bool") if ins[0].where != PUBLIC else None
     if eqn.op not in JOINED or outs[0].where != SECRET:
@@ -66,6 +71,11 @@ def key(eqn: Eqn, ins: Sequence[Aval], outs: Sequence[Aval], at_most: int = MOST
     fitted = [(a.lo, a.hi) for a in ins if a is ins[-1] or a.where == PUBLIC] if eqn.op in FITTED else []
     many = _bits(eqn, ins) if eqn.op in ("eq", "floor", "part") else ("many",) * (outs[0].size > ELEMENTS)
     return (eqn.op, params_text(eqn), *(a.kind for a in ins), *fitted, *many)
+
+
+def size(eqn: Eqn, ins: Sequence[Aval], outs: Sequence[Aval]) -> int:
+    """Return how many elements an equation adds to those that are joined."""
+    return max(a.size for a in (*ins, *outs)) if eqn.op in STACKED else outs[0].size
 
 
 def _bits(eqn: Eqn, ins: Sequence[Aval]) -> Key:
@@ -124,7 +134,7 @@ def groups(
         own = None if own is not None and eqn in alone else own
         if own is not None:
             own = (*own, rounded, extra.get(eqn.outs[0], 0))
-            if needed and outs[0].size > ELEMENTS:
+            if needed and size(eqn, ins, outs) > ELEMENTS:
                 own = (*own, *(needed.get(v, 0) for v in eqn.outs))
         if (
             own is None
@@ -144,7 +154,9 @@ def groups(
 
 def many(group: Sequence[Eqn], avals: Mapping[int, Aval]) -> bool:
     """Whether equations of many elements are joined: which of them, depends on the bits that are needed of each."""
-    return len(group) > 1 and any(avals[e.outs[0]].size > ELEMENTS and e.op != "reveal" for e in group)
+    if len(group) < 2 or group[0].op == "reveal":
+        return False
+    return any(size(e, *([avals[v] for v in vs] for vs in (e.ins, e.outs))) > ELEMENTS for e in group)
 
 
 class _Room:
@@ -158,8 +170,8 @@ class _Room:
 
     def take(self, eqn: Eqn, ins: list[Aval], outs: list[Aval], late: bool) -> bool:
         """Count one more equation in, if so many elements are joined, and the ring holds what common ranges need."""
-        size = self.size + outs[0].size
-        if size > most(eqn, self.at_most):
+        total = self.size + size(eqn, ins, outs)
+        if total > most(eqn, self.at_most):
             return False
         if late:  # read by roles that are not turned, as each of them is
             n, bits = signs(eqn, ins, self.p, self.fmt.frac_bits)
@@ -181,7 +193,7 @@ class _Room:
                     return False
                 self.error = error
             self.row = row
-        self.size = size
+        self.size = total
         return True
 
 
@@ -197,6 +209,9 @@ def as_one(group: list[Eqn], avals: dict[int, Aval]) -> tuple[Eqn, list[Aval]]:
     """
     first = group[0]
     ins, outs = (v for e in group for v in e.ins), (v for e in group for v in e.outs)
+    if first.op in STACKED:
+        row = [replace(avals[v], shape=(len(group), *avals[v].shape)) for v in first.outs]
+        return Eqn(first.op, tuple(ins), tuple(outs), first.params, first.source), row
     row = [] if first.op in ("reveal", "bits") or first.op in COMPARED else _avals(group, avals)[1]
     if divided_by_one(group):
         row = [replace(a, shape=(len(group), *avals[first.outs[0]].shape)) for a in row]

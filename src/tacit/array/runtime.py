@@ -327,6 +327,8 @@ class Runtime:
                 if i in step.text:
                     step.joined[i] = joined
             operands.append(joined)
+        if (axis := beside.STACKED.get(step.eqn.op)) is not None:
+            return self._stacked(step, operands, ins[:arity], axis)
         if once:
             operands = [copies.above(rt, x, step.row[0].shape) for x in (*operands, ins[1])]
         (whole,) = self.step(step.eqn, operands, step.row)
@@ -336,6 +338,18 @@ class Runtime:
         return [
             Value(a, None, s.reshape(*a.shape), extra=extra) for a, s in zip(step.outs, parts, strict=True)
         ]
+
+    def _stacked(self, step: Step, operands: list[Value], first: list[Value], axis: int) -> list[Value]:
+        """Work on equations of one shape as on one of an axis more, of which `operands` are in a row."""
+        count, stacked = len(step.eqns), []
+        for row, one in zip(operands, first, strict=True):
+            whole = copies.above(self, row, (count, *one.aval.shape))
+            shape = (*one.aval.shape[:axis], count, *one.aval.shape[axis:])
+            aval = replace(whole.aval, shape=shape)
+            stacked.append(Value(aval, None, self.share(whole).map(lambda a: np.moveaxis(a, 0, axis))))
+        found = [self.share(v) for v in self.step(step.eqn, stacked, step.row)]
+        made = [s[i] for i in range(count) for s in found]
+        return [Value(a, None, s) for a, s in zip(step.outs, made, strict=True)]
 
     def in_a_row(self, values: list[Value]) -> Value:
         """Return the elements of several values in a row."""

@@ -179,7 +179,7 @@ class _Order:
         alone = beside.Alone(program, avals)
         self.key = [None if e in alone else key for e, key in zip(eqns, self.key, strict=True)]
         self.secret = [outs[0].where == SECRET for outs in results]
-        self.size = [sum(a.size for a in outs) for outs in results]
+        self.size = [max(beside.size(*each), sum(a.size for a in each[2])) for each in known]
         most = [max((avals[v].size for v in e.ins), default=0) for e in eqns]
         self.ends = [
             not talks and 2 * size <= read and read > beside.ELEMENTS

@@ -241,7 +241,7 @@ class _Finder:
         if self.avals[eqn.outs[0]].where != SECRET:
             return usual  # in the clear
         if eqn.op in ("extreme", "running"):
-            return self._tournament(eqn, usual, wanted_bits)
+            return self._tournament(group, usual, wanted_bits)
         if eqn.op in COMPARED:
             return self._compared(group, usual, wanted_bits)
         if eqn.op == "bits":
@@ -352,12 +352,12 @@ class _Finder:
             return self.worth(of, f"{PRODUCTS[eqn.op]}_into", n, f=drop, into=bits), 0
         return (0, bits) if self._linear(eqn, usual) else (0, 0)
 
-    def _pooled(self, eqn: Eqn, bits: int) -> tuple[int, int]:
-        """Return the price of a tournament whose greatest has so many bits, and what it needs of the values."""
+    def _pooled(self, eqn: Eqn, bits: int, count: int = 1) -> tuple[int, int]:
+        """Return the price of tournaments whose greatest have so many bits, and what these need of the values."""
         a = self.avals[eqn.ins[0]]
         least = tournament_bits(a, self.k, self.f)
         p = self.p.over(Ring(min(max(bits, least + ROOM), self.k)))
-        price, q, _ = cheapest(p, a.shape[0], a.size // a.shape[0], least)
+        price, q, _ = cheapest(p, a.shape[0], count * a.size // a.shape[0], least)
         return price, q.ring.width
 
     # -- one kind of equation after the other ------------------------------------------------------------------
@@ -481,24 +481,24 @@ class _Finder:
         self.call(made.width, "select_narrowed" if fine else "select", n)
         return made
 
-    def _tournament(self, eqn: Eqn, usual: Rounding, bits: int) -> Rounding:
+    def _tournament(self, group: list[Eqn], usual: Rounding, bits: int) -> Rounding:
         """Differences are compared; of the values, those bits are held that are needed of the greatest, or of these."""
-        a = self.avals[eqn.ins[0]]
+        eqn, a = group[0], self.avals[group[0].ins[0]]
         least = tournament_bits(a, self.k, self.f)
         if eqn.params.get("place"):
             most = (
                 max(bits, least + ROOM) if self.k > WORD else least + ROOM
             )  # in the words of what is compared
-            self.read(eqn.ins[0], most)
+            self._all(group, most)
             return self._word(usual, most)
         bits = min(max(bits, least + ROOM), self.k)
         made = self._in(usual, bits)
         if eqn.op == "extreme":
-            price, read = self._pooled(eqn, bits)
+            price, read = self._pooled(eqn, bits, len(group))
             self.price += price
-            self.read(eqn.ins[0], read)
+            self._all(group, read)
             return self._word(made, max(bits, read))
-        self.read(eqn.ins[0], bits)
+        self._all(group, bits)
         return self._word(made, bits)
 
     def _product(self, group: list[Eqn], usual: Rounding, bits: int) -> Rounding:
