@@ -276,3 +276,32 @@ def test_one_constant_of_many_products(small_first: bool) -> None:
     for i, name in enumerate(spans if small_first else [*spans][::-1]):
         assert np.allclose(out[f"product{i}"], 2 * data[name] * third, rtol=2.0**-14, atol=2.0**-12)
         assert np.allclose(out[f"quotient{i}"], 2 * data[name] / third, rtol=2.0**-14, atol=2.0**-12)
+
+
+@pytest.mark.parametrize("fmt", [Format(64, 16), Format(64, 24), Format(128, 40)], ids=str)
+def test_what_loses_bits_before_a_product_does_so_at_once(fmt: Format) -> None:
+    """Means of columns one after another take the rounds of one, in every ring, and are as exact."""
+    rng, n, rounds = np.random.default_rng(7), 3000, []
+    given: dict[str, dict[str, Any]] = {o: {} for o in COMPUTE}
+    for i in range(5):
+        given["alice"][f"x{i}"], given["bob"][f"x{i}"] = rng.uniform(-900, 900, (2, n + i))
+    for count in (1, 5):
+        trace = Trace()
+        for i in range(count):
+            x, y = (trace.input(f"x{i}", o, (n + i,), "fixed", -900, 900) for o in COMPUTE[:2])
+            reveal(fn.sum(fn.maximum(x, y)) / (n + i), why="test", name=f"m{i}")
+            reveal(fn.sum(fn.minimum(x, y)) * 0.0001, why="test", name=f"s{i}")
+        program = optimise(trace.program())
+
+        def body(p: Any, program: Any = program) -> Any:
+            return Runtime(p, fmt, COMPUTE).run(program, given[p.party.name]), p.party.mesh.meter.snapshot()
+
+        out = testing.run("rep3", fmt.width, body)
+        cost = predict(program, "rep3", fmt, COMPUTE, COMPUTE)
+        assert_as_predicted({name: meter for name, (_, meter) in out.items()}, cost)
+        for i in range(count):
+            a, b = given["alice"][f"x{i}"], given["bob"][f"x{i}"]
+            assert abs(out["alice"][0][f"m{i}"] - np.maximum(a, b).mean()) < 3 * 2.0**-fmt.frac_bits
+            assert abs(out["alice"][0][f"s{i}"] - np.minimum(a, b).sum() / 10000) < 3 * 2.0**-fmt.frac_bits
+        rounds.append(cost.rounds)
+    assert rounds[1] <= rounds[0] + 1

@@ -186,8 +186,11 @@ class _Room:
             if op.need(*row, eqn.params, self.fmt.frac_bits) > self.fmt.width - 2:
                 return False
             if eqn.op == "div":  # of quotients, the largest leaves the fewest bits for all
-                of = eqn.params, self.fmt.width, self.fmt.frac_bits
-                own, common = op.error(ins, outs, *of), op.error(*row, *of)
+                assert op.error is not None
+                own, common = (
+                    op.error(*each, eqn.params, self.fmt.width, self.fmt.frac_bits)
+                    for each in ((ins, outs), row)
+                )
                 error = min(self.error[0], own[0]), min(self.error[1], own[1])
                 if common[0] > error[0] or common[1] > error[1]:
                     return False

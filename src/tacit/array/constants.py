@@ -8,7 +8,7 @@ bits that a small c makes invisible, and what is left of c after t bits becomes 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,12 @@ import numpy.typing as npt
 
 from tacit.algebra.ring import Ring
 from tacit.array import intervals as iv
-from tacit.array.program import Aval
+from tacit.array.program import PUBLIC, Aval
 from tacit.core.share import Share
 
 if TYPE_CHECKING:
     from tacit.array.runtime import Runtime, Value
+    from tacit.array.steps import Step
 
 Array = npt.NDArray[Any]
 Factors = tuple[int, list[tuple[int, Array]]]
@@ -103,14 +104,11 @@ def multiply(
         public = once(public)
     if public.aval.kind != "fixed":
         return product(x, rt.encode(public, 0))
-    how = (secret.aval.kind, secret.aval.magnitude, terms, inverse)
-    if public.factors is not None and public.factors[0] == how:
-        drop, factors = public.factors[1]
-    else:
-        drop, factors = _factors(rt, public, secret.aval, terms, inverse)
-        if public.constant:
-            public.factors = how, (drop, factors)
-    if drop:
+    drop, factors = _known(rt, public, secret.aval, terms, inverse)
+    coarse = rt.coarse.pop(id(secret), None)
+    if coarse is not None:
+        x = coarse[1]
+    elif drop:
         x = rt.rescale(x, drop)
         rt.p.settle()
     frac = (rt.f if secret.aval.kind == "fixed" else 0) + secret.extra - drop
@@ -124,6 +122,47 @@ def multiply(
         return part(*factors[0])
     with rt.p.together():
         return rt.p.total([part(*each) for each in factors])
+
+
+def coarsen(rt: Runtime, steps: Sequence[Step], env: Mapping[int, Value]) -> None:
+    """Let what loses bits before a product with a number lose them in one round, for several products that follow.
+
+    Of each the bits are those that it loses by itself; `multiply` takes it from `rt.coarse`.
+    """
+    found: list[tuple[Step, Value, int]] = []
+    for step in steps:
+        if not step.left and step.op is None and step.move is None:
+            break  # it may send messages of its own
+        values = [env[v] for v in step.eqn.ins if v in env]
+        if step.left and step.eqn.op in ("mul", "div") and len(values) == 2 and not step.rounding.done:
+            known = [v.constant and v.aval.where == PUBLIC and v.aval.kind == "fixed" for v in values]
+            x, c = values if known[1] else values[::-1]
+            # What is read must be there, and be read once, as it is.
+            here = x.share is not None and not x.same and (step is steps[0] or step.ends == frozenset())
+            if sum(known) == 1 and here and all(x is not other for _, other, _ in found):
+                number = once(c) if c.aval.shape == x.aval.shape else c
+                drop, _ = _known(rt.words(step.rounding.word), number, x.aval, 1, step.eqn.op == "div")
+                found += [(step, x, drop)] if drop else []
+    if len(found) < 2:
+        return
+    before, rt.p.patient, rt.p.number = rt.p.patient, True, steps[0].left
+    for step, x, drop in found:
+        rt.rounding = step.rounding
+        words = rt.words(step.rounding.word)
+        rt.coarse[id(x)] = x, words.rescale(words.held(x), drop)
+    rt.p.patient = before
+    rt.p.settle()
+
+
+def _known(rt: Runtime, public: Value, secret: Aval, terms: int, inverse: bool) -> Factors:
+    """Return what `_factors` does; of a constant the second time from memory."""
+    how = (secret.kind, secret.magnitude, terms, inverse)
+    if public.factors is not None and public.factors[0] == how:
+        return public.factors[1]
+    found = _factors(rt, public, secret, terms, inverse)
+    if public.constant:
+        public.factors = how, found
+    return found
 
 
 def _factors(rt: Runtime, public: Value, secret: Aval, terms: int, inverse: bool) -> Factors:

@@ -67,6 +67,8 @@ class Value:
     """Axes along which it holds copies, by the equations that made it (`copies`)."""
 
 
+MOST_AHEAD = 256
+"""Steps among which products with public numbers lose bits together."""
 KEPT_PLANS = 64
 """Programs of which a runtime keeps what all runs have in common."""
 WORD = Ring(64)
@@ -91,6 +93,8 @@ class Runtime:
     """What is known of a result that was opened, and was not so (`widths.outside`)."""
     whole: Runtime | None = None
     """Where this one runs equations in words of 64 bits: that of the format."""
+    coarse: dict[int, tuple[Value, Share]] = field(default_factory=dict, repr=False)
+    """Values of which bits were lost for a product that follows, and what is left, by `id` (`constants.coarsen`)."""
     _plans: dict[int, Prepared] = field(default_factory=dict, repr=False)
 
     @property
@@ -126,7 +130,9 @@ class Runtime:
         """
         if not short:
             return self
-        return Runtime(self.p.over(WORD), self.fmt, self.parties, rounding=self.rounding, whole=self)
+        return Runtime(
+            self.p.over(WORD), self.fmt, self.parties, rounding=self.rounding, whole=self, coarse=self.coarse
+        )
 
     def fitted(self, units: Array) -> Array:
         """Return elements of the format's ring, or of fewer bits, in this runtime's words: a view of them."""
@@ -182,6 +188,8 @@ class Runtime:
             eqn = step.eqn
             if step.kept is None and (step.ends is None or step.ends):
                 self.p.settle(step.ends)
+            if step.sheds and not self.coarse:
+                constants.coarsen(self, plan.steps[at : at + MOST_AHEAD], env)
             if step.move is not None:
                 of = env[eqn.ins[0]]
                 env[eqn.outs[0]] = moved = Value(step.outs[0], None, self.share(of).map(step.move))
@@ -208,6 +216,7 @@ class Runtime:
                 del env[var]
             if progress is not None:
                 progress(at + 1, len(plan.steps))
+        assert not self.coarse
         self.rounding = USUAL
         self.p.settle()
         if opened:

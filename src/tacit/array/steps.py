@@ -13,7 +13,7 @@ from tacit.array.crossed import crossed
 from tacit.array.inner import inner
 from tacit.array.loop import infer_once
 from tacit.array.ops import Op, table
-from tacit.array.program import SECRET, Aval, Eqn, Program
+from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
 from tacit.array.scales import SUMS, USUAL, Rounding
 from tacit.array.together import Waiting, is_shared_at_once, shared_ahead
 from tacit.array.widths import ways
@@ -60,6 +60,8 @@ class Step:
     """What it does to each part, if it only moves the elements of one share."""
     kept: list[Value] | None = None
     """The results, from the first run on."""
+    sheds: bool = False
+    """Whether it is a product with a public number, whose other factor may lose bits before."""
     text: frozenset[int] = frozenset()
     """Operands, by place, that in all of the equations follow from this program's text alone."""
     joined: dict[int, Value] = field(default_factory=dict)
@@ -141,6 +143,9 @@ def _steps(program: Program, ins: list[Aval], p: Protocol, fmt: Format, opened: 
                 op=op,
                 rule=table()[eqn.op] if ready and secret else None,
                 move=prepare(avals[eqn.ins[0]].shape, eqn.params) if prepare else None,
+                sheds=left > 0
+                and eqn.op in ("mul", "div")
+                and any(avals[v].where == PUBLIC for v in eqn.ins),
                 text=frozenset(i for i, column in places if known.issuperset(column)),
             )
         )
