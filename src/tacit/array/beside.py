@@ -131,7 +131,6 @@ def groups(
     for eqn in program.eqns:
         ins, outs = [avals[v] for v in eqn.ins], [avals[v] for v in eqn.outs]
         own, rounded = key(eqn, ins, outs, at_most), any(v in extra for v in eqn.ins)
-        own = None if own is not None and eqn in alone else own
         if own is not None:
             own = (*own, rounded, extra.get(eqn.outs[0], 0))
             if needed and size(eqn, ins, outs) > ELEMENTS:
@@ -140,6 +139,8 @@ def groups(
             own is None
             or own != common
             or not made.isdisjoint(eqn.ins)
+            or group[0] in alone
+            or eqn in alone
             or not room.take(eqn, ins, outs, rounded)
         ):
             if group:

@@ -133,8 +133,8 @@ def coarsen(rt: Runtime, steps: Sequence[Step], env: Mapping[int, Value]) -> Non
     for step in steps:
         if not step.left and step.op is None and step.move is None:
             break  # it may send messages of its own
-        values = [env[v] for v in step.eqn.ins if v in env]
-        if step.left and step.eqn.op in ("mul", "div") and len(values) == 2 and not step.rounding.done:
+        values = [env[v] for v in step.eqn.ins if v in env] if step.sheds and not step.rounding.done else ()
+        if len(values) == 2:
             known = [v.constant and v.aval.where == PUBLIC and v.aval.kind == "fixed" for v in values]
             x, c = values if known[1] else values[::-1]
             # What is read must be there, and be read once, as it is.

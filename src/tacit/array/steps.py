@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
 from tacit.array import beside
+from tacit.array.bounds import public_factor
 from tacit.array.crossed import crossed
 from tacit.array.inner import inner
 from tacit.array.loop import infer_once
@@ -99,6 +100,14 @@ def prepared(program: Program, ins: list[Aval], p: Protocol, fmt: Format, opened
     steps = [replace(step, kept=None, joined={}) if step.fixed or step.text else step for step in known[1]]
     needed = ways(program, ins, p, fmt, opened)[2].needed
     return Prepared(text, program, ins, opened, infer_once(program, ins, fmt), steps, needed)
+
+
+def _sheds(eqn: Eqn, avals: Mapping[int, Aval], fmt: Format) -> bool:
+    """Whether a product with a public number has a secret lose bits before, as far as ranges tell."""
+    ins = [avals[v] for v in eqn.ins]
+    if eqn.op not in ("mul", "div") or PUBLIC not in (a.where for a in ins):
+        return False
+    return public_factor(ins, fmt.width, fmt.frac_bits, inverse=eqn.op == "div").drop > 0
 
 
 def _steps(program: Program, ins: list[Aval], p: Protocol, fmt: Format, opened: bool) -> list[Step]:

@@ -7,6 +7,7 @@ rounds with their like, if they are next to each other (`beside`). `gather` puts
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -141,6 +142,8 @@ class Waiting:
 
 WINDOW = 512
 """Equations that an equation may be moved across, upwards: what it makes lives as much longer."""
+BEHIND = 64
+"""After so many in turn that wait for others, one looks no further."""
 MOVED_ELEMENTS = 1 << 21
 """Results of calls on many elements that such an equation may be moved across: as many more are held."""
 ROUNDS = {"mul": 2, "square": 2, "matmul": 2, "conv": 2, "weigh": 2, "word": 2, "select": 2, "reveal": 1}
@@ -176,10 +179,13 @@ class _Order:
         self.talks = [_talks(*each) for each in known]
         self.left = [patient(*each) for each in known]
         self.key = [None if left else beside.key(*each) for each, left in zip(known, self.left, strict=True)]
-        alone = beside.Alone(program, avals)
-        self.key = [None if e in alone else key for e, key in zip(eqns, self.key, strict=True)]
         self.secret = [outs[0].where == SECRET for outs in results]
         self.size = [max(beside.size(*each), sum(a.size for a in each[2])) for each in known]
+        many = Counter(key for key, size in zip(self.key, self.size, strict=True) if size > beside.ELEMENTS)
+        alone = beside.Alone(program, avals)
+        for i, key in enumerate(self.key):
+            if self.size[i] > beside.ELEMENTS and many[key] > 1 and eqns[i] in alone:
+                self.key[i] = None
         most = [max((avals[v].size for v in e.ins), default=0) for e in eqns]
         self.ends = [
             not talks and 2 * size <= read and read > beside.ELEMENTS
@@ -214,7 +220,7 @@ class _Order:
         while self.rest or self.last:
             first, ready = self._ready()
             if first is None:
-                if free := set(self.rest[: WINDOW + 1]) - self.blocked:
+                if free := set(self.window) - self.blocked:
                     self._emit(self._owners_first(free))
                 else:  # what is left waits for what is opened
                     alike = [i for i in self.last if self.key[i] == self.key[self.last[0]]]
@@ -222,7 +228,7 @@ class _Order:
                 continue
             group = self._group(first, ready)
             before = [i for i in self.rest[: self.rest.index(first)] if i not in self.blocked]
-            done = [i for i in self.rest[: WINDOW + 1] if self.ends[i] and i not in self.blocked]
+            done = [i for i in self.window if self.ends[i] and i not in self.blocked]
             self._emit(self._owners_first({*before, *self._needed([*done, *group]), *done} - set(group)))
             self._emit(group)
         return self.made
@@ -253,8 +259,12 @@ class _Order:
         late = {v for i in self.last for v in self.eqns[i].outs}
         ready: list[int] = []
         self.blocked: set[int] = set()
-        passed = 0
-        for i in self.rest[: WINDOW + 1]:
+        self.window = self.rest[: WINDOW + 1]
+        passed, behind = 0, 0
+        for at, i in enumerate(self.window):
+            if behind > BEHIND:
+                del self.window[at:]
+                break
             eqn, many = self.eqns[i], self.talks[i] and self.size[i] > beside.ELEMENTS
             if not late.isdisjoint(eqn.ins):
                 self.blocked.add(i)
@@ -263,11 +273,12 @@ class _Order:
             if i in self.blocked or self.talks[i]:
                 late.update(eqn.outs)
             passed += self.size[i] if many else 0
+            behind = behind + 1 if i in self.blocked else 0
         return (ready[0] if ready else None), ready
 
     def _needed(self, group: list[int]) -> set[int]:
         """Return what is still to be computed for a group."""
-        waiting, found, todo = set(self.rest[: WINDOW + 1]), set(), list(group)
+        waiting, found, todo = set(self.window), set(), list(group)
         while todo:
             for v in self.eqns[todo.pop()].ins:
                 i = self.maker.get(v)
@@ -283,5 +294,6 @@ class _Order:
     def _emit(self, some: list[int]) -> None:
         self.made += some
         gone = set(some)
-        self.rest[: WINDOW + 1] = [i for i in self.rest[: WINDOW + 1] if i not in gone]
+        n = len(self.window)
+        self.rest[:n] = self.window = [i for i in self.window if i not in gone]
         self.last = [i for i in self.last if i not in gone]
