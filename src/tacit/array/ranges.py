@@ -20,6 +20,7 @@ from tacit.array.loop import infer
 from tacit.array.ops import bits_needed, table
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
 from tacit.array.runtime import Format
+from tacit.array.together import gather
 from tacit.errors import RangeError, UsageError
 
 CLOSE = 2.0**-16
@@ -223,6 +224,7 @@ def settled(
     moved = after_sums(program)
     if moved is program:
         return program, fit(program, *chosen)
+    moved = gather(moved)
     try:
         before = fit(program, *chosen)
     except RangeError as exc:
