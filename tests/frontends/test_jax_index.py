@@ -16,6 +16,7 @@ from tacit import errors
 from tacit.array.analyse import plan, predict
 from tacit.array.interpret import Trace
 from tacit.array.ranges import fit
+from tacit.frontends import jax_recurrent
 from tacit.frontends.jax import trace_jax
 
 X = grid(1, 8, 3)
@@ -83,9 +84,17 @@ VARYING: dict[str, Callable[[Array], Any]] = {
 
 
 @pytest.mark.parametrize("name", VARYING)
-def test_indices_that_vary_in_a_loop(name: str) -> None:
+def test_indices_that_vary_in_a_loop(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jax_recurrent, "LEAST", 1 << 20)
     program = compare(VARYING[name], [X], SPAN, 4)
     assert len(program.eqns) < 14, "the loop stays a loop"
+
+
+@pytest.mark.parametrize("name", ["shuffled", "batch", "slice", "gradient"])
+def test_indices_of_all_turns_at_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jax_recurrent, "LEAST", 2)
+    program = compare(VARYING[name], [X], SPAN, 4)
+    assert "scan" not in [eqn.op for eqn in program.eqns]
 
 
 @pytest.mark.parametrize("protocol", ["semi2k", "clear"])

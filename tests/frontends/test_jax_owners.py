@@ -114,8 +114,8 @@ def test_what_is_sent_does_not_grow_with_rows(name: str) -> None:
 
 def test_loops_that_owners_cannot_take_alone_stay_loops() -> None:
     def descent(t: Any) -> Any:
-        """The mean, by steps that need all rows."""
-        return lax.fori_loop(0, 4, lambda _, m: m + 0.5 * jnp.mean(t["age"] / 90 - m), 0.0)
+        """About the mean, by steps that need all rows."""
+        return lax.fori_loop(0, 4, lambda _, m: m + 0.5 * jnp.mean(jnp.tanh(t["age"] / 90 - m)), 0.0)
 
     def beyond(t: Any) -> Any:
         """A product with what nobody knows."""
@@ -129,7 +129,7 @@ def test_loops_that_owners_cannot_take_alone_stay_loops() -> None:
         rows, power = lax.fori_loop(0, 3, step, (t["age"] / 90, scale))
         return rows.sum() * power
 
-    long = lambda t: lax.fori_loop(0, 100, lambda _, r: 0.5 * r + 1.0, t["age"] / 90).sum()  # noqa: E731
+    long = lambda t: lax.fori_loop(0, 100, lambda _, r: 0.5 * r * r, t["age"] / 90).sum()  # noqa: E731
     for function in (descent, beyond, beside, long):
         made = study(function, ROWS)
         assert "scan" in [eqn.op for eqn in made.job().program.eqns]

@@ -231,7 +231,7 @@ def test_a_loop_is_not_written_out_for_more_owners_than_a_program_should_hold() 
         xs = [trace.input("x", f"o{i}", (4,), "fixed", -1, 1) for i in range(owners)]
 
         def steps(x: Any) -> Any:
-            return lax.fori_loop(0, 12, lambda _, c: 0.5 * (0.5 * c + x) - 0.25 * x + 0.125 * c, x).sum()
+            return lax.fori_loop(0, 12, lambda _, c: 0.5 * (0.5 * c * c + x) - 0.25 * x + 0.125 * c, x).sum()
 
         reveal(trace_jax(steps, [fn.concat(xs)]), why="test", name="r")
         ops = [e.op for e in localise(trace.program()).eqns]

@@ -20,6 +20,7 @@ from tacit.array.program import Aval, Program
 from tacit.array.secret import SecretArray
 from tacit.errors import NotRealised, RangeError
 from tacit.frontends.jax_flat import Atom, Const, Flat, Step, Value, as_numpy, flatten, fold, kind_of, known
+from tacit.frontends.jax_recurrent import at_once
 
 if TYPE_CHECKING:
     from tacit.frontends.jax import Interpreter
@@ -73,7 +74,7 @@ def _read(a: Atom, env: dict[int, Any]) -> Any:
     return a.value if isinstance(a, Const) else env[a]
 
 
-class _Loop:
+class Loop:
     """One loop: body, constants, initial carry, rows; split into a known part and the rest."""
 
     def __init__(
@@ -154,7 +155,7 @@ def _run(
     n = len(carry)
     if length == 0:
         return [*carry, *(np.zeros((0, *a.shape), a.dtype) for a in body.out_avals[n:])]
-    loop = _Loop(body, consts, carry, xs, length, reverse)
+    loop = Loop(body, consts, carry, xs, length, reverse)
     wanted = loop.needed()
     final, tables = loop.tables(wanted) if loop.known_carry or wanted else ({}, {})
     stacks, moving = {}, []
@@ -167,13 +168,15 @@ def _run(
         else:
             moving.append(j)
     carried = [i for i in range(n) if i not in loop.known_carry]
-    outs = _bind(it, loop, carried, moving, tables)
+    outs = at_once(it, loop, carried, moving, tables)
+    if outs is None:
+        outs = _bind(it, loop, carried, moving, tables)
     results: dict[int, Value] = {**final, **stacks, **dict(zip([*carried, *moving], outs, strict=True))}
     return [results[i] for i in range(len(body.outs))]
 
 
 def _bind(
-    it: Interpreter, loop: _Loop, carried: list[int], moving: list[int], tables: dict[int, Any]
+    it: Interpreter, loop: Loop, carried: list[int], moving: list[int], tables: dict[int, Any]
 ) -> list[SecretArray]:
     """Record the rest of the body as one `scan`; return the final carry, then the stacked outputs."""
     if not carried and not moving:

@@ -1,0 +1,252 @@
+"""Loops that are told ahead: the same as JAX's, in few rounds; and loops that are not, which stay what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+from jax_shared import OWNERS, same
+
+from tacit.array.analyse import predict
+from tacit.array.interpret import Trace, reveal
+from tacit.array.program import Program
+from tacit.array.ranges import fit
+from tacit.array.session import simulate
+from tacit.errors import RangeError
+from tacit.frontends import jax_affine, jax_recurrent
+from tacit.frontends.jax import trace_jax
+
+rng = np.random.default_rng(11)
+
+
+def on_grid(*shape: int) -> Any:
+    return np.round(rng.uniform(-1, 1, shape) * 2**16) / 2**16
+
+
+def traced(function: Callable[..., Any], x: Any, lo: float = -1, hi: float = 1) -> Program:
+    """Record a function of an array that two owners share the sum of, all of its results revealed."""
+    trace, a = Trace(), np.asarray(x)
+    kind = {"f": "fixed", "i": "int", "b": "bool"}[a.dtype.kind]
+    ends = (0, 1) if kind == "bool" else (lo, hi)
+    one = trace.input("x", "alice", a.shape, kind, *ends)
+    two = trace.input("nought", "bob", a.shape, kind, 0, 1 if kind == "bool" else 0)
+    out = trace_jax(function, [one ^ two if kind == "bool" else one + two])
+    for i, leaf in enumerate(jax.tree_util.tree_leaves(out, is_leaf=lambda v: hasattr(v, "context"))):
+        reveal(leaf, why="test", name=f"r{i}")
+    return trace.program()
+
+
+def loops(program: Program) -> int:
+    return [e.op for e in program.eqns].count("scan")
+
+
+def mean(x: Any) -> Any:
+    return lax.scan(lambda c, v: (0.9 * c + 0.1 * v,) * 2, 0.0, x)
+
+
+def trend(x: Any) -> Any:
+    """Holt's linear trend: two states, each made of both."""
+
+    def turn(c: Any, v: Any) -> Any:
+        level = 0.3 * v + 0.7 * (c[0] + c[1])
+        slope = 0.1 * (level - c[0]) + 0.9 * c[1]
+        return (level, slope), level + slope
+
+    return lax.scan(turn, (x[0], 0.0), x)
+
+
+def chained(x: Any) -> Any:
+    """What is carried follows from what is carried beside it; one is passed on, one is counted."""
+
+    def turn(c: Any, v: Any) -> Any:
+        fast, total, top, first, n = c
+        fast = 0.5 * fast + v
+        return (fast, total + c[0] * v, jnp.maximum(top, total), first, n + 1), (
+            top * v,
+            first + v,
+            jnp.tanh(fast / 4),
+        )
+
+    return lax.scan(turn, (0.0, 0.0, -1.0, x[0], 0), x)
+
+
+STEP = np.array([[0.5, 0.2, 0.1], [0.0, 0.6, 0.3], [0.1, -0.2, 0.4]])
+TOLD: dict[str, tuple[Callable[..., Any], Any]] = {
+    "moving average": (mean, on_grid(300)),
+    "its end": (lambda x: mean(x)[0], on_grid(70)),
+    "four turns": (mean, on_grid(4)),
+    "blocks and a turn": (mean, on_grid(33)),
+    "short memory": (lambda x: lax.scan(lambda c, v: (0.3 * c + v, c), x[0], x), on_grid(90)),
+    "trend": (trend, on_grid(50)),
+    "chained": (chained, on_grid(20)),
+    "matrix": (lambda x: lax.scan(lambda c, v: (STEP @ c + v, c.sum()), jnp.ones(3), x), on_grid(20, 3)),
+    "stacked": (
+        lambda x: lax.scan(lambda c, v: (jnp.stack([c[1] * 0.9, c[0] * 0.4 + v]), c), jnp.zeros(2), x),
+        on_grid(40),
+    ),
+    "places": (
+        lambda x: lax.scan(lambda c, v: (c * jnp.array([0.5, 0.25, 1]) + v, c), jnp.ones((2, 3)), x),
+        on_grid(19, 2, 3),
+    ),
+    "filter": (
+        lambda x: lax.scan(lambda c, v: ((0.5 * c[0] - 0.3 * c[1] + v, c[0]), c[0]), (0.0, x[0]), x),
+        on_grid(41),
+    ),
+    "returns, backwards": (
+        lambda x: lax.scan(lambda c, v: (v + 0.9 * c,) * 2, 0.0, x, reverse=True),
+        on_grid(33),
+    ),
+    "by turn": (
+        lambda x: lax.scan(
+            lambda c, v: ((1 - v[1]) * c + v[1] * v[0], c), 0.0, (x, jnp.linspace(0.2, 0.9, 45))
+        ),
+        on_grid(45),
+    ),
+    "by turn and place": (
+        lambda x: lax.scan(
+            lambda c, v: (v[1] * c + v[0], c), jnp.ones(2), (x, jnp.linspace(0, 1, 60).reshape(30, 2))
+        ),
+        on_grid(30, 2),
+    ),
+    "set back": (
+        lambda x: lax.fori_loop(0, 30, lambda i, c: jnp.where(i % 7 == 0, 0.0, c) * 0.5 + x[i], 0.0),
+        on_grid(30),
+    ),
+    "growth": (lambda x: lax.scan(lambda c, v: (1.05 * c + v, c), 0.0, x), on_grid(40)),
+    "nothing added": (lambda x: lax.scan(lambda c, v: (0.5 * c, c * v), x[0], x), on_grid(12)),
+    "delays": (lambda x: lax.scan(lambda c, v: ((v * v, c[0]), c[1]), (0.0, 0.0), x), on_grid(9)),
+    "mapped": (jax.vmap(mean), on_grid(3, 25)),
+    "sums": (lambda k: lax.scan(lambda c, v: (c + v, c * 2), 0, k), rng.integers(-3, 4, 19)),
+    "whole numbers": (lambda k: lax.scan(lambda c, v: (3 * c - v, c), 1, k), rng.integers(-3, 4, 12)),
+    "Fibonacci": (
+        lambda k: lax.fori_loop(0, 20, lambda i, c: (c[1], c[0] + c[1]), (k[0], k[1])),
+        np.array([2, 3]),
+    ),
+    "greatest": (lambda x: lax.scan(lambda c, v: (jnp.maximum(c, v),) * 2, x[0], x), on_grid(21, 2)),
+    "least, backwards": (
+        lambda x: lax.scan(lambda c, v: (jnp.minimum(v, c), c), x[0], x, reverse=True),
+        on_grid(21),
+    ),
+    "with one number for all places": (
+        lambda x: lax.scan(lambda c, v: (jnp.maximum(c, v), None), x[:3], x)[0],
+        on_grid(9),
+    ),
+    "greatest of all": (lambda x: lax.scan(lambda c, v: (jnp.maximum(c, v),) * 2, -jnp.inf, x), on_grid(21)),
+    "any": (lambda b: lax.scan(lambda c, v: (c | v, c & v), False, b), rng.random(37) < 0.1),
+    "all": (lambda b: lax.scan(lambda c, v: (c & v, None), True, b)[0], rng.random(9) < 0.9),
+}
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_all_turns_at_once(name: str) -> None:
+    function, x = TOLD[name]
+    assert not loops(traced(function, x, -3, 3))
+    same(function, [x], lo=-1, hi=1)
+
+
+def beyond(c: Any, v: Any) -> Any:
+    """Not linear: what is not there counts as one."""
+    return 0.5 * c.at[jnp.array([0, 5])].get(mode="fill", fill_value=1.0) + v, c
+
+
+STAY: dict[str, tuple[Callable[..., Any], Any]] = {
+    "squares": (lambda x: lax.scan(lambda c, v: (jnp.clip(c * c + v, -1, 1), c), 0.0, x), on_grid(9)),
+    "shared factors": (lambda x: lax.scan(lambda c, v: (c * v, c), 1.0, x), on_grid(9)),
+    "choices": (lambda x: lax.scan(lambda c, v: (jnp.where(c > 0, c, -c) * 0.5 + v, c), 1.0, x), on_grid(9)),
+    "one of two": (
+        lambda x: lax.scan(lambda c, v: ((c[0] / 2, jnp.sin(c[1])), v), (1.0, x[0]), x),
+        on_grid(9),
+    ),
+    "places beyond": (lambda x: lax.scan(beyond, jnp.zeros(2), x), on_grid(9, 2)),
+    "few turns": (mean, on_grid(3)),
+    "a loop inside": (lambda x: lax.scan(lambda c, v: (mean(v + c)[0], c), 0.0, x), on_grid(5, 6)),
+}
+
+
+@pytest.mark.parametrize("name", STAY)
+def test_other_loops_stay(name: str) -> None:
+    function, x = STAY[name]
+    assert loops(traced(function, x)) == 1
+    same(function, [x], lo=-1, hi=1)
+
+
+@pytest.mark.parametrize("turns", [0, 1])
+def test_no_turns_and_one(turns: int) -> None:
+    same(mean, [on_grid(turns)], lo=-1, hi=1)
+
+
+def test_wide_states_of_every_turn_stay_a_loop() -> None:
+    """A loop of wide rows sends less, and its rounds are few beside that."""
+    x, start = np.zeros((5, jax_recurrent.WIDE + 1)), np.zeros(jax_recurrent.WIDE + 1)
+    for read, count in ((True, 1), (False, 0)):
+        step = lambda c, v, read=read: (0.5 * c + v, c if read else None)  # noqa: E731
+        assert loops(traced(lambda x, step=step: lax.scan(step, start, x), x)) == count
+
+
+def test_errors_do_not_grow_with_turns() -> None:
+    """A loop's error is that of 1/(1 - 0.99) turns, two roundings each."""
+    slow = lambda x: lax.scan(lambda c, v: (0.99 * c + v / 128,) * 2, 0.0, x)[1]  # noqa: E731
+    same(slow, [np.ones(900)], atol=110 * 2.0**-24, lo=-1, hi=1)
+
+
+def test_ranges_are_those_of_all_turns_together() -> None:
+    """No wider than a loop's, which takes every turn's range for itself; and what grows beyond is refused."""
+    a = traced(trend, np.zeros(1000))
+    assert fit(a).width == 64
+    held = traced(lambda x: mean(x)[1], np.zeros(200))
+    kept = [e.params for e in held.eqns if e.op == "assume"][-1]
+    assert -1 <= kept["lo"] < kept["hi"] <= 1
+    with pytest.raises(RangeError, match="may grow without bound"):
+        traced(lambda x: lax.scan(lambda c, v: (2 * c + v, c), 0.0, x), np.zeros(300))
+
+
+@pytest.mark.parametrize("decay", [0.1, 0.3, 0.5, 0.75, 0.9, 0.99])
+def test_formats_are_no_coarser_than_a_loops(decay: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of numbers so large that one bit of their sums counts."""
+
+    def formats() -> list[int]:
+        f = lambda x: lax.scan(lambda c, v: (decay * c + v,) * 2, 0.0, x)[1]  # noqa: E731
+        held = [
+            fit(traced(f, np.zeros(200), -most, most)) for most in (1.0, *(500 * 1.3**i for i in range(16)))
+        ]
+        return [fmt.frac_bits if fmt.width == 64 else 0 for fmt in held]
+
+    told = formats()
+    monkeypatch.setattr(jax_recurrent, "LEAST", 1 << 20)
+    assert all(ours >= loops for ours, loops in zip(told, formats(), strict=True))
+
+
+@pytest.mark.parametrize("name", ["moving average", "trend", "by turn", "greatest", "any"])
+def test_plan_is_what_is_sent(name: str) -> None:
+    function, x = TOLD[name]
+    program = traced(function, x)
+    fmt = fit(program)
+    with simulate("rep3", width=fmt.width, frac_bits=fmt.frac_bits, seed=3) as session:
+        before = session.traffic()
+        session.run(program, {"alice": {"x": x}, "bob": {"nought": np.zeros_like(x)}})
+        meters = {who: now - before[who] for who, now in session.traffic().items()}
+    cost = predict(program, "rep3", fmt, OWNERS, OWNERS)
+    assert max(m.rounds for m in meters.values()) == cost.rounds < 40
+    sent = {
+        (me, to): t.payload_sent for me, m in meters.items() for to, t in m.peers.items() if t.payload_sent
+    }
+    assert sent == {link: n for link, n in cost.links.items() if n}
+
+
+def test_reach_holds_what_any_rows_lead_to() -> None:
+    """Beside ten thousand random rows at the ends of their ranges."""
+    a = np.array([[[[0.9, 0.3], [-0.2, 0.5]]]])
+    lo, hi = jax_affine.reach(a, 40, np.array([[-1.0, 2], [0, 1]]), np.array([[0.0, 0], [-1, 1]]))
+    draws = rng.random((10_000, 41, 2)) < 0.5
+    state = np.stack([np.zeros(10_000), np.where(draws[:, 40, 1], 1.0, -1.0)], 1)
+    least, most = np.full(2, np.inf), np.full(2, -np.inf)
+    for t in range(40):
+        state = state @ a[0, 0].T + np.stack([np.where(draws[:, t, 0], 2, -1), draws[:, t, 1]], 1)
+        least, most = np.minimum(least, state.min(0)), np.maximum(most, state.max(0))
+    assert np.all(lo <= least) and np.all(most <= hi)
+    assert np.all(hi - lo < 2 * (most - least))
