@@ -127,6 +127,22 @@ TOLD: dict[str, tuple[Callable[..., Any], Any]] = {
         lambda k: lax.fori_loop(0, 20, lambda i, c: (c[1], c[0] + c[1]), (k[0], k[1])),
         np.array([2, 3]),
     ),
+    "two widths": (
+        lambda x: lax.scan(
+            lambda c, v: ((c[1].astype(jnp.float32) * 0.5, c[0].astype(jnp.float64) * 0.5 + c[1] / 8 + v), c),
+            (jnp.float32(1), jnp.float64(0)),
+            x,
+        ),
+        on_grid(20),
+    ),
+    "two widths of whole numbers": (
+        lambda k: lax.scan(
+            lambda c, v: ((c[1].astype(jnp.int32), c[0].astype(jnp.int64) - c[1] + v), c[0]),
+            (jnp.int32(2), jnp.int64(0)),
+            k,
+        ),
+        rng.integers(-3, 4, 40),
+    ),
     "greatest": (lambda x: lax.scan(lambda c, v: (jnp.maximum(c, v),) * 2, x[0], x), on_grid(21, 2)),
     "least, backwards": (
         lambda x: lax.scan(lambda c, v: (jnp.minimum(v, c), c), x[0], x, reverse=True),
@@ -147,6 +163,38 @@ def test_all_turns_at_once(name: str) -> None:
     function, x = TOLD[name]
     assert not loops(traced(function, x, -3, 3))
     same(function, [x], lo=-1, hi=1)
+
+
+def costs(program: Program) -> tuple[int, int]:
+    """Return the rounds, and the bytes of all parties."""
+    cost = predict(program, "rep3", fit(program), OWNERS, OWNERS)
+    return cost.rounds, sum(cost.links.values())
+
+
+def looped(monkeypatch: pytest.MonkeyPatch, function: Callable[..., Any], x: Any, *ends: float) -> Program:
+    """Record the function with its loops as loops."""
+    with monkeypatch.context() as m:
+        m.setattr(jax_recurrent, "LEAST", 1 << 20)
+        return traced(function, x, *ends)
+
+
+WHOLE: dict[str, Callable[..., Any]] = {
+    "back and forth": lambda k: lax.scan(lambda c, v: (v - c, c), 7, k),
+    "by place": lambda k: lax.scan(lambda c, v: (c * jnp.array([1, -1]) + v, c), jnp.array([7, 0]), k),
+    "sums of sums": lambda k: lax.scan(lambda c, v: ((c[0] + c[1], c[1] + v), c[0]), (0, 7), k),
+    "secret start": lambda k: lax.scan(lambda c, v: (v - c, c), k[0], k),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_whole_numbers_stay_whole(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their products are local, whatever they start with."""
+    function, k = WHOLE[name], rng.integers(-3, 4, 150)
+    told = traced(function, k, -3, 3)
+    assert not loops(told)
+    before = costs(looped(monkeypatch, function, k, -3, 3))
+    assert all(now <= then for now, then in zip(costs(told), before, strict=True))
+    same(function, [k], atol=0)
 
 
 def beyond(c: Any, v: Any) -> Any:

@@ -68,8 +68,9 @@ def states(
     laid = (-1, 1) if each else (1, -1)
     b = xp.concat([xp.reshape(v, (turns, *_laid(s, laid))) for v, s in zip(rows, shapes, strict=True)], 2)
     if all(known(v) for v in start):
+        whole = np.int64 if kind == "int" else float
         first: Any = np.concatenate(
-            [np.asarray(v, float).reshape(_laid(s, laid)) for v, s in zip(start, shapes, strict=True)], 1
+            [np.asarray(v, whole).reshape(_laid(s, laid)) for v, s in zip(start, shapes, strict=True)], 1
         )
     else:
         parts = [

@@ -291,7 +291,6 @@ class _Turns:
         steps, of = self.path(group), set(group)
         shapes = [self.loop.body.out_avals[i].shape for i in group]
         each = self.same_place(group)
-        dtype = self.loop.body.out_avals[group[0]].dtype
         names = {a for s in steps for a in s.ins if isinstance(a, int) and a in self.tables}
 
         def once(carries: Any, row: Any) -> Any:
@@ -310,7 +309,7 @@ class _Turns:
         probes, done = [], 0
         for j, shape in enumerate(shapes):
             size = int(np.prod(shape))
-            probe = np.zeros((count, size), dtype)
+            probe = np.zeros((count, size), self.loop.body.out_avals[group[j]].dtype)
             if each:
                 probe[j] = 1
             else:
