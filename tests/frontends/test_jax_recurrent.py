@@ -17,7 +17,7 @@ from tacit.array.interpret import Trace, reveal
 from tacit.array.program import Program
 from tacit.array.ranges import fit
 from tacit.array.session import simulate
-from tacit.errors import RangeError
+from tacit.errors import NotRealised, RangeError
 from tacit.frontends import jax_affine, jax_recurrent
 from tacit.frontends.jax import trace_jax
 
@@ -195,6 +195,38 @@ def test_whole_numbers_stay_whole(name: str, monkeypatch: pytest.MonkeyPatch) ->
     before = costs(looped(monkeypatch, function, k, -3, 3))
     assert all(now <= then for now, then in zip(costs(told), before, strict=True))
     same(function, [k], atol=0)
+
+
+QUOTIENTS: dict[str, Callable[[Any], Any]] = {
+    "//": lambda v: v // 8,
+    "%": lambda v: v % 7,
+    "divmod": lambda v: jnp.divmod(v, 7)[0],
+    "rem": lambda v: jnp.fmod(v, 8),
+    "power": lambda v: v**3,
+    "one by several": lambda v: jnp.stack([v // 2, v // 5], -1),
+}
+
+
+@pytest.mark.parametrize("name", QUOTIENTS)
+def test_steps_of_all_turns_are_those_of_one(name: str) -> None:
+    """A quotient by a known number is one step, with a row for each turn too: as many rounds as without a loop."""
+    k, apart = rng.integers(-200, 200, 40), QUOTIENTS[name]
+    zero = np.zeros(np.shape(apart(0)), int)
+    function = lambda k: lax.scan(lambda c, v: (c + apart(v),) * 2, zero, k)[1]  # noqa: E731
+    told = traced(function, k, -200, 200)
+    assert not loops(told)
+    assert costs(told)[0] <= costs(traced(lambda k: jnp.cumsum(apart(k), 0), k, -200, 200))[0]
+    same(function, [k], atol=0)
+
+
+def test_loops_inside_of_as_many_turns_as_the_turn_says_are_refused() -> None:
+    inside = lambda c, i: (0.5 * c + lax.fori_loop(0, i, lambda _, a: 0.5 * a * a, c * 0 + 1), c)  # noqa: E731
+    rows = lambda x: lax.scan(  # noqa: E731
+        lambda c, v: (c, lax.fori_loop(0, v[1], lambda _, a: 0.5 * a * a, v[0])), x[0], (x, jnp.arange(20))
+    )
+    for function in (lambda x: lax.scan(inside, x[0], jnp.arange(20)), rows):
+        with pytest.raises(NotRealised, match=r"the number of iterations .*; use lax.fori_loop with"):
+            traced(function, on_grid(20))
 
 
 def beyond(c: Any, v: Any) -> Any:

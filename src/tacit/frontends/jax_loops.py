@@ -276,6 +276,12 @@ def _count(
 ) -> int:
     """Return how often a `while` runs, from its known part alone."""
     refuse = "jax primitive 'while': "
+    if cond.out_avals[0].shape:  # of all turns of a loop around it
+        raise NotRealised(
+            refuse
+            + "the number of iterations differs from turn to turn of the loop around it; use lax.fori_loop with "
+            "the greatest number, and jnp.where for what is too much"
+        )
     invariant = {i: v for i, v in zip(body.ins, body_consts, strict=False) if known(v)}
     start = {i for i, v in enumerate(carry) if known(v)}
     keep = sorted(_stable_carry(body, len(body_consts), set(invariant), start))

@@ -18,7 +18,7 @@ from tacit.array import functions as xp
 from tacit.array import order as od
 from tacit.array.secret import SecretArray
 from tacit.frontends.jax_affine import TooFar, states
-from tacit.frontends.jax_flat import Atom, Const, Flat, Step, Value, flatten, kind_of, known, live
+from tacit.frontends.jax_flat import QUOTIENTS, Atom, Const, Flat, Step, Value, flatten, kind_of, known, live
 
 if TYPE_CHECKING:
     from tacit.frontends.jax import Interpreter
@@ -397,6 +397,14 @@ class _Batch:
             jax.ShapeDtypeStruct((self.length, *a.shape) if m else a.shape, a.dtype)
             for a, m in zip(map(self._aval, step.ins), moved, strict=True)
         ]
+        if step.name in QUOTIENTS and moved == [True, False] and self._aligned(step):
+            # `vmap` would write it out.
+            outs = range(self.fresh, self.fresh + len(step.outs))
+            self.fresh += len(outs)
+            avals = tuple(a.update(shape=(self.length, *a.shape)) for a in step.avals)
+            self.steps.append(replace(step, ins=tuple(ins), outs=tuple(outs), avals=avals))
+            self.at.update(zip(step.outs, outs, strict=True))
+            return
         one = lambda *args: step.primitive.bind(*args, **step.params)  # noqa: E731
         closed = jax.make_jaxpr(jax.vmap(one, [0 if m else None for m in moved]))(*specs)
         flat = flatten(closed)
@@ -417,6 +425,11 @@ class _Batch:
         self.at.update(
             zip(step.outs, (a if isinstance(a, Const) else names[a] for a in flat.outs), strict=True)
         )
+
+    def _aligned(self, step: Step) -> bool:
+        """Whether a dividend has all axes of the quotient, so that one more before them changes nothing."""
+        dividend, divisor = (len(self._aval(a).shape) for a in step.ins)
+        return divisor <= dividend == len(step.avals[0].shape)
 
     def _aval(self, a: Atom) -> Any:
         return np.asarray(a.value) if isinstance(a, Const) else self.avals[a]
