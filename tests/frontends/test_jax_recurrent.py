@@ -219,6 +219,24 @@ def test_steps_of_all_turns_are_those_of_one(name: str) -> None:
     same(function, [k], atol=0)
 
 
+@pytest.mark.parametrize("turns", [4, 5, 30, 31])
+def test_truth_values_are_met_in_pairs_where_there_are_many(
+    turns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of T turns 2 T meetings, for T log T of doubling."""
+    function = lambda b: lax.scan(lambda c, v: (c | v, c & v), b[0], b)  # noqa: E731
+    bits = rng.random((turns, 3)) < 0.1
+    few = costs(traced(function, bits))
+    monkeypatch.setattr(jax_recurrent, "FEW_BITS", 8)
+    same(function, [bits])
+    assert not loops(traced(function, bits))
+    if turns == 30:
+        assert costs(traced(function, bits))[0] > few[0]
+    wide = traced(function, np.zeros((300, 50), bool))
+    monkeypatch.setattr(jax_recurrent, "FEW_BITS", 1 << 30)
+    assert costs(wide)[1] < 0.5 * costs(traced(function, np.zeros((300, 50), bool)))[1]
+
+
 def test_loops_inside_of_as_many_turns_as_the_turn_says_are_refused() -> None:
     inside = lambda c, i: (0.5 * c + lax.fori_loop(0, i, lambda _, a: 0.5 * a * a, c * 0 + 1), c)  # noqa: E731
     rows = lambda x: lax.scan(  # noqa: E731

@@ -19,6 +19,7 @@ from tacit.array import order as od
 from tacit.array.secret import SecretArray
 from tacit.frontends.jax_affine import TooFar, states
 from tacit.frontends.jax_flat import QUOTIENTS, Atom, Const, Flat, Step, Value, flatten, kind_of, known, live
+from tacit.frontends.jax_rules import so_far
 
 if TYPE_CHECKING:
     from tacit.frontends.jax import Interpreter
@@ -46,6 +47,8 @@ EXTREMES: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 }
 NONE = {"max": -np.inf, "min": np.inf}
 """What such a loop may start with, though no secret is infinite."""
+FEW_BITS = 1 << 18
+"""Truth values that are met by doubling: of more, pairs spare bytes worth more than their rounds."""
 LOGIC: dict[str, Callable[..., Any]] = {"or": xp.logical_or, "and": xp.logical_and}
 
 
@@ -369,11 +372,8 @@ def _extremes(name: str, first: SecretArray | None, rows: SecretArray, stacked: 
         return running(x, axis=0)[skip:] if stacked else xp.expand_dims(last(x, (0,)), 0)
     if not stacked:
         return xp.expand_dims((xp.any if name == "or" else xp.all)(x, (0,)), 0)
-    reach = 1
-    while reach < x.shape[0]:
-        x = xp.concat([x[:reach], LOGIC[name](x[reach:], x[:-reach])])
-        reach *= 2
-    return x[skip:]
+    columns = max(1, x.size // x.shape[0])
+    return so_far(LOGIC[name], x, max(2, FEW_BITS // columns))[skip:]
 
 
 class _Batch:

@@ -416,23 +416,26 @@ def _cumprod(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     axis, x = step.params["axis"], ins[0]
     x = xp.flip(x, axis) if step.params["reverse"] else x
     order = (axis, *(i for i in range(x.ndim) if i != axis))
-    y = xp.permute_dims(_products_so_far(xp.permute_dims(x, order)), tuple(int(i) for i in np.argsort(order)))
+    y = xp.permute_dims(
+        so_far(xp.multiply, xp.permute_dims(x, order), FEW_ROWS), tuple(int(i) for i in np.argsort(order))
+    )
     return [xp.flip(y, axis) if step.params["reverse"] else y]
 
 
-def _products_so_far(x: SecretArray) -> SecretArray:
+def so_far(join: Callable[[SecretArray, SecretArray], SecretArray], x: SecretArray, few: int) -> SecretArray:
     """Return running products of rows: of few by doubling, log2(n) levels; of many from those of pairs (0091).
 
-    Each is a product of every factor once, so that as many roundings add up whichever way is taken.
+    Each is a product of every factor once, so that as many roundings add up whichever way is taken. `join` may be
+    another operation, the same however its operands are put together.
     """
     rows, reach = x.shape[0], 1
-    if rows <= FEW_ROWS:
+    if rows <= few:
         while reach < rows:
-            x = xp.concat([x[:reach], xp.multiply(x[reach:], x[:-reach])])
+            x = xp.concat([x[:reach], join(x[reach:], x[:-reach])])
             reach *= 2
         return x
-    seconds = _products_so_far(xp.multiply(x[1::2], x[: rows - 1 : 2]))
-    firsts = xp.concat([x[:1], xp.multiply(x[2::2], seconds[: (rows - 1) // 2])])
+    seconds = so_far(join, join(x[1::2], x[: rows - 1 : 2]), few)
+    firsts = xp.concat([x[:1], join(x[2::2], seconds[: (rows - 1) // 2])])
     half = rows // 2
     both = xp.concat([xp.expand_dims(v, 1) for v in (firsts[:half], seconds)], 1)
     return xp.concat([xp.reshape(both, (2 * half, *x.shape[1:])), firsts[half:]])
