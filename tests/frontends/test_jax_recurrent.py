@@ -319,6 +319,38 @@ def test_formats_are_no_coarser_than_a_loops(decay: float, monkeypatch: pytest.M
     assert all(ours >= loops for ours, loops in zip(told, formats(), strict=True))
 
 
+UNEQUAL = {
+    "a hundred times": ([[0.1, 0.001], [100, 0.5]], [1, 0], 50),
+    "unequal decay": ([[0.9, 0.05], [0.1, 0.1]], [1, -1], 5000),
+    "slow and large": ([[0.99, 0.001], [10, 0.1]], [1, 0], 50),
+    "large for a small one": ([[0.427, 20.6], [0.00234, 0.159]], [-0.644, -0.00973], 46.7),
+    "three": ([[0.1, 0.001, 0], [100, 0.5, 10], [0, 0.01, 0]], [1, 0, 0], 50),
+}
+
+
+@pytest.mark.parametrize("name", UNEQUAL)
+def test_formats_of_unequal_carries_are_no_coarser_than_a_loops(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of products that are large for one of them alone."""
+    a, b, most = UNEQUAL[name]
+
+    def function(x: Any) -> Any:
+        def step(c: Any, v: Any) -> Any:
+            new = [sum(f * old for f, old in zip(row, c, strict=True)) for row in a]
+            return tuple(s + f * v for s, f in zip(new, b, strict=True)), c
+
+        return lax.scan(step, (0.0,) * len(b), x)
+
+    told = traced(function, np.zeros(150), -most, most)
+    before = looped(monkeypatch, function, np.zeros(150), -most, most)
+    assert not loops(told) and fit(told).width == fit(before).width == 64
+    assert fit(told).frac_bits >= fit(before).frac_bits
+    assert 5 * costs(told)[0] < costs(before)[0] and costs(told)[1] < 5 * costs(before)[1]
+    if name != "unequal decay":
+        same(function, [on_grid(40)], lo=-1, hi=1)
+
+
 @pytest.mark.parametrize("name", ["moving average", "trend", "by turn", "greatest", "any"])
 def test_plan_is_what_is_sent(name: str) -> None:
     function, x = TOLD[name]

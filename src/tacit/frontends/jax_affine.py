@@ -7,6 +7,7 @@ and what was carried to the block. Products with public numbers are local: only 
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tacit.frontends.jax import Interpreter
 
 Array = npt.NDArray[Any]
+Span = tuple[float, float]
 SIZES = (16, 8)
 """Turns of a block, if so many count: of what fades sooner, ranges of long sums would say too much."""
 SHORT = 4
@@ -39,6 +41,8 @@ UNITS = 128
 FINE = 2.0**-16
 """The largest unit of a format (`array/ranges.py`)."""
 AT_ONCE = 1 << 10
+APART = 6
+"""Carries that are each multiplied apart where their ranges would cost fractional bits together."""
 WHY = "what a loop carries is a sum of its rows with public weights"
 
 
@@ -66,35 +70,37 @@ def states(
         sums = xp.cumulative_sum(rows[0], 0) if stacked else xp.expand_dims(xp.sum(rows[0], (0,)), 0)
         return [xp.add(sums, xp.astype(it.lift(start[0]), kind))]
     laid = (-1, 1) if each else (1, -1)
-    b = xp.concat([xp.reshape(v, (turns, *_laid(s, laid))) for v, s in zip(rows, shapes, strict=True)], 2)
-    if all(known(v) for v in start):
-        whole = np.int64 if kind == "int" else float
-        first: Any = np.concatenate(
-            [np.asarray(v, whole).reshape(_laid(s, laid)) for v, s in zip(start, shapes, strict=True)], 1
-        )
+    b = [xp.reshape(v, (turns, *_laid(s, laid))) for v, s in zip(rows, shapes, strict=True)]
+    first: list[Any] = []
+    for v, s in zip(start, shapes, strict=True):
+        if known(v):
+            first.append(np.asarray(v, np.int64 if kind == "int" else float).reshape(_laid(s, laid)))
+        else:
+            first.append(xp.reshape(xp.astype(v, kind), _laid(s, laid)))
+    if not all(known(v) for v in first):
+        first = [xp.astype(it.lift(v), kind) for v in first]
+    sizes = [1 if each else math.prod(s) for s in shapes]
+    spans, begins = (
+        np.concatenate([np.repeat(_ends(v), n, 0) for v, n in zip(values, sizes, strict=True)])
+        for values in (rows, start)
+    )
+    lo, hi = reach(a, turns, spans, begins)
+    parts = [slice(end - n, end) for n, end in zip(sizes, np.cumsum(sizes), strict=True)]
+    ends = [(float(lo[p].min()), float(hi[p].max())) for p in parts]
+    # What a block adds up to from nothing is a state, too, if all rows before it are nought.
+    lo, hi = reach(a, turns, np.stack([spans.min(1, initial=0), spans.max(1, initial=0)], 1), 0 * begins)
+    sums = [(float(lo[p].min()), float(hi[p].max())) for p in parts]
+    solver = _Solver(it, kind, parts, ends, sums)
+    if len(b) > 1 and (len(b) > APART or solver.most(a, b) <= PLAIN):
+        one = [(min(lo for lo, _ in of), max(hi for _, hi in of)) for of in (ends, sums)]
+        whole = np.concatenate(first, 1) if all(map(known, first)) else xp.concat(first, 1)
+        solver = _Solver(it, kind, [slice(0, sum(sizes))], *([v] for v in one))
+        (together,) = solver.solve(a, [xp.concat(b, 2)], [whole], stacked)
+        found = [together[:, :, p] for p in parts]
     else:
-        parts = [
-            xp.reshape(xp.astype(it.lift(v), kind), _laid(s, laid))
-            for v, s in zip(start, shapes, strict=True)
-        ]
-        first = xp.concat(parts, 1)
-    spans = [
-        np.repeat(_ends(values, each), 1 if each else math.prod(s), 0)
-        for values, s in zip(rows, shapes, strict=True)
-    ]
-    begins = [
-        np.repeat(_ends(values, each), 1 if each else math.prod(s), 0)
-        for values, s in zip(start, shapes, strict=True)
-    ]
-    lo, hi = reach(a, turns, np.concatenate(spans), np.concatenate(begins))
-    found = _Solver(it, kind, (float(lo.min()), float(hi.max()))).solve(a, b, first, stacked)
-    out, at = [], 0
-    for s in shapes:
-        size = 1 if each else math.prod(s)
-        part = xp.reshape(found[:, :, at : at + size], (found.shape[0], *s))
-        out.append(within(part, float(lo[at : at + size].min()), float(hi[at : at + size].max())))
-        at += size
-    return out
+        found = solver.solve(a, b, first, stacked)
+    shaped = [xp.reshape(v, (v.shape[0], *s)) for v, s in zip(found, shapes, strict=True)]
+    return [within(v, *span) for v, span in zip(shaped, ends, strict=True)]
 
 
 def _laid(shape: tuple[int, ...], laid: tuple[int, int]) -> tuple[int, int]:
@@ -102,7 +108,7 @@ def _laid(shape: tuple[int, ...], laid: tuple[int, int]) -> tuple[int, int]:
     return (n, 1) if laid[0] < 0 else (1, n)
 
 
-def _ends(v: Value, each: bool) -> Array:
+def _ends(v: Value) -> Array:
     """Return the least and the greatest of a value, as one row."""
     if known(v):
         a = np.asarray(v, float)
@@ -179,15 +185,20 @@ def _step_by_step(a: Array, rows: Array, start: Array) -> tuple[Array, Array]:
 
 
 class _Solver:
-    """States (turns, places, carries), by blocks of blocks; `span` holds them all."""
+    """States (turns, places, columns), by blocks of blocks, in `parts` of the columns.
 
-    def __init__(self, it: Interpreter, kind: str, span: tuple[float, float]) -> None:
-        self.it, self.kind, self.span = it, kind, span
+    They lie in `spans`, and in `sums` if nothing was before.
+    """
 
-    def solve(self, a: Array, b: SecretArray, start: Any, stacked: bool) -> SecretArray:
-        """Return all states, or the last, of s' = A s + b from `start` (places, carries), which may be known."""
-        turns = b.shape[0]
-        size = _size(a, turns, self._most(b))
+    def __init__(
+        self, it: Interpreter, kind: str, parts: list[slice], spans: list[Span], sums: list[Span]
+    ) -> None:
+        self.it, self.kind, self.parts, self.spans, self.sums = it, kind, parts, spans, sums
+
+    def solve(self, a: Array, b: list[SecretArray], start: list[Any], stacked: bool) -> list[SecretArray]:
+        """Return all states, or the last, of s' = A s + b from `start` (places, columns), which may be known."""
+        turns = b[0].shape[0]
+        size = self._size(a, b)
         apart = a.shape[0] > 1
         # What is left over follows by itself; where only the last is wanted, always some turns.
         whole = (turns - (not stacked)) // size
@@ -196,89 +207,176 @@ class _Solver:
         end = whole * size
         of = a[:end].reshape(whole, size, *a.shape[1:]) if apart else a[None]
         sums, powers = _matrices(of, size)
-        blocks = xp.reshape(b[:end], (whole, size, *b.shape[1:]))
-        summed = self._summed(sums[:, :, -1:], blocks)
-        ends = within(xp.reshape(summed, (whole, *b.shape[1:])), *_sums(sums[:, :, -1], b))
+        blocks = [xp.reshape(v[:end], (whole, size, *v.shape[1:])) for v in b]
+        ends = [
+            within(xp.reshape(v, (whole, *v.shape[2:])), *span)
+            for v, span in zip(
+                self._summed(sums[:, :, -1:], blocks), self._reach(sums[:, :, -1], b), strict=True
+            )
+        ]
         onward = powers[:, :, -1]
         if np.abs(onward).sum(-1).max() < FADED:
-            after = ends if stacked else ends[-1:]
+            after = ends if stacked else [v[-1:] for v in ends]
         else:
             after = self.solve(onward, ends, start, stacked)
-        rest = a[end:] if apart else a
+        rest, left = a[end:] if apart else a, [v[end:] for v in b]
         if not stacked:
-            return self._block(rest, b[end:], after[0], False)
-        begin = self.it.context.const(start, self.kind) if known(start) else start
-        before = xp.concat([xp.expand_dims(begin, 0), after[:-1]]) if whole > 1 else xp.expand_dims(begin, 0)
-        found = xp.reshape(self._of(sums, powers, blocks, before), (end, *b.shape[1:]))
-        return xp.concat([found, self._block(rest, b[end:], after[-1], True)]) if end < turns else found
+            return self._block(rest, left, [v[0] for v in after], False)
+        before = []
+        for s, v in zip(start, after, strict=True):
+            begin = xp.expand_dims(self.it.context.const(s, self.kind) if known(s) else s, 0)
+            before.append(xp.concat([begin, v[:-1]]) if whole > 1 else begin)
+        found = [xp.reshape(v, (end, *v.shape[2:])) for v in self._of(sums, powers, blocks, before)]
+        if end == turns:
+            return found
+        last = self._block(rest, left, [v[-1] for v in after], True)
+        return [xp.concat(pair) for pair in zip(found, last, strict=True)]
 
-    def _block(self, a: Array, b: SecretArray, start: Any, stacked: bool) -> SecretArray:
+    def _block(self, a: Array, b: list[SecretArray], start: list[Any], stacked: bool) -> list[SecretArray]:
         """Return the states of one block, or its last."""
-        sums, powers = _matrices(a[None], b.shape[0])
+        sums, powers = _matrices(a[None], b[0].shape[0])
         if not stacked:
             sums, powers = sums[:, :, -1:], powers[:, :, -1:]
-        found = self._of(
-            sums, powers, xp.expand_dims(b, 0), start[None] if known(start) else xp.expand_dims(start, 0)
-        )
-        return found[0]
+        before = [v[None] if known(v) else xp.expand_dims(v, 0) for v in start]
+        return [v[0] for v in self._of(sums, powers, [xp.expand_dims(v, 0) for v in b], before)]
 
-    def _of(self, sums: Array, powers: Array, blocks: SecretArray, before: Any) -> SecretArray:
-        """Return states (blocks, turns of one, places, carries) from rows, and from what is before each block."""
-        if known(before):
-            out = self._summed(sums, blocks)
-            if np.any(before):
+    def _of(
+        self, sums: Array, powers: Array, blocks: list[SecretArray], before: list[Any]
+    ) -> list[SecretArray]:
+        """Return states (blocks, turns of one, places, columns) from rows, and from what is before each block."""
+        n = blocks[0].shape[1]
+        if all(map(known, before)):
+            out, begun = self._summed(sums, blocks), np.concatenate(before, 2)
+            if np.any(begun):
                 # Of one block; places may share coefficients.
-                shared = np.broadcast_to(powers, (1, before.shape[1], *powers.shape[2:]))
-                begun = np.einsum("bsmxy,bsy->bmsx", shared, before)
-                out = xp.add(out, self.it.context.const(self._typed(begun), self.kind))
-        elif (n := blocks.shape[1]) <= SHORT and n * sums.shape[3] * self._most(blocks) * np.abs(
-            powers
-        ).max() <= PLAIN:
+                shared = np.broadcast_to(powers, (1, begun.shape[1], *powers.shape[2:]))
+                more = self._typed(np.einsum("bsmxy,bsy->bmsx", shared, begun))
+                out = [
+                    xp.add(v, self.it.context.const(more[..., p], self.kind))
+                    for v, p in zip(out, self.parts, strict=True)
+                ]
+        elif n <= SHORT and max(self._largest(powers, self._most(blocks), n)) <= PLAIN:
             # What was before is one more row: rounded once.
-            rows = xp.concat([xp.expand_dims(before, 1), blocks], 1)
+            rows = [xp.concat([xp.expand_dims(s, 1), v], 1) for s, v in zip(before, blocks, strict=True)]
             out = self._summed(np.concatenate([powers[..., None, :], sums], 4), rows)
         else:
-            out = self._summed(sums, blocks)
-            out = xp.add(out, self._apply(powers[..., None, :], xp.expand_dims(before, 1)))
-        return within(out, *self.span)
+            begun = self._apply(powers[..., None, :], [xp.expand_dims(v, 1) for v in before])
+            out = [xp.add(v, s) for v, s in zip(self._summed(sums, blocks), begun, strict=True)]
+        return [within(v, *span) for v, span in zip(out, self.spans, strict=True)]
 
-    def _most(self, rows: SecretArray) -> float:
-        return max(abs(v) for v in (*self.span, rows.aval.lo, rows.aval.hi))
-
-    def _summed(self, sums: Array, rows: SecretArray) -> SecretArray:
+    def _summed(self, sums: Array, rows: list[SecretArray]) -> list[SecretArray]:
         """Return the rows of a block, the last ones as they are, and public multiples of all before each of them."""
-        m, n = sums.shape[2], rows.shape[1]
-        kept = rows[:, n - m :] if m < n else rows
+        m, n = sums.shape[2], rows[0].shape[1]
+        kept = [v[:, n - m :] if m < n else v for v in rows]
         if n == 1:
             return kept
         own = np.eye(sums.shape[3])
         rest = sums.copy()
         for j in range(m):
             rest[:, :, j, :, n - m + j] -= own
-        return xp.add(kept, self._apply(rest[..., : n - 1, :], rows[:, : n - 1]))
+        more = self._apply(rest[..., : n - 1, :], [v[:, : n - 1] for v in rows])
+        return [xp.add(v, w) for v, w in zip(kept, more, strict=True)]
+
+    def _apply(self, matrices: Array, xs: list[SecretArray]) -> list[SecretArray]:
+        """Multiply xs (blocks, from turns, places, columns) by matrices (blocks or 1, places or 1, to, …, from, …)."""
+        if self.kind == "int" and np.abs(matrices).max() > TOO_LARGE:
+            raise TooFar
+        shape = matrices.shape
+        batch = [axis for axis, n in ((0, shape[0]), (2, shape[1])) if n > 1]
+        if not batch and 1 < xs[0].shape[0] <= FEW_BLOCKS and xs[0].shape[2] > 1:
+            # Columns stay those of one axis, along which rows may be different owners' (`array/passes.py`).
+            batch = [0]
+        order, at = [*batch, 1, 3, *(axis for axis in (0, 2) if axis not in batch)], len(batch)
+        many = [math.prod(xs[0].shape[axis] for axis in batch)] if batch else []
+        turned = []
+        for x in xs:
+            sizes = [x.shape[axis] for axis in order]
+            columns = math.prod(sizes[at + 2 :])
+            turned.append(
+                xp.reshape(xp.permute_dims(x, order), (*many, math.prod(sizes[at : at + 2]), columns))
+            )
+        # All products before what reads them: they share their rounds.
+        found = [
+            [self._product(matrices[:, :, :, p][..., q], x) for q, x in zip(self.parts, turned, strict=True)]
+            for p in self.parts
+        ]
+        out = []
+        for p, terms in zip(self.parts, found, strict=True):
+            sizes = [xs[0].shape[axis] for axis in order]
+            sizes[at : at + 2] = [shape[2], p.stop - p.start]
+            total = xp.reshape(functools.reduce(xp.add, terms), sizes)
+            out.append(xp.permute_dims(total, [int(i) for i in np.argsort(order)]))
+        return out
+
+    def _product(self, matrices: Array, x: SecretArray) -> SecretArray:
+        blocks, places, turns, k = matrices.shape[:4]
+        left = self._typed(matrices.reshape(blocks * places, turns * k, -1))
+        return xp.matmul(left if x.ndim > 2 and blocks * places > 1 else left[0], x)
+
+    # -- how large ------------------------------------------------------------------------------------------
+
+    def most(self, a: Array, b: list[SecretArray]) -> float:
+        """Return how large products of the carries by one matrix may be, as its range is found."""
+        return max(self._most(b)) * float(np.abs(a).max()) * a.shape[-1]
+
+    def _most(self, rows: list[SecretArray]) -> list[float]:
+        return [
+            max(abs(v) for v in (*span, x.aval.lo, x.aval.hi))
+            for span, x in zip(self.spans, rows, strict=True)
+        ]
+
+    def _reach(self, last: Array, b: list[SecretArray]) -> list[Span]:
+        """Return the ranges of sums of rows by matrices (blocks, places, to, turns, from)."""
+        up, down = np.maximum(last, 0).sum(-2), np.minimum(last, 0).sum(-2)
+        ends = np.concatenate(
+            [_ends(x).repeat(p.stop - p.start, 0) for x, p in zip(b, self.parts, strict=True)]
+        )
+        lo, hi = up @ ends[:, 0] + down @ ends[:, 1], up @ ends[:, 1] + down @ ends[:, 0]
+        return [
+            (max(span[0], float(lo[..., p].min())), min(span[1], float(hi[..., p].max())))
+            for p, span in zip(self.parts, self.sums, strict=True)
+        ]
+
+    def _largest(self, matrices: Array, most: list[float], terms: int) -> list[float]:
+        """Return how large sums of so many turns may be, as matrices' ranges are found; they are (…, to, from)."""
+        of = [(q.stop - q.start, q, m) for q, m in zip(self.parts, most, strict=True)]
+        return [
+            terms * sum(n * float(np.abs(matrices[..., p, q]).max()) * m for n, q, m in of)
+            for p in self.parts
+        ]
+
+    def _size(self, a: Array, b: list[SecretArray]) -> int:
+        """Return the turns of a block.
+
+        Many, if so many count, the text does not grow by too many numbers, and the ranges of their sums, as matrices'
+        are found, are no wider than those of products in a loop, or cost no fractional bits.
+        """
+        n, places, k, _ = a.shape
+        turns = b[0].shape[0]
+
+        def numbers(size: int) -> int:
+            return (-(-turns // size) if n > 1 else 1) * places * (size * k) ** 2
+
+        first = np.abs(_matrices(a[None, : SIZES[0]], min(SIZES[0], turns))[0])
+        counts = first.sum((-2, -1)).max() / first.max()
+        flat = first.transpose(0, 1, 2, 4, 3, 5)
+        for size in (*SIZES, SHORT):
+            terms = (size - 1) * k
+            fits = terms <= counts or max(self._largest(flat, self._most(b), size - 1)) <= PLAIN
+            if len(self.parts) > 1:
+                rows = [max(abs(v) for v in (x.aval.lo, x.aval.hi)) for x in b]
+                sums = self._largest(flat, rows, size - 1)
+                fits = all(v <= max(PLAIN, *span, -span[0]) for v, span in zip(sums, self.spans, strict=True))
+            if fits and (size == SHORT or (size * k <= 4 * counts and numbers(min(size, turns)) <= NUMBERS)):
+                break
+        else:
+            size = 2
+        if numbers(size) > MOST_NUMBERS:
+            raise TooFar
+        return size
 
     def _typed(self, a: Array) -> Array:
         return np.rint(a).astype(np.int64) if self.kind == "int" else a
-
-    def _apply(self, matrices: Array, x: SecretArray) -> SecretArray:
-        """Multiply x (blocks, from turns, places, carries) by matrices (blocks or 1, places or 1, to, …, from, …)."""
-        shape = matrices.shape
-        if self.kind == "int" and np.abs(matrices).max() > TOO_LARGE:
-            raise TooFar
-        batch = [axis for axis, n in ((0, shape[0]), (2, shape[1])) if n > 1]
-        if not batch and 1 < x.shape[0] <= FEW_BLOCKS and x.shape[2] > 1:
-            # Columns stay those of one axis, along which rows may be different owners' (`array/passes.py`).
-            batch = [0]
-        order = [*batch, 1, 3, *(axis for axis in (0, 2) if axis not in batch)]
-        turned = xp.permute_dims(x, order)
-        sizes = [x.shape[axis] for axis in order]
-        many, at = math.prod(sizes[: len(batch)]), len(batch)
-        inner, columns = math.prod(sizes[at : at + 2]), math.prod(sizes[at + 2 :])
-        left = self._typed(matrices.reshape(-1, shape[2] * shape[3], inner))
-        right = xp.reshape(turned, (many, inner, columns))
-        out = xp.matmul(left, right) if many > 1 else xp.matmul(left[0], right[0])
-        sizes[at] = shape[2]
-        return xp.permute_dims(xp.reshape(out, sizes), [int(i) for i in np.argsort(order)])
 
 
 def _matrices(a: Array, size: int) -> tuple[Array, Array]:
@@ -301,35 +399,3 @@ def _matrices(a: Array, size: int) -> tuple[Array, Array]:
     if not (np.all(np.abs(sums) < TOO_LARGE) and np.all(np.abs(powers) < TOO_LARGE)):
         raise TooFar
     return sums, powers
-
-
-def _sums(last: Array, b: SecretArray) -> tuple[float, float]:
-    """Return the range of sums of rows by matrices (blocks, places, to, turns, from)."""
-    up, down = (f(last, 0).sum((-2, -1)) for f in (np.maximum, np.minimum))
-    lo, hi = up * b.aval.lo + down * b.aval.hi, up * b.aval.hi + down * b.aval.lo
-    return float(lo.min()), float(hi.max())
-
-
-def _size(a: Array, turns: int, most: float) -> int:
-    """Return the turns of a block of numbers up to `most`.
-
-    Many, if so many count, the text does not grow by too many numbers, and the ranges of their sums, as matrices' are
-    found, are no wider than those of products in a loop, or cost no fractional bits.
-    """
-    n, places, k, _ = a.shape
-
-    def numbers(size: int) -> int:
-        return (-(-turns // size) if n > 1 else 1) * places * (size * k) ** 2
-
-    first = np.abs(_matrices(a[None, : SIZES[0]], min(SIZES[0], turns))[0])
-    counts = first.sum((-2, -1)).max() / first.max()
-    for size in (*SIZES, SHORT):
-        terms = (size - 1) * k
-        fits = terms <= counts or terms * first.max() * most <= PLAIN
-        if fits and (size == SHORT or (size * k <= 4 * counts and numbers(min(size, turns)) <= NUMBERS)):
-            break
-    else:
-        size = 2
-    if numbers(size) > MOST_NUMBERS:
-        raise TooFar
-    return size
