@@ -143,6 +143,19 @@ TOLD: dict[str, tuple[Callable[..., Any], Any]] = {
         ),
         rng.integers(-3, 4, 40),
     ),
+    "window": (
+        lambda x: lax.scan(lambda c, v: (jnp.append(c[1:], v), c.max()), jnp.full(40, x[3]), x),
+        on_grid(60),
+    ),
+    "delay, its end": (
+        lambda x: lax.scan(lambda c, v: ((c[1], c[2], v), None), (x[0], 0.5, -1.0), x)[0],
+        on_grid(7),
+    ),
+    "ring": (lambda x: lax.scan(lambda c, v: (jnp.roll(c, 1) + v, c), x[0], x), on_grid(20, 5)),
+    "some moved away": (
+        lambda x: lax.scan(lambda c, v: (c[jnp.array([1, 0, 0, 2])] + v, c), jnp.arange(4.0), x),
+        on_grid(12),
+    ),
     "greatest": (lambda x: lax.scan(lambda c, v: (jnp.maximum(c, v),) * 2, x[0], x), on_grid(21, 2)),
     "least, backwards": (
         lambda x: lax.scan(lambda c, v: (jnp.minimum(v, c), c), x[0], x, reverse=True),
@@ -237,6 +250,34 @@ def test_truth_values_are_met_in_pairs_where_there_are_many(
     assert costs(wide)[1] < 0.5 * costs(traced(function, np.zeros((300, 50), bool)))[1]
 
 
+def test_texts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows are moved, not multiplied by matrices; coefficients of all turns are few beside a loop's."""
+    window = lambda x: lax.scan(lambda c, v: (jnp.append(c[1:], v), c.sum()), jnp.zeros(100), x)[1]  # noqa: E731
+    told = traced(window, np.zeros(150))
+    before = costs(looped(monkeypatch, window, np.zeros(150)))
+    assert not loops(told) and len(told.text()) < 20_000
+    assert all(now <= then for now, then in zip(costs(told), before, strict=True))
+    for places, length in ((8, 1000), (80, 1000), (800, 1000), (2, 100_000)):
+        factors = np.linspace(0.1, 0.9, places)
+        leaky = lambda x, f=factors: lax.scan(lambda c, v: (f * c + v, None), 0 * f, x)[0]  # noqa: E731
+        assert len(traced(leaky, np.zeros((length, places))).text()) < 200_000
+    dense = lambda x: lax.scan(lambda c, v: (np.full((20, 20), 0.01) @ c + v, None), jnp.zeros(20), x)[0]  # noqa: E731
+    assert loops(traced(dense, np.zeros((500, 20)))) == 1
+
+
+def test_what_several_carries_read_is_computed_once() -> None:
+    def function(x: Any) -> Any:
+        def step(c: Any, v: Any) -> Any:
+            e = jnp.exp(v)
+            return (0.5 * c[0] + e, 0.9 * c[1] + e, jnp.maximum(c[2], 2 * e)), (c, e)
+
+        return lax.scan(step, (0.0, 0.0, 0.0), x)
+
+    told = traced(function, np.zeros(30))
+    assert not loops(told) and [e.op for e in told.eqns].count("exp") == 1
+    same(function, [on_grid(12)], lo=-1, hi=1)
+
+
 def test_loops_inside_of_as_many_turns_as_the_turn_says_are_refused() -> None:
     inside = lambda c, i: (0.5 * c + lax.fori_loop(0, i, lambda _, a: 0.5 * a * a, c * 0 + 1), c)  # noqa: E731
     rows = lambda x: lax.scan(  # noqa: E731
@@ -258,6 +299,12 @@ STAY: dict[str, tuple[Callable[..., Any], Any]] = {
     "choices": (lambda x: lax.scan(lambda c, v: (jnp.where(c > 0, c, -c) * 0.5 + v, c), 1.0, x), on_grid(9)),
     "one of two": (
         lambda x: lax.scan(lambda c, v: ((c[0] / 2, jnp.sin(c[1])), v), (1.0, x[0]), x),
+        on_grid(9),
+    ),
+    "thirty lags": (
+        lambda x: lax.scan(
+            lambda c, v: (jnp.append(c[1:], v + c @ np.full(30, 0.02)), c[0]), jnp.zeros(30), x
+        ),
         on_grid(9),
     ),
     "places beyond": (lambda x: lax.scan(beyond, jnp.zeros(2), x), on_grid(9, 2)),

@@ -31,10 +31,10 @@ PLAIN = 2.0**13
 """Below it, products of a ring of 64 bits leave all fractional bits that there are (`array/ranges.py`)."""
 FADED = 2.0**-80
 """What no format can show."""
-NUMBERS = 1 << 12
-"""Public numbers in the text for the blocks of one level."""
 FEW_BLOCKS = 8
-MOST_NUMBERS = 1 << 18
+MOST_NUMBERS = 1 << 13
+"""Public numbers in the text: some 150 kB. Of coefficients that differ by turn a loop's text has one for each, too."""
+MOST_BY_TURN = 1 << 18
 TOO_LARGE = 2.0**50
 UNITS = 128
 """Roundings that the margin of an assumed range (`array/intervals.py`) is sure to hold."""
@@ -56,10 +56,12 @@ def states(
     rows: list[SecretArray],
     start: list[Value],
     stacked: bool,
+    fed: list[Array] | None = None,
 ) -> list[SecretArray]:
     """Return each carry after every turn, or, not `stacked`, after the last, as one row.
 
-    Coefficients are (turns or 1, places or 1, to, from); by place, of carries of one shape, or all with all.
+    Coefficients are (turns or 1, places or 1, to, from); by place, of carries of one shape, or all with all. Rows are
+    nought but for elements that are `fed`.
     """
     a, each = coefficients
     turns, shapes = rows[0].shape[0], [b.shape[1:] for b in rows]
@@ -84,17 +86,29 @@ def states(
         np.concatenate([np.repeat(_ends(v), n, 0) for v, n in zip(values, sizes, strict=True)])
         for values in (rows, start)
     )
-    lo, hi = reach(a, turns, spans, begins)
+    if fed is not None and not each:
+        spans = spans * np.concatenate([v.reshape(-1, 1) for v in fed])
+    source = moves(a)
+    lo, hi = reach(a, turns, spans, begins) if source is None else _moved_reach(source, turns, spans, begins)
     parts = [slice(end - n, end) for n, end in zip(sizes, np.cumsum(sizes), strict=True)]
     ends = [(float(lo[p].min()), float(hi[p].max())) for p in parts]
+    if source is not None:
+        together = _moved(
+            it, source, xp.concat(b, 2), xp.concat([it.context.const(v, kind) for v in first], 1)
+        )
+        found = [together[:, :, p] for p in parts]
+        return [
+            within(xp.reshape(v if stacked else v[-1:], (-1 if stacked else 1, *s)), *span)
+            for v, s, span in zip(found, shapes, ends, strict=True)
+        ]
     # What a block adds up to from nothing is a state, too, if all rows before it are nought.
     lo, hi = reach(a, turns, np.stack([spans.min(1, initial=0), spans.max(1, initial=0)], 1), 0 * begins)
     sums = [(float(lo[p].min()), float(hi[p].max())) for p in parts]
-    solver = _Solver(it, kind, parts, ends, sums)
+    solver = _Solver(it, kind, parts, ends, sums, max(MOST_NUMBERS, min(8 * a.size, MOST_BY_TURN)))
     if len(b) > 1 and (len(b) > APART or solver.most(a, b) <= PLAIN):
         one = [(min(lo for lo, _ in of), max(hi for _, hi in of)) for of in (ends, sums)]
         whole = np.concatenate(first, 1) if all(map(known, first)) else xp.concat(first, 1)
-        solver = _Solver(it, kind, [slice(0, sum(sizes))], *([v] for v in one))
+        solver = _Solver(it, kind, [slice(0, sum(sizes))], *([v] for v in one), solver.limit)
         (together,) = solver.solve(a, [xp.concat(b, 2)], [whole], stacked)
         found = [together[:, :, p] for p in parts]
     else:
@@ -184,6 +198,39 @@ def _step_by_step(a: Array, rows: Array, start: Array) -> tuple[Array, Array]:
     return lo, hi
 
 
+def moves(a: Array) -> Array | None:
+    """Return from where each element of the carries is next, -1 where from none, if they are moved and no more."""
+    m = a[0, 0]
+    if a.shape[:2] != (1, 1) or not np.all((m == 0) | (m == 1)) or np.any(m.sum(-1) > 1):
+        return None
+    return np.where(m.any(-1), m.argmax(-1), -1)
+
+
+def _moved(it: Interpreter, source: Array, b: SecretArray, start: SecretArray) -> SecretArray:
+    """Return all states of a window, a delay or a ring, by doubling: nothing is rounded."""
+    x = xp.concat([xp.expand_dims(start, 0), b])
+    nought, reach = it.context.const(np.zeros((*x.shape[:2], 1)), x.dtype), 1
+    while reach < x.shape[0] and np.any(source >= 0):
+        before = xp.concat([x, nought], 2)[:-reach]
+        more = xp.take(before, np.where(source < 0, x.shape[2], source), 2)
+        x = xp.concat([x[:reach], xp.add(x[reach:], more)])
+        source = np.where(source < 0, -1, source[source])
+        reach *= 2
+    return x[1:]
+
+
+def _moved_reach(source: Array, turns: int, rows: Array, start: Array) -> tuple[Array, Array]:
+    """As `reach`; what has been moved as often as there are elements, and is still there, goes round for ever."""
+    now, found, left = start, start.T, np.arange(source.size)
+    for _ in range(turns):
+        now = np.where((source < 0)[:, None], 0, now[source]) + rows
+        found = np.stack([np.minimum(found[0], now[:, 0]), np.maximum(found[1], now[:, 1])])
+        left = np.where(left < 0, -1, source[left])
+        if np.all(left < 0):
+            break
+    return found[0], found[1]
+
+
 class _Solver:
     """States (turns, places, columns), by blocks of blocks, in `parts` of the columns.
 
@@ -191,9 +238,11 @@ class _Solver:
     """
 
     def __init__(
-        self, it: Interpreter, kind: str, parts: list[slice], spans: list[Span], sums: list[Span]
+        self, it: Interpreter, kind: str, parts: list[slice], spans: list[Span], sums: list[Span], limit: int
     ) -> None:
         self.it, self.kind, self.parts, self.spans, self.sums = it, kind, parts, spans, sums
+        self.limit = limit
+        """Public numbers that may be written."""
 
     def solve(self, a: Array, b: list[SecretArray], start: list[Any], stacked: bool) -> list[SecretArray]:
         """Return all states, or the last, of s' = A s + b from `start` (places, columns), which may be known."""
@@ -354,8 +403,10 @@ class _Solver:
         n, places, k, _ = a.shape
         turns = b[0].shape[0]
 
-        def numbers(size: int) -> int:
-            return (-(-turns // size) if n > 1 else 1) * places * (size * k) ** 2
+        def numbers(size: int) -> float:
+            """Return those that are not nought, at all levels."""
+            one = places * k * k * size * (size + 3) / 2
+            return one * (turns / (size - 1) if n > 1 else math.ceil(math.log(max(turns, 2), size)))
 
         first = np.abs(_matrices(a[None, : SIZES[0]], min(SIZES[0], turns))[0])
         counts = first.sum((-2, -1)).max() / first.max()
@@ -367,13 +418,11 @@ class _Solver:
                 rows = [max(abs(v) for v in (x.aval.lo, x.aval.hi)) for x in b]
                 sums = self._largest(flat, rows, size - 1)
                 fits = all(v <= max(PLAIN, *span, -span[0]) for v, span in zip(sums, self.spans, strict=True))
-            if fits and (size == SHORT or (size * k <= 4 * counts and numbers(min(size, turns)) <= NUMBERS)):
-                break
-        else:
-            size = 2
-        if numbers(size) > MOST_NUMBERS:
+            if fits and (size == SHORT or size * k <= 4 * counts) and numbers(size) <= self.limit:
+                return size
+        if numbers(2) > self.limit:
             raise TooFar
-        return size
+        return 2
 
     def _typed(self, a: Array) -> Array:
         return np.rint(a).astype(np.int64) if self.kind == "int" else a

@@ -17,7 +17,7 @@ import numpy as np
 from tacit.array import functions as xp
 from tacit.array import order as od
 from tacit.array.secret import SecretArray
-from tacit.frontends.jax_affine import TooFar, states
+from tacit.frontends.jax_affine import TooFar, moves, states
 from tacit.frontends.jax_flat import QUOTIENTS, Atom, Const, Flat, Step, Value, flatten, kind_of, known, live
 from tacit.frontends.jax_rules import so_far
 
@@ -33,6 +33,8 @@ WIDE = 1 << 11
 """Elements of a carry: of more, a turn is worth its rounds, and a loop sends about half where all states are read."""
 MAX_MIXED = 32
 """Elements of carries of which each may be made of all others."""
+MAX_MOVED = 1 << 9
+"""Elements of those that are only moved, as in windows."""
 MAX_COEFFICIENTS = 1 << 20
 
 CONVERSIONS = frozenset(["convert_element_type", "copy", "copy_p"])
@@ -173,7 +175,10 @@ class _Turns:
                 )
             if not fits or kind_of(s.avals[0].dtype) not in kinds or not _roomy(s.avals[0].dtype):
                 return False
-        return self.same_place(group) or sum(self.loop.body.out_avals[i].size for i in group) <= MAX_MIXED
+        size = sum(self.loop.body.out_avals[i].size for i in group)
+        if self.same_place(group) or size <= MAX_MIXED:
+            return True
+        return size <= MAX_MOVED and moves(self.coefficients(group)[0]) is not None
 
     def public(self, a: Atom) -> bool:
         """Whether an operand is known while tracing."""
@@ -263,7 +268,8 @@ class _Turns:
             zeros: dict[int, Value] = {self._in(j): np.zeros(a.shape, a.dtype) for j, a in avals.items()}
             offsets = self.values([self._out(j) for j in group], zeros)
             b = [self._typed(self.of_turns(*v), avals[j]) for j, v in zip(group, offsets, strict=True)]
-            found_states = states(self.it, self.coefficients(group), b, list(start.values()), stacked)
+            fed = self.fed(group)
+            found_states = states(self.it, self.coefficients(group), b, list(start.values()), stacked, fed)
             after = dict(zip(group, found_states, strict=True))
         read = self._read(group)
         for j, rows in after.items():
@@ -283,26 +289,35 @@ class _Turns:
         """Return values of the body, and whether they have a row for each turn; what is `given` is so in all."""
         env = {**self.env, **(given or {})}
         batch = _Batch(env, self.rows, self.avals, self.loop.length)
-        for step in _needed(self.loop.rest, wanted, env):
+        steps = _needed(self.loop.rest, wanted, env)
+        for step in steps:
             batch.add(step)
-        outs = tuple(a if isinstance(a, Const) else batch.at.get(a, a) for a in wanted)
+        # What is read again, by steps that wait for further carries, is computed once.
+        changed, made = set(given or {}), {s.outs for s in steps}
+        for s in steps:
+            if not changed.isdisjoint(a for a in s.ins if isinstance(a, int)):
+                changed.update(s.outs)
+        others = {a for s in self.loop.rest if s.outs not in made for a in s.ins if isinstance(a, int)}
+        others.update(a for a in self.loop.body.outs if isinstance(a, int))
+        if given:
+            again = [s for s in steps if not changed.isdisjoint(s.outs)]
+            others.update(a for s in again for a in s.ins if isinstance(a, int))
+        kept = [v for s in steps for v in s.outs if v in others and v not in changed]
+        outs = tuple(a if isinstance(a, Const) else batch.at.get(a, a) for a in (*wanted, *kept))
         found = self.it.run(Flat(tuple(env), tuple(batch.steps), outs, (), ()), list(env.values()))
-        return [(v, not isinstance(a, Const) and a in batch.rows) for v, a in zip(found, wanted, strict=True)]
+        self.env.update(zip(kept, found[len(wanted) :], strict=True))
+        self.rows.update(v for v in kept if v in batch.rows)
+        of = found[: len(wanted)]
+        return [(v, not isinstance(a, Const) and a in batch.rows) for v, a in zip(of, wanted, strict=True)]
 
     def coefficients(self, group: list[int]) -> tuple[np.ndarray[Any, Any], bool]:
         """Return by what the carries are multiplied: (turns or 1, places or 1, to, from), and whether by place."""
-        steps, of = self.path(group), set(group)
         shapes = [self.loop.body.out_avals[i].shape for i in group]
         each = self.same_place(group)
-        names = {a for s in steps for a in s.ins if isinstance(a, int) and a in self.tables}
+        names = {a for s in self.path(group) for a in s.ins if isinstance(a, int) and a in self.tables}
 
         def once(carries: Any, row: Any) -> Any:
-            env = dict(zip((self._in(i) for i in group), carries, strict=True))
-            for s in steps:
-                ins = [self._factor(a, s.name, k, of, env, row) for k, a in enumerate(s.ins)]
-                out = s.primitive.bind(*ins, **s.params)
-                env.update(zip(s.outs, out if s.primitive.multiple_results else [out], strict=True))
-            return [env[self._out(i)] for i in group]  # type: ignore[index]
+            return self._once(group, carries, row, 0)
 
         count = len(group) if each else sum(int(np.prod(s)) for s in shapes)
         places = int(np.prod(shapes[0])) if each else 1
@@ -319,7 +334,7 @@ class _Turns:
                 probe[done + np.arange(size), np.arange(size)] = 1
             done += size
             probes.append(probe.reshape(count, *shape))
-        table = {v: jax.numpy.asarray(self.env[v]) for v in names}
+        table = {v: jax.numpy.asarray(self._turned(self.tables[v])) for v in names}
         over = jax.vmap(once, (0, None))
         found = jax.vmap(over, (None, 0))(probes, table) if names else [v[None] for v in over(probes, {})]
         parts = [np.asarray(v).reshape(turns, count, places if each else -1) for v in found]
@@ -333,18 +348,45 @@ class _Turns:
                 made = made.take([0], axis)
         return made, each
 
+    def fed(self, group: list[int]) -> list[np.ndarray[Any, Any]] | None:
+        """Return which elements of the carries anything is added to: what is not a number reaches them.
+
+        None if that may differ by turn, or whole numbers are carried.
+        """
+        avals = [self.loop.body.out_avals[i] for i in group]
+        names = {a for s in self.path(group) for a in s.ins if isinstance(a, int)}
+        if not names.isdisjoint(self.tables) or any(kind_of(a.dtype) == "int" for a in avals):
+            return None
+        found = self._once(group, [jax.numpy.zeros(a.shape, a.dtype) for a in avals], {}, np.nan)
+        return [np.asarray(v) != 0 for v in found]
+
+    def _once(self, group: list[int], carries: Any, row: dict[int, Any], added: float) -> list[Any]:
+        """Return the linear part of a turn, `added` in place of all that is added and is not nought."""
+        env = dict(zip((self._in(i) for i in group), carries, strict=True))
+        for s in self.path(group):
+            ins = [self._factor(a, s.name, k, set(group), env, row, added) for k, a in enumerate(s.ins)]
+            out = s.primitive.bind(*ins, **s.params)
+            env.update(zip(s.outs, out if s.primitive.multiple_results else [out], strict=True))
+        return [env[self._out(i)] for i in group]  # type: ignore[index]
+
     def _factor(
-        self, a: Atom, name: str, k: int, of: set[int], env: dict[int, Any], row: dict[int, Any]
+        self,
+        a: Atom,
+        name: str,
+        k: int,
+        of: set[int],
+        env: dict[int, Any],
+        row: dict[int, Any],
+        added: float,
     ) -> Any:
-        """Return an operand of the linear part: nothing is added to it."""
         if not of.isdisjoint(self.of(a)):
             return env[a]  # type: ignore[index]
+        value = a.value if isinstance(a, Const) else self.loop.invariant.get(a)
         if name in ADDING and not (name == "select_n" and k == 0):
-            like = a.value if isinstance(a, Const) else self.avals[a]
-            return jax.numpy.zeros(np.shape(like), like.dtype)
-        if isinstance(a, Const):
-            return jax.numpy.asarray(a.value)
-        return row[a] if a in row else jax.numpy.asarray(self.loop.invariant[a])
+            aval = self.avals[a] if isinstance(a, int) else np.asarray(a.value)
+            there = added if value is None or not added else np.where(np.asarray(value) != 0, added, 0)
+            return jax.numpy.broadcast_to(jax.numpy.asarray(there, aval.dtype), aval.shape)
+        return row[a] if isinstance(a, int) and a in row else jax.numpy.asarray(value)
 
 
 def _roomy(dtype: Any) -> bool:
