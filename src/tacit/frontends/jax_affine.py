@@ -103,18 +103,21 @@ def states(
         ]
     # What a block adds up to from nothing is a state, too, if all rows before it are nought.
     lo, hi = reach(a, turns, np.stack([spans.min(1, initial=0), spans.max(1, initial=0)], 1), 0 * begins)
-    sums = [(float(lo[p].min()), float(hi[p].max())) for p in parts]
-    solver = _Solver(it, kind, parts, ends, sums, max(MOST_NUMBERS, min(8 * a.size, MOST_BY_TURN)))
+    apart = [(float(lo[p].min()), float(hi[p].max())) for p in parts]
+    solver = _Solver(it, kind, parts, ends, apart, max(MOST_NUMBERS, min(8 * a.size, MOST_BY_TURN)))
     if len(b) > 1 and (len(b) > APART or solver.most(a, b) <= PLAIN):
-        one = [(min(lo for lo, _ in of), max(hi for _, hi in of)) for of in (ends, sums)]
         whole = np.concatenate(first, 1) if all(map(known, first)) else xp.concat(first, 1)
-        solver = _Solver(it, kind, [slice(0, sum(sizes))], *([v] for v in one), solver.limit)
+        solver = _Solver(it, kind, [slice(0, sum(sizes))], [_hull(ends)], [_hull(apart)], solver.limit)
         (together,) = solver.solve(a, [xp.concat(b, 2)], [whole], stacked)
         found = [together[:, :, p] for p in parts]
     else:
         found = solver.solve(a, b, first, stacked)
     shaped = [xp.reshape(v, (v.shape[0], *s)) for v, s in zip(found, shapes, strict=True)]
     return [within(v, *span) for v, span in zip(shaped, ends, strict=True)]
+
+
+def _hull(spans: list[Span]) -> Span:
+    return min(lo for lo, _ in spans), max(hi for _, hi in spans)
 
 
 def _laid(shape: tuple[int, ...], laid: tuple[int, int]) -> tuple[int, int]:
@@ -306,11 +309,11 @@ class _Solver:
                 ]
         elif n <= SHORT and max(self._largest(powers, self._most(blocks), n)) <= PLAIN:
             # What was before is one more row: rounded once.
-            rows = [xp.concat([xp.expand_dims(s, 1), v], 1) for s, v in zip(before, blocks, strict=True)]
-            out = self._summed(np.concatenate([powers[..., None, :], sums], 4), rows)
+            joined = [xp.concat([xp.expand_dims(s, 1), v], 1) for s, v in zip(before, blocks, strict=True)]
+            out = self._summed(np.concatenate([powers[..., None, :], sums], 4), joined)
         else:
-            begun = self._apply(powers[..., None, :], [xp.expand_dims(v, 1) for v in before])
-            out = [xp.add(v, s) for v, s in zip(self._summed(sums, blocks), begun, strict=True)]
+            past = self._apply(powers[..., None, :], [xp.expand_dims(v, 1) for v in before])
+            out = [xp.add(v, s) for v, s in zip(self._summed(sums, blocks), past, strict=True)]
         return [within(v, *span) for v, span in zip(out, self.spans, strict=True)]
 
     def _summed(self, sums: Array, rows: list[SecretArray]) -> list[SecretArray]:
@@ -416,8 +419,10 @@ class _Solver:
             fits = terms <= counts or max(self._largest(flat, self._most(b), size - 1)) <= PLAIN
             if len(self.parts) > 1:
                 rows = [max(abs(v) for v in (x.aval.lo, x.aval.hi)) for x in b]
-                sums = self._largest(flat, rows, size - 1)
-                fits = all(v <= max(PLAIN, *span, -span[0]) for v, span in zip(sums, self.spans, strict=True))
+                fits = all(
+                    v <= max(PLAIN, *span, -span[0])
+                    for v, span in zip(self._largest(flat, rows, size - 1), self.spans, strict=True)
+                )
             if fits and (size == SHORT or size * k <= 4 * counts) and numbers(size) <= self.limit:
                 return size
         if numbers(2) > self.limit:
