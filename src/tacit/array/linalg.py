@@ -348,9 +348,7 @@ def _inverse(a: SecretArray, least: float, definite: bool) -> SecretArray:
         z = xp.multiply(xp.matmul(_inverse(gram, low, True), turned(x)), scale)
         z = within(z, -1 / least, 1 / least, why)
     elif definite:
-        lower, diagonal = _cholesky(a, least)
-        half = inverse_by_halves(lower, diagonal, math.sqrt(max(a.aval.hi, least)), math.sqrt(least))
-        z = within(xp.matmul(turned(half), half), -1 / least, 1 / least, why)
+        z = a.context.bind("inverse", [a], {"least": least})[0]
     else:
         eye = a.context.const(np.broadcast_to(np.eye(m), (batch, m, m)).copy())
         upper, across, diagonal = _householder(a, eye, least)
@@ -360,6 +358,14 @@ def _inverse(a: SecretArray, least: float, definite: bool) -> SecretArray:
     # z·a = 1 also where a is not square; the step from the left serves both.
     gap = within(xp.subtract(np.eye(n), xp.matmul(z, a)), -1, 1, "the gap that an approximate inverse leaves")
     return within(xp.add(z, xp.matmul(gap, z)), -1 / least, 1 / least, why)
+
+
+def eliminated(a: SecretArray, least: float) -> SecretArray:
+    """Return nearly the inverse of definite matrices (batch, n, n), no eigenvalue below `least`, by Cholesky."""
+    lower, diagonal = _cholesky(a, least)
+    half = inverse_by_halves(lower, diagonal, math.sqrt(max(a.aval.hi, least)), math.sqrt(least))
+    why = "an inverse is bounded by one over the least eigenvalue"
+    return within(xp.matmul(turned(half), half), -1 / least, 1 / least, why)
 
 
 def _normal(

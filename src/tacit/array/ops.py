@@ -313,11 +313,11 @@ def _no_clear(vals: list[Array], params: Params) -> list[Array]:
 def _table() -> dict[str, Op]:
     from tacit.array import compare as cm
     from tacit.array import composed as cp
+    from tacit.array import inverses, top
     from tacit.array import lookup as lk
     from tacit.array import lower as lw
     from tacit.array import ops_order as oo
     from tacit.array import shapes as sh
-    from tacit.array import top
     from tacit.array import windows as wn
     from tacit.array import words as wd
     from tacit.array.blocks import in_blocks
@@ -428,6 +428,7 @@ def _table() -> dict[str, Op]:
         Op("scan", scan_abstract, _no_clear, None, lambda i, o, p, f: 1, exact=False, local=False),
         *cm.ENTRIES,
         *cp.ENTRIES,
+        *inverses.ENTRIES,
         *sh.ENTRIES,
         *oo.ENTRIES,
         *top.ENTRIES,

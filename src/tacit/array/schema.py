@@ -143,6 +143,7 @@ def _places(v: Any) -> bool:
 PARAMS: dict[str, dict[str, Check]] = {
     "const": {"value": _array},
     "sum": {"axes": _axes},
+    "inverse": {"least": lambda v: is_number(v) and v > 0},
     "cumsum": {"axis": is_whole},
     "convert": {"kind": lambda v: v in ("int", "fixed")},
     "assume": {"lo": is_number, "hi": is_number},
