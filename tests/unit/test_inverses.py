@@ -98,7 +98,7 @@ def test_a_program_says_it_in_one_operation() -> None:
     (eqn,) = [eqn for eqn in program.eqns if eqn.op == "inverse"]
     assert eqn.params == {"least": 0.25}
     for wrong in ("0", "-1.0", "true", '"x"', "1e400"):
-        with pytest.raises(DataError, match="malformed|canonical"):
+        with pytest.raises(DataError, match=r"malformed|canonical"):
             infer(parse(program.text().replace('"least": 0.25', f'"least": {wrong}')))
     rng = np.random.default_rng(7)
     a, b = definite(np.linspace(0.3, 0.9, 6), 20, rng), rng.uniform(-1, 1, 6)

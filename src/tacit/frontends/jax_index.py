@@ -18,6 +18,7 @@ from tacit.array.ops import kind_dtype
 from tacit.array.program import PUBLIC
 from tacit.array.secret import SecretArray
 from tacit.errors import NotRealised
+from tacit.frontends import jax_shift
 from tacit.frontends.jax_flat import Step, Value, known, without_fractions
 from tacit.frontends.jax_move import MAX_PLACES, pick, places_of
 from tacit.frontends.jax_places import picked, put
@@ -338,10 +339,6 @@ def _written_publicly(
 # -- slices -----------------------------------------------------------------------------------------------
 
 
-def _clamped(v: Value, n: int, size: int) -> int:
-    return min(max(int(v), 0), n - size)
-
-
 def _dynamic_slice(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]:
     return [_window(it, ins[0], ins[1:], [int(s) for s in step.params["slice_sizes"]])]
 
@@ -349,7 +346,7 @@ def _dynamic_slice(it: Interpreter, step: Step, ins: list[Value]) -> list[Value]
 def _window(it: Interpreter, x: Value, index: list[Value], sizes: list[int]) -> SecretArray:
     """Return one window; starts that would leave the array are moved back inside."""
     if all(known(v) for v in index) and not known(x):
-        starts = [_clamped(v, n, s) for v, n, s in zip(index, x.shape, sizes, strict=True)]
+        starts = [min(max(int(v), 0), n - s) for v, n, s in zip(index, x.shape, sizes, strict=True)]
         return x[tuple(slice(a, a + s) for a, s in zip(starts, sizes, strict=True))]
     x = it.lift(x)
     found = [it.lift(np.asarray(v, np.int64) if known(v) else v) for v in index]
@@ -361,6 +358,8 @@ def _window(it: Interpreter, x: Value, index: list[Value], sizes: list[int]) -> 
         x = it.context.bind("dynamic_slice", [x, *plain], {"sizes": first})[0]
     if not hidden or not math.prod(sizes):
         return x
+    if (axis := jax_shift.long(x.shape, sizes, hidden)) is not None:
+        return jax_shift.window(it, x, axis, found[axis], sizes[axis])
     frame = Frame(x.shape, tuple(sizes), tuple(hidden))
     at, _ = _flat_index(it, frame, [xp.reshape(found[a], (1, 1)) for a in hidden])
     return xp.reshape(xp._bind("lookup", frame.table(x), at), sizes)
@@ -383,9 +382,12 @@ def _put(it: Interpreter, step: Step, x: Value, u: Value, index: list[Value]) ->
         return it.context.bind("dynamic_update", [a, b, *plain], {})[0]
     sizes = [n if i in hidden else s for i, (n, s) in enumerate(zip(a.shape, b.shape, strict=True))]
     part = it.context.bind("dynamic_slice", [a, *plain], {"sizes": sizes})[0]
-    frame = Frame(part.shape, b.shape, tuple(hidden))
-    at, _ = _flat_index(it, frame, [xp.reshape(found[i], (1, 1)) for i in hidden])
-    new = _written(it, step, frame, part, xp.reshape(b, (1, 1, -1)), at, None)
+    if (axis := jax_shift.long(part.shape, b.shape, hidden)) is not None:
+        new = jax_shift.put(it, part, b, axis, found[axis])
+    else:
+        frame = Frame(part.shape, b.shape, tuple(hidden))
+        at, _ = _flat_index(it, frame, [xp.reshape(found[i], (1, 1)) for i in hidden])
+        new = _written(it, step, frame, part, xp.reshape(b, (1, 1, -1)), at, None)
     return it.context.bind("dynamic_update", [a, new, *plain], {})[0]
 
 

@@ -270,8 +270,13 @@ NOTES = {
     "rsqrt": "positive range",
     "log": "positive range",
     "log1p": "range above −1",
-    "dynamic_slice": "index known or public in a loop; secret, it is a look-up among all places of the window",
-    "dynamic_update_slice": "index known or public in a loop; secret, it is two sums by index",
+    "dynamic_slice": (
+        "index known or public in a loop; secret, it is a look-up among all places of the window, of long ones a shift "
+        "by its bits"
+    ),
+    "dynamic_update_slice": (
+        "index known or public in a loop; secret, it is two sums by index, or for long windows a shift by its bits"
+    ),
     "gather": "index known or public in a loop; by a secret one see below",
     "scatter": "index known or public in a loop; by secret ones up to 64 updates one after the other, or updates x "
     "places up to 2^20",
