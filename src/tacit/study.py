@@ -287,9 +287,20 @@ class Study:
             out[table.owner] = {}
             for c in table.columns:
                 try:
-                    raw = np.asarray(data[table.owner][c.name])
+                    given = data[table.owner][c.name]
                 except KeyError:
                     raise DataError(f"{table.owner}: there is no column {c.name!r}") from None
+                except (TypeError, IndexError):
+                    raise DataError(
+                        f"{table.owner}: columns are given by name, as in {{{c.name!r}: [1, 2]}}"
+                    ) from None
+                if np.ma.is_masked(given):
+                    raise DataError(
+                        f"{table.owner}/{c.name}: values are masked; write a missing-value code there, as x.filled(-9) "
+                        "does, and declare it"
+                    )
+                try:
+                    raw = np.asarray(given)
                 except ValueError:
                     raise DataError(f"{table.owner}/{c.name}: the rows are of different lengths") from None
                 values, present = split_missing(c, raw, table.owner)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,8 +80,11 @@ class Context:
         """Record a public constant."""
         if isinstance(value, SecretArray):
             return value
-        a = np.asarray(value)
-        if a.dtype.kind == "f" or kind == "fixed":
+        a = array_of(value, "a constant")
+        if kind == "fixed" and a.dtype.kind == "O":  # fractions, decimals, whole numbers of more than 64 bits
+            with suppress(TypeError, ValueError):
+                a = a.astype(np.float64)
+        if a.dtype.kind == "f" or (kind == "fixed" and a.dtype.kind in "biu"):
             a = a.astype(np.float64)
         elif a.dtype.kind in "iu":
             if a.size and int(a.max()) >= 2**63:
@@ -176,6 +180,19 @@ class Again(Trace):
     def instead(self, eqn: Eqn, ins: list[SecretArray]) -> SecretArray | None:
         """Record what stands in the place of an equation with one result; None if it stays."""
         raise NotImplementedError
+
+
+def array_of(value: Any, what: str) -> Any:
+    """Return NumPy's array of a value; UsageError where that would forget which places a mask leaves out."""
+    if np.ma.is_masked(value):
+        raise UsageError(
+            f"{what} is masked in places, and no secret is; put numbers there, as x.filled(0) does, and keep the mask "
+            "as an array of its own"
+        )
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise UsageError(f"{what} has rows of different lengths; make them one array first") from None
 
 
 def reveal(x: SecretArray, to: str | Sequence[str] = "all", *, why: str, name: str = "") -> Any:

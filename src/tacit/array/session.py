@@ -19,7 +19,7 @@ import numpy.typing as npt
 from tacit import protocols
 from tacit.algebra.ring import Ring
 from tacit.array import copies
-from tacit.array.interpret import Context
+from tacit.array.interpret import Context, array_of
 from tacit.array.program import PUBLIC, Aval, Eqn, Program, owned
 from tacit.array.ranges import Step, check, secret_steps
 from tacit.array.ratios import Live
@@ -233,7 +233,7 @@ class Session(Context):
         owner = self.cluster.names[0] if owner is None else owner
         if owner not in self.cluster.names:
             raise UsageError(f"no party is called {owner!r}; there are {', '.join(self.cluster.names)}")
-        a = np.asarray(value)
+        a = array_of(value, "the data")
         kind = {"f": "fixed", "i": "int", "u": "int", "b": "bool"}.get(a.dtype.kind)
         if kind is None:
             raise UsageError(f"an array of type {a.dtype} is not numeric; convert it first")
