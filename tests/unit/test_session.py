@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tacit
+from tacit.array import functions as fn
 from tacit.errors import (
     NotRealised,
     RangeError,
@@ -92,7 +93,31 @@ def test_repr_and_errors_hold_no_value(session: tacit.Session) -> None:
         ),
         (lambda s: s.input([1.0], "alice") + {}, UsageError, "object is not a number"),
         (lambda s: s.input([1.0], "alice") + np.ma.array([1.0], mask=[1]), UsageError, "masked"),
-        (lambda s: s.input([1.0, 2.0], "alice") + [[1], [2, 3]], UsageError, "different lengths"),
+        (lambda s: fn.add(s.input([1.0, 2.0], "alice"), [[1], [2, 3]]), UsageError, "different lengths"),
+        (
+            lambda s: fn.concat([s.input(np.ones(3), "alice")] * 2, axis=1),
+            ShapeError,
+            "axis 1 does not exist",
+        ),
+        (lambda s: fn.stack([s.input(np.ones(3), "alice")] * 2, axis=2), ShapeError, "axis 2 does not exist"),
+        (lambda s: fn.expand_dims(s.input(np.ones(3), "alice"), -3), ShapeError, "axis -3 does not exist"),
+        (lambda s: fn.take(s.input(np.ones(3), "alice"), [0], axis=1), ShapeError, "axis 1 does not exist"),
+        (lambda s: s.input(np.ones((2, 3)), "alice").transpose(3, 0), ShapeError, "does not permute"),
+        (lambda s: s.input(np.ones(3), "alice").mT, ShapeError, "two axes"),
+        (
+            lambda s: s.input(np.ones(3), "alice")[np.array([True, False])],
+            ShapeError,
+            "mask of 2 .* axis of 3",
+        ),
+        (lambda s: s.input(np.ones(3), "alice")[True], UsageError, "an index is"),
+        (lambda s: s.input(np.ones(3), "alice")[1.0], UsageError, "an index is"),
+        (lambda s: s.input(np.ones(3), "alice")["a"], UsageError, "an index is"),
+        (lambda s: s.input(np.ones((2, 2)), "alice")[np.eye(2) > 0], UsageError, "an index is"),
+        (
+            lambda s: s.input(np.ones((2, 3, 4)), "alice")[0, :, [0, 1]],
+            NotRealised,
+            "one step after the other",
+        ),
         (lambda s: s.input([5.0], "alice", bound=4), RangeError, "declared"),
         (lambda s: s.input([5.0], "alice", bound=(4, 1)), UsageError, "empty"),
         (lambda s: s.input(np.ones(3), "alice") + s.input(np.ones(4), "bob"), ShapeError, "broadcast"),
@@ -173,6 +198,24 @@ def test_arrays_behave_like_numpys(session: tacit.Session) -> None:
         want = study(a, b)
         assert got.shape == np.shape(want), name
         assert np.max(np.abs(got.astype(float) - np.asarray(want, float))) <= ulps * 2.0**-16 * 4, name
+
+
+def test_axes_are_counted_as_numpy_counts_them(session: tacit.Session) -> None:
+    stack = np.arange(24.0).reshape(2, 3, 4)
+    x = session.input(stack, "alice")
+    for mine, theirs in (
+        (x.mT, np.swapaxes(stack, 1, 2)),
+        (x.T, stack.T),
+        (fn.stack([x[0], x[1]], axis=-1), np.stack([stack[0], stack[1]], axis=-1)),
+        (fn.concat([x, x], axis=-2), np.concatenate([stack, stack], axis=-2)),
+        (fn.expand_dims(x, -1), stack[..., None]),
+        (fn.take(x, [0, 2], axis=-1), stack[..., [0, 2]]),
+        (x[:, [True, False, True]], stack[:, [True, False, True]]),
+        (x[0, [0, 2]], stack[0, [0, 2]]),
+        (x[:, :0][:, []], stack[:, :0][:, []]),
+        (x[np.int64(1), ..., np.array(2)], stack[1, :, 2]),
+    ):
+        assert np.array_equal(tacit.reveal(mine, why="test"), theirs)
 
 
 def test_salaries_need_no_server_and_no_dealer() -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tacit.array.limits import whole_equal, whole_limits
-from tacit.array.secret import SecretArray
+from tacit.array.secret import SecretArray, axis_of
 from tacit.errors import ScaleError, ShapeError, UsageError
 
 pi, e, newaxis = math.pi, math.e, None
@@ -394,10 +394,7 @@ def _axes(x: SecretArray, axis: Axis) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(x.ndim))
     wanted = (axis,) if isinstance(axis, int | np.integer) else tuple(axis)
-    for a in wanted:
-        if not -x.ndim <= a < x.ndim:
-            raise ShapeError(f"axis {a} does not exist in shape {x.shape}")
-    return tuple(sorted({int(a) % x.ndim for a in wanted}))
+    return tuple(sorted({axis_of(a, x.shape) for a in wanted}))
 
 
 def _keep(x: SecretArray, axes: tuple[int, ...]) -> tuple[int, ...]:
@@ -522,7 +519,7 @@ def reshape(x: SecretArray, shape: Any) -> SecretArray:
 
 def permute_dims(x: SecretArray, axes: Sequence[int]) -> SecretArray:
     """Permute axes."""
-    perm = [int(a) % builtins.max(x.ndim, 1) for a in axes]
+    perm = [int(a) + x.ndim * (a < 0) for a in axes]
     if sorted(perm) != list(range(x.ndim)):
         raise ShapeError(f"{tuple(axes)} does not permute the axes of shape {x.shape}")
     return x if perm == list(range(x.ndim)) else _bind("transpose", x, perm=perm)
@@ -533,7 +530,7 @@ transpose = permute_dims
 
 def expand_dims(x: SecretArray, axis: int = 0) -> SecretArray:
     """Insert an axis of size one."""
-    at = axis % (x.ndim + 1)
+    at = axis_of(axis, (*x.shape, 1))
     return reshape(x, (*x.shape[:at], 1, *x.shape[at:]))
 
 
@@ -558,7 +555,7 @@ def concat(arrays: Sequence[Any], axis: int = 0) -> SecretArray:
         raise ShapeError(f"{len(flat)} of the arrays to join have no axis; use stack")
     if len(items) == 1:
         return items[0]
-    joined: SecretArray = ctx.bind("concat", items, {"axis": axis % items[0].ndim})[0]
+    joined: SecretArray = ctx.bind("concat", items, {"axis": axis_of(axis, items[0].shape)})[0]
     return joined
 
 
@@ -578,13 +575,13 @@ def flip(x: SecretArray, axis: Axis = None) -> SecretArray:
 
 def take(x: SecretArray, indices: Any, axis: int = 0) -> SecretArray:
     """Pick rows by public indices."""
-    idx = np.asarray(indices)
-    if idx.dtype.kind not in "iu" or idx.ndim != 1:
+    idx, axis = np.asarray(indices), axis_of(axis, x.shape)
+    if idx.ndim != 1 or (idx.size and idx.dtype.kind not in "iu"):
         raise UsageError("take needs a one-dimensional array of public integers")
     n = x.shape[axis]
     if idx.size and (idx.min() < -n or idx.max() >= n):
         raise ShapeError(f"an index leaves the axis of {n}")
-    return _bind("take", x, indices=np.where(idx < 0, idx + n, idx).astype(np.int64), axis=axis % x.ndim)
+    return _bind("take", x, indices=np.where(idx < 0, idx + n, idx).astype(np.int64), axis=axis)
 
 
 def diagonal(x: SecretArray) -> SecretArray:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tacit.array.plain import array, bind, constant, kind_of, space, whole, within
-from tacit.array.secret import SecretArray
+from tacit.array.secret import SecretArray, axis_of
 from tacit.errors import ShapeError, UsageError
 
 APART = 64
@@ -53,9 +53,8 @@ def shuffle(*columns: Any) -> list[Any]:
 
 
 def _last(x: Any, axis: int) -> tuple[Any, list[int]]:
-    if not -array(x, "what is ordered").ndim <= axis < x.ndim:
-        raise ShapeError(f"axis {axis} does not exist in shape {x.shape}")
-    axes = [i for i in range(x.ndim) if i != axis % x.ndim] + [axis % x.ndim]
+    last = axis_of(axis, array(x, "what is ordered").shape)
+    axes = [i for i in range(x.ndim) if i != last] + [last]
     return space(x).permute_dims(x, axes), [int(i) for i in np.argsort(axes)]
 
 

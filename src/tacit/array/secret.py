@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tacit.array.program import Aval
-from tacit.errors import NotRealised, SecretUsedAsPublic
+from tacit.errors import NotRealised, SecretUsedAsPublic, ShapeError
 
 if TYPE_CHECKING:
     from tacit.array.interpret import Context
+
+
+def axis_of(axis: int, shape: tuple[int, ...]) -> int:
+    """Return an axis counted from the first one; ShapeError if the shape has no such axis."""
+    if not -len(shape) <= axis < len(shape):
+        raise ShapeError(f"axis {axis} does not exist in shape {shape}")
+    return int(axis) % len(shape)
 
 
 class SecretArray:
@@ -57,7 +64,12 @@ class SecretArray:
         """Transposed array."""
         return _f().permute_dims(self, tuple(range(self.ndim))[::-1])
 
-    mT = T  # noqa: N815 (the array API's name)
+    @property
+    def mT(self) -> SecretArray:  # noqa: N802 (the array API's name)
+        """Array of the transposed matrices: the last two axes change places."""
+        if self.ndim < 2:
+            raise ShapeError(f"mT needs two axes or more, and there are {self.ndim}")
+        return _f().permute_dims(self, (*range(self.ndim - 2), self.ndim - 1, self.ndim - 2))
 
     def __repr__(self) -> str:
         return f"<{self.aval}; {self.context.stamp}>"
