@@ -230,6 +230,10 @@ class Study:
         columns = {name: fn.concat(parts) if len(parts) > 1 else parts[0] for name, parts in pieces.items()}
         out = self._call(columns)
         for name, result in self.results.items():
+            if not isinstance(result, Result):
+                raise UsageError(
+                    f'result {name!r} is declared as a {type(result).__name__}; write tacit.Result("all", why="…")'
+                )
             if name not in out:
                 raise UsageError(
                     f"the function returns no result called {name!r}; it returns {', '.join(out)}"

@@ -76,6 +76,11 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
     "a result not returned": (lambda: study(results={"q": ALL}).job(), "no result called 'q'; it returns r"),
     "a result for a stranger": (lambda: study(results={"r": tacit.Result("zed", why="w")}).job(), "zed"),
     "a result for nobody": (lambda: study(results={"r": tacit.Result([], why="w")}).job(), "'to'"),
+    "a result for all and one": (lambda: study(results={"r": tacit.Result(["all", "a"], why="w")}).job(),
+                                "stands alone"),
+    "a result without a reason": (lambda: study(results={"r": "all"}).job(),  # type: ignore[dict-item]
+                                  "result 'r' is declared as a str; write tacit.Result(\"all\", why=\"…\")"),
+    "a dealer for nothing": (lambda: study(dealer="dora").job(), "rep3 needs no dealer"),
     "no reason": (lambda: study(results={"r": tacit.Result("all", why="")}).job(), "needs a reason"),
     "no results": (lambda: study(results={}).job(), "needs tables and results"),
     "no tables": (lambda: study(owners="").job(), "needs tables and results"),

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -118,6 +122,14 @@ def test_repr_and_errors_hold_no_value(session: tacit.Session) -> None:
             NotRealised,
             "one step after the other",
         ),
+        (lambda s: f"{s.input([1.0], 'alice').sum():.2f}", SecretUsedAsPublic, "formatting"),
+        (
+            lambda s: tacit.reveal(s.input([1.0], "alice"), to=["all", "bob"], why="x"),
+            UsageError,
+            "all.* stands alone",
+        ),
+        (lambda s: tacit.reveal(s.input([1.0], "alice"), to=[], why="x"), TacitError, "'to'"),
+        (lambda s: tacit.reveal(s.input([1.0], "alice"), why=3), UsageError, "reason"),
         (lambda s: s.input([5.0], "alice", bound=4), RangeError, "declared"),
         (lambda s: s.input([5.0], "alice", bound=(4, 1)), UsageError, "empty"),
         (lambda s: s.input(np.ones(3), "alice") + s.input(np.ones(4), "bob"), ShapeError, "broadcast"),
@@ -164,6 +176,7 @@ def test_a_closed_session_says_so() -> None:
         ({"protocol": "rep3", "parties": ("a", "b", "a")}, "share a name"),
         ({"protocol": "rep3", "width": 32}, "width 64 or 128"),
         ({"protocol": "rep3", "frac_bits": 60}, "fractional"),
+        ({"protocol": "rep3", "dealer": "dan"}, "rep3 needs no dealer; leave dealer= out"),
     ],
 )
 def test_a_session_that_cannot_be_is_refused(arguments: dict[str, object], says: str) -> None:
@@ -216,6 +229,48 @@ def test_axes_are_counted_as_numpy_counts_them(session: tacit.Session) -> None:
         (x[np.int64(1), ..., np.array(2)], stack[1, :, 2]),
     ):
         assert np.array_equal(tacit.reveal(mine, why="test"), theirs)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("argmax", "it is tacit.array.order.argmax"),
+        ("take", r"it is x.__array_namespace__\(\).take"),
+        ("setflags", "SecretArray"),
+    ],
+)
+def test_methods_that_are_functions_here_are_named(session: tacit.Session, name: str, says: str) -> None:
+    x = session.input([1.0], "alice")
+    assert not hasattr(x, name)
+    with pytest.raises(AttributeError, match=says):
+        getattr(x, name)
+
+
+def test_numpy_on_the_left_of_a_secret_leaves_it_to_the_secret(session: tacit.Session) -> None:
+    x, left = session.input([1.0, 2.0], "alice"), np.array([3.0, 5.0])
+    for mine, theirs in (
+        (left + x, [4, 7]),
+        (left @ x, 13),
+        (left < x, [False] * 2),
+        (np.float64(2) * x, [2, 4]),
+    ):
+        assert np.array_equal(tacit.reveal(mine, why="test"), theirs)
+
+
+def test_a_session_that_nobody_refers_to_ends_its_parties() -> None:
+    s = tacit.simulate("rep3")
+    threads = list(s.cluster._threads)
+    del s
+    gc.collect()
+    for thread in threads:
+        thread.join(timeout=10)
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def test_a_script_that_closes_no_session_ends_without_complaint() -> None:
+    script = "import tacit; s = tacit.simulate(); x = s.input([1.0]) + s.input([2.0], 'bob'); print(len(x))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
 
 
 def test_salaries_need_no_server_and_no_dealer() -> None:

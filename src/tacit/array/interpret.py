@@ -202,7 +202,9 @@ def reveal(x: SecretArray, to: str | Sequence[str] = "all", *, why: str, name: s
     """
     if not isinstance(x, SecretArray):
         raise UsageError("reveal takes an array of a session or trace; this value is public already")
-    if not why.strip():
+    if not isinstance(why, str) or not why.strip():
         raise UsageError("reveal needs a reason: why='…' is what the owners read when they approve")
     targets = [to] if isinstance(to, str) else list(to)
+    if "all" in targets[1:] or (targets[:1] == ["all"] and targets[1:]):
+        raise UsageError('a result goes to all, or to parties by name: to="all" stands alone')
     return x.context.reveal(x, targets, why, name)

@@ -116,6 +116,24 @@ class SecretArray:
         """Refuse: a value leaves only by `tacit.reveal`."""
         raise self._refuse("tolist()")
 
+    def __format__(self, spec: str) -> str:
+        if spec:
+            raise self._refuse("formatting")
+        return repr(self)
+
+    def __getattr__(self, name: str) -> Any:
+        # Methods of NumPy's arrays that are functions here; private names are asked for by Python and by libraries.
+        if name.startswith("_") or name in SecretArray.__slots__:
+            raise AttributeError(f"'SecretArray' object has no attribute {name!r}")
+        from tacit.array import order
+
+        said = f"{name!r} is no method of an array of a session or trace"
+        if name in order.__dict__:
+            said += f"; it is tacit.array.order.{name}(x)"
+        elif callable(getattr(_f(), name, None)):
+            said += f"; it is x.__array_namespace__().{name}(x)"
+        raise AttributeError(f"SecretArray: {said}")
+
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise self._refuse("turning it into a NumPy array")
 

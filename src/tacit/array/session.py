@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import queue
 import threading
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -218,7 +219,8 @@ class Session(Context):
         self._dropped: list[int] = []
         self._ratios = Live()
         self._reveals = 0
-        self._open = True
+        # Parties that nobody can reach any more end, and those of a script that closes no session end with it.
+        self._end = weakref.finalize(self, cluster.close)
 
     # -- values in and out --------------------------------------------------------------------------------
 
@@ -317,9 +319,7 @@ class Session(Context):
 
     def close(self) -> None:
         """End the session."""
-        if self._open:
-            self._open = False
-            self.cluster.close()
+        self._end()
 
     def __enter__(self) -> Session:
         return self
@@ -331,7 +331,7 @@ class Session(Context):
         return f"<Session {self.stamp}; {self.fmt}>"
 
     def _call(self, method: str, arguments: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:
-        if not self._open:
+        if not self._end.alive:
             raise UsageError("this session is closed; open another")
         return self.cluster.call(method, arguments)
 
@@ -385,8 +385,8 @@ def simulate(
     makes the run repeatable and therefore not secret. `network` (or a preset's name) is what variants are chosen
     for. Nothing leaves this process: every result is stamped.
     """
-    entry = protocols.entry(protocol)
-    low, high = entry.parties
+    protocols.check_dealer(protocol, dealer)
+    low, high = protocols.entry(protocol).parties
     if parties is None or isinstance(parties, int):
         count = low if parties is None else parties
         if protocol == "semi2k" and parties is None:

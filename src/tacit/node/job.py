@@ -43,6 +43,7 @@ class Job:
     """The links between compute parties that all choose variants for: a preset, or as `tacit job measure` found it."""
 
     def __post_init__(self) -> None:
+        protocols.check_dealer(self.protocol, self.dealer)
         low, high = protocols.entry(self.protocol).parties
         if not low <= len(self.compute) <= high:
             count = str(low) if low == high else f"{low} to {high}"

@@ -200,6 +200,7 @@ def local(
 
     Arguments as for `simulate`; `home` keeps the parties' identities (default: made anew, gone at the end).
     """
+    protocols.check_dealer(protocol, dealer)
     low, high = protocols.entry(protocol).parties
     count = max(low, 3 if protocol == "semi2k" else low) if parties is None else parties
     compute = NAMES[:count] if isinstance(count, int) else tuple(count)

@@ -77,6 +77,12 @@ def entry(name: str) -> Entry:
     return REGISTRY[name]
 
 
+def check_dealer(name: str, dealer: str) -> None:
+    """Raise UsageError for a dealer where the protocol has none."""
+    if dealer and not entry(name).dealer:
+        raise UsageError(f"{name} needs no dealer; leave dealer= out")
+
+
 def load(name: str, role: str = "compute") -> type[Protocol]:
     """Return the class that plays `role` ("compute", "client", "dealer") in the protocol `name`."""
     from importlib import import_module
