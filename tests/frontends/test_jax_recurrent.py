@@ -278,6 +278,50 @@ def test_what_several_carries_read_is_computed_once() -> None:
     same(function, [on_grid(12)], lo=-1, hi=1)
 
 
+def interest(x: Any) -> Any:
+    """What is computed on the way to the next balance is a result, too."""
+
+    def month(c: Any, v: Any) -> Any:
+        due = c * 0.25
+        return c + due - v, due
+
+    return lax.scan(month, 1.0, x)
+
+
+def direct_form(x: Any) -> Any:
+    """A filter by its states: what converts them to the type of its factors is asked for twice."""
+    a, b = np.array([0.5, -0.25]), np.array([0.1, 0.2, 0.1])
+
+    def turn(c: Any, v: Any) -> Any:
+        w = v + a[0] * c[0] + a[1] * c[1]
+        return (w, c[0]), b[0] * w + b[1] * c[0] + b[2] * c[1]
+
+    return lax.scan(turn, (0.0, 0.0), x)
+
+
+ON_THE_WAY: dict[str, Callable[[Any], Any]] = {
+    "interest": interest,
+    "direct form": direct_form,
+    "comb": lambda x: lax.scan(
+        lambda c, v: (jnp.append(c[1:], v + 0.5 * c[0]), v + 0.5 * c[0]), jnp.zeros(6), x
+    ),
+    "differences": lambda x: lax.scan(
+        lambda c, v: ((c[0] + 0.5 * (v - c[0]), c[1] + (v - c[0]) ** 2), None), (0.0, 0.0), x
+    ),
+    "set to a number": lambda x: lax.scan(lambda c, v: ((1.0, c[0] + v), c), (x[0], x[1]), x),
+    "gradient": jax.grad(
+        lambda x: jnp.square(lax.scan(lambda c, v: (0.9 * c + 0.1 * v,) * 2, 0.0, x)[1]).sum()
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ON_THE_WAY)
+def test_what_is_computed_on_the_way_may_be_read(name: str) -> None:
+    function, x = ON_THE_WAY[name], on_grid(20)
+    assert not loops(traced(function, x))
+    same(function, [x], lo=-1, hi=1)
+
+
 def test_loops_inside_of_as_many_turns_as_the_turn_says_are_refused() -> None:
     inside = lambda c, i: (0.5 * c + lax.fori_loop(0, i, lambda _, a: 0.5 * a * a, c * 0 + 1), c)  # noqa: E731
     rows = lambda x: lax.scan(  # noqa: E731

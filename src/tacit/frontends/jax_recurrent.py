@@ -216,11 +216,19 @@ class _Turns:
         return [*(final[i] for i in self.carried), *stacks]
 
     def _read(self, group: list[int]) -> set[int]:
-        """Return what is read by anything else than the steps from the group's carries to the next."""
-        outs, own = self.loop.body.outs, {s.outs for s in self.path(group)}
+        """Return what is read by anything else than the steps from the group's carries to the next.
+
+        And what these read of which the results are: they are taken again, for all turns.
+        """
+        outs, path = self.loop.body.outs, self.path(group)
+        own, after = {s.outs for s in path}, {a for a in (outs[i] for i in group) if isinstance(a, int)}
         read = {a for s in self.loop.rest if s.outs not in own for a in s.ins if isinstance(a, int)}
         others = [outs[j] for j in (*self.carried, *self.moving) if j not in group]
-        return read | {a for a in others if isinstance(a, int)}
+        read.update(a for a in others if isinstance(a, int))
+        for s in reversed(path):
+            if not read.isdisjoint(set(s.outs) - after):
+                read.update(a for a in s.ins if isinstance(a, int))
+        return read
 
     def _stacked(self, group: list[int]) -> bool:
         """Whether what carries are after every turn is read by anything else."""
