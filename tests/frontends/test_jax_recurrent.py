@@ -14,6 +14,7 @@ from jax_shared import OWNERS, same
 
 from tacit.array.analyse import predict
 from tacit.array.interpret import Trace, reveal
+from tacit.array.merge import optimise
 from tacit.array.program import Program
 from tacit.array.ranges import fit
 from tacit.array.session import simulate
@@ -319,6 +320,24 @@ ON_THE_WAY: dict[str, Callable[[Any], Any]] = {
 def test_what_is_computed_on_the_way_may_be_read(name: str) -> None:
     function, x = ON_THE_WAY[name], on_grid(20)
     assert not loops(traced(function, x))
+    same(function, [x], lo=-1, hi=1)
+
+
+PROVED_OF_ONE: dict[str, Callable[[Any], Any]] = {
+    "cholesky": lambda v: jnp.linalg.cholesky(v.T @ v + jnp.eye(2))[1, 0],
+    "solve": lambda v: jnp.linalg.solve(v.T @ v + jnp.eye(2), v[0])[0],
+}
+
+
+@pytest.mark.parametrize("name", PROVED_OF_ONE)
+def test_what_is_proved_of_one_turn_alone_stays_a_loop(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That a matrix times itself has no negative eigenvalue is found of one matrix, not of one for each turn."""
+    of = PROVED_OF_ONE[name]
+    function = lambda x: lax.scan(lambda c, v: (0.5 * c + of(v), c), 0.0, x)  # noqa: E731
+    x = on_grid(6, 3, 2)
+    told = traced(function, x)
+    assert loops(told) == 1
+    assert costs(optimise(told)) == costs(optimise(looped(monkeypatch, function, x)))
     same(function, [x], lo=-1, hi=1)
 
 

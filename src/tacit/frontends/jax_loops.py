@@ -168,11 +168,24 @@ def _run(
         else:
             moving.append(j)
     carried = [i for i in range(n) if i not in loop.known_carry]
-    outs = at_once(it, loop, carried, moving, tables)
-    if outs is None:
-        outs = _bind(it, loop, carried, moving, tables)
+    outs = _outs(it, loop, carried, moving, tables)
     results: dict[int, Value] = {**final, **stacks, **dict(zip([*carried, *moving], outs, strict=True))}
     return [results[i] for i in range(len(body.outs))]
+
+
+def _outs(
+    it: Interpreter, loop: Loop, carried: list[int], moving: list[int], tables: dict[int, Any]
+) -> list[SecretArray]:
+    """Return the final carry, then the stacked outputs, all turns at once if that can be told and done."""
+    try:
+        outs = at_once(it, loop, carried, moving, tables)
+    except (NotRealised, RangeError) as exc:
+        # Some of what is proved of one turn is not proved of all together.
+        try:
+            return _bind(it, loop, carried, moving, tables)
+        except (NotRealised, RangeError):
+            raise exc from None
+    return _bind(it, loop, carried, moving, tables) if outs is None else outs
 
 
 def _bind(
