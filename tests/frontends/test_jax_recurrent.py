@@ -266,6 +266,25 @@ def test_texts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert loops(traced(dense, np.zeros((500, 20)))) == 1
 
 
+TOO_MANY: dict[str, tuple[Callable[..., Any], Any]] = {
+    "stencil": (
+        lambda x: lax.fori_loop(0, 30, lambda i, u: u + 0.2 * (jnp.roll(u, 1) - 2 * u + jnp.roll(u, -1)), x),
+        on_grid(20),
+    ),
+    "comb": (
+        lambda x: lax.scan(lambda c, v: (jnp.append(c[1:], v + 0.5 * c[0]), c[0]), jnp.zeros(40), x),
+        on_grid(50),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TOO_MANY)
+def test_what_takes_too_many_numbers_is_not_probed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To run a body on unit vectors takes longer than to record the loop."""
+    monkeypatch.setattr(jax_recurrent._Turns, "coefficients", None)
+    assert loops(traced(*TOO_MANY[name])) == 1
+
+
 def test_what_several_carries_read_is_computed_once() -> None:
     def function(x: Any) -> Any:
         def step(c: Any, v: Any) -> Any:

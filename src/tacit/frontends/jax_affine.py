@@ -104,7 +104,7 @@ def states(
     # What a block adds up to from nothing is a state, too, if all rows before it are nought.
     lo, hi = reach(a, turns, np.stack([spans.min(1, initial=0), spans.max(1, initial=0)], 1), 0 * begins)
     apart = [(float(lo[p].min()), float(hi[p].max())) for p in parts]
-    solver = _Solver(it, kind, parts, ends, apart, max(MOST_NUMBERS, min(8 * a.size, MOST_BY_TURN)))
+    solver = _Solver(it, kind, parts, ends, apart, _limit(a.size))
     if len(b) > 1 and (len(b) > APART or solver.most(a, b) <= PLAIN):
         whole = np.concatenate(first, 1) if all(map(known, first)) else xp.concat(first, 1)
         solver = _Solver(it, kind, [slice(0, sum(sizes))], [_hull(ends)], [_hull(apart)], solver.limit)
@@ -114,6 +114,21 @@ def states(
         found = solver.solve(a, b, first, stacked)
     shaped = [xp.reshape(v, (v.shape[0], *s)) for v, s in zip(found, shapes, strict=True)]
     return [within(v, *span) for v, span in zip(shaped, ends, strict=True)]
+
+
+def too_many(turns: int, k: int) -> bool:
+    """Whether states of so many elements, each made of all by one matrix, take too many numbers."""
+    return min(_numbers(size, turns, False, k * k) for size in (2, SHORT, *SIZES)) > _limit(k * k)
+
+
+def _limit(coefficients: int) -> int:
+    return max(MOST_NUMBERS, min(8 * coefficients, MOST_BY_TURN))
+
+
+def _numbers(size: int, turns: int, by_turn: bool, coefficients: int) -> float:
+    """Return how many public numbers blocks of a size take that are not nought, at all levels."""
+    one = coefficients * size * (size + 3) / 2
+    return one * (turns / (size - 1) if by_turn else math.ceil(math.log(max(turns, 2), size)))
 
 
 def _hull(spans: list[Span]) -> Span:
@@ -407,9 +422,7 @@ class _Solver:
         turns = b[0].shape[0]
 
         def numbers(size: int) -> float:
-            """Return those that are not nought, at all levels."""
-            one = places * k * k * size * (size + 3) / 2
-            return one * (turns / (size - 1) if n > 1 else math.ceil(math.log(max(turns, 2), size)))
+            return _numbers(size, turns, n > 1, places * k * k)
 
         first = np.abs(_matrices(a[None, : SIZES[0]], min(SIZES[0], turns))[0])
         counts = first.sum((-2, -1)).max() / first.max()

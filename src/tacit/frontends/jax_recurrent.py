@@ -17,7 +17,7 @@ import numpy as np
 from tacit.array import functions as xp
 from tacit.array import order as od
 from tacit.array.secret import SecretArray
-from tacit.frontends.jax_affine import TooFar, moves, states
+from tacit.frontends.jax_affine import TooFar, moves, states, too_many
 from tacit.frontends.jax_flat import QUOTIENTS, Atom, Const, Flat, Step, Value, flatten, kind_of, known, live
 from tacit.frontends.jax_rules import so_far
 
@@ -176,9 +176,24 @@ class _Turns:
             if not fits or kind_of(s.avals[0].dtype) not in kinds or not _roomy(s.avals[0].dtype):
                 return False
         size = sum(self.loop.body.out_avals[i].size for i in group)
-        if self.same_place(group) or size <= MAX_MIXED:
+        if self.same_place(group):
             return True
-        return size <= MAX_MOVED and moves(self.coefficients(group)[0]) is not None
+        if size > MAX_MOVED or (self.multiplied(group) and (size > MAX_MIXED or self.many(group, size))):
+            return False
+        return size <= MAX_MIXED or moves(self.coefficients(group)[0]) is not None
+
+    def multiplied(self, group: list[int]) -> bool:
+        """Whether carries are more than moved and added."""
+        of = set(group)
+        steps = [s for s in self.path(group) if s.name in PRODUCTS or s.name == "div"]
+        factors = [a for s in steps for a in s.ins if of.isdisjoint(self.of(a))]
+        values = [a.value if isinstance(a, Const) else self.loop.invariant.get(a, np.nan) for a in factors]
+        return any(not np.all(np.isin(np.asarray(v), (0, 1))) for v in values)
+
+    def many(self, group: list[int], size: int) -> bool:
+        """Whether it is sure, before coefficients are looked for, that they are too many."""
+        read = {a for s in self.path(group) for a in s.ins if isinstance(a, int)}
+        return read.isdisjoint(self.tables) and too_many(self.loop.length, size)
 
     def public(self, a: Atom) -> bool:
         """Whether an operand is known while tracing."""
