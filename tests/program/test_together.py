@@ -305,3 +305,37 @@ def test_what_loses_bits_before_a_product_does_so_at_once(fmt: Format) -> None:
             assert abs(out["alice"][0][f"s{i}"] - np.minimum(a, b).sum() / 10000) < 3 * 2.0**-fmt.frac_bits
         rounds.append(cost.rounds)
     assert rounds[1] <= rounds[0] + 1
+
+
+C = 0.000123
+LOSING: dict[str, Any] = {
+    # Of the same value, and of each product its own bits, or none.
+    "a half": lambda xp, a, b, z: [(z - a) * C, a * 0.5, a * 0.00777],
+    "a number, by it": lambda xp, a, b, z: [(z - a) * C, z * 0.001, z / 0.001, a / 0.001, a * 0.001],
+    "a matrix": lambda xp, a, b, z: [(z - a) * C, xp.matmul(a, np.full((50, 3), 0.5)), a * 0.00777],
+    # A product that is there when it is multiplied again, but not yet when another loses bits.
+    "what waited": lambda xp, a, b, z: (lambda x: [(z - a) * C, x * b, x * C])(a * b),
+}
+
+
+@pytest.mark.parametrize("name", LOSING)
+def test_each_product_loses_its_own_bits_before(name: str) -> None:
+    """Whatever else is multiplied by what, and whatever is there by then."""
+    body, shape, most = LOSING[name], (4, 50), (9e7, 0.9, 9e7)
+    rng, trace, inputs, sums = np.random.default_rng(8), Trace(), [], []
+    given: dict[str, dict[str, Any]] = {o: {} for o in COMPUTE}
+    for i, m in enumerate(most):
+        ends = -m / 2, m / 2
+        inputs.append(sum(trace.input(f"x{i}", o, shape, "fixed", *ends) for o in COMPUTE[:2]))
+        given["alice"][f"x{i}"], given["bob"][f"x{i}"] = x, y = (
+            np.trunc(rng.uniform(*ends, (2, *shape)) * 64) / 64
+        )
+        sums.append(x + y)
+    for i, v in enumerate(body(fn, *inputs)):
+        reveal(v, why="test", name=f"r{i}")
+    program = optimise(trace.program())
+    out = testing.run(
+        "rep3", 64, lambda p: Runtime(p, FMT, COMPUTE).run(program, given[p.party.name]), seed=3
+    )
+    for i, want in enumerate(body(np, *sums)):
+        np.testing.assert_allclose(out["alice"][f"r{i}"], want, rtol=1e-6, atol=2e-3, err_msg=str(i))

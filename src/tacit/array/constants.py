@@ -99,13 +99,12 @@ def multiply(
 
     `product` multiplies a share with an encoded constant; each result adds up `terms` products.
     """
-    x = rt.held(secret)
+    x, coarse = rt.held(secret), rt.coarse.pop((id(secret), id(public), inverse), None)
     if terms == 1 and public.aval.shape == secret.aval.shape:
         public = once(public)
     if public.aval.kind != "fixed":
         return product(x, rt.encode(public, 0))
     drop, factors = _known(rt, public, secret.aval, terms, inverse)
-    coarse = rt.coarse.pop(id(secret), None)
     if coarse is not None:
         x = coarse[1]
     elif drop:
@@ -129,7 +128,7 @@ def coarsen(rt: Runtime, steps: Sequence[Step], env: Mapping[int, Value]) -> Non
 
     Of each the bits are those that it loses by itself; `multiply` takes it from `rt.coarse`.
     """
-    found: list[tuple[Step, Value, int]] = []
+    found: list[tuple[Step, Value, Value, int]] = []
     for step in steps:
         if not step.left and step.op is None and step.move is None:
             break  # it may send messages of its own
@@ -137,19 +136,19 @@ def coarsen(rt: Runtime, steps: Sequence[Step], env: Mapping[int, Value]) -> Non
         if len(values) == 2:
             known = [v.constant and v.aval.where == PUBLIC and v.aval.kind == "fixed" for v in values]
             x, c = values if known[1] else values[::-1]
-            # What is read must be there, and be read once, as it is.
-            here = x.share is not None and not x.same and (step is steps[0] or step.ends == frozenset())
-            if sum(known) == 1 and here and all(x is not other for _, other, _ in found):
+            # What is read must be there now, and be read once, as it is.
+            here = x.share is not None and not x.same and steps[0].late.isdisjoint(step.eqn.ins)
+            if sum(known) == 1 and here and all(x is not other for _, other, _, _ in found):
                 number = once(c) if c.aval.shape == x.aval.shape else c
                 drop, _ = _known(rt.words(step.rounding.word), number, x.aval, 1, step.eqn.op == "div")
-                found += [(step, x, drop)] if drop else []
+                found += [(step, x, c, drop)] if drop else []
     if len(found) < 2:
         return
     before, rt.p.patient, rt.p.number = rt.p.patient, True, steps[0].left
-    for step, x, drop in found:
+    for step, x, c, drop in found:
         rt.rounding = step.rounding
         words = rt.words(step.rounding.word)
-        rt.coarse[id(x)] = x, words.rescale(words.held(x), drop)
+        rt.coarse[id(x), id(c), step.eqn.op == "div"] = x, words.rescale(words.held(x), drop)
     rt.p.patient = before
     rt.p.settle()
 

@@ -93,8 +93,11 @@ class Runtime:
     """What is known of a result that was opened, and was not so (`widths.outside`)."""
     whole: Runtime | None = None
     """Where this one runs equations in words of 64 bits: that of the format."""
-    coarse: dict[int, tuple[Value, Share]] = field(default_factory=dict, repr=False)
-    """Values of which bits were lost for a product that follows, and what is left, by `id` (`constants.coarsen`)."""
+    coarse: dict[tuple[int, int, bool], tuple[Value, Share]] = field(default_factory=dict, repr=False)
+    """Values of which bits were lost for a product that follows, and what is left (`constants.coarsen`).
+
+    By the `id` of both factors, and whether the other is divided by: each product loses bits of its own.
+    """
     _plans: dict[int, Prepared] = field(default_factory=dict, repr=False)
 
     @property

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
 from tacit.array import beside
-from tacit.array.bounds import public_factor
 from tacit.array.crossed import crossed
 from tacit.array.inner import inner
 from tacit.array.loop import infer_once
@@ -63,6 +62,8 @@ class Step:
     """The results, from the first run on."""
     sheds: bool = False
     """Whether it is a product with a public number, whose other factor may lose bits before."""
+    late: frozenset[int] = frozenset()
+    """What is not there yet when it begins, if so."""
     text: frozenset[int] = frozenset()
     """Operands, by place, that in all of the equations follow from this program's text alone."""
     joined: dict[int, Value] = field(default_factory=dict)
@@ -102,14 +103,6 @@ def prepared(program: Program, ins: list[Aval], p: Protocol, fmt: Format, opened
     return Prepared(text, program, ins, opened, infer_once(program, ins, fmt), steps, needed)
 
 
-def _sheds(eqn: Eqn, avals: Mapping[int, Aval], fmt: Format) -> bool:
-    """Whether a product with a public number has a secret lose bits before, as far as ranges tell."""
-    ins = [avals[v] for v in eqn.ins]
-    if eqn.op not in ("mul", "div") or PUBLIC not in (a.where for a in ins):
-        return False
-    return public_factor(ins, fmt.width, fmt.frac_bits, inverse=eqn.op == "div").drop > 0
-
-
 def _steps(program: Program, ins: list[Aval], p: Protocol, fmt: Format, opened: bool) -> list[Step]:
     avals, dead = infer_once(program, ins, fmt), program.last_uses()
     steps: list[Step] = []
@@ -135,6 +128,7 @@ def _steps(program: Program, ins: list[Aval], p: Protocol, fmt: Format, opened: 
         prepare = op.prepare if op and not any(ahead[here]) else None
         added = eqn.op in SUMS and (rounding.extra or not extra.keys().isdisjoint(eqn.ins))
         ready = not (added or rounding.done or any(is_shared_at_once(avals[v]) for v in eqn.ins))
+        sheds = left > 0 and eqn.op in ("mul", "div") and any(avals[v].where == PUBLIC for v in eqn.ins)
         secret = len(group) == 1 and eqn.op not in ("reveal", "scan") and outs[0].where == SECRET
         steps.append(
             Step(
@@ -152,9 +146,8 @@ def _steps(program: Program, ins: list[Aval], p: Protocol, fmt: Format, opened: 
                 op=op,
                 rule=table()[eqn.op] if ready and secret else None,
                 move=prepare(avals[eqn.ins[0]].shape, eqn.params) if prepare else None,
-                sheds=left > 0
-                and eqn.op in ("mul", "div")
-                and any(avals[v].where == PUBLIC for v in eqn.ins),
+                sheds=sheds,
+                late=frozenset(waiting.outs if sheds else ()),
                 text=frozenset(i for i, column in places if known.issuperset(column)),
             )
         )
