@@ -171,6 +171,18 @@ def test_what_may_be_joined() -> None:
     assert grouped([fn.astype(t, "int") for t in truths])[1:] == [["convert"] * 3]
 
 
+def test_what_a_longer_chain_begins_with_is_begun_first() -> None:
+    """A product that may be left, too: what reads it then goes with its like, which would have gone alone."""
+
+    def clipped(v: Any) -> Any:
+        return fn.minimum(fn.maximum(v, -3), 3)
+
+    a, _, c = inputs(Trace())
+    x = a * c
+    results = [clipped(clipped(x)), clipped(clipped(fn.cumulative_sum(x) * 0.3))]
+    assert grouped(results) == [["maximum"] * 2, ["minimum"] * 2] * 2
+
+
 def test_what_goes_alone() -> None:
     a, b, c = inputs(Trace())
     assert grouped([fn.exp(a), fn.exp(fn.assume(b, -4, 4))]) == []  # fitted to other ranges

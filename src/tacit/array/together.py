@@ -156,8 +156,9 @@ def gather(program: Program, ins: Sequence[Aval] | None = None) -> Program:
 
     In turn: of the equations that send messages and depend on nothing that is still to come, the one that the longest
     chain of others begins with, and all of the window that may share its rounds. What may be left is put off while a
-    longer chain begins with an equation that may not, otherwise taken when it is next; the opening of a result is put
-    off while there is anything else to do. What leaves little of many elements, as a sum does, is done at once.
+    longer chain begins with an equation that may not, otherwise taken when it is next or the longest chain begins with
+    such; the opening of a result is put off while there is anything else to do. What leaves little of many elements,
+    as a sum does, is done at once.
     """
     avals = infer(program, ins)
     program = inside(program, avals, gather)
@@ -236,8 +237,9 @@ class _Order:
     def _group(self, first: int, ready: list[int]) -> list[int]:
         """Return what is begun next, of equations with messages that wait for nothing still to come."""
         top = max(ready, key=lambda i: self.height[i])
-        if self.left[first] and (self.left[top] or self.height[top] <= self.height[first]):
-            return self._alike(first, [i for i in ready if self.left[i]], WAITING_ELEMENTS)
+        if self.left[top] or (self.left[first] and self.height[top] <= self.height[first]):
+            begun = first if self.left[first] else top
+            return self._alike(begun, [i for i in ready if self.left[i]], WAITING_ELEMENTS)
         lead = max((i for i in ready if not self.left[i]), key=lambda i: (self.height[i], -i))
         if self.key[lead] is None:
             return [lead]
