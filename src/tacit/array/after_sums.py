@@ -26,6 +26,8 @@ BOTH = frozenset({"mul", "matmul", "conv"})
 """Operations that are linear in each of two operands."""
 FIRST = MOVES | {"neg", "sum", "cumsum", "take", "dynamic_slice", "div"}
 """Operations that are linear in their first operand."""
+LEAST = 2.0**-10
+"""What an owner scales down to less loses too many of its bits to rounding, a whole number's always the same way."""
 
 
 def after_sums(program: Program, ins: Sequence[Aval] | None = None) -> Program:
@@ -62,7 +64,8 @@ def lost(program: Program, frac_bits: int, ins: Sequence[Aval] | None = None) ->
 def spared(program: Program, ins: Sequence[Aval] | None = None) -> float:
     """Return how many bits of rounding the sums are spared that `after_sums` multiplies.
 
-    The errors of n rows are independent, and add up to √n of them: of a factor 1/n half the bits were lost.
+    The errors of n rows are independent, and add up to √n of them: of a factor 1/n half the bits were lost. A sum of
+    few has few errors, whatever the factor.
     """
     avals = infer(program, ins)
     bits = [0.0]
@@ -73,7 +76,30 @@ def spared(program: Program, ins: Sequence[Aval] | None = None) -> float:
 
     inside(program, avals, look)
     found = _Factors(program, avals)
-    return max(*bits, *(-math.log2(found.ways[v].factor) / 2 for v in found.waiting), 0.0)
+    terms = found.terms()
+    return max(*bits, *(_half(found.ways[v].factor, terms[v]) for v in found.waiting), 0.0)
+
+
+def added(program: Program, ins: Sequence[Aval] | None = None) -> float:
+    """Return how many bits of rounding are added up in sums of what public numbers below one scaled down at once.
+
+    Of a Program that `after_sums` has moved: of factors that met something else on their way, and of numbers that a
+    truth value chooses. A coarser unit makes these errors larger.
+    """
+    avals = infer(program, ins)
+    bits = [0.0]
+
+    def look(body: Program, of: list[Aval]) -> Program:
+        bits.append(added(body, of))
+        return body
+
+    inside(program, avals, look)
+    found = _Factors(program, avals)
+    return max(*bits, *found.added(), 0.0)
+
+
+def _half(factor: float, terms: int) -> float:
+    return min(-math.log2(factor), math.log2(max(terms, 1))) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +155,10 @@ class _Factors:
         return good
 
     def _for_nothing(self) -> set[int]:
-        """Return what owners multiply themselves, for nothing, unless it meets what waits, or is divided on its way."""
+        """Return what owners multiply themselves, for nothing.
+
+        Not what meets something that waits, is divided on its way, or has next to nothing left of it.
+        """
         meets: set[int] = set()
         for eqn in reversed(self.program.eqns):
             v = eqn.outs[0] if eqn.outs else -1
@@ -141,7 +170,10 @@ class _Factors:
         return {
             v
             for v in self.waiting
-            if self.ways[v].by_public and self.avals[v].where != SECRET and v not in meets
+            if self.ways[v].by_public
+            and self.avals[v].where != SECRET
+            and self.avals[v].magnitude >= LEAST
+            and v not in meets
         }
 
     def _takes(self, reader: Eqn, v: int, good: set[int]) -> bool:
@@ -193,6 +225,51 @@ class _Factors:
             return self.avals[eqn.outs[0]].size
         a = self.avals[eqn.ins[0]]
         return a.size // max(a.shape[eqn.params["axis"]], 1)
+
+    def _summed(self, eqn: Eqn) -> int:
+        """Return how many terms each result is at most the sum of."""
+        a = self.avals[eqn.ins[0]]
+        if eqn.op == "matmul":
+            return a.shape[-1]
+        if eqn.op == "conv":
+            return self.avals[eqn.ins[1]].size
+        return a.size // max(self._results(eqn), 1) if eqn.op in ("sum", "cumsum") else 1
+
+    def terms(self) -> dict[int, int]:
+        """Return of how many terms the sums are that variables wait for."""
+        found: dict[int, int] = defaultdict(int)
+        for eqn in reversed(self.program.eqns):
+            way = self.ways.get(eqn.outs[0]) if eqn.outs else None
+            for i in way.linear if way else ():
+                found[eqn.ins[i]] = max(found[eqn.ins[i]], self._summed(eqn), found[eqn.outs[0]])
+        return found
+
+    def added(self) -> Iterator[float]:
+        """Yield the bits that each sum of what has been scaled down loses."""
+        scaled: dict[int, float] = {}
+        for eqn in self.program.eqns:
+            op, of = eqn.op, [self.avals[v] for v in eqn.ins]
+            out = self.avals[eqn.outs[0]] if len(eqn.outs) == 1 else None
+            if out is None or out.where == PUBLIC or out.kind != "fixed":
+                continue
+            has = [scaled[v] for v in eqn.ins if v in scaled]
+            if op in ("mul", "div") and (by := self._public(op, of)) is not None:
+                factor = scaled.get(eqn.ins[by[0]], 1.0) * abs(by[1])
+            elif op == "select":
+                numbers = [a.magnitude for a in of[1:] if a.where == PUBLIC and a.magnitude]
+                factor = min(*has, *numbers, 1.0, 1.0)
+            elif op in ALIKE:
+                factor = min(has, default=1.0)
+            elif op == "square" or op in BOTH or (op in FIRST and eqn.ins[0] in scaled):
+                factor = math.prod(has * 2 if op == "square" else has)
+            else:
+                continue
+            if not 0 < factor < 1:
+                continue
+            if (terms := self._summed(eqn)) > 1:
+                yield _half(factor, terms)
+            else:
+                scaled[eqn.outs[0]] = factor
 
     def _public(self, op: str, of: list[Aval]) -> tuple[int, float] | None:
         """Return which operand a public number multiplies, and the number."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tacit.array import intervals as iv
-from tacit.array.after_sums import after_sums, lost, spared
+from tacit.array.after_sums import added, after_sums, lost, spared
 from tacit.array.loop import infer
 from tacit.array.ops import bits_needed, table
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
@@ -218,7 +218,8 @@ def settled(
     """Return the Program as it is run best, and its format, as `fit` chooses it.
 
     Public factors wait for the sums that they are in (decision 0101) where the ring stays as narrow, results are as
-    close, and the bits that larger sums take are fewer than the roundings that they are spared cost.
+    close, and the bits that larger sums take are fewer than the roundings that they are spared cost, beyond those that
+    other sums still add up.
     """
     chosen = width, frac_bits, at_least
     moved = after_sums(program)
@@ -237,7 +238,8 @@ def settled(
     except RangeError:
         return program, before
     fewer = before.frac_bits - after.frac_bits
-    if after.width < before.width or (after.width == before.width and fewer <= spared(program)):
+    gained = spared(program) - added(moved)
+    if after.width < before.width or (after.width == before.width and fewer <= max(gained, 0)):
         was, now = (_doubts(*each) for each in ((program, before), (moved, after)))
         if now[0] <= was[0] and now[1] <= max(was[1], CLOSE):
             return moved, after
