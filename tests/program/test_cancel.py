@@ -149,6 +149,47 @@ def test_what_is_asked_for_twice_is_made_once() -> None:
     np.testing.assert_allclose(got, sigma(X) + Y * sigma(X) * sigma(-X), atol=16 * 2.0**-20)
 
 
+def logaddexp(x: Any, y: Any) -> Any:
+    return fn.maximum(x, y) + log1p(fn.exp(-fn.abs(x - y)))
+
+
+def test_both_derivatives_of_a_sum_of_powers_are_of_one_sigmoid() -> None:
+    def body(x: Any, y: Any) -> Any:
+        return 3.0 * fn.exp(y - logaddexp(x, y)) + fn.exp(x - logaddexp(x, y))
+
+    program = optimise(recorded(body))
+    assert ops(program)["sigmoid"] == 1 and not ops(program)["exp"]
+    got = run_on_shares(program, data(), "rep3", Format(64, 20), 3)["r"]
+    np.testing.assert_allclose(got, 3 * sigma(Y - X) + sigma(X - Y), atol=16 * 2.0**-20)
+
+
+@pytest.mark.parametrize("of", [softplus, lambda x: logaddexp(x, -x)])
+def test_a_value_with_its_derivative_keeps_its_exponential(of: Callable[[Any], Any]) -> None:
+    """The logarithm is asked for, so that its exponential is there; another of what is below nought is cheap."""
+    program = recorded(lambda x, y: (lambda v: v + y * fn.exp(x - v))(of(x)))
+    assert cancelled(program) is program
+    alone = recorded(lambda x, y: y * fn.exp(x - of(x)))
+    assert ops(cancelled(alone))["sigmoid"] == 1
+
+
+def test_what_is_scaled_down_first_is_not_multiplied_as_large_as_it_was() -> None:
+    """Four numbers of 2^30 each, a 2^30th of them: their product as they are fits no ring."""
+    scale = 2.0**-30
+
+    def body(x: Any, y: Any) -> Any:
+        u = x * scale
+        return (u * u * u * u / y) * y
+
+    program = optimise(recorded(body, 2.0**30))
+    fmt = fit(program)
+    assert fmt.width == 64
+    got = run_on_shares(program, data(2.0**28), "rep3", fmt, 4)["r"]
+    np.testing.assert_allclose(got, (X / 4) ** 4, atol=16 * 2.0**-fmt.frac_bits)
+    # Where there is room, nothing is divided.
+    near = optimise(recorded(lambda x, y: ((x * 2.0**-9) / y) * y * (x * 2.0**-9), 2.0**9))
+    assert not ops(near)["div"]
+
+
 def test_loops_and_results_that_another_result_is() -> None:
     trace = Trace()
     x = trace.input("x", "alice", (ROWS,), "fixed", -4, 4) + trace.input("n", "bob", (ROWS,), "fixed", 0, 0)

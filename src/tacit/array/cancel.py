@@ -9,6 +9,7 @@ by its formula, too, which everybody writes who comes from NumPy, and every grad
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tacit.array.loop import infer, infer_eqn, inside
-from tacit.array.passes import prune
+from tacit.array.passes import prune, read
 from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
 
 LONG = 8.0
@@ -25,6 +26,8 @@ MOST = 4
 """Factors that are multiplied anew in place of a quotient."""
 MOST_POWERS = 8
 """Factors that are followed."""
+MOST_BITS = 64.0
+"""Of products before the public number that scales them down: larger ones take a ring of 128 at least."""
 
 
 def cancelled(program: Program, ins: Sequence[Aval] | None = None) -> Program:
@@ -64,8 +67,14 @@ class _Maker:
     def __init__(self, program: Program, avals: dict[int, Aval]) -> None:
         self.program, self.avals = program, dict(avals)
         self.maker = {v: eqn for eqn in program.eqns for v in eqn.outs}
+        self.readers: dict[int, list[Eqn]] = defaultdict(list)
+        for eqn in read(program).eqns:
+            for v in dict.fromkeys(eqn.ins):
+                self.readers[v].append(eqn)
         self.products: dict[int, _Product] = {}
         self.sigmoids: dict[tuple[int, bool], int] = {}
+        self.apart: dict[tuple[int, int], int] = {}
+        """Differences of two numbers, of which σ is taken either way."""
         self.now: dict[int, int] = {}
         """What stands for results that have been made already."""
         self.fresh = max(self.avals, default=-1) + 1
@@ -109,6 +118,7 @@ class _Maker:
             or not before
             or len(factors) > MOST
             or not whole.number
+            or self._is_wide(whole)
             or not math.isfinite(whole.number)
         ):
             return False
@@ -147,6 +157,11 @@ class _Maker:
         """Whether z of e^z is far below nought and never above, as -|x|: 1 + e^z of [1, 2] is soon divided by."""
         z = self.avals[self._exponential(e).ins[0]]
         return z.hi <= 0 and z.lo < -LONG
+
+    def _is_wide(self, of: _Product) -> bool:
+        """Whether the factors, each scaled down so far, would be multiplied as large as they are."""
+        bits = [p * math.log2(max(self.avals[v].magnitude, 1.0)) for v, p in of.powers.items() if p > 0]
+        return abs(of.number) < 1 and sum(bits) > MOST_BITS
 
     def _exponential(self, e: int) -> Eqn:
         eqn = self._made(e, "exp")
@@ -225,18 +240,41 @@ class _Maker:
     # -- e to the power of x less log(e^x + e^y) ------------------------------------------------------------
 
     def _of_sum_of_powers(self, eqn: Eqn) -> bool:
-        """Write exp(x − logaddexp(x, y)), the derivative of logaddexp, as σ(x − y)."""
+        """Write exp(x − logaddexp(x, y)), the derivative of logaddexp, as σ(x − y).
+
+        Where logaddexp itself is asked for, too, its own exponential is there already, and another takes fewer bytes.
+        """
         less = self._made(eqn.ins[0], "sub", "neg")
         ends = self._logaddexp(less.ins[-1]) if less else None
-        if less is None or ends is None:
+        if less is None or ends is None or not self._is_for_exponentials(less.ins[-1]):
             return False
         first = [i for i, v in enumerate(ends) if (v == less.ins[0] if less.op == "sub" else self._is(v, 0))]
         if not first:
             return False
         x, y = ends if first[0] == 0 else ends[::-1]
-        of = x if self._is(y, 0) else y if self._is(x, 0) else self._emit("sub", (x, y), eqn)
-        self.now[eqn.outs[0]] = self._sigmoid(of, self._is(x, 0) and not self._is(y, 0), eqn)
+        if self._is(x, 0) or self._is(y, 0):
+            self.now[eqn.outs[0]] = self._sigmoid(*((x, False) if self._is(y, 0) else (y, True)), eqn)
+            return True
+        if ends not in self.apart:
+            self.apart[ends] = self._emit("sub", ends, eqn)
+        self.now[eqn.outs[0]] = self._sigmoid(self.apart[ends], first[0] == 1, eqn)
         return True
+
+    def _is_for_exponentials(self, v: int) -> bool:
+        """Whether all that reads a variable is the exponential of what it is taken from."""
+        total = self._made(v, "add")
+        v = total.outs[0] if total else v
+        if v in self.program.outputs:
+            return False
+        return all(
+            eqn.op == "exp"
+            or (
+                eqn.op in ("sub", "neg", "assume")
+                and eqn.ins[-1] == v
+                and self._is_for_exponentials(eqn.outs[0])
+            )
+            for eqn in self.readers[v]
+        )
 
     def _logaddexp(self, v: int) -> tuple[int, int] | None:
         """Return x and y of max(x, y) + log(1 + exp(−|x − y|))."""
