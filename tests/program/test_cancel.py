@@ -126,6 +126,7 @@ STAYS: dict[str, Body] = {
     "an exponential and two": lambda x, y: y / (fn.exp(x) + 2.0),
     "far below nought": lambda x, y: y / (fn.exp(-fn.abs(x * 10.0)) + 1.0),
     "of another's": lambda x, y: fn.exp(y - softplus(x)),
+    "times what is far larger": lambda x, y: fn.exp(x * 2.0) / (1.0 + fn.exp(x)),
     "nothing to divide": lambda x, y: x * y * fn.exp(y),
 }
 

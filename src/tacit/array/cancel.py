@@ -22,6 +22,9 @@ from tacit.array.program import PUBLIC, SECRET, Aval, Eqn, Program
 
 LONG = 8.0
 """Beyond -LONG an exponential that is at most one, and what follows, takes fewer bytes than the series of σ."""
+ROOM = 2.0**12
+"""Exponentials up to this are divided where σ would be multiplied by more than `REACH`, as would its units."""
+REACH = 2.0**8
 MOST = 4
 """Factors that are multiplied anew in place of a quotient."""
 MOST_POWERS = 8
@@ -140,7 +143,7 @@ class _Maker:
         factors: list[tuple[int, bool] | int] = []
         for d, p in of.powers.items():
             e = self._less_one(d) if p < 0 else None
-            if e is None or self._is_short(e):
+            if e is None or self._is_short(e) or self._is_far(of, e):
                 continue
             (z,) = self._exponential(e).ins
             del powers[d]
@@ -157,6 +160,11 @@ class _Maker:
         """Whether z of e^z is far below nought and never above, as -|x|: 1 + e^z of [1, 2] is soon divided by."""
         z = self.avals[self._exponential(e).ins[0]]
         return z.hi <= 0 and z.lo < -LONG
+
+    def _is_far(self, of: _Product, e: int) -> bool:
+        """Whether what σ is multiplied by is so large that a quotient is closer, and its exponential has room."""
+        beside = [self.avals[v].magnitude ** p for v, p in of.powers.items() if p > 0 and v != e]
+        return abs(of.number) * math.prod(beside) > REACH and self.avals[e].magnitude <= ROOM
 
     def _is_wide(self, of: _Product) -> bool:
         """Whether the factors, each scaled down so far, would be multiplied as large as they are."""
