@@ -25,7 +25,6 @@ class SecretArray:
 
     __slots__ = ("__weakref__", "aval", "context", "ref")
     __array_priority__ = 1000
-    __array_ufunc__ = None
 
     def __init__(self, context: Context, ref: int, aval: Aval) -> None:
         self.context = context
@@ -81,6 +80,16 @@ class SecretArray:
 
     def __array_namespace__(self, api_version: str | None = None) -> Any:
         return _f()
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *ins: Any, **options: Any) -> Any:
+        from tacit.array import numpy_names
+
+        return numpy_names.of_ufunc(ufunc, method, ins, options)
+
+    def __array_function__(self, func: Any, types: Any, args: Any, options: Any) -> Any:
+        from tacit.array import numpy_names
+
+        return numpy_names.of_function(func, args, options)
 
     # -- what must not happen by accident -----------------------------------------------------------------
 
