@@ -378,6 +378,20 @@ def test_a_histogram_whose_edges_would_be_rounded_is_refused() -> None:
     same(lambda x: jnp.linspace(x[0], x[1], 7) * 2.0, [x])
 
 
+UNCHANGED: dict[str, Callable[[Any], Any]] = {
+    "times one": lambda x: (x * 1.0).T @ x,
+    "one of whole numbers": lambda x: x.T @ (1 * x[:, ::-1]),
+    "times ones": lambda x: (x * jnp.ones((3, 1))).T @ x,
+    "all rows chosen": lambda x: jnp.where(np.ones((3, 1), bool), x, 0.0) @ x.T,
+    "truth values": lambda x: jnp.stack([1 - (x[:, 0] > 0), (x[:, 0] > 0) * 1]) * 1.0 @ x,
+}
+
+
+@pytest.mark.parametrize("name", UNCHANGED)
+def test_a_matrix_that_weights_leave_as_it_is_has_no_others_behind_it(name: str) -> None:
+    same(UNCHANGED[name], [X])
+
+
 def test_what_is_written_twice_is_taken_once() -> None:
     """Known operands are the same by their bytes, or as one array; other parameters make another step."""
     big = np.random.default_rng(2).uniform(-1, 1, (3, 4096))

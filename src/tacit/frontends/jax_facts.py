@@ -132,7 +132,8 @@ def _weigh(it: Interpreter, x: Value, w: Value, out: Value) -> None:
     """Note a matrix whose rows, or columns, have weights: (w·x)ᵀ x is definite as xᵀ x is."""
     is_matrix = not (known(x) or known(out)) and x.shape == out.shape and out.ndim == 2
     axis = _axis_of_weights(it, w) if is_matrix else None
-    if axis is not None and out.ref not in it.facts:
+    # Weights of one leave x as it is: noted as made of itself, it would be looked for behind itself without end.
+    if axis is not None and x.ref < out.ref and out.ref not in it.facts:
         it.facts[out.ref] = ("weighed", x.ref, axis)
 
 
