@@ -10,7 +10,7 @@ import pytest
 from metering import assert_as_predicted, run_metered
 
 from tacit.algebra.ring import Ring
-from tacit.array import blocks, copies, integers
+from tacit.array import beside, blocks, copies, integers
 from tacit.array import functions as fn
 from tacit.array.analyse import predict
 from tacit.array.interpret import Trace, reveal
@@ -111,6 +111,37 @@ def test_blocks_hold_all_copies_of_their_numbers(axis: int, monkeypatch: pytest.
         assert np.allclose(np.asarray(learned["bob"]["r"]), want, rtol=2.0**-10, atol=2.0**-12)
         rounds.append(cost.rounds)
     assert rounds[0] == rounds[1] < rounds[2]
+
+
+BESIDE: dict[str, Body] = {
+    "quotients": lambda x: x / fn.sum(x, 0)[:1] + (4 - x) / fn.sum(x, 0)[1:2],
+    "of rows": lambda x: x / fn.sum(x, 1, keepdims=True) + (4 - x) / fn.sum(4.5 - x, 1, keepdims=True),
+    "a number by each": lambda x: (
+        (1 / fn.broadcast_to(fn.sum(x, 0)[:1], x.shape)) * (1 / fn.broadcast_to(fn.sum(x, 0)[1:2], x.shape))
+    ),
+    "functions, and what is divided by them": lambda x: (
+        x / fn.exp(fn.broadcast_to(x[0, 0], x.shape)) + (1 + x) / fn.exp(fn.broadcast_to(x[0, 1], x.shape))
+    ),
+}
+
+
+@pytest.mark.parametrize("fmt", [FMT, WIDE], ids=str)
+@pytest.mark.parametrize("name", BESIDE)
+def test_what_is_worked_on_side_by_side_stays_copies(
+    name: str, fmt: Format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two such equations share their rounds, and send no more than one after the other."""
+    program, data = recorded(BESIDE[name]), given()
+    with simulate("rep3", OWNERS, width=fmt.width, frac_bits=fmt.frac_bits, seed=92) as s:
+        learned, meters = run_metered(s, program, data)
+    cost = predict(program, "rep3", fmt, OWNERS, OWNERS)
+    assert_as_predicted(meters, cost)
+    want = run_clear(program, fmt, data)["r"]
+    assert np.allclose(learned["alice"]["r"], want, rtol=2.0**-10, atol=2.0**-12)
+    monkeypatch.setattr(beside, "JOINED", frozenset())
+    alone = predict(recorded(BESIDE[name]), "rep3", fmt, OWNERS, OWNERS)
+    assert cost.rounds < alone.rounds
+    assert sum(cost.links.values()) <= 1.02 * sum(alone.links.values())
 
 
 def test_sessions_divide_by_each_number_once(monkeypatch: pytest.MonkeyPatch) -> None:

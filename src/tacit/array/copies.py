@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,15 @@ def common(values: Iterable[Value | Known]) -> Axes:
     return found or NONE
 
 
+def of_rows(values: Sequence[Value], arity: int) -> list[Axes]:
+    """Return the axes along which all first, second... operands of equations hold copies: of all of one shape.
+
+    None if the last ones hold none: whatever others do, all elements are worked on, those of a row.
+    """
+    alike = len({v.aval.shape for v in values}) == 1 and common(values[arity - 1 :: arity])
+    return [common(values[i::arity]) for i in range(arity)] if alike else []
+
+
 def note(eqn: Eqn, ins: Sequence[Value | Known], outs: Sequence[Value | Known]) -> None:
     """Note along which axes an equation's results hold copies."""
     if eqn.op in ELEMENTWISE:
@@ -62,6 +72,15 @@ def note(eqn: Eqn, ins: Sequence[Value | Known], outs: Sequence[Value | Known]) 
     if found:
         for v in outs:
             v.same = found
+
+
+def note_each(eqns: Sequence[Eqn], ins: Sequence[Value], outs: Sequence[Value]) -> None:
+    """Note it of equations that were worked on side by side, with their operands and results in a row."""
+    if len(eqns) == 1:
+        return note(eqns[0], ins, outs)
+    read, made = iter(ins), iter(outs)
+    for eqn in eqns:
+        note(eqn, list(islice(read, len(eqn.ins))), list(islice(made, len(eqn.outs))))
 
 
 def repeated(program: Program, avals: Mapping[int, Aval]) -> frozenset[int]:
@@ -114,14 +133,17 @@ def taken(rt: Runtime, v: Value, aval: Aval, take: Callable[[Array], Array]) -> 
     return replace(v, aval=aval, data=None, share=share.map(take), same=same)
 
 
-def above(rt: Runtime, v: Value, shape: tuple[int, ...]) -> Value:
-    """Return values in a row in a shape with one more axis in front, or one value as its copies along that."""
+def above(rt: Runtime, v: Value, shape: tuple[int, ...], of: Axes = NONE) -> Value:
+    """Return values in a row in a shape with one more axis in front, or one value as its copies along that.
+
+    Those in a row hold copies along some axes `of` their own.
+    """
     aval, row = replace(v.aval, shape=shape), v.aval.size == prod(shape)
 
     def put(a: Array) -> Array:
         return a.reshape(shape) if row else np.broadcast_to(a, shape)
 
-    same = NONE if row else frozenset((0, *(i + 1 for i in v.same)))
+    same = frozenset(i + 1 for i in of) if row else frozenset((0, *(i + 1 for i in v.same)))
     if v.aval.where == PUBLIC:
         data = None if v.data is None else put(v.data)
         return replace(v, aval=aval, data=data, share=None, encoded=None, factors=None, one=None, same=same)

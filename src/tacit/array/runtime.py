@@ -209,8 +209,7 @@ class Runtime:
                         self.share_together([env[v] for v in step.shared])
                     self.rounding = step.rounding
                     results = self._results(step, ins, summed)
-                    if len(step.eqns) == 1:
-                        copies.note(eqn, ins, results)
+                    copies.note_each(step.eqns, ins, results)
                 for var, value in zip(eqn.outs, results, strict=True):
                     if value.share is None:
                         value.width = plan.needed.get(var, 0)
@@ -341,9 +340,13 @@ class Runtime:
             operands.append(joined)
         if (axis := beside.STACKED.get(step.eqn.op)) is not None:
             return self._stacked(step, operands, ins[:arity], axis)
+        row = step.row
         if once:
-            operands = [copies.above(rt, x, step.row[0].shape) for x in (*operands, ins[1])]
-        (whole,) = self.step(step.eqn, operands, step.row)
+            operands = [copies.above(rt, x, row[0].shape) for x in (*operands, ins[1])]
+        elif same := copies.of_rows(ins, arity):
+            row = [replace(row[0], shape=(len(step.eqns), *step.outs[0].shape))]
+            operands = [copies.above(rt, x, row[0].shape, of) for x, of in zip(operands, same, strict=True)]
+        (whole,) = self.step(step.eqn, operands, row)
         assert whole.share is not None
         parts = apart(whole.share.reshape(whole.share.size), [a.size for a in step.outs])
         extra = self.rounding.extra
