@@ -307,6 +307,35 @@ def test_what_loses_bits_before_a_product_does_so_at_once(fmt: Format) -> None:
     assert rounds[1] <= rounds[0] + 1
 
 
+@pytest.mark.parametrize("fmt", [Format(64, 20), Format(128, 44)], ids=str)
+def test_products_that_end_together_lose_bits_together(fmt: Format) -> None:
+    """Matrix products that wait for each other, each of them scaled down, as both steps of a factorisation are."""
+    rng, rounds = np.random.default_rng(9), []
+    given: dict[str, dict[str, Any]] = {o: {} for o in COMPUTE}
+    given["alice"]["x"] = rng.uniform(-90, 90, (8, 200))
+    given["bob"] |= {f"y{i}": rng.uniform(-90, 90, (200, 3)) for i in range(4)}
+    for count in (1, 4):
+        trace = Trace()
+        x = trace.input("x", "alice", (8, 200), "fixed", -90, 90)
+        y = [trace.input(f"y{i}", "bob", (200, 3), "fixed", -90, 90) for i in range(count)]
+        made = [fn.matmul(x, each) for each in y]
+        for i, each in enumerate(made):
+            reveal(each * (0.000123 / (1 + i)), why="test", name=f"r{i}")
+        program = optimise(trace.program())
+
+        def body(p: Any, program: Any = program) -> Any:
+            return Runtime(p, fmt, COMPUTE).run(program, given[p.party.name]), p.party.mesh.meter.snapshot()
+
+        out = testing.run("rep3", fmt.width, body, seed=2)
+        cost = predict(program, "rep3", fmt, COMPUTE, COMPUTE)
+        assert_as_predicted({name: meter for name, (_, meter) in out.items()}, cost)
+        for i in range(count):
+            want = given["alice"]["x"] @ given["bob"][f"y{i}"] * (0.000123 / (1 + i))
+            assert np.allclose(out["alice"][0][f"r{i}"], want, rtol=0, atol=3 * 2.0**-fmt.frac_bits)
+        rounds.append(cost.rounds)
+    assert rounds[1] == rounds[0]
+
+
 C = 0.000123
 LOSING: dict[str, Any] = {
     # Of the same value, and of each product its own bits, or none.

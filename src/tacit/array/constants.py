@@ -123,10 +123,11 @@ def multiply(
         return rt.p.total([part(*each) for each in factors])
 
 
-def coarsen(rt: Runtime, steps: Sequence[Step], env: Mapping[int, Value]) -> None:
+def coarsen(rt: Runtime, steps: Sequence[Step], env: Mapping[int, Value]) -> int:
     """Let what loses bits before a product with a number lose them in one round, for several products that follow.
 
-    Of each the bits are those that it loses by itself; `multiply` takes it from `rt.coarse`.
+    Of each the bits are those that it loses by itself; `multiply` takes it from `rt.coarse`. Returns the number of the
+    last call that was left before, as all have ended then, or 0.
     """
     found: list[tuple[Step, Value, Value, int]] = []
     for step in steps:
@@ -136,14 +137,19 @@ def coarsen(rt: Runtime, steps: Sequence[Step], env: Mapping[int, Value]) -> Non
         if len(values) == 2:
             known = [v.constant and v.aval.where == PUBLIC and v.aval.kind == "fixed" for v in values]
             x, c = values if known[1] else values[::-1]
-            # What is read must be there now, and be read once, as it is.
-            here = x.share is not None and not x.same and steps[0].late.isdisjoint(step.eqn.ins)
+            # What is read must be read once, as it is.
+            here = x.share is not None and not x.same
             if sum(known) == 1 and here and all(x is not other for _, other, _, _ in found):
                 number = once(c) if c.aval.shape == x.aval.shape else c
                 drop, _ = _known(rt.words(step.rounding.word), number, x.aval, 1, step.eqn.op == "div")
                 found += [(step, x, c, drop)] if drop else []
+    late = [not steps[0].late.isdisjoint(step.eqn.ins) for step, *_ in found]
+    if any(late) and found[0][0] is steps[0]:
+        rt.p.settle()  # as the first would let all end, to lose bits by itself
+    else:
+        found = [each for each, waits in zip(found, late, strict=True) if not waits]
     if len(found) < 2:
-        return
+        return 0
     before, rt.p.patient, rt.p.number = rt.p.patient, True, steps[0].left
     for step, x, c, drop in found:
         rt.rounding = step.rounding
@@ -151,6 +157,7 @@ def coarsen(rt: Runtime, steps: Sequence[Step], env: Mapping[int, Value]) -> Non
         rt.coarse[id(x), id(c), step.eqn.op == "div"] = x, words.rescale(words.held(x), drop)
     rt.p.patient = before
     rt.p.settle()
+    return steps[0].left - 1
 
 
 def _known(rt: Runtime, public: Value, secret: Aval, terms: int, inverse: bool) -> Factors:

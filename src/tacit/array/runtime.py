@@ -187,12 +187,13 @@ class Runtime:
         del values  # so that inputs, too, are held no longer than they are needed
         large = any(isinstance(v.data, Rows) for v in env.values())
         sums: dict[int, Array] = {}
+        ended = 0
         for at, step in enumerate(plan.steps):
             eqn = step.eqn
-            if step.kept is None and (step.ends is None or step.ends):
+            if step.kept is None and (step.ends is None or max(step.ends, default=0) > ended):
                 self.p.settle(step.ends)
             if step.sheds and not self.coarse:
-                constants.coarsen(self, plan.steps[at : at + MOST_AHEAD], env)
+                ended = constants.coarsen(self, plan.steps[at : at + MOST_AHEAD], env) or ended
             if step.move is not None:
                 of = env[eqn.ins[0]]
                 env[eqn.outs[0]] = moved = Value(step.outs[0], None, self.share(of).map(step.move))
