@@ -12,6 +12,7 @@ import pytest
 from jax import lax
 
 import tacit
+from tacit.array.interpret import Trace, reveal
 from tacit.frontends.jax import trace_jax
 from tacit.frontends.jax_flat import x64
 
@@ -46,3 +47,45 @@ def test_sorting_functions(name: str) -> None:
     for a, b in zip(got, want, strict=True):
         assert a.shape == b.shape
         assert np.allclose(a, b, rtol=0, atol=3 * 2.0**-16)
+
+
+TIED = {
+    "whole": np.repeat(np.arange(6), 7),
+    "fixed": np.repeat(np.arange(1, 7) * 0.75, 7),
+}
+POINTS = np.array([0.1, 0.2, 0.3, 0.55, 0.7, 0.95])
+
+
+@pytest.mark.parametrize("name", TIED)
+@pytest.mark.parametrize("axis", [None, 0, 1])
+def test_quantiles_between_equal_values_are_that_value(name: str, axis: int | None) -> None:
+    """Else all of the ties lie on one side of it, by chance."""
+
+    def function(x: Any) -> Any:
+        q = jnp.quantile(x, POINTS, axis=axis, keepdims=True)
+        return q, (x > q).sum((1, 2)), (x == q).sum((1, 2)), jnp.quantile(x, 0.3)
+
+    x = np.random.default_rng(2).permutation(TIED[name]).reshape(21, 2)
+    for seed in range(3):
+        with tacit.simulate("rep3", seed=seed) as s:
+            secret = s.input(x, "alice", bound=(0, 8)) + s.input(np.zeros_like(x), "bob", bound=(0, 0))
+            got = [np.asarray(tacit.reveal(v, why="t")) for v in trace_jax(function, (secret,))]
+        with x64():
+            want = function(jnp.asarray(x))
+        assert np.allclose(got[0], want[0], rtol=0, atol=2.0**-15)
+        q = np.round(np.asarray(want[0]), 9)  # plain floats may miss the tie themselves
+        assert np.array_equal(got[1], (x > q).sum((1, 2)))
+        assert np.array_equal(got[2], (x == q).sum((1, 2)))
+
+
+def test_what_is_sorted_already_is_not_sorted_again() -> None:
+    def function(x: Any) -> Any:
+        s = jnp.sort(x)
+        return s, jnp.sort(s), jnp.median(s, axis=1), jnp.sort(s[:, ::-1]), jnp.sort(s, axis=0)
+
+    trace = Trace()
+    x = trace.input("x", "alice", (4, 9), "fixed", -4, 4) + trace.input("y", "bob", (4, 9), "fixed", -4, 4)
+    for i, v in enumerate(trace_jax(function, (x,))):
+        reveal(v, why="test", name=f"r{i}")
+    # Of rows once, of what is turned round, and of columns.
+    assert [e.op for e in trace.program().eqns].count("order") == 3

@@ -38,6 +38,7 @@ from tacit.frontends import (
     jax_order,
     jax_pieces,
     jax_places,
+    jax_ranked,
     jax_rules,
     jax_sides,
     jax_spaced,
@@ -73,7 +74,11 @@ _PLAIN: dict[str, jax_rules.Rule] = {
 RULES = jax_masked.masking(
     jax_spaced.spacing(
         jax_pieces.piecing(
-            jax_taken.taking(jax_facts.noted(jax_norms.norming(jax_places.placing(jax_sides.siding(_PLAIN)))))
+            jax_taken.taking(
+                jax_facts.noted(
+                    jax_norms.norming(jax_ranked.ranking(jax_places.placing(jax_sides.siding(_PLAIN))))
+                )
+            )
         )
     )
 )
@@ -209,6 +214,12 @@ class Interpreter:
         """Which arrays are others, moved, and how."""
         self.places: dict[int, jax_places.Places] = {}
         """Which arrays hold places of an order."""
+        self.ranked: dict[int, int] = {}
+        """By which axis arrays are sorted."""
+        self.picked: dict[int, SecretArray] = {}
+        """Which arrays were picked by known places, and from which sorted ones."""
+        self.shares: dict[int, tuple[SecretArray, Any]] = {}
+        """Which arrays are such ones, multiplied with known shares."""
         self.masked: dict[int, jax_masked.Masked] = {}
         """Which arrays hold scores that a mask sends to minus infinity."""
         self.pieces: dict[int, jax_pieces.Pieces] = {}
