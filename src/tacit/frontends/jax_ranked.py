@@ -53,10 +53,10 @@ def _share(it: Interpreter, step: Step, ins: list[Value], outs: list[Value]) -> 
 
 def _between(it: Interpreter, ins: list[Value]) -> list[Value] | None:
     """Return what lies between two values picked from the same sorted ones."""
-    found = [None if known(v) else it.shares.get(v.ref) for v in ins]
-    if found[0] is None or found[1] is None:
+    first, second = (None if known(v) else it.shares.get(v.ref) for v in ins)
+    if first is None or second is None:
         return None
-    (low, p), (high, q) = found
+    (low, p), (high, q) = first, second
     of = it.picked[low.ref]
     if low.shape != high.shape or it.picked[high.ref].ref != of.ref or p.shape != q.shape:
         return None
