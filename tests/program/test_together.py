@@ -25,6 +25,7 @@ from tacit.array.ranges import fit
 from tacit.array.repeat import repeat
 from tacit.array.runtime import Format, Runtime, Value
 from tacit.array.together import WAITING_ELEMENTS, Waiting, gather, shared_ahead
+from tacit.core.cost import Cost
 from tacit.errors import RangeError
 from tacit.net import memory
 from tacit.study import run_clear
@@ -368,3 +369,51 @@ def test_each_product_loses_its_own_bits_before(name: str) -> None:
     )
     for i, want in enumerate(body(np, *sums)):
         np.testing.assert_allclose(out["alice"][f"r{i}"], want, rtol=1e-6, atol=2e-3, err_msg=str(i))
+
+
+def by_group(rows: int, groups: int) -> Program:
+    """Record sums of one owner's numbers by another's groups, one written after another, as whole numbers times."""
+    trace = Trace()
+    x, g = trace.input("x", "alice", (rows,), "fixed", -2, 2), trace.input("g", "bob", (rows,), "int", 0, 9)
+    for k in range(groups):
+        within = fn.astype(fn.equal(g, k), "int")
+        reveal(fn.sum(within * x), why="test", name=f"sum{k}")
+        reveal(fn.sum(within), why="test", name=f"count{k}")
+    return optimise(trace.program())
+
+
+@pytest.mark.parametrize("protocol", ["rep3", "semi2k"])
+@pytest.mark.parametrize("width", [64, 128])
+def test_products_that_lose_no_bits_share_rounds(protocol: str, width: int) -> None:
+    rng, groups = np.random.default_rng(5), 6
+    program, fmt = by_group(40, groups), Format(width, 16)
+    data = {"alice": {"x": np.round(rng.uniform(-2, 2, 40), 3)}, "bob": {"g": rng.integers(0, groups, 40)}}
+
+    def body(p: Any) -> Any:
+        learned = Runtime(p, fmt, COMPUTE).run(program, data.get(p.party.name, {}))
+        return learned, p.party.mesh.meter.snapshot()
+
+    dealer = testing.dealer_of(protocol, "zoe")
+    out = testing.run(protocol, width, body, dealer=dealer, seed=3)
+    cost = predict(program, protocol, fmt, COMPUTE, COMPUTE, dealer)
+    assert_as_predicted({name: meter for name, (_, meter) in out.items()}, cost)
+    for k in range(groups):
+        chosen = data["bob"]["g"] == k
+        assert abs(out["alice"][0][f"sum{k}"] - data["alice"]["x"][chosen].sum()) < 40 * 2.0**-fmt.frac_bits
+        assert out["alice"][0][f"count{k}"] == chosen.sum()
+    if protocol == "rep3":
+        once_more = predict(by_group(40, 1), protocol, fmt, COMPUTE, PARTIES)
+        assert cost.rounds <= once_more.rounds + 1
+
+
+def test_what_many_products_read_is_not_held_at_a_time() -> None:
+    """And owners' values are shared some at a time, in the rounds of one."""
+
+    def cost(rows: int, groups: int) -> Cost:
+        return predict(by_group(rows, groups), "rep3", FMT, COMPUTE, COMPUTE)
+
+    rows = WAITING_ELEMENTS
+    most = [max(cost(rows, groups).memory.values()) for groups in (3, 9)]
+    assert most[1] < most[0] * 1.1
+    few, many = cost(rows // 8, 1).rounds, cost(rows // 8, 9).rounds
+    assert few < many <= few + 4

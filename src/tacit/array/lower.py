@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from tacit.array.bounds import difference_bits, end_units, input_bits, least_bit
 from tacit.array.ops import Params
 from tacit.array.program import PUBLIC, Aval
 from tacit.core.ghost import Ghost
-from tacit.core.share import Planes, Share, join, stack_planes
+from tacit.core.share import Matrix, Planes, Share, join, stack_planes
 from tacit.gadgets import approximate as ap
 
 if TYPE_CHECKING:
@@ -82,7 +83,12 @@ def matmul(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Sha
         terms = x.aval.shape[-1]
         return [constants.multiply(rt, public, secret, lambda s, c: rt.p.matmul_public(s, c, left), terms)]
     both = x.aval.kind == y.aval.kind == "fixed"
-    return [rt.matmul(*rt.factors(x, y)) if both else rt.q.matmul(rt.share(x), rt.share(y))]
+    return [rt.matmul(*rt.factors(x, y)) if both else exact_matmul(rt.q)(rt.share(x), rt.share(y))]
+
+
+def exact_matmul(p: Protocol) -> Callable[[Matrix, Matrix], Share]:
+    """Return the form of F_matmul for numbers that lose no bits: where calls are left, one that may be."""
+    return p.matmul_early if p.patient and p.offers("matmul_early") else p.matmul
 
 
 def sum_(rt: Runtime, v: Values, outs: list[Aval], params: Params) -> list[Share]:

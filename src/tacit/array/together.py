@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from tacit.array import beside
 from tacit.array.loop import infer, inside
@@ -23,7 +24,10 @@ WAITING_ELEMENTS = 1 << 20
 
 
 def patient(eqn: Eqn, ins: Sequence[Aval], outs: Sequence[Aval]) -> bool:
-    """Whether an equation's calls may be left: products with truncation, and sums of secret bits with weights."""
+    """Whether an equation's calls may be left: products, and sums of secret bits with weights.
+
+    Exact products of elements are not: they are joined (`beside`).
+    """
     if eqn.op not in PATIENT or outs[0].where != SECRET or outs[0].size > WAITING_ELEMENTS:
         return False
     known = [a for a in ins if a.where == PUBLIC]
@@ -35,7 +39,7 @@ def patient(eqn: Eqn, ins: Sequence[Aval], outs: Sequence[Aval]) -> bool:
             and ins[-1 if eqn.op == "div" else ins.index(known[0])] in known
             and known[0].kind == "fixed"
         )
-    return all(a.kind == "fixed" for a in ins)
+    return eqn.op in ("matmul", "conv") or all(a.kind == "fixed" for a in ins)
 
 
 def _talks(eqn: Eqn, ins: Sequence[Aval], outs: Sequence[Aval]) -> bool:
@@ -50,12 +54,18 @@ def _talks(eqn: Eqn, ins: Sequence[Aval], outs: Sequence[Aval]) -> bool:
 SHARING = PATIENT | beside.JOINED | {"add", "sub", "concat"}
 """Operations that share every operand which one owner knows."""
 SHARED_ELEMENTS = 1 << 12
-"""A larger array is not shared before it is needed."""
+"""A larger array is not shared before it is needed, but with others that calls which are left together need."""
 
 
 def is_shared_at_once(a: Aval) -> bool:
     """Whether a value is shared with others of an operation of SHARING."""
     return bool(a.owner) and a.kind != "bool"
+
+
+def _ends(eqn: Eqn, avals: dict[int, Aval]) -> bool:
+    """Whether an equation lets calls end that were left before it."""
+    known = [avals[v] for v in eqn.ins], [avals[v] for v in eqn.outs]
+    return _talks(eqn, *known) and not patient(eqn, *known)
 
 
 def shared_ahead(program: Program, avals: dict[int, Aval]) -> list[tuple[int, ...]]:
@@ -69,13 +79,22 @@ def shared_ahead(program: Program, avals: dict[int, Aval]) -> list[tuple[int, ..
                 if is_shared_at_once(avals[v]):
                     wanted.setdefault(v, at)
     found: list[tuple[int, ...]] = [()] * len(program.eqns)
+    ended = [*accumulate(_ends(eqn, avals) for eqn in program.eqns)]
     while wanted:
         first = min(wanted.values())
-        now = [
-            v
+        now = {
+            v: at
             for v, at in wanted.items()
             if at == first or (made[v] < first and avals[v].size <= SHARED_ELEMENTS)
-        ]
+        }
+        size = sum(avals[v].size for v in now)
+        begun = ended[first - 1] if first else 0
+        for v, at in sorted(wanted.items(), key=lambda each: each[1]):
+            if ended[at] > begun:
+                break
+            if made[v] < first and v not in now and size + avals[v].size <= WAITING_ELEMENTS:
+                size += avals[v].size
+                now[v] = at
         found[first] = tuple(now)
         for v in now:
             del wanted[v]
@@ -195,6 +214,7 @@ class _Order:
         """Which equations leave little of many elements: at once, since those are held until then."""
         self.height = self._heights()
         self.maker = {v: i for i, e in enumerate(eqns) for v in e.outs}
+        self.read = {v: avals[v].size for e in eqns for v in e.ins}
         opening = [
             e.op == "reveal" and key is not None and height == ROUNDS["reveal"]
             for e, key, height in zip(eqns, self.key, self.height, strict=True)
@@ -228,11 +248,34 @@ class _Order:
                     self._emit(self._alike(self.last[0], alike, beside.OPENED))
                 continue
             group = self._group(first, ready)
-            before = [i for i in self.rest[: self.rest.index(first)] if i not in self.blocked]
-            done = [i for i in self.window if self.ends[i] and i not in self.blocked]
-            self._emit(self._owners_first({*before, *self._needed([*done, *group]), *done} - set(group)))
-            self._emit(group)
+            before = {i for i in self.rest[: self.rest.index(first)] if i not in self.blocked}
+            done = {i for i in self.window if self.ends[i] and i not in self.blocked}
+            *parts, last = self._parts(group)
+            for part in parts:
+                now = self._needed(part)
+                now |= {i for i in done if self._needed([i]) <= now}
+                self._emit(self._owners_first(now))
+                self._emit(part)
+                done -= now
+                before -= now
+            self._emit(self._owners_first({*before, *self._needed([*done, *last]), *done} - set(last)))
+            self._emit(last)
         return self.made
+
+    def _parts(self, group: list[int]) -> list[list[int]]:
+        """Return a group that is begun in some parts, so that what they read need not be there at a time."""
+        if not self.left[group[0]]:
+            return [group]
+        parts: list[list[int]] = [[]]
+        waiting, read = set(self.window), set[int]()
+        for i in group:
+            made = {v for v in self.eqns[i].ins if self.maker.get(v) in waiting}
+            if parts[-1] and sum(self.read[v] for v in read | made) > WAITING_ELEMENTS:
+                parts.append([])
+                read = set()
+            parts[-1].append(i)
+            read |= made
+        return parts
 
     def _group(self, first: int, ready: list[int]) -> list[int]:
         """Return what is begun next, of equations with messages that wait for nothing still to come."""

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from tacit.array import constants
 from tacit.array import intervals as iv
 from tacit.array.bounds import Error, product_need, public_factor, scale_of
+from tacit.array.lower import exact_matmul
 from tacit.array.ops import Op, Params, need_kind
 from tacit.array.program import PUBLIC, Aval
 from tacit.core.ghost import Ghost, ghost
@@ -380,7 +381,7 @@ def _lower(rt: Runtime, v: list[Value], outs: list[Aval], params: Params) -> lis
         return [constants.multiply(rt, public, secret, product, sizes.terms()[1])]
     both = x.aval.kind == w.aval.kind == "fixed"
     a, b = rt.factors(x, w) if both else (rt.share(x), rt.share(w))
-    made = (rt.matmul if both else rt.q.matmul)(windows(a), kernels(b))
+    made = (rt.matmul if both else exact_matmul(rt.q))(windows(a), kernels(b))
     if sizes.groups > 1:
         rt.p.settle()  # what follows copies the results
     return [folded(made)]

@@ -22,7 +22,7 @@ from tacit.net import codec
 from tacit.net.link import Mesh
 
 Array = npt.NDArray[Any]
-WIRE_VERSION = 24
+WIRE_VERSION = 25
 HELLO_LIMIT = 4096
 
 
