@@ -10,8 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from tacit.array import copies
 from tacit.array.bounds import difference_bits
@@ -22,8 +25,9 @@ from tacit.array.schema import ASKED
 from tacit.core.blocks import elements
 
 if TYPE_CHECKING:
-    from tacit.array.runtime import Format
+    from tacit.array.runtime import Format, Runtime, Value
     from tacit.core.protocol import Protocol
+    from tacit.core.share import Share
 
 COMPARED = frozenset({*ASKED, "compare"})
 """Operations that begin with the signs of differences (`compare.side_by_side`)."""
@@ -31,8 +35,18 @@ EXACT = frozenset({"eq", "floor", "select", "and", "or", "mul", "square", "conve
 """Operations on elements that give the same whatever else their operands' ranges allow."""
 FITTED = frozenset({"div", "sqrt", "rsqrt", "exp", "log", "sigmoid", "tanh", "erf", "atan", "sin", "cos"})
 """Those that are fitted to the range of their last operand, which has to be the same."""
-STACKED = {"order": 0, "arrange": 0, "restore": 0, "extreme": 1, "every": 1}
-"""Operations on rows of independent columns, or columns of independent rows: along which axis others may stand."""
+STACKED = {
+    "order": (0, 0),
+    "arrange": (0, 0),
+    "restore": (0, 0),
+    "extreme": (1, 0),
+    "every": (1, 0),
+    "running": (1, 1),
+}
+"""Operations on rows of independent columns, or columns of independent rows: along which axis of operands others may
+stand, and of results."""
+BLOCKS = frozenset({"hot", "inverse", "lookup", "spread"})
+"""Operations on blocks that have nothing to do with each other: others are more of these."""
 JOINED = COMPARED | EXACT | FITTED | {"bits"}
 LOCAL_BY_PUBLIC = {"and": (0, 1), "or": (0, 1), "mul": (0, 1), "div": (1,), "select": (0,)}
 """Operands that, if public, leave nothing to do with others, or a product that may be left (`together`)."""
@@ -52,9 +66,8 @@ def key(eqn: Eqn, ins: Sequence[Aval], outs: Sequence[Aval], at_most: int = MOST
     """Return what equations have in common that can be worked on side by side; None for one that goes alone."""
     if not 0 < size(eqn, ins, outs) <= most(eqn, at_most):
         return None
-    if eqn.op in STACKED:
-        alike = [(a.kind, a.shape, a.lo, a.hi) for a in ins]
-        return (eqn.op, params_text(eqn), *alike) if all(a.secret for a in ins) else None
+    if eqn.op in STACKED or eqn.op in BLOCKS:
+        return _shapes(eqn, ins) if outs[0].where == SECRET else None
     if eqn.op == "reveal":
         return ("reveal", *eqn.params["to"], ins[0].kind == "bool") if ins[0].where != PUBLIC else None
     if eqn.op not in JOINED or outs[0].where != SECRET:
@@ -73,9 +86,19 @@ def key(eqn: Eqn, ins: Sequence[Aval], outs: Sequence[Aval], at_most: int = MOST
     return (eqn.op, params_text(eqn), *(a.kind for a in ins), *fitted, *many)
 
 
+def _shapes(eqn: Eqn, ins: Sequence[Aval]) -> Key | None:
+    """Return what equations on several arrays have in common: shapes, and where it matters ranges."""
+    by_index = eqn.op in BLOCKS and eqn.op != "inverse"
+    chosen = ins[int(by_index and eqn.op != "hot")]
+    if chosen.where == PUBLIC or not (by_index or all(a.secret or a.where == PUBLIC for a in ins)):
+        return None
+    alike = [(a.kind, a.shape, a.where == PUBLIC, *(() if by_index else (a.lo, a.hi))) for a in ins]
+    return (eqn.op, params_text(eqn), chosen.where, *alike)  # whose an index is decides how it is taken apart
+
+
 def size(eqn: Eqn, ins: Sequence[Aval], outs: Sequence[Aval]) -> int:
     """Return how many elements an equation adds to those that are joined."""
-    return max(a.size for a in (*ins, *outs)) if eqn.op in STACKED else outs[0].size
+    return max(a.size for a in (*ins, *outs)) if eqn.op in STACKED or eqn.op in BLOCKS else outs[0].size
 
 
 def _bits(eqn: Eqn, ins: Sequence[Aval]) -> Key:
@@ -213,13 +236,52 @@ def as_one(group: list[Eqn], avals: dict[int, Aval]) -> tuple[Eqn, list[Aval]]:
     """
     first = group[0]
     ins, outs = (v for e in group for v in e.ins), (v for e in group for v in e.outs)
-    if first.op in STACKED:
-        row = [replace(avals[v], shape=(len(group), *avals[v].shape)) for v in first.outs]
+    if first.op in STACKED or first.op in BLOCKS:
+        row = [
+            replace(a, shape=_together(first.op, len(group), avals[v].shape, 1))
+            for v, a in zip(first.outs, _avals(group, avals)[1], strict=True)
+        ]
         return Eqn(first.op, tuple(ins), tuple(outs), first.params, first.source), row
     row = [] if first.op in ("reveal", "bits") or first.op in COMPARED else _avals(group, avals)[1]
     if divided_by_one(group):
         row = [replace(a, shape=(len(group), *avals[first.outs[0]].shape)) for a in row]
     return Eqn(first.op, tuple(ins), tuple(outs), first.params, first.source), row
+
+
+def _together(op: str, count: int, shape: tuple[int, ...], which: int) -> tuple[int, ...]:
+    """Return the shape of so many operands (0) or results (1) of one shape that are worked on as one."""
+    if op in BLOCKS:
+        return (count * shape[0], *shape[1:])
+    axis = STACKED[op][which]
+    return (*shape[:axis], count, *shape[axis:])
+
+
+def as_one_operand(rt: Runtime, op: str, count: int, row: Value, shape: tuple[int, ...]) -> Value:
+    """Return operands of one shape, which are given in a row, as an operation takes them together."""
+    axis = 0 if op in BLOCKS else STACKED[op][0]
+    if not axis:
+        return copies.above(rt, row, _together(op, count, shape, 0))
+    whole = copies.above(rt, row, (count, *shape))
+    return copies.taken(
+        rt,
+        whole,
+        replace(whole.aval, shape=_together(op, count, shape, 0)),
+        partial(np.moveaxis, source=0, destination=axis),
+    )
+
+
+def whose(op: str, place: int, a: Aval) -> str:
+    """Return where operands are that are joined: an owner's index stays the owner's, who takes it apart."""
+    return a.where if op in BLOCKS and op != "inverse" and place == int(op != "hot") else SECRET
+
+
+def each_of(op: str, count: int, s: Share) -> list[Share]:
+    """Return the results that are there together."""
+    if op in BLOCKS:
+        each = s.shape[0] // count
+        return [s[slice(i * each, (i + 1) * each)] for i in range(count)]
+    before = (slice(None),) * STACKED[op][1]
+    return [s[(*before, i)] for i in range(count)]
 
 
 def divided_by_one(group: Sequence[Eqn]) -> bool:
@@ -234,8 +296,8 @@ def _avals(group: list[Eqn], avals: dict[int, Aval]) -> tuple[list[Aval], list[A
     return ins, outs
 
 
-def hull(avals: list[Aval]) -> Aval:
-    """Return what is known of all the elements in a row."""
-    where = PUBLIC if all(a.where == PUBLIC for a in avals) else SECRET
+def hull(avals: list[Aval], where: str = SECRET) -> Aval:
+    """Return what is known of all the elements in a row: `where` they are, if not all are public."""
+    where = PUBLIC if all(a.where == PUBLIC for a in avals) else where
     size = sum(a.size for a in avals)
     return Aval((size,), avals[0].kind, min(a.lo for a in avals), max(a.hi for a in avals), where)

@@ -144,7 +144,7 @@ def above(rt: Runtime, v: Value, shape: tuple[int, ...], of: Axes = NONE) -> Val
         return a.reshape(shape) if row else np.broadcast_to(a, shape)
 
     same = frozenset(i + 1 for i in of) if row else frozenset((0, *(i + 1 for i in v.same)))
-    if v.aval.where == PUBLIC:
+    if v.aval.where == PUBLIC or (row and v.aval.owner and v.share is None):
         data = None if v.data is None else put(v.data)
         return replace(v, aval=aval, data=data, share=None, encoded=None, factors=None, one=None, same=same)
     return replace(v, aval=aval, data=None, share=rt.share(v).map(put), same=same)

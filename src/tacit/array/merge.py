@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tacit.array.abreast import abreast
 from tacit.array.cancel import cancelled
 from tacit.array.loop import infer, inside
 from tacit.array.means import means
@@ -35,7 +36,7 @@ def optimise(program: Program, local: bool = True) -> Program:
     """Return the Program as it is put before those who approve it: owners' own computation first, if `local`."""
     program = cancelled(unmade(means(exact(once(program)))))
     program = once(localise(program) if local else prune(program))
-    return prune(gather(merge(once_hot(found_once(program)))))
+    return prune(abreast(gather(merge(once_hot(found_once(program))))))
 
 
 def merge(program: Program, ins: Sequence[Aval] | None = None) -> Program:

@@ -335,12 +335,12 @@ class Runtime:
         once = beside.divided_by_one(step.eqns)
         for i in range(arity - once):
             if (joined := step.joined.get(i)) is None:
-                joined = rt.in_a_row(ins[i::arity])
+                joined = rt.in_a_row(ins[i::arity], beside.whose(step.eqn.op, i, ins[i].aval))
                 if i in step.text:
                     step.joined[i] = joined
             operands.append(joined)
-        if (axis := beside.STACKED.get(step.eqn.op)) is not None:
-            return self._stacked(step, operands, ins[:arity], axis)
+        if (op := step.eqn.op) in beside.STACKED or op in beside.BLOCKS:
+            return self._stacked(step, operands, ins[:arity])
         row = step.row
         if once:
             operands = [copies.above(rt, x, row[0].shape) for x in (*operands, ins[1])]
@@ -355,21 +355,20 @@ class Runtime:
             Value(a, None, s.reshape(*a.shape), extra=extra) for a, s in zip(step.outs, parts, strict=True)
         ]
 
-    def _stacked(self, step: Step, operands: list[Value], first: list[Value], axis: int) -> list[Value]:
-        """Work on equations of one shape as on one of an axis more, of which `operands` are in a row."""
-        count, stacked = len(step.eqns), []
-        for row, one in zip(operands, first, strict=True):
-            whole = copies.above(self, row, (count, *one.aval.shape))
-            shape = (*one.aval.shape[:axis], count, *one.aval.shape[axis:])
-            aval = replace(whole.aval, shape=shape)
-            stacked.append(Value(aval, None, self.share(whole).map(lambda a: np.moveaxis(a, 0, axis))))
-        found = [self.share(v) for v in self.step(step.eqn, stacked, step.row)]
-        made = [s[i] for i in range(count) for s in found]
+    def _stacked(self, step: Step, operands: list[Value], first: list[Value]) -> list[Value]:
+        """Work on equations of one shape as on one, of which `operands` are in a row."""
+        op, count = step.eqn.op, len(step.eqns)
+        taken = [
+            beside.as_one_operand(self, op, count, row, one.aval.shape)
+            for row, one in zip(operands, first, strict=True)
+        ]
+        found = [beside.each_of(op, count, self.share(v)) for v in self.step(step.eqn, taken, step.row)]
+        made = [s for each in zip(*found, strict=True) for s in each]
         return [Value(a, None, s) for a, s in zip(step.outs, made, strict=True)]
 
-    def in_a_row(self, values: list[Value]) -> Value:
-        """Return the elements of several values in a row."""
-        aval = beside.hull([v.aval for v in values])
+    def in_a_row(self, values: list[Value], where: str = SECRET) -> Value:
+        """Return the elements of several values in a row, secrets but for public ones and those of one `where`."""
+        aval = beside.hull([v.aval for v in values], where)
         if aval.where == SECRET:
             shares = [s.reshape(s.size) for s in map(self.share, values)]
             if self.ring.wide and any(not s.parts[0].dtype.names for s in shares):

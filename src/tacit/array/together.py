@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from typing import Any
 
 from tacit.array import beside
 from tacit.array.loop import infer, inside
@@ -49,6 +50,13 @@ def _talks(eqn: Eqn, ins: Sequence[Aval], outs: Sequence[Aval]) -> bool:
     if eqn.op == "convert" and ins[0].kind != "bool":
         return False  # a shift
     return eqn.op == "scan" or (outs[0].where == SECRET and not table()[eqn.op].local)
+
+
+def turns(eqn: Eqn, outs: Sequence[Aval]) -> tuple[Any, ...] | None:
+    """Return what loops have in common that may take their turns together (`abreast`); None for what is no loop."""
+    if eqn.op != "scan" or all(a.where != SECRET for a in outs):
+        return None
+    return "scan", eqn.params["length"], bool(eqn.params.get("reverse"))
 
 
 SHARING = PATIENT | beside.JOINED | {"add", "sub", "concat"}
@@ -198,7 +206,10 @@ class _Order:
         known = [(e, [avals[v] for v in e.ins], outs) for e, outs in zip(eqns, results, strict=True)]
         self.talks = [_talks(*each) for each in known]
         self.left = [patient(*each) for each in known]
-        self.key = [None if left else beside.key(*each) for each, left in zip(known, self.left, strict=True)]
+        self.key = [
+            None if left else turns(each[0], each[2]) or beside.key(*each)
+            for each, left in zip(known, self.left, strict=True)
+        ]
         self.secret = [outs[0].where == SECRET for outs in results]
         self.size = [max(beside.size(*each), sum(a.size for a in each[2])) for each in known]
         many = Counter(key for key, size in zip(self.key, self.size, strict=True) if size > beside.ELEMENTS)

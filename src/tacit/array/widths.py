@@ -250,7 +250,7 @@ class _Finder:
         if eqn.op == "part" and wanted_bits and self.k <= WORD:
             return self._part(group, usual, wanted_bits)
         if eqn.op in ("hot", "lookup", "spread") and wanted_bits and self.k <= WORD:
-            return self._by_index(eqn, usual, wanted_bits)
+            return self._by_index(group, usual, wanted_bits)
         if wanted_bits and eqn.op in ("select", "convert", "weigh", "word"):
             return self._bits(group, usual, wanted_bits)
         if wanted_bits and self._linear(eqn, usual):
@@ -397,12 +397,13 @@ class _Finder:
         self._all(group, looked_at(self.p, bits, a.size, a, group[0].params) or self.k)
         return self._in(usual, bits)
 
-    def _by_index(self, eqn: Eqn, usual: Rounding, bits: int) -> Rounding:
+    def _by_index(self, group: list[Eqn], usual: Rounding, bits: int) -> Rounding:
         """Take an index apart, or make sums of products with its bits, which are right modulo any 2^m."""
-        at = 0 if eqn.op == "hot" else 1
-        n = self.avals[eqn.ins[0]].shape[1] if eqn.op == "lookup" else eqn.params["size"]
-        for i, v in enumerate(eqn.ins):
-            self.read(v, (n - 1).bit_length() if i == at else bits)
+        for eqn in group:
+            at = 0 if eqn.op == "hot" else 1
+            n = self.avals[eqn.ins[0]].shape[1] if eqn.op == "lookup" else eqn.params["size"]
+            for i, v in enumerate(eqn.ins):
+                self.read(v, (n - 1).bit_length() if i == at else bits)
         return self._in(usual, bits)
 
     def _all(self, group: list[Eqn], bits: int) -> None:
